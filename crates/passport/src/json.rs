@@ -1,0 +1,446 @@
+//! Strict JSON: RFC 8259 within the limits of I-JSON (RFC 7493), so that every reader of a document sees the same document.
+//!
+//! One scanner reads the bytes before any value is built. It refuses what readers are known to disagree about:
+//! duplicate member names (at every depth, compared after unescaping, in members nobody reads too), integers beyond
+//! 2^53-1 in magnitude, numbers that overflow a double, lone surrogates, invalid UTF-8, a byte order mark, bytes after
+//! the value and nesting deeper than [`MAX_DEPTH`]. Noncharacters (RFC 7493 section 2.1) are let through.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Objects and arrays may nest this deep; documents of the protocols served here stay under ten.
+pub const MAX_DEPTH: usize = 32;
+
+/// The largest integer every JSON reader holds exactly: 2^53-1 (RFC 7493 section 2.2).
+pub const MAX_SAFE_INTEGER: u64 = 9_007_199_254_740_991;
+
+/// Longest message kept from a typed reader, in characters: it may quote the document.
+const MAX_SHAPE_MESSAGE: usize = 200;
+
+/// Why a document was refused. Positions are byte offsets; the document itself is quoted nowhere but in `Shape`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// More bytes than the caller allows.
+    #[error("JSON document exceeds {limit} bytes: send a smaller one")]
+    TooLarge {
+        /// The caller's limit in bytes.
+        limit: usize,
+    },
+    /// Not UTF-8 (RFC 8259 section 8.1).
+    #[error("JSON document is not UTF-8 at byte {at}")]
+    NotUtf8 {
+        /// Offset of the first invalid byte.
+        at: usize,
+    },
+    /// Not JSON.
+    #[error("JSON syntax error at byte {at}")]
+    Syntax {
+        /// Offset of the first byte that fits no rule.
+        at: usize,
+    },
+    /// Bytes other than white space after the value.
+    #[error("JSON document goes on after its value at byte {at}: send exactly one value")]
+    TrailingBytes {
+        /// Offset of the first byte too many.
+        at: usize,
+    },
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("JSON nests deeper than 32 levels at byte {at}")]
+    TooDeep {
+        /// Offset of the bracket that goes too deep.
+        at: usize,
+    },
+    /// One object names a member twice.
+    #[error("JSON object repeats a member name at byte {at}: each name may stand once")]
+    DuplicateKey {
+        /// Offset of the second spelling.
+        at: usize,
+    },
+    /// An integer that not every reader holds exactly, or a number beyond the range of a double.
+    #[error("JSON number at byte {at} is out of range: integers go to 2^53-1 in magnitude")]
+    NumberRange {
+        /// Offset of the number.
+        at: usize,
+    },
+    /// A `\u` escape that is half of a surrogate pair.
+    #[error("JSON string has a lone surrogate at byte {at}")]
+    LoneSurrogate {
+        /// Offset of the escape.
+        at: usize,
+    },
+    /// Valid JSON of another shape than the reader wants.
+    #[error("JSON has an unexpected shape: {0}")]
+    Shape(String),
+    /// The pointer does not follow RFC 6901.
+    #[error("JSON pointer is malformed: it starts with `/`, and `~` stands only in `~0` and `~1`")]
+    Pointer,
+    /// The pointer names something other than a number.
+    #[error("JSON value at the pointer is not a number (byte {at})")]
+    NotANumber {
+        /// Offset of the value.
+        at: usize,
+    },
+}
+
+/// Reads one document of at most `limit_bytes` bytes.
+///
+/// # Errors
+/// [`JsonError`] for anything the [module](self) refuses.
+pub fn parse(bytes: &[u8], limit_bytes: usize) -> Result<Value, JsonError> {
+    parse_into(bytes, limit_bytes)
+}
+
+/// Checks the whole document strictly, then reads it into `T`.
+///
+/// Members that `T` ignores are checked too. Note that derived structs also accept a JSON array of their fields; where
+/// that matters, read a [`Value`] instead.
+///
+/// # Errors
+/// [`JsonError`] for anything the [module](self) refuses, [`JsonError::Shape`] when `T` does.
+pub fn parse_into<T: DeserializeOwned>(bytes: &[u8], limit_bytes: usize) -> Result<T, JsonError> {
+    let text = bounded_text(bytes, limit_bytes)?;
+    scan(text, None)?;
+    serde_json::from_str(text).map_err(|error| JsonError::Shape(printable(&error.to_string())))
+}
+
+/// The exact source text of the number at an RFC 6901 `pointer`, so that an amount never passes through a float.
+///
+/// `None` when nothing stands at the pointer. The whole document is checked as in [`parse`]; the caller bounds its size.
+///
+/// # Errors
+/// [`JsonError`] for anything the [module](self) refuses, for a malformed pointer and for a value that is no number.
+pub fn number_text<'a>(bytes: &'a [u8], pointer: &str) -> Result<Option<&'a str>, JsonError> {
+    let text = bounded_text(bytes, usize::MAX)?;
+    let Some(span) = scan(text, Some(&pointer_tokens(pointer)?))? else {
+        return Ok(None);
+    };
+    let at = span.start;
+    match text.get(span) {
+        Some(found) if found.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+            Ok(Some(found))
+        }
+        _ => Err(JsonError::NotANumber { at }),
+    }
+}
+
+fn bounded_text(bytes: &[u8], limit_bytes: usize) -> Result<&str, JsonError> {
+    if bytes.len() > limit_bytes {
+        return Err(JsonError::TooLarge { limit: limit_bytes });
+    }
+    core::str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 {
+        at: error.valid_up_to(),
+    })
+}
+
+/// A typed reader's message quotes the document, so control characters are escaped and the length is bounded.
+fn printable(message: &str) -> String {
+    message
+        .chars()
+        .flat_map(char::escape_debug)
+        .take(MAX_SHAPE_MESSAGE)
+        .collect()
+}
+
+fn pointer_tokens(pointer: &str) -> Result<Vec<String>, JsonError> {
+    if pointer.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rest = pointer.strip_prefix('/').ok_or(JsonError::Pointer)?;
+    rest.split('/').map(pointer_token).collect()
+}
+
+fn pointer_token(raw: &str) -> Result<String, JsonError> {
+    let mut token = String::with_capacity(raw.len());
+    let mut chars = raw.chars();
+    while let Some(c) = chars.next() {
+        token.push(match (c, c == '~') {
+            (_, false) => c,
+            (_, true) => match chars.next() {
+                Some('0') => '~',
+                Some('1') => '/',
+                _ => return Err(JsonError::Pointer),
+            },
+        });
+    }
+    Ok(token)
+}
+
+/// Checks `text` whole; gives the span of the value that the pointer tokens lead to.
+fn scan(text: &str, pointer: Option<&[String]>) -> Result<Option<Range<usize>>, JsonError> {
+    let mut scanner = Scanner {
+        text,
+        at: 0,
+        found: None,
+    };
+    scanner.value(0, pointer)?;
+    scanner.skip_white_space();
+    if scanner.at == text.len() {
+        Ok(scanner.found)
+    } else {
+        Err(JsonError::TrailingBytes { at: scanner.at })
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    found: Option<Range<usize>>,
+}
+
+impl<'a> Scanner<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn syntax<T>(&self) -> Result<T, JsonError> {
+        Err(JsonError::Syntax { at: self.at })
+    }
+
+    fn skip_white_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let taken = self.peek() == Some(byte);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    /// The text from `start` to here. Both ends stand at ASCII bytes, so the slice always exists.
+    fn since(&self, start: usize) -> Result<&'a str, JsonError> {
+        self.text
+            .get(start..self.at)
+            .ok_or(JsonError::Syntax { at: start })
+    }
+
+    fn value(&mut self, depth: usize, target: Option<&[String]>) -> Result<(), JsonError> {
+        self.skip_white_space();
+        let start = self.at;
+        match self.peek() {
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => {
+                return Err(JsonError::TooDeep { at: start });
+            }
+            Some(b'{') => self.object(depth, target)?,
+            Some(b'[') => self.array(depth, target)?,
+            Some(b'"') => drop(self.string()?),
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.literal("true")?,
+            Some(b'f') => self.literal("false")?,
+            Some(b'n') => self.literal("null")?,
+            _ => return self.syntax(),
+        }
+        if target.is_some_and(<[String]>::is_empty) {
+            self.found = Some(start..self.at);
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize, target: Option<&[String]>) -> Result<(), JsonError> {
+        self.at += 1;
+        let mut names: BTreeSet<Cow<'a, str>> = BTreeSet::new();
+        self.skip_white_space();
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.skip_white_space();
+            let at = self.at;
+            let name = self.string()?;
+            let inner = step(target, |token| *token == name);
+            if !names.insert(name) {
+                return Err(JsonError::DuplicateKey { at });
+            }
+            self.skip_white_space();
+            if !self.take(b':') {
+                return self.syntax();
+            }
+            self.value(depth + 1, inner)?;
+            self.skip_white_space();
+            if self.take(b'}') {
+                return Ok(());
+            }
+            if !self.take(b',') {
+                return self.syntax();
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize, target: Option<&[String]>) -> Result<(), JsonError> {
+        self.at += 1;
+        self.skip_white_space();
+        if self.take(b']') {
+            return Ok(());
+        }
+        let mut index = 0_usize;
+        loop {
+            let inner = step(target, |token| *token == index.to_string());
+            self.value(depth + 1, inner)?;
+            index += 1;
+            self.skip_white_space();
+            if self.take(b']') {
+                return Ok(());
+            }
+            if !self.take(b',') {
+                return self.syntax();
+            }
+        }
+    }
+
+    fn literal(&mut self, word: &str) -> Result<(), JsonError> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word) {
+            return self.syntax();
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// RFC 8259 section 6, then the ranges of RFC 7493 section 2.2.
+    fn number(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        let integer = self.since(start)?;
+        let fraction = self.take(b'.');
+        if fraction {
+            self.digits()?;
+        }
+        let exponent = self.take(b'e') || self.take(b'E');
+        if exponent {
+            let _signed = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        let in_range = if fraction || exponent {
+            self.since(start)?.parse::<f64>().is_ok_and(f64::is_finite)
+        } else {
+            integer
+                .trim_start_matches('-')
+                .parse()
+                .is_ok_and(|n: u64| n <= MAX_SAFE_INTEGER)
+        };
+        if in_range {
+            Ok(())
+        } else {
+            Err(JsonError::NumberRange { at: start })
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start {
+            self.syntax()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A string, unescaped; borrowed when it has no escapes.
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        if !self.take(b'"') {
+            return self.syntax();
+        }
+        let plain = self.plain_run()?;
+        if self.take(b'"') {
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut unescaped = String::from(plain);
+        loop {
+            match self.peek() {
+                Some(b'\\') => unescaped.push(self.escape()?),
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(unescaped));
+                }
+                _ => unescaped.push_str(self.plain_run()?),
+            }
+        }
+    }
+
+    /// The text up to the next quote or backslash; control characters and the end of the text are errors.
+    fn plain_run(&mut self) -> Result<&'a str, JsonError> {
+        let start = self.at;
+        loop {
+            match self.peek() {
+                Some(b'"' | b'\\') => return self.since(start),
+                None | Some(0..=0x1f) => return self.syntax(),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let start = self.at;
+        self.at += 1;
+        let plain = match self.peek() {
+            Some(b'u') => return self.unicode_escape(start),
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            _ => return self.syntax(),
+        };
+        self.at += 1;
+        Ok(plain)
+    }
+
+    fn unicode_escape(&mut self, start: usize) -> Result<char, JsonError> {
+        let lone = JsonError::LoneSurrogate { at: start };
+        let first = self.hex4()?;
+        if !(0xd800..=0xdbff).contains(&first) {
+            return char::from_u32(first).ok_or(lone);
+        }
+        if !(self.take(b'\\') && self.peek() == Some(b'u')) {
+            return Err(lone);
+        }
+        let second = self.hex4()?;
+        if !(0xdc00..=0xdfff).contains(&second) {
+            return Err(lone);
+        }
+        char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(lone)
+    }
+
+    /// The four digits after the `u` at which the scanner stands.
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        self.at += 1;
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
+            let Some(digit) = digit else {
+                return self.syntax();
+            };
+            code = code * 16 + digit;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+}
+
+/// The pointer tokens left inside a child: none unless the child's name is the next token.
+fn step(
+    target: Option<&[String]>,
+    is_named: impl Fn(&String) -> bool,
+) -> Option<&[String]> {
+    let (first, rest) = target?.split_first()?;
+    is_named(first).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests;
