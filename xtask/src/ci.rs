@@ -1,0 +1,30 @@
+//! `cargo xtask ci`: what continuous integration runs, the same on every machine.
+
+use crate::Checkout;
+use crate::process::Task;
+use crate::steps::{Outcome, Step};
+use crate::{setup, test, tidy, wasm};
+
+pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
+    let mut steps = setup::steps(checkout);
+    steps.push(format(checkout));
+    steps.extend(tidy::steps(checkout));
+    steps.push(clippy(checkout));
+    steps.extend(wasm::steps(checkout));
+    steps.extend(test::build_and_test(checkout));
+    steps
+}
+
+fn format(checkout: &Checkout) -> Step {
+    let task =
+        Task::new("cargo", "fmt --all --check", &checkout.root).remedy("Run `cargo fmt --all`.");
+    Step::new("format", move || task.run().map(|()| Outcome::Done))
+}
+
+fn clippy(checkout: &Checkout) -> Step {
+    let arguments = "clippy --workspace --all-targets --all-features -- --deny warnings";
+    let task = Task::new("cargo", arguments, &checkout.root).remedy(
+        "Mend what clippy names above; where a rule does not fit, `#[expect(rule, reason = \"...\")]` at the smallest item.",
+    );
+    Step::new("clippy", move || task.run().map(|()| Outcome::Done))
+}

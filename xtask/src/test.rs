@@ -1,0 +1,37 @@
+//! `cargo xtask test`: every test of the workspace, with the tools they need set up first.
+
+use crate::Checkout;
+use crate::process::Task;
+use crate::setup;
+use crate::steps::{Outcome, Step};
+
+/// The variable that names the folder of published test vectors.
+const VECTORS: &str = "PASSGATE_VECTORS";
+
+pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
+    let mut steps = setup::steps(checkout);
+    steps.extend(build_and_test(checkout));
+    steps
+}
+
+/// The binary first: end-to-end tests start `target/debug/passgate` as a user would, with the features it ships with.
+pub(crate) fn build_and_test(checkout: &Checkout) -> Vec<Step> {
+    let build = Task::new("cargo", "build --package passgate-cli", &checkout.root).remedy(
+        "Mend the compile errors above; `cargo build --package passgate-cli` repeats them.",
+    );
+    let test = Task::new("cargo", "test --workspace --all-features", &checkout.root)
+        .remedy("Repeat one failing test with `cargo test --package <package> <test name>`.");
+    vec![
+        Step::new("build", move || build.run().map(|()| Outcome::Done)),
+        Step::new("test", move || test.run().map(|()| vectors_remark())),
+    ]
+}
+
+fn vectors_remark() -> Outcome {
+    match std::env::var_os(VECTORS) {
+        Some(folder) => Outcome::Note(format!("vectors from {}", folder.to_string_lossy())),
+        None => Outcome::Note(format!(
+            "tests of published vectors skipped: {VECTORS} is not set"
+        )),
+    }
+}
