@@ -1,0 +1,17 @@
+//! Attestations: what is recorded of each decision, and how it is sealed into a chain.
+//!
+//! A record is a compact JWS (`typ: attestation+jwt`) kept as signed. Its payload is canonical JSON (RFC 8785): members
+//! in order, no floating point. `chain_uid`, `seq` and `prev` place it in the chain of one writer; `prev` is the
+//! SHA-256 of the previous record's JWS.
+
+mod records;
+mod writer;
+
+pub use records::{
+    AgentRecord, Body, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GateRecord, GuardrailOutcome, GuardrailRecord, Kind,
+    OutcomeRecord, OutcomeResult, PreviousChain, Record, RequestRecord, RevocationCheck,
+};
+pub use writer::{Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! The payload of a record. Members stand in alphabetical order and hold only strings, integers and booleans, so that
+//! plain serialisation gives canonical JSON; a test compares it with an RFC 8785 implementation.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::gate::{EvaluatorRef, PolicyRef};
+use crate::reason::Reason;
+use crate::state::Subject;
+
+/// A whole record. Which optional members are present follows from `kind`; see [`Body`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The agent, as far as its passport was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentRecord>,
+    /// `att_` and a ULID.
+    pub attestation_id: String,
+    /// The chain: one writer's epoch.
+    pub chain_uid: String,
+    /// The verdict of a decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionKind>,
+    /// The decision an outcome belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision_id: Option<String>,
+    /// Whether a decision was a deny because the gate itself failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<bool>,
+    /// The code that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluator: Option<EvaluatorRef>,
+    /// Refusals counted instead of recorded one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<FoldedRecord>,
+    /// The gate.
+    pub gate: GateRecord,
+    /// Every guardrail with its result, in evaluation order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrails_evaluated: Option<Vec<GuardrailRecord>>,
+    /// What is recorded.
+    pub kind: Kind,
+    /// Checks that a reader might expect and that were not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_checked: Option<Vec<String>>,
+    /// What became of a forwarded request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomeRecord>,
+    /// The policy in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyRef>,
+    /// SHA-256 of the previous record's JWS, `sha256:` and hex; absent in the first record of a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<String>,
+    /// The head of the chain this writer found when it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_chain: Option<PreviousChain>,
+    /// Why a decision is not an allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<Reason>,
+    /// The request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestRecord>,
+    /// Whether and how revocation was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationCheck>,
+    /// What was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Subject>,
+    /// Position in the chain, from 0.
+    pub seq: u64,
+    /// RFC 3339 in UTC with milliseconds.
+    pub timestamp: String,
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The first record of a chain.
+    ChainStart,
+    /// An allow, a deny or a step_up.
+    Decision,
+    /// What became of an allowed request.
+    Outcome,
+    /// A revocation.
+    Revocation,
+    /// Refusals of unauthenticated requests beyond the bound a minute, as one count.
+    RefusalsFolded,
+}
+
+impl Kind {
+    /// The name in the record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChainStart => "chain_start",
+            Self::Decision => "decision",
+            Self::Outcome => "outcome",
+            Self::Revocation => "revocation",
+            Self::RefusalsFolded => "refusals_folded",
+        }
+    }
+}
+
+/// The verdict as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionKind {
+    /// Forwarded.
+    Allow,
+    /// Refused.
+    Deny,
+    /// A person has to approve first.
+    StepUp,
+}
+
+impl DecisionKind {
+    /// `allow`, `deny` or `step_up`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::StepUp => "step_up",
+        }
+    }
+}
+
+/// What to record, before it has a place in a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// `kind: decision`.
+    Decision(alloc::boxed::Box<DecisionRecord>),
+    /// `kind: outcome`, of the decision with this id.
+    Outcome {
+        /// The decision's attestation id.
+        decision_id: String,
+        /// What became of it.
+        outcome: OutcomeRecord,
+    },
+    /// `kind: chain_start`.
+    Start(Option<PreviousChain>),
+    /// `kind: revocation`.
+    Revocation(Subject),
+    /// `kind: refusals_folded`.
+    Folded(FoldedRecord),
+}
+
+/// The members of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// The agent, when its passport was verified.
+    pub agent: Option<AgentRecord>,
+    /// The verdict.
+    pub decision: DecisionKind,
+    /// Why it is not an allow.
+    pub reason: Option<Reason>,
+    /// The code that decided.
+    pub evaluator: EvaluatorRef,
+    /// Every guardrail with its result.
+    pub guardrails: Vec<GuardrailRecord>,
+    /// Checks not made.
+    pub not_checked: Vec<String>,
+    /// The policy in force.
+    pub policy: PolicyRef,
+    /// The request.
+    pub request: RequestRecord,
+    /// Whether revocation was checked.
+    pub revocation: RevocationCheck,
+}
+
+/// The agent in a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// The passport's `sub`.
+    pub agent_id: String,
+    /// The passport's `iss`.
+    pub issuer: String,
+    /// RFC 7638 thumbprint of the agent's key.
+    pub key_thumbprint: String,
+    /// The passport's `jti`.
+    pub passport_id: String,
+    /// SHA-256 of the passport as presented.
+    pub passport_sha256: String,
+    /// The tier the gate computed.
+    pub trust_tier: String,
+}
+
+/// The gate in a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateRecord {
+    /// The gate's id.
+    pub gate_id: String,
+    /// Its security level.
+    pub level: String,
+}
+
+/// The request in a record. Query and body are present only as digests: they may hold personal data.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// The action, once the request is mapped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The amount in micro-USD, when the route declares one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_micro_usd: Option<u64>,
+    /// The method.
+    pub method: String,
+    /// The path as received, at most 512 bytes.
+    pub path: String,
+    /// SHA-256 of the body, once its digest is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_sha256: Option<String>,
+    /// The target domain, when the route declares one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_domain: Option<String>,
+    /// SHA-256 of scheme, authority, path and query, once the proof is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_sha256: Option<String>,
+}
+
+/// How revocation was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationCheck {
+    /// In the admission step, strongly consistent.
+    Admission,
+    /// Not reached: the request was refused before.
+    NotChecked,
+}
+
+/// One guardrail's result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardrailRecord {
+    /// The figures behind the result.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, EvidenceValue>,
+    /// The guardrail.
+    pub guardrail: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<Reason>,
+    /// Its result.
+    pub result: GuardrailOutcome,
+}
+
+/// The result of one guardrail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailOutcome {
+    /// It holds.
+    Pass,
+    /// It does not hold: deny.
+    Fail,
+    /// It asks for a person.
+    StepUp,
+    /// The gate does not set it, or the route has nothing it applies to.
+    NotApplicable,
+    /// Something before it refused, so its state was not consulted.
+    NotEvaluated,
+}
+
+/// A figure in the evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EvidenceValue {
+    /// A count, amount or duration.
+    Number(u64),
+    /// A name.
+    Text(String),
+}
+
+/// What became of a forwarded request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeRecord {
+    /// From forwarding to the last byte, in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes of the request body.
+    pub request_bytes: u64,
+    /// Bytes of the response body that were passed on.
+    pub response_bytes: u64,
+    /// SHA-256 of those bytes, when the response ended regularly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_sha256: Option<String>,
+    /// How it ended.
+    pub result: OutcomeResult,
+    /// The upstream's status, when it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+/// How a forwarded request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// The whole response was passed on.
+    Completed,
+    /// No connection to the upstream: it saw nothing.
+    Unreachable,
+    /// The upstream did not answer in time; it may have acted.
+    TimedOut,
+    /// The response broke off, was too large, or the caller went away; the upstream may have acted.
+    Aborted,
+}
+
+/// The head of another chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousChain {
+    /// The chain.
+    pub chain_uid: String,
+    /// SHA-256 of its last record's JWS.
+    pub head_sha256: String,
+    /// Records in it.
+    pub size: u64,
+}
+
+/// Refusals of unauthenticated requests counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FoldedRecord {
+    /// Counts by reason code.
+    pub by_reason: BTreeMap<String, u64>,
+    /// When the first of them came, RFC 3339.
+    pub from: String,
+    /// When the last of them came, RFC 3339.
+    pub to: String,
+}

@@ -1,0 +1,155 @@
+//! A gate: where it stands, whom it trusts, how it maps requests to actions and which guardrails it sets.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use passgate_passport::trust::{Tier, TrustStore};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::DomainPattern;
+use crate::money::MicroUsd;
+use crate::route::Route;
+use crate::state::RateWindow;
+
+/// The security level of a gate: which trust tier it asks for at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Development: self-issued passports are accepted.
+    L1,
+    /// Production: managed issuers only.
+    L2,
+    /// High assurance: certified issuers only.
+    L3,
+}
+
+impl Level {
+    /// The lowest tier this level accepts.
+    pub const fn minimum_tier(self) -> Tier {
+        match self {
+            Self::L1 => Tier::L1,
+            Self::L2 => Tier::L2,
+            Self::L3 => Tier::L3,
+        }
+    }
+
+    /// `L1`, `L2` or `L3`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::L1 => "L1",
+            Self::L2 => "L2",
+            Self::L3 => "L3",
+        }
+    }
+}
+
+/// Where callers reach the gate. Proofs are bound to it, so it comes from the configuration and not from the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Host in lower case, with the port unless it is the scheme's default.
+    pub authority: String,
+}
+
+/// Calls allowed in each window; absent means no limit, 0 means none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateLimits {
+    /// Calls in a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Calls in an hour.
+    pub requests_per_hour: Option<u32>,
+    /// Calls in a day.
+    pub requests_per_day: Option<u32>,
+}
+
+impl RateLimits {
+    /// The limits that are set, shortest window first.
+    pub fn windows(&self) -> impl Iterator<Item = (RateWindow, u32)> {
+        let pairs = [
+            (RateWindow::Minute, self.requests_per_minute),
+            (RateWindow::Hour, self.requests_per_hour),
+            (RateWindow::Day, self.requests_per_day),
+        ];
+        pairs.into_iter().filter_map(|(window, limit)| Some((window, limit?)))
+    }
+}
+
+/// Rate limits by what is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RatePolicy {
+    /// Of each agent.
+    pub agent: RateLimits,
+    /// Of the whole gate.
+    pub gate: RateLimits,
+    /// Of all agents of one issuer.
+    pub tenant: RateLimits,
+    /// Of each agent for each action.
+    pub action: RateLimits,
+}
+
+/// Spend caps of each agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpendLimits {
+    /// Of one request.
+    pub per_transaction: Option<MicroUsd>,
+    /// Of one UTC day.
+    pub daily: Option<MicroUsd>,
+    /// Of one UTC month.
+    pub monthly: Option<MicroUsd>,
+}
+
+/// The guardrails of a gate.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Guardrails {
+    /// Rate limits.
+    pub rates: RatePolicy,
+    /// Spend caps.
+    pub spend: SpendLimits,
+    /// Domains that routes with a declared domain may target. Absent: not checked. Empty: none.
+    pub allowed_domains: Option<Vec<DomainPattern>>,
+    /// Amounts above this need a person's approval.
+    pub require_approval_above: Option<MicroUsd>,
+}
+
+/// Which policy a decision was made under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRef {
+    /// `sha256:` and the hex digest of the policy's canonical JSON.
+    pub sha256: String,
+    /// The operator's version number.
+    pub version: u64,
+}
+
+/// Which code made a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluatorRef {
+    /// `sha256:` and the hex digest of the evaluator's code.
+    pub digest: String,
+    /// How the evaluator runs: `native`.
+    pub engine: String,
+    /// The release it belongs to.
+    pub version: String,
+}
+
+/// A gate, complete. One value is one snapshot: a decision sees exactly one.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// The gate's id, as audiences and attestations name it.
+    pub id: String,
+    /// The security level.
+    pub level: Level,
+    /// Where callers reach it.
+    pub origin: Origin,
+    /// Whom it trusts.
+    pub trust: TrustStore,
+    /// Seconds of clock difference tolerated in passport times.
+    pub leeway_seconds: i64,
+    /// How requests map to actions; the first match counts.
+    pub routes: Vec<Route>,
+    /// The guardrails.
+    pub guardrails: Guardrails,
+    /// The policy this was made from.
+    pub policy: PolicyRef,
+    /// The code that evaluates it.
+    pub evaluator: EvaluatorRef,
+}

@@ -1,0 +1,326 @@
+//! Exports of a ledger and their verification, line by line in constant memory.
+//!
+//! An export is UTF-8 text, one object a line, each line ending in a line feed:
+//!
+//! ```text
+//! {"jws":"<record, compact JWS>"}      any number, chain by chain, in order
+//! {"head":"<head, compact JWS>"}       exactly one, last
+//! ```
+//!
+//! The head (`typ: ledger-head+jwt`) states how many records there are, the SHA-256 over all their JWS each followed
+//! by a line feed, and, for a whole export, the size and last hash of every chain. A JOSE library and SHA-256 verify it.
+//!
+//! What a chain without a head held elsewhere cannot show: that records were cut off its end *and* a new head was
+//! signed. Keep heads outside the gate to notice that.
+
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use passgate_passport::json;
+use passgate_passport::jws::{self, TokenType};
+use passgate_passport::key::PublicKey;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::attest::{Kind, PreviousChain, Record, sha256_label};
+
+/// The longest record a verifier reads, in bytes.
+pub const MAX_RECORD_BYTES: usize = 64 * 1024;
+/// The longest head a verifier reads, in bytes: room for some 50,000 chains.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024 * 1024;
+
+/// The payload of a head, members in alphabetical order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Every chain of a whole export, in export order; empty in a partial one.
+    pub chains: Vec<PreviousChain>,
+    /// The gate.
+    pub gate_id: String,
+    /// Whether a filter left records out. Then the chains cannot be checked.
+    pub partial: bool,
+    /// How many records.
+    pub records: u64,
+    /// SHA-256 over all records' JWS, each followed by a line feed.
+    pub records_sha256: String,
+    /// RFC 3339.
+    pub timestamp: String,
+}
+
+/// Makes the head of an export while its records pass by.
+#[derive(Debug, Clone, Default)]
+pub struct HeadBuilder {
+    chains: Vec<PreviousChain>,
+    records: u64,
+    digest: Sha256,
+}
+
+impl HeadBuilder {
+    /// Counts one record of `chain_uid`.
+    pub fn push(&mut self, chain_uid: &str, jws: &str, sha256: &[u8; 32]) {
+        self.records += 1;
+        self.digest.update(jws.as_bytes());
+        self.digest.update(b"\n");
+        match self.chains.last_mut() {
+            Some(chain) if chain.chain_uid == chain_uid => {
+                chain.size += 1;
+                chain.head_sha256 = sha256_label(sha256);
+            }
+            _ => self.chains.push(PreviousChain { chain_uid: chain_uid.to_owned(), head_sha256: sha256_label(sha256), size: 1 }),
+        }
+    }
+
+    /// The head.
+    pub fn finish(self, gate_id: String, partial: bool, timestamp: String) -> Head {
+        let chains = if partial { Vec::new() } else { self.chains };
+        Head { chains, gate_id, partial, records: self.records, records_sha256: sha256_label(&self.digest.finalize().into()), timestamp }
+    }
+}
+
+impl Head {
+    /// The payload to sign.
+    pub fn to_payload(&self) -> Vec<u8> {
+        // Strings and integers always serialise; an empty payload would fail every verification.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// The line of a record.
+pub fn record_line(jws: &str) -> String {
+    alloc::format!("{{\"jws\":\"{jws}\"}}\n")
+}
+
+/// The line of a head.
+pub fn head_line(jws: &str) -> String {
+    alloc::format!("{{\"head\":\"{jws}\"}}\n")
+}
+
+/// What a verified export holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The signed head.
+    pub head: Head,
+    /// What could not be checked, in words.
+    pub not_checked: Vec<String>,
+}
+
+/// The first thing wrong with an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Break {
+    /// The line, from 1.
+    pub line: u64,
+    /// The record's id, as far as it can be read.
+    pub attestation_id: Option<String>,
+    /// The chain and position, as far as they can be read.
+    pub position: Option<(String, u64)>,
+    /// What is wrong.
+    pub what: What,
+}
+
+/// How an export is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum What {
+    /// The line is not `{"jws":"…"}` or `{"head":"…"}`.
+    #[error("the line is not a record or head line")]
+    Line,
+    /// The JWS is malformed or of another type.
+    #[error("the record is not a well-formed attestation")]
+    Token,
+    /// No trusted key has this `kid`.
+    #[error("the record is signed with a key that is not trusted")]
+    Key,
+    /// The signature does not verify.
+    #[error("the signature does not verify")]
+    Signature,
+    /// The payload is not a record.
+    #[error("the payload is not a record of this format")]
+    Payload,
+    /// `seq` does not continue the chain: deleted, duplicated or reordered.
+    #[error("the record does not continue its chain: its position is wrong")]
+    Sequence,
+    /// `prev` is not the hash of the record before: edited, spliced or forked.
+    #[error("the record does not continue its chain: prev is not the hash of the record before")]
+    Previous,
+    /// A chain does not begin with its start record.
+    #[error("a chain does not begin with its start record")]
+    Start,
+    /// A chain's start does not fit the chain it says came before.
+    #[error("the chain does not follow the chain it names as its predecessor")]
+    Predecessor,
+    /// Something follows the head.
+    #[error("a line follows the head")]
+    AfterHead,
+    /// There is no head: the end is missing.
+    #[error("the export ends without a signed head")]
+    NoHead,
+    /// The head states other records.
+    #[error("the signed head states other records than these")]
+    Head,
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        if let Some(id) = &self.attestation_id {
+            write!(f, ", record {id}")?;
+        }
+        if let Some((chain, seq)) = &self.position {
+            write!(f, " ({chain} #{seq})")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl core::error::Error for Break {}
+
+/// Verifies an export. Feed it every line without its line feed, then [`Verifier::finish`].
+#[derive(Debug)]
+pub struct Verifier<'k> {
+    keys: &'k [PublicKey],
+    line: u64,
+    chain: Option<Chain>,
+    records: HeadBuilder,
+    unchained: Option<(u64, Record, What)>,
+    loose_predecessors: u64,
+    head: Option<Head>,
+}
+
+#[derive(Debug)]
+struct Chain {
+    uid: String,
+    next_seq: u64,
+    last: [u8; 32],
+}
+
+impl<'k> Verifier<'k> {
+    /// A verifier that trusts `keys`.
+    pub fn new(keys: &'k [PublicKey]) -> Self {
+        Self { keys, line: 0, chain: None, records: HeadBuilder::default(), unchained: None, loose_predecessors: 0, head: None }
+    }
+
+    /// Checks one line.
+    ///
+    /// # Errors
+    ///
+    /// The [`Break`] that ends the verification. A break in a chain is held back until the head says whether the
+    /// export is partial, and is reported by [`Verifier::finish`].
+    pub fn line(&mut self, line: &[u8]) -> Result<(), Break> {
+        self.line += 1;
+        let text = core::str::from_utf8(line).map_err(|_| self.broken(None, What::Line))?;
+        if self.head.is_some() {
+            return Err(self.broken(None, What::AfterHead));
+        }
+        if let Some(jws) = text.strip_prefix("{\"jws\":\"").and_then(|rest| rest.strip_suffix("\"}")) {
+            return self.record(jws);
+        }
+        let head = text.strip_prefix("{\"head\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+        self.read_head(head.ok_or_else(|| self.broken(None, What::Line))?)
+    }
+
+    fn record(&mut self, token: &str) -> Result<(), Break> {
+        let payload = self.verified(token, TokenType::Attestation, MAX_RECORD_BYTES)?;
+        let record: Record = json::parse_into(&payload, MAX_RECORD_BYTES).map_err(|_| self.broken(None, What::Payload))?;
+        let sha256 = Sha256::digest(token.as_bytes()).into();
+        if self.unchained.is_none()
+            && let Err(what) = self.link(&record)
+        {
+            self.unchained = Some((self.line, record.clone(), what));
+        }
+        self.records.push(&record.chain_uid, token, &sha256);
+        self.chain = Some(Chain { next_seq: record.seq.saturating_add(1), uid: record.chain_uid, last: sha256 });
+        Ok(())
+    }
+
+    /// Whether `record` continues the current chain or properly starts another.
+    fn link(&mut self, record: &Record) -> Result<(), What> {
+        if let Some(chain) = self.chain.as_ref().filter(|chain| chain.uid == record.chain_uid) {
+            return match &record.prev {
+                _ if record.seq != chain.next_seq => Err(What::Sequence),
+                Some(prev) if *prev == sha256_label(&chain.last) => Ok(()),
+                _ => Err(What::Previous),
+            };
+        }
+        let known = self.records.chains.iter().any(|chain| chain.chain_uid == record.chain_uid);
+        if known || record.seq != 0 || record.prev.is_some() || record.kind != Kind::ChainStart {
+            return Err(What::Start);
+        }
+        self.follows(record.previous_chain.as_ref())
+    }
+
+    /// Whether a chain start fits the chains before it. A predecessor that went on after this start (two writers at
+    /// once) cannot be compared here, and is counted as not checked.
+    fn follows(&mut self, named: Option<&PreviousChain>) -> Result<(), What> {
+        let chains = &self.records.chains;
+        match named {
+            None if chains.is_empty() => Ok(()),
+            None => Err(What::Predecessor),
+            Some(named) => match chains.iter().find(|chain| chain.chain_uid == named.chain_uid) {
+                Some(chain) if chain == named => Ok(()),
+                Some(chain) if named.size < chain.size => {
+                    self.loose_predecessors += 1;
+                    Ok(())
+                }
+                _ => Err(What::Predecessor),
+            },
+        }
+    }
+
+    fn read_head(&mut self, token: &str) -> Result<(), Break> {
+        let payload = self.verified(token, TokenType::LedgerHead, MAX_HEAD_BYTES)?;
+        let head: Head = json::parse_into(&payload, MAX_HEAD_BYTES).map_err(|_| self.broken(None, What::Payload))?;
+        self.head = Some(head);
+        Ok(())
+    }
+
+    fn verified(&self, token: &str, typ: TokenType, limit: usize) -> Result<Vec<u8>, Break> {
+        let unverified = jws::decode(token, typ, limit).map_err(|_| self.broken(None, What::Token))?;
+        let claimed: Option<Record> = json::parse_into(unverified.payload(), limit).ok();
+        let key = self.keys.iter().find(|key| key.thumbprint() == unverified.kid());
+        let key = key.ok_or_else(|| self.broken(claimed.as_ref(), What::Key))?;
+        match unverified.verify(key) {
+            Ok(verified) => Ok(verified.into_payload()),
+            Err(_) => Err(self.broken(claimed.as_ref(), What::Signature)),
+        }
+    }
+
+    fn broken(&self, record: Option<&Record>, what: What) -> Break {
+        Break {
+            line: self.line,
+            attestation_id: record.map(|record| record.attestation_id.clone()),
+            position: record.map(|record| (record.chain_uid.clone(), record.seq)),
+            what,
+        }
+    }
+
+    /// Compares the records with the head.
+    ///
+    /// # Errors
+    ///
+    /// A held-back chain [`Break`] of a whole export, a missing head, or a head that states other records.
+    pub fn finish(mut self) -> Result<Report, Break> {
+        let unchained = self.unchained.take();
+        let Some(head) = self.head.take() else {
+            return Err(self.held_back(unchained).unwrap_or_else(|| self.broken(None, What::NoHead)));
+        };
+        let mut not_checked = Vec::new();
+        if head.partial {
+            not_checked.push("chain links (the export is filtered)".to_owned());
+        } else if let Some(held_back) = self.held_back(unchained) {
+            return Err(held_back);
+        }
+        let made = core::mem::take(&mut self.records).finish(head.gate_id.clone(), head.partial, head.timestamp.clone());
+        if made != head {
+            return Err(self.broken(None, What::Head));
+        }
+        if self.loose_predecessors > 0 {
+            not_checked.push(alloc::format!("where {} chains left a predecessor that went on", self.loose_predecessors));
+        }
+        Ok(Report { head, not_checked })
+    }
+
+    fn held_back(&self, unchained: Option<(u64, Record, What)>) -> Option<Break> {
+        unchained.map(|(line, record, what)| Break { line, ..self.broken(Some(&record), what) })
+    }
+}

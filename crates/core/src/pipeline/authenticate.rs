@@ -1,0 +1,71 @@
+//! Step 2: who is asking, proven.
+
+use alloc::string::ToString;
+
+use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
+use passgate_passport::proof::{self, PASSPORT_FIELD, VerifiedProof};
+
+use super::parse::{Parsed, Refusal};
+use crate::attest::{AgentRecord, sha256_label};
+use crate::gate::Gate;
+use crate::reason::Reason;
+use crate::time::UnixMillis;
+
+/// A request whose agent is proven. Only [`authenticate`] makes it, so a judgement without authentication does not
+/// compile.
+#[derive(Debug)]
+pub struct Authenticated<'a> {
+    pub(super) passport: VerifiedPassport,
+    pub(super) proof: VerifiedProof<'a>,
+    pub(super) agent: AgentRecord,
+    pub(super) now: UnixMillis,
+}
+
+/// Verifies passport, tier and proof of `parsed`, in this order.
+///
+/// 1. The request carries a passport (`passport_missing`).
+/// 2. The passport verifies for this gate (`passport_*`, `issuer_*`, `tier_mismatch`, `audience_mismatch`).
+/// 3. Its tier reaches the gate's level (`tier_insufficient`).
+/// 4. The proof verifies with the passport's key (`proof_*`, `content_digest_*`).
+///
+/// Revocation and replay need state: they are part of the demand.
+///
+/// # Errors
+///
+/// The first of these that fails. An agent whose passport verified is named in the refusal.
+pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<Authenticated<'a>, Refusal> {
+    let refuse = |reason, detail, agent| Refusal::of(parsed, reason, detail, agent);
+    let Some(header) = parsed.http.headers.iter().find(|header| header.name == PASSPORT_FIELD) else {
+        return Err(refuse(Reason::PassportMissing, "no agent-passport field".to_string(), None));
+    };
+    let token =
+        core::str::from_utf8(header.value).map_err(|_| refuse(Reason::PassportMalformed, "the passport is not ASCII".to_string(), None))?;
+    let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
+    let passport = passport::verify(token, &gate.trust, &context).map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
+    let agent = agent_record(&passport);
+    if passport.tier() < gate.level.minimum_tier() {
+        let detail = alloc::format!("tier {} at a gate of level {}", passport.tier().as_str(), gate.level.as_str());
+        return Err(refuse(Reason::TierInsufficient, detail, Some(agent)));
+    }
+    match proof::verify(&parsed.http, &passport.claims().cnf_key, now.seconds()) {
+        Ok(proof) => Ok(Authenticated { passport, proof, agent, now }),
+        Err(error) => Err(refuse(known(error.code()), error.to_string(), Some(agent))),
+    }
+}
+
+/// The reason with the code a check reported. A code missing from the table is our own fault, and denies.
+fn known(code: &str) -> Reason {
+    Reason::from_code(code).unwrap_or(Reason::InternalError)
+}
+
+fn agent_record(passport: &VerifiedPassport) -> AgentRecord {
+    let claims = passport.claims();
+    AgentRecord {
+        agent_id: claims.sub.clone(),
+        issuer: claims.iss.clone(),
+        key_thumbprint: claims.cnf_key.thumbprint().to_string(),
+        passport_id: claims.jti.clone(),
+        passport_sha256: sha256_label(&passport.token_sha256()),
+        trust_tier: passport.tier().as_str().to_string(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Step 6: judgement and admission folded into one decision. The only place that makes an allow.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::judge::{Finding, Judged};
+use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord, RevocationCheck};
+use crate::money::MicroUsd;
+use crate::reason::{Class, Reason};
+use crate::state::{Admission, NonceAnswer, RateAnswer, RateWindow, SpendPeriod};
+
+/// A decision.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Allow, deny or step_up.
+    pub verdict: Verdict,
+    /// Why not an allow.
+    pub reason: Option<Reason>,
+    /// Every guardrail with its result, in evaluation order.
+    pub guardrails: Vec<GuardrailRecord>,
+    /// Whether revocation was checked.
+    pub revocation: RevocationCheck,
+    /// The rate counters as the caller may see them.
+    pub rates: Vec<RateView>,
+}
+
+/// The verdict.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forward, once.
+    Allow(Permit),
+    /// Refuse.
+    Deny,
+    /// Refuse until a person approves.
+    StepUp,
+}
+
+/// The right to forward one request. It cannot be made, copied or stored elsewhere: only [`decide`] gives it out.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit {
+    private: (),
+}
+
+/// One rate counter after a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateView {
+    /// What is counted.
+    pub per: String,
+    /// The limit in one window.
+    pub limit: u32,
+    /// The window.
+    pub window: RateWindow,
+    /// The counter.
+    pub answer: RateAnswer,
+}
+
+impl Verdict {
+    /// The verdict as recorded.
+    pub fn kind(&self) -> DecisionKind {
+        match self {
+            Self::Allow(_) => DecisionKind::Allow,
+            Self::Deny => DecisionKind::Deny,
+            Self::StepUp => DecisionKind::StepUp,
+        }
+    }
+}
+
+impl Decision {
+    pub(super) fn deny(reason: Reason, guardrails: Vec<GuardrailRecord>, revocation: RevocationCheck) -> Self {
+        Self { verdict: Verdict::Deny, reason: Some(reason), guardrails, revocation, rates: Vec::new() }
+    }
+
+    /// Seconds after which trying again can help: the longest wait of an exhausted counter.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.rates.iter().filter(|rate| !rate.answer.conforms).map(|rate| rate.answer.retry_after_seconds).max()
+    }
+}
+
+/// Decides. Pure: calling it twice with the same arguments gives the same decision.
+///
+/// Replay and revocation come first: they belong to authentication. Then the guardrails in their fixed order:
+/// permission scope, rate, spend, domain, PII, approval. The first that fails is the reason, whatever was found first.
+pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
+    let revocation = if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked };
+    let guardrails = alloc::vec![
+        scope(judged),
+        rate(judged, admission),
+        spend(judged, admission),
+        stateless("domain", judged.findings.domain, domain_evidence(judged)),
+        stateless("pii", Finding::NotApplicable, BTreeMap::new()),
+        stateless("approval", judged.findings.approval, threshold_evidence("above_micro_usd", judged.findings.approval_above)),
+    ];
+    let reason = admission_reason(admission).or_else(|| guardrails.iter().find_map(|guardrail| guardrail.reason_code));
+    // Every claim must have its answer: an admission that answers less than was asked allows nothing.
+    let complete = admission.rates.len() == judged.demand.rates.len() && admission.spends.len() == judged.demand.spends.len();
+    let (verdict, reason) = match reason {
+        None if complete => (Verdict::Allow(Permit { private: () }), None),
+        None => (Verdict::Deny, Some(Reason::InternalError)),
+        Some(reason) if reason.class() == Class::StepUp => (Verdict::StepUp, Some(reason)),
+        Some(reason) => (Verdict::Deny, Some(reason)),
+    };
+    Decision { verdict, reason, guardrails, revocation, rates: rate_views(judged, admission) }
+}
+
+fn admission_reason(admission: &Admission) -> Option<Reason> {
+    match admission.nonce {
+        NonceAnswer::Fresh => admission.revoked.is_some().then_some(Reason::Revoked),
+        NonceAnswer::Replayed => Some(Reason::NonceReplayed),
+        NonceAnswer::Fenced => Some(Reason::ReplayFence),
+        NonceAnswer::QuotaExceeded => Some(Reason::NonceQuotaExceeded),
+    }
+}
+
+fn record(
+    guardrail: &str,
+    result: GuardrailOutcome,
+    reason_code: Option<Reason>,
+    evidence: BTreeMap<String, EvidenceValue>,
+) -> GuardrailRecord {
+    GuardrailRecord { evidence, guardrail: guardrail.to_string(), reason_code, result }
+}
+
+fn scope(judged: &Judged) -> GuardrailRecord {
+    let result = if judged.findings.scope.is_some() { GuardrailOutcome::Fail } else { GuardrailOutcome::Pass };
+    record("permission_scope", result, judged.findings.scope, BTreeMap::new())
+}
+
+fn stateless(guardrail: &str, finding: Finding, evidence: BTreeMap<String, EvidenceValue>) -> GuardrailRecord {
+    match finding {
+        Finding::NotApplicable => record(guardrail, GuardrailOutcome::NotApplicable, None, BTreeMap::new()),
+        Finding::Pass => record(guardrail, GuardrailOutcome::Pass, None, evidence),
+        Finding::Fail(reason) if reason.class() == Class::StepUp => record(guardrail, GuardrailOutcome::StepUp, Some(reason), evidence),
+        Finding::Fail(reason) => record(guardrail, GuardrailOutcome::Fail, Some(reason), evidence),
+    }
+}
+
+fn rate(judged: &Judged, admission: &Admission) -> GuardrailRecord {
+    if judged.demand.rates.is_empty() {
+        return record("rate", GuardrailOutcome::NotApplicable, None, BTreeMap::new());
+    }
+    if admission.rates.is_empty() {
+        return record("rate", GuardrailOutcome::NotEvaluated, None, BTreeMap::new());
+    }
+    let mut evidence = BTreeMap::new();
+    for view in rate_views(judged, admission) {
+        let name = alloc::format!("{}_{}", view.per, view.window.name());
+        evidence.insert(alloc::format!("{name}_limit"), EvidenceValue::Number(view.limit.into()));
+        evidence.insert(alloc::format!("{name}_remaining"), EvidenceValue::Number(view.answer.remaining.into()));
+    }
+    if admission.rates.iter().all(|answer| answer.conforms) {
+        record("rate", GuardrailOutcome::Pass, None, evidence)
+    } else {
+        record("rate", GuardrailOutcome::Fail, Some(Reason::RateLimitExceeded), evidence)
+    }
+}
+
+fn rate_views(judged: &Judged, admission: &Admission) -> Vec<RateView> {
+    let pairs = judged.demand.rates.iter().zip(&admission.rates);
+    pairs.map(|(claim, answer)| RateView { per: claim.per.clone(), limit: claim.limit, window: claim.window, answer: *answer }).collect()
+}
+
+fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
+    let mut evidence = threshold_evidence("per_transaction_cap_micro_usd", judged.findings.transaction_cap);
+    match judged.findings.spend {
+        Finding::NotApplicable => return record("spend", GuardrailOutcome::NotApplicable, None, BTreeMap::new()),
+        Finding::Fail(reason) => return record("spend", GuardrailOutcome::Fail, Some(reason), evidence),
+        Finding::Pass => {}
+    }
+    if admission.spends.len() != judged.demand.spends.len() {
+        return record("spend", GuardrailOutcome::NotEvaluated, None, evidence);
+    }
+    let mut failed = None;
+    for (claim, answer) in judged.demand.spends.iter().zip(&admission.spends) {
+        let (name, reason) = match claim.period {
+            SpendPeriod::Day => ("daily", Reason::SpendDailyExceeded),
+            SpendPeriod::Month => ("monthly", Reason::SpendMonthlyExceeded),
+        };
+        evidence.insert(alloc::format!("{name}_cap_micro_usd"), EvidenceValue::Number(claim.cap.0));
+        evidence.insert(alloc::format!("{name}_spent_before_micro_usd"), EvidenceValue::Number(answer.spent_before.0));
+        if !answer.fits {
+            failed = failed.or(Some(reason));
+        }
+    }
+    let result = if failed.is_some() { GuardrailOutcome::Fail } else { GuardrailOutcome::Pass };
+    record("spend", result, failed, evidence)
+}
+
+fn threshold_evidence(name: &str, threshold: Option<MicroUsd>) -> BTreeMap<String, EvidenceValue> {
+    threshold.map(|value| (name.to_string(), EvidenceValue::Number(value.0))).into_iter().collect()
+}
+
+fn domain_evidence(judged: &Judged) -> BTreeMap<String, EvidenceValue> {
+    let host = judged.request.target_domain.clone();
+    host.map(|host| ("target_domain".to_string(), EvidenceValue::Text(host))).into_iter().collect()
+}

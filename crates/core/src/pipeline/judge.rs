@@ -1,0 +1,268 @@
+//! Steps 3 and 4: what can be said without state, and what has to be asked of it.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use passgate_passport::proof::{CoveredRequest, PROOF_WINDOW_SECONDS};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::authenticate::Authenticated;
+use super::decide::Decision;
+use crate::attest::{AgentRecord, DecisionRecord, GateRecord, RequestRecord, RevocationCheck, sha256_label};
+use crate::gate::{EvaluatorRef, Gate, Guardrails, PolicyRef};
+use crate::money::MicroUsd;
+use crate::reason::Reason;
+use crate::route::Route;
+use crate::state::{Demand, NonceClaim, RateClaim, SpendClaim, SpendMode, SpendPeriod, Subject, agent_key};
+use crate::time::UnixMillis;
+
+/// A request judged as far as possible without state. Only [`judge`] and [`Judged::from_bytes`] make it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    pub(super) agent: AgentRecord,
+    pub(super) request: RequestRecord,
+    pub(super) gate: GateRecord,
+    pub(super) policy: PolicyRef,
+    pub(super) evaluator: EvaluatorRef,
+    pub(super) not_checked: Vec<String>,
+    pub(super) findings: Findings,
+    pub(super) demand: Demand,
+}
+
+/// What each stateless check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Findings {
+    /// Why the action is not permitted.
+    pub(super) scope: Option<Reason>,
+    /// The amount is unreadable or above the transaction cap.
+    pub(super) spend: Finding,
+    pub(super) transaction_cap: Option<MicroUsd>,
+    pub(super) domain: Finding,
+    /// The threshold above which a person approves, when the action has an amount.
+    pub(super) approval: Finding,
+    pub(super) approval_above: Option<MicroUsd>,
+}
+
+/// The finding of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Finding {
+    NotApplicable,
+    Pass,
+    Fail(Reason),
+}
+
+/// Bytes on the gate's own channel are not a judgement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the handed-over judgement cannot be read: both ends must run the same release")]
+pub struct HandoffError;
+
+/// Judges an authenticated request under `gate`.
+///
+/// The action is that of the first route matching method and path; amount and domain are read where the route says.
+/// A request already judged not to be forwarded demands its nonce, its rate tokens and a look at its budgets, and
+/// charges nothing.
+pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
+    let covered = authenticated.proof.covered();
+    let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
+    let amount = route.and_then(|r| r.amount.as_ref()).map(|source| source.read(covered));
+    let host = route.and_then(|r| r.domain.as_ref()).map(|source| source.read_host(covered));
+    let findings = Findings {
+        scope: judge_scope(route, authenticated),
+        spend: judge_spend(&gate.guardrails, amount),
+        transaction_cap: gate.guardrails.spend.per_transaction,
+        domain: judge_domain(&gate.guardrails, host.as_ref()),
+        approval: judge_approval(&gate.guardrails, amount),
+        approval_above: gate.guardrails.require_approval_above,
+    };
+    let action = route.map(|r| r.action.as_str().to_string());
+    let demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &findings);
+    let request = RequestRecord {
+        action,
+        amount_micro_usd: amount.and_then(Result::ok).map(|a| a.0),
+        target_domain: host.and_then(Result::ok),
+        ..request_record(covered)
+    };
+    Judged {
+        agent: authenticated.agent.clone(),
+        request,
+        gate: GateRecord { gate_id: gate.id.clone(), level: gate.level.as_str().to_string() },
+        policy: gate.policy.clone(),
+        evaluator: gate.evaluator.clone(),
+        not_checked: not_checked(authenticated),
+        findings,
+        demand,
+    }
+}
+
+fn judge_scope(route: Option<&Route>, authenticated: &Authenticated<'_>) -> Option<Reason> {
+    let Some(route) = route else { return Some(Reason::ActionUnmapped) };
+    let permitted = authenticated.passport.claims().permissions.iter().any(|scope| scope.covers(&route.action));
+    (!permitted).then_some(Reason::PermissionScopeMissing)
+}
+
+fn judge_spend(guardrails: &Guardrails, amount: Option<Result<MicroUsd, Reason>>) -> Finding {
+    match amount {
+        None => Finding::NotApplicable,
+        Some(Err(reason)) => Finding::Fail(reason),
+        Some(Ok(amount)) if guardrails.spend.per_transaction.is_some_and(|cap| amount > cap) => {
+            Finding::Fail(Reason::SpendTransactionExceeded)
+        }
+        Some(Ok(_)) => Finding::Pass,
+    }
+}
+
+fn judge_domain(guardrails: &Guardrails, host: Option<&Result<String, Reason>>) -> Finding {
+    match (host, &guardrails.allowed_domains) {
+        (None, _) => Finding::NotApplicable,
+        (Some(Err(reason)), _) => Finding::Fail(*reason),
+        (Some(Ok(_)), None) => Finding::NotApplicable,
+        (Some(Ok(host)), Some(allowed)) if allowed.iter().any(|pattern| pattern.matches(host)) => Finding::Pass,
+        _ => Finding::Fail(Reason::DomainNotAllowed),
+    }
+}
+
+fn judge_approval(guardrails: &Guardrails, amount: Option<Result<MicroUsd, Reason>>) -> Finding {
+    match (guardrails.require_approval_above, amount) {
+        (Some(threshold), Some(Ok(amount))) if amount > threshold => Finding::Fail(Reason::ApprovalRequired),
+        (Some(_), Some(Ok(_))) => Finding::Pass,
+        _ => Finding::NotApplicable,
+    }
+}
+
+fn request_record(covered: &CoveredRequest<'_>) -> RequestRecord {
+    let target = Sha256::new()
+        .chain_update(covered.scheme())
+        .chain_update("://")
+        .chain_update(covered.authority())
+        .chain_update(covered.path())
+        .chain_update(covered.query().map(|_| "?").unwrap_or_default())
+        .chain_update(covered.query().unwrap_or_default());
+    RequestRecord {
+        method: covered.method().to_string(),
+        path: super::parse::cut(covered.path(), 512),
+        payload_sha256: Some(sha256_label(&Sha256::digest(covered.body()).into())),
+        target_sha256: Some(sha256_label(&target.finalize().into())),
+        ..RequestRecord::default()
+    }
+}
+
+fn not_checked(authenticated: &Authenticated<'_>) -> Vec<String> {
+    let has_status = authenticated.passport.claims().status_list.is_some();
+    if has_status { alloc::vec!["status_list".to_string()] } else { Vec::new() }
+}
+
+fn demand(gate: &Gate, authenticated: &Authenticated<'_>, action: Option<&str>, amount: Option<MicroUsd>, findings: &Findings) -> Demand {
+    let claims = authenticated.passport.claims();
+    let agent = agent_key(&claims.iss, &claims.sub);
+    let proof = &authenticated.proof;
+    Demand {
+        now: authenticated.now,
+        nonce: NonceClaim {
+            key: proof.key_thumbprint().to_string(),
+            nonce: proof.nonce().to_string(),
+            // The whole window, not the proof's own earlier expiry: the replay fence reasons about creation times.
+            remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
+        },
+        subjects: alloc::vec![
+            Subject::Passport(claims.jti.clone()),
+            Subject::Agent(agent.clone()),
+            Subject::Key(proof.key_thumbprint().to_string()),
+            Subject::Issuer(claims.iss.clone()),
+        ],
+        rates: rate_claims(gate, &agent, &claims.iss, action),
+        spends: amount.map(|amount| spend_claims(gate, &agent, amount, findings)).unwrap_or_default(),
+    }
+}
+
+fn rate_claims(gate: &Gate, agent: &str, tenant: &str, action: Option<&str>) -> Vec<RateClaim> {
+    let rates = &gate.guardrails.rates;
+    let mut claims = Vec::new();
+    let mut claim = |per: &str, limits: &crate::gate::RateLimits, counter: String| {
+        for (window, limit) in limits.windows() {
+            claims.push(RateClaim { per: per.to_string(), counter: format!("{}:{counter}", gate.id), limit, window });
+        }
+    };
+    claim("agent", &rates.agent, agent.to_string());
+    claim("gate", &rates.gate, String::new());
+    claim("tenant", &rates.tenant, agent_key(tenant, ""));
+    claim("action", &rates.action, format!("{agent}:{}", action.unwrap_or_default()));
+    claims
+}
+
+fn spend_claims(gate: &Gate, agent: &str, amount: MicroUsd, findings: &Findings) -> Vec<SpendClaim> {
+    let mode = if findings.forwardable() { SpendMode::Charge } else { SpendMode::Probe };
+    let spend = &gate.guardrails.spend;
+    let caps = [(SpendPeriod::Day, spend.daily), (SpendPeriod::Month, spend.monthly)];
+    let claim = |(period, cap): (SpendPeriod, Option<MicroUsd>)| {
+        Some(SpendClaim { agent: format!("{}:{agent}", gate.id), period, cap: cap?, amount, mode })
+    };
+    caps.into_iter().filter_map(claim).collect()
+}
+
+impl Findings {
+    /// Whether nothing found so far keeps the request from being forwarded.
+    pub(super) fn forwardable(&self) -> bool {
+        let failed = |finding: &Finding| matches!(finding, Finding::Fail(_));
+        self.scope.is_none() && ![self.spend, self.domain, self.approval].iter().any(failed)
+    }
+}
+
+impl Judged {
+    /// Step 4: what the decision needs from the state.
+    pub fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    /// When the request was judged, by the gate's clock.
+    pub fn now(&self) -> UnixMillis {
+        self.demand.now
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> &AgentRecord {
+        &self.agent
+    }
+
+    /// The request as it will be recorded.
+    pub fn request(&self) -> &RequestRecord {
+        &self.request
+    }
+
+    /// The record of `decision`, to be sealed.
+    pub fn record(&self, decision: &Decision) -> DecisionRecord {
+        DecisionRecord {
+            agent: Some(self.agent.clone()),
+            decision: decision.verdict.kind(),
+            reason: decision.reason,
+            evaluator: self.evaluator.clone(),
+            guardrails: decision.guardrails.clone(),
+            not_checked: self.not_checked.clone(),
+            policy: self.policy.clone(),
+            request: self.request.clone(),
+            revocation: decision.revocation,
+        }
+    }
+
+    /// A fault after judgement, as a deny: nothing from the state is known.
+    pub fn fault(&self, reason: Reason) -> Decision {
+        Decision::deny(reason, Vec::new(), RevocationCheck::NotChecked)
+    }
+
+    /// The judgement as bytes, for a channel that only the gate can write to. Whoever can write to that channel can
+    /// grant anything.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Strings, integers and enums always serialise; empty bytes would be refused on the other side.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The judgement from [`Judged::to_bytes`] of the same release.
+    ///
+    /// # Errors
+    ///
+    /// [`HandoffError`] when the bytes are anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HandoffError> {
+        serde_json::from_slice(bytes).map_err(|_| HandoffError)
+    }
+}

@@ -1,0 +1,36 @@
+//! A request's life. The numbers are the same everywhere in this project.
+//!
+//! 1. [`parse`]: bytes to a request with one reading: canonical path, this gate's host, limits.
+//! 2. [`authenticate`]: passport, issuer and tier, proof of possession. Leaves an [`Authenticated`].
+//! 3. [`judge`]: everything that needs no state. Leaves a [`Judged`].
+//! 4. *Demand*: [`Judged::demand`] lists the state the decision consumes.
+//! 5. *Admit*: a store answers the whole demand with [`crate::state::admit`].
+//! 6. [`decide`]: folds judgement and admission into one [`Decision`]. Only here an allow is made.
+//! 7. *Attest*: [`Judged::record`] with a [`crate::attest::Writer`], before anything is forwarded.
+//! 8. *Forward*: the caller sends exactly what was judged; it needs the [`Permit`] of an allow to do so.
+//! 9. *Settle*: the caller appends the outcome as a second record.
+//!
+//! Steps 1 to 3 may run in one place and steps 5 to 7 in another: [`Judged::to_bytes`] carries the judgement over a
+//! channel that only the gate can write to.
+//!
+//! A failure in steps 1 to 3 that ends the request is a [`Refusal`]: a deny with its reason. A fault anywhere becomes a
+//! deny in [`Refusal::fault`] and [`Judged::fault`], and nowhere else.
+//!
+//! The loop every driver runs:
+//!
+//! ```text
+//! parse -> authenticate -> judge -> store.admit(demand, || decide + seal) -> decide -> forward(permit) -> settle
+//! ```
+
+mod authenticate;
+mod decide;
+mod judge;
+mod parse;
+
+pub use authenticate::{Authenticated, authenticate};
+pub use decide::{Decision, Permit, Verdict, decide};
+pub use judge::{HandoffError, Judged, judge};
+pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
+
+#[cfg(test)]
+mod tests;

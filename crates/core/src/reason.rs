@@ -1,0 +1,170 @@
+//! The stable reason codes, in one table: what is recorded, what the caller is told and with which status.
+
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How a refusal is answered over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The bytes of the request are wrong (400).
+    Request,
+    /// The body is larger than the gate accepts (413).
+    TooLarge,
+    /// The credential or proof did not hold (401).
+    Credential,
+    /// Policy refuses (403).
+    Policy,
+    /// A person has to approve first (403 with the step-up problem type).
+    StepUp,
+    /// Too many requests (429).
+    Rate,
+    /// Passgate cannot decide and therefore refuses (503).
+    Fault,
+}
+
+impl Class {
+    /// The HTTP status of this class.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Request => 400,
+            Self::TooLarge => 413,
+            Self::Credential => 401,
+            Self::Policy | Self::StepUp => 403,
+            Self::Rate => 429,
+            Self::Fault => 503,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($name:ident $code:literal $class:ident $public:literal $title:literal;)*) => {
+        /// Why a request was not simply allowed. The codes are stable: they stand in attestations for ever.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Reason {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason there is, in table order.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable code written into attestations and logs.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The code the caller is told. Coarser than [`Reason::code`] where the difference would help an attacker.
+            pub const fn public_code(self) -> &'static str {
+                match self { $(Self::$name => $public,)* }
+            }
+
+            /// How the refusal is answered.
+            pub const fn class(self) -> Class {
+                match self { $(Self::$name => Class::$class,)* }
+            }
+
+            /// One sentence for people.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+// Unknown issuer, bad signature and revoked look the same from outside: an attacker must not be able to tell them apart.
+reasons! {
+    PathNotCanonical "path_not_canonical" Request "path_not_canonical" "The request target is not in canonical form.";
+    HostMismatch "host_mismatch" Request "host_mismatch" "The Host of the request is not this gate.";
+    HeaderInvalid "header_invalid" Request "header_invalid" "A header field is not acceptable.";
+    MethodOverride "method_override" Request "method_override" "The request tries to override its method.";
+    RequestMalformed "request_malformed" Request "request_malformed" "The request is malformed.";
+    BodyTooLarge "body_too_large" TooLarge "body_too_large" "The body is larger than this gate accepts.";
+    PassportMissing "passport_missing" Credential "credential_missing" "The request carries no passport.";
+    PassportMalformed "passport_malformed" Credential "credential_rejected" "The passport is malformed.";
+    PassportSignatureInvalid "passport_signature_invalid" Credential "credential_rejected" "The passport's signature does not verify.";
+    PassportExpired "passport_expired" Credential "credential_rejected" "The passport has expired.";
+    PassportNotYetValid "passport_not_yet_valid" Credential "credential_rejected" "The passport is not valid yet.";
+    PassportLifetimeExceeded "passport_lifetime_exceeded" Credential "credential_rejected" "The passport lives longer than its issuer may grant.";
+    IssuerUnknown "issuer_unknown" Credential "credential_rejected" "The passport's issuer is not trusted here.";
+    IssuerSuspended "issuer_suspended" Credential "credential_rejected" "The passport's issuer is suspended.";
+    IssuerKeyUnknown "issuer_key_unknown" Credential "credential_rejected" "The passport is not signed by a current key of its issuer.";
+    TierMismatch "tier_mismatch" Credential "credential_rejected" "The passport claims a trust tier its issuer does not have.";
+    TierInsufficient "tier_insufficient" Credential "credential_rejected" "The passport's trust tier is below what this gate requires.";
+    AudienceMismatch "audience_mismatch" Credential "credential_rejected" "The passport is not meant for this gate.";
+    DelegationUnsupported "delegation_unsupported" Credential "credential_rejected" "The passport is delegated, which this gate does not accept.";
+    ConstraintsUnsupported "constraints_unsupported" Credential "credential_rejected" "The passport carries constraints this gate cannot enforce.";
+    ProofMissing "proof_missing" Credential "credential_missing" "The request carries no proof of possession.";
+    ProofMalformed "proof_malformed" Credential "proof_malformed" "The proof of possession is malformed.";
+    ProofCoverage "proof_coverage" Credential "proof_coverage" "The proof does not cover what it must cover.";
+    ProofKeyMismatch "proof_key_mismatch" Credential "credential_rejected" "The proof is made with another key than the passport's.";
+    ProofSignatureInvalid "proof_signature_invalid" Credential "credential_rejected" "The proof's signature does not verify.";
+    ProofExpired "proof_expired" Credential "proof_expired" "The proof is older than the window of five minutes.";
+    ProofInFuture "proof_in_future" Credential "proof_in_future" "The proof is dated in the future.";
+    ContentDigestMissing "content_digest_missing" Credential "content_digest_missing" "The body has no Content-Digest.";
+    ContentDigestMismatch "content_digest_mismatch" Credential "content_digest_mismatch" "The Content-Digest is not the digest of the body.";
+    Revoked "revoked" Credential "credential_rejected" "The passport, its agent, its key or its issuer has been revoked.";
+    NonceReplayed "nonce_replayed" Credential "nonce_replayed" "This proof has been used before.";
+    ReplayFence "replay_fence" Credential "replay_fence" "The proof is older than what this gate can still check for replay; sign again.";
+    NonceQuotaExceeded "nonce_quota_exceeded" Rate "nonce_quota_exceeded" "Too many proofs of this key are still live.";
+    ActionUnmapped "action_unmapped" Policy "action_unmapped" "No route of this gate maps the request to an action.";
+    PermissionScopeMissing "permission_scope_missing" Policy "permission_scope_missing" "The passport does not permit this action.";
+    RateLimitExceeded "rate_limit_exceeded" Rate "rate_limit_exceeded" "A rate limit is exceeded.";
+    BodyNotJson "body_not_json" Policy "body_not_json" "The route reads values from a JSON body, and this body is not strict JSON.";
+    AmountMissing "amount_missing" Policy "amount_missing" "The route needs an amount and the request has none.";
+    AmountInvalid "amount_invalid" Policy "amount_invalid" "The amount is not a plain non-negative number of the declared unit.";
+    SpendTransactionExceeded "spend_per_transaction_exceeded" Policy "spend_per_transaction_exceeded" "The amount is above the cap for one transaction.";
+    SpendDailyExceeded "spend_daily_exceeded" Policy "spend_daily_exceeded" "The daily spend cap would be exceeded.";
+    SpendMonthlyExceeded "spend_monthly_exceeded" Policy "spend_monthly_exceeded" "The monthly spend cap would be exceeded.";
+    DomainMissing "domain_missing" Policy "domain_missing" "The route needs a target domain and the request has none.";
+    DomainInvalid "domain_invalid" Policy "domain_invalid" "The target domain is not spelled canonically.";
+    DomainNotAllowed "domain_not_allowed" Policy "domain_not_allowed" "The target domain is not on the allowlist.";
+    ApprovalRequired "approval_required" StepUp "approval_required" "The action needs a person's approval.";
+    StoreUnavailable "store_unavailable" Fault "store_unavailable" "The state cannot be reached; the gate fails closed.";
+    InternalError "internal_error" Fault "internal_error" "The gate failed while deciding; it fails closed.";
+}
+
+impl Reason {
+    /// The reason with this code, if there is one.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|r| r.code() == code)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = alloc::string::String::deserialize(deserializer)?;
+        Self::from_code(&code).ok_or_else(|| serde::de::Error::custom("unknown reason code"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_round_trip() {
+        for (i, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+            assert!(Reason::ALL[i + 1..].iter().all(|other| other.code() != reason.code()));
+        }
+    }
+
+    #[test]
+    fn unknown_issuer_bad_signature_and_revoked_look_alike() {
+        let seen = [Reason::IssuerUnknown, Reason::PassportSignatureInvalid, Reason::Revoked].map(|r| (r.public_code(), r.class()));
+        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}

@@ -1,0 +1,225 @@
+//! The declared mapping of a request to an action, its amount and its target domain.
+//!
+//! Values are read only from what the proof covers: the target and, when it is digest-verified, the body.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use passgate_passport::json;
+use passgate_passport::proof::CoveredRequest;
+use passgate_passport::scope::ActionName;
+
+use crate::domain;
+use crate::money::{MicroUsd, Unit};
+use crate::reason::Reason;
+
+/// The largest JSON body values are read from, in bytes. A gate's own body limit may be lower.
+pub const MAX_JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// One entry of the mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The method, exactly as on the wire; absent matches every method.
+    pub method: Option<String>,
+    /// The path.
+    pub path: PathPattern,
+    /// The action it maps to.
+    pub action: ActionName,
+    /// Where the amount stands; absent means the action costs nothing.
+    pub amount: Option<AmountSource>,
+    /// Where the target domain stands; absent means the action has none.
+    pub domain: Option<ValueSource>,
+}
+
+/// Where an amount stands in the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmountSource {
+    /// RFC 6901 pointer to a number in the JSON body.
+    pub pointer: String,
+    /// The unit of that number.
+    pub unit: Unit,
+}
+
+/// Where a text stands in the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueSource {
+    /// RFC 6901 pointer to a string in the JSON body.
+    Pointer(String),
+    /// A query parameter, which must occur exactly once.
+    Query(String),
+}
+
+/// A path with optional wildcards: `/pay`, `/users/{id}`, `/files/**`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    segments: Vec<Segment>,
+    /// Whether `**` ends the pattern: any further segments, or none.
+    open: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Any,
+}
+
+/// The text is not a path pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a path pattern starts with '/'; a segment is literal canonical text or {{name}}; '**' may stand only as the last segment")]
+pub struct PathPatternError;
+
+impl PathPattern {
+    /// Reads a pattern.
+    pub fn parse(text: &str) -> Result<Self, PathPatternError> {
+        let rest = text.strip_prefix('/').ok_or(PathPatternError)?;
+        let (rest, open) = match rest.strip_suffix("**") {
+            Some("") => return Ok(Self { segments: Vec::new(), open: true }),
+            Some(before) => (before.strip_suffix('/').ok_or(PathPatternError)?, true),
+            None => (rest, false),
+        };
+        let segments = rest.split('/').map(Segment::parse).collect::<Result<_, _>>()?;
+        Ok(Self { segments, open })
+    }
+
+    /// Whether a canonical path matches. Segments are compared as written.
+    pub fn matches(&self, path: &str) -> bool {
+        let Some(rest) = path.strip_prefix('/') else { return false };
+        let mut written = rest.split('/');
+        let all = self.segments.iter().all(|segment| written.next().is_some_and(|text| segment.matches(text)));
+        all && (self.open || written.next().is_none())
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, PathPatternError> {
+        if let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
+            let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            return if plain { Ok(Self::Any) } else { Err(PathPatternError) };
+        }
+        let path = alloc::format!("/{text}");
+        if crate::path::check(&path, None).is_err() || text.contains('*') {
+            return Err(PathPatternError);
+        }
+        Ok(Self::Literal(text.to_string()))
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Literal(literal) => literal == text,
+            Self::Any => !text.is_empty(),
+        }
+    }
+}
+
+impl Route {
+    /// Whether this route maps the request.
+    pub fn matches(&self, method: &str, path: &str) -> bool {
+        self.method.as_deref().is_none_or(|m| m == method) && self.path.matches(path)
+    }
+}
+
+impl AmountSource {
+    /// The amount the request states.
+    pub fn read(&self, request: &CoveredRequest<'_>) -> Result<MicroUsd, Reason> {
+        let body = json_body(request)?;
+        // The body is strict JSON here, so an error means the pointer leads to something that is no number.
+        let text = json::number_text(body, &self.pointer).map_err(|_| Reason::AmountInvalid)?;
+        let text = text.ok_or(Reason::AmountMissing)?;
+        MicroUsd::parse(text, self.unit).map_err(|_| Reason::AmountInvalid)
+    }
+}
+
+impl ValueSource {
+    /// The canonical host the request names.
+    pub fn read_host(&self, request: &CoveredRequest<'_>) -> Result<String, Reason> {
+        let text = match self {
+            Self::Pointer(pointer) => {
+                let body = parse_body(request)?;
+                let value = body.pointer(pointer).ok_or(Reason::DomainMissing)?;
+                value.as_str().ok_or(Reason::DomainInvalid)?.to_string()
+            }
+            Self::Query(name) => query_parameter(request.query().unwrap_or_default(), name)?,
+        };
+        domain::target_host(&text).map_err(|_| Reason::DomainInvalid)
+    }
+}
+
+fn query_parameter(query: &str, name: &str) -> Result<String, Reason> {
+    let mut found = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    match (found.next(), found.next()) {
+        (Some((_, value)), None) => Ok(value.into_owned()),
+        (None, _) => Err(Reason::DomainMissing),
+        _ => Err(Reason::DomainInvalid),
+    }
+}
+
+fn json_body<'a>(request: &CoveredRequest<'a>) -> Result<&'a [u8], Reason> {
+    parse_body(request).map(|_| request.body())
+}
+
+fn parse_body(request: &CoveredRequest<'_>) -> Result<serde_json::Value, Reason> {
+    let media_type = request.header("content-type").unwrap_or_default();
+    if !is_json(media_type) {
+        return Err(Reason::BodyNotJson);
+    }
+    json::parse(request.body(), MAX_JSON_BODY_BYTES).map_err(|_| Reason::BodyNotJson)
+}
+
+/// `application/json` or a `+json` type, with UTF-8 as the only charset.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let known = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
+    known && parts.all(|p| p.eq_ignore_ascii_case("charset=utf-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, path, expected) in [
+            ("/", "/", true),
+            ("/pay", "/pay", true),
+            ("/pay", "/pay/", false),
+            ("/pay", "/payx", false),
+            ("/pay", "/PAY", false),
+            ("/users/{id}", "/users/7", true),
+            ("/users/{id}", "/users/", false),
+            ("/users/{id}", "/users/7/x", false),
+            ("/files/**", "/files", true),
+            ("/files/**", "/files/a/b", true),
+            ("/files/**", "/filesystem", false),
+            ("/**", "/", true),
+            ("/**", "/a/b", true),
+        ] {
+            assert_eq!(PathPattern::parse(pattern).unwrap().matches(path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns_are_refused() {
+        for pattern in ["", "pay", "/a**", "/**/b", "/a/*", "/{}", "/{a-b}", "/a/../b", "/a//b", "/%2e", "/a;b"] {
+            assert_eq!(PathPattern::parse(pattern), Err(PathPatternError), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn json_media_types() {
+        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/problem+json"] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in ["", "text/json", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "application/jsonx"] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn query_parameters_occur_once() {
+        assert_eq!(query_parameter("u=a.example&x=1", "u"), Ok("a.example".to_string()));
+        assert_eq!(query_parameter("u=a&u=b", "u"), Err(Reason::DomainInvalid));
+        assert_eq!(query_parameter("%75=a&u=b", "u"), Err(Reason::DomainInvalid));
+        assert_eq!(query_parameter("x=1", "u"), Err(Reason::DomainMissing));
+    }
+}

@@ -1,0 +1,125 @@
+//! One atomic admission: the whole demand or none of it.
+
+use alloc::vec::Vec;
+
+use super::gcra::Cell;
+use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
+use super::{Admission, Admitted, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, RateAnswer, SpendAnswer, SpendMode, Subject};
+use crate::time::UnixMillis;
+
+/// Answers `demand` over `rows`, in this order; the first refusal ends it:
+///
+/// 1. *Nonce.* A replayed, fenced or over-quota proof consumes nothing, so a captured request cannot drain its agent.
+/// 2. *Revocation.* The nonce stays burned.
+/// 3. *Rates.* All counters give a token or none does.
+/// 4. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
+///
+/// `rows` must hold the current content of every row named by [`Demand::row_keys`], and nothing may change between
+/// that reading and the writing of the returned rows.
+///
+/// # Errors
+///
+/// [`RowCorrupt`] when a stored row cannot be read; the store then refuses the request and writes nothing.
+pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt> {
+    let mut writes = Vec::new();
+    let mut admission = Admission { nonce: claim_nonce(demand, rows, &mut writes)?, revoked: None, rates: Vec::new(), spends: Vec::new() };
+    if admission.nonce == NonceAnswer::Fresh {
+        admission.revoked = find_revoked(demand, rows)?;
+        if admission.revoked.is_none() {
+            admission.rates = take_tokens(demand, rows, &mut writes)?;
+            if admission.rates.iter().all(|rate| rate.conforms) {
+                admission.spends = charge(demand, rows, &mut writes)?;
+            }
+        }
+    }
+    Ok(Admitted { admission, writes })
+}
+
+fn claim_nonce(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<NonceAnswer, RowCorrupt> {
+    let claim = &demand.nonce;
+    if rows::read_i64(rows, super::FENCE_KEY)?.is_some_and(|fence| claim.remember_until <= fence) {
+        return Ok(NonceAnswer::Fenced);
+    }
+    let key = rows::nonce_key(claim);
+    if rows.row(&key).is_some() {
+        return Ok(NonceAnswer::Replayed);
+    }
+    let load_key = rows::load_key(claim);
+    let mut load = Load::read(rows, &load_key)?;
+    if !count_nonce(&mut load, claim.remember_until, demand.now) {
+        return Ok(NonceAnswer::QuotaExceeded);
+    }
+    let expires_at = Some(claim.remember_until);
+    writes.push(Write { key, value: Vec::new(), expires_at });
+    let newest_bucket_end = load.0.last().map(|(bucket, _)| (bucket + 1).saturating_mul(LOAD_BUCKET_SECONDS));
+    writes.push(Write { key: load_key, value: load.encode(), expires_at: newest_bucket_end });
+    Ok(NonceAnswer::Fresh)
+}
+
+/// Adds one nonce to the load of its key, unless the key is at its quota.
+fn count_nonce(load: &mut Load, remember_until: i64, now: UnixMillis) -> bool {
+    let live_from = now.seconds().div_euclid(LOAD_BUCKET_SECONDS);
+    load.0.retain(|(bucket, _)| *bucket >= live_from);
+    let live: u32 = load.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
+    if live >= MAX_LIVE_NONCES_PER_KEY {
+        return false;
+    }
+    let bucket = remember_until.div_euclid(LOAD_BUCKET_SECONDS);
+    match load.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+        Ok(at) => load.0.iter_mut().skip(at).take(1).for_each(|(_, count)| *count += 1),
+        Err(at) => load.0.insert(at, (bucket, 1)),
+    }
+    true
+}
+
+fn find_revoked(demand: &Demand, rows: &impl RowMap) -> Result<Option<(Subject, i64)>, RowCorrupt> {
+    for subject in &demand.subjects {
+        if let Some(at) = rows::read_i64(rows, &rows::revocation_key(subject))? {
+            return Ok(Some((subject.clone(), at)));
+        }
+    }
+    Ok(None)
+}
+
+fn take_tokens(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<Vec<RateAnswer>, RowCorrupt> {
+    let mut cells = Vec::with_capacity(demand.rates.len());
+    for claim in &demand.rates {
+        let key = rows::rate_key(claim);
+        cells.push((Cell::new(claim, rows::read_u64(rows, &key)?, demand.now), key));
+    }
+    let all_conform = cells.iter().all(|(cell, _)| cell.conforms());
+    let mut answers = Vec::with_capacity(cells.len());
+    for (cell, key) in cells {
+        let conforms = cell.conforms();
+        let cell = if all_conform { cell.taken() } else { cell };
+        answers.push(cell.answer(conforms));
+        if all_conform {
+            writes.push(Write { key, value: cell.row().to_be_bytes().to_vec(), expires_at: Some(tat_expiry(cell.row())) });
+        }
+    }
+    Ok(answers)
+}
+
+/// A counter whose arrival time has passed equals an absent one; a day more covers a clock set back.
+fn tat_expiry(tat_micros: u64) -> i64 {
+    i64::try_from(tat_micros / 1_000_000).unwrap_or(i64::MAX).saturating_add(86_400)
+}
+
+fn charge(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<Vec<SpendAnswer>, RowCorrupt> {
+    let mut answers = Vec::with_capacity(demand.spends.len());
+    let mut charges = Vec::with_capacity(demand.spends.len());
+    for claim in &demand.spends {
+        let key = rows::spend_key(claim, demand.now);
+        let spent = rows::read_u64(rows, &key)?.unwrap_or(0);
+        let total = spent.checked_add(claim.amount.0);
+        let fits = total.is_some_and(|total| total <= claim.cap.0);
+        answers.push(SpendAnswer { fits, spent_before: crate::money::MicroUsd(spent) });
+        if let (Some(total), SpendMode::Charge) = (total, claim.mode) {
+            charges.push(Write { key, value: total.to_be_bytes().to_vec(), expires_at: Some(rows::spend_expiry(demand.now)) });
+        }
+    }
+    if answers.iter().all(|answer| answer.fits) {
+        writes.append(&mut charges);
+    }
+    Ok(answers)
+}

@@ -1,0 +1,62 @@
+//! The generic cell rate algorithm over one stored timestamp.
+
+use super::{RateAnswer, RateClaim};
+use crate::time::UnixMillis;
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
+/// A counter evaluated at one instant. All fields in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    /// Theoretical arrival time: when the counter is full again.
+    tat: u64,
+    now: u64,
+    /// One token's worth of time.
+    interval: u64,
+    window: u64,
+    limit: u32,
+}
+
+impl Cell {
+    /// `stored` is the row's theoretical arrival time, absent for a full counter.
+    pub(super) fn new(claim: &RateClaim, stored: Option<u64>, now: UnixMillis) -> Self {
+        let window = claim.window.seconds() * MICROS_PER_SECOND;
+        let interval = window / u64::from(claim.limit.max(1));
+        let now = now.0.saturating_mul(1000);
+        Self { tat: stored.unwrap_or(now).max(now), now, interval, window, limit: claim.limit }
+    }
+
+    /// How far the counter is ahead of the clock. A counter is full at 0 and empty above `window - interval`.
+    fn debt(&self) -> u64 {
+        self.tat.saturating_sub(self.now)
+    }
+
+    /// A limit of 0 gives no token ever.
+    pub(super) fn conforms(&self) -> bool {
+        self.limit > 0 && self.debt() <= self.tolerance()
+    }
+
+    fn tolerance(&self) -> u64 {
+        self.window.saturating_sub(self.interval)
+    }
+
+    /// The counter after taking one token.
+    pub(super) fn taken(self) -> Self {
+        Self { tat: self.tat.saturating_add(self.interval), ..self }
+    }
+
+    /// The row to store.
+    pub(super) fn row(&self) -> u64 {
+        self.tat
+    }
+
+    pub(super) fn answer(&self, conforms: bool) -> RateAnswer {
+        let left = if self.limit == 0 { 0 } else { self.window.saturating_sub(self.debt()) / self.interval.max(1) };
+        RateAnswer {
+            conforms,
+            remaining: u32::try_from(left).unwrap_or(u32::MAX),
+            reset_seconds: self.debt().div_ceil(MICROS_PER_SECOND),
+            retry_after_seconds: self.debt().saturating_sub(self.tolerance()).div_ceil(MICROS_PER_SECOND),
+        }
+    }
+}

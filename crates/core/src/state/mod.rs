@@ -1,0 +1,236 @@
+//! The state a decision consumes, and the rules over it.
+//!
+//! A decision asks for everything it consumes in one [`Demand`]. A store loads the rows [`Demand::row_keys`] names,
+//! calls [`admit`], and writes the returned [`Write`]s, all in one transaction. The rules are pure functions, so every
+//! backend runs the same code.
+//!
+//! Rate limits use the generic cell rate algorithm (GCRA): one timestamp a counter instead of a list of calls, no
+//! burst of twice the limit at the edge of a fixed window, and the same numbers as the `governor` crate. Spend caps
+//! use UTC calendar days and months, which is how budgets are stated.
+
+mod admit;
+mod gcra;
+mod rows;
+mod sweep;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use admit::admit;
+pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
+pub use sweep::{FENCE_KEY, Sweep, restart_fence, sweep};
+
+use crate::money::MicroUsd;
+use crate::time::UnixMillis;
+
+/// The most proofs of one key that may be live (younger than five minutes) at once.
+pub const MAX_LIVE_NONCES_PER_KEY: u32 = 20_000;
+
+/// Something that can be revoked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum Subject {
+    /// One passport, by its `jti`.
+    Passport(String),
+    /// Every passport of an agent, by [`agent_key`].
+    Agent(String),
+    /// Every passport bound to a key, by RFC 7638 thumbprint.
+    Key(String),
+    /// Every passport of an issuer, by its `iss`.
+    Issuer(String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passport(id) => write!(f, "passport:{id}"),
+            Self::Agent(id) => write!(f, "agent:{id}"),
+            Self::Key(id) => write!(f, "key:{id}"),
+            Self::Issuer(id) => write!(f, "issuer:{id}"),
+        }
+    }
+}
+
+/// Everything one decision needs from the state. Answered whole by one [`admit`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// When, by the gate's clock.
+    pub now: UnixMillis,
+    /// The proof's nonce, to be consumed.
+    pub nonce: NonceClaim,
+    /// What must not have been revoked.
+    pub subjects: Vec<Subject>,
+    /// Tokens to take, all or none of them.
+    pub rates: Vec<RateClaim>,
+    /// Budgets to charge, all or none of them.
+    pub spends: Vec<SpendClaim>,
+}
+
+/// One proof, to be accepted at most once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NonceClaim {
+    /// Thumbprint of the key that signed the proof. Two keys may use the same nonce.
+    pub key: String,
+    /// The nonce itself.
+    pub nonce: String,
+    /// Unix second after which no clock within the window accepts this proof.
+    pub remember_until: i64,
+}
+
+/// The length of a rate window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateWindow {
+    /// 60 seconds.
+    Minute,
+    /// 3,600 seconds.
+    Hour,
+    /// 86,400 seconds.
+    Day,
+}
+
+impl RateWindow {
+    /// The window in seconds.
+    pub const fn seconds(self) -> u64 {
+        match self {
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+        }
+    }
+
+    /// The window's name in evidence and policies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+}
+
+/// One token to take from one counter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateClaim {
+    /// What is counted, for the evidence: `agent`, `gate`, `tenant` or `action`.
+    pub per: String,
+    /// The counter's identity.
+    pub counter: String,
+    /// Calls allowed in one window, at least 1.
+    pub limit: u32,
+    /// The window.
+    pub window: RateWindow,
+}
+
+/// Whether a budget is charged or only looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpendMode {
+    /// Charge the amount.
+    Charge,
+    /// Answer as if charging, change nothing: the request will not be forwarded.
+    Probe,
+}
+
+/// The period of a budget, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpendPeriod {
+    /// A calendar day.
+    Day,
+    /// A calendar month.
+    Month,
+}
+
+/// One amount to charge to one budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpendClaim {
+    /// Whose budget, by [`agent_key`].
+    pub agent: String,
+    /// Which period of it.
+    pub period: SpendPeriod,
+    /// The cap of the period.
+    pub cap: MicroUsd,
+    /// How much.
+    pub amount: MicroUsd,
+    /// Charge or probe.
+    pub mode: SpendMode,
+}
+
+/// The state's answer to a whole [`Demand`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// What became of the nonce.
+    pub nonce: NonceAnswer,
+    /// The first demanded subject found revoked, with the second of its revocation.
+    pub revoked: Option<(Subject, i64)>,
+    /// One answer a rate claim, in order; empty when the nonce or a revocation already refused.
+    pub rates: Vec<RateAnswer>,
+    /// One answer a spend claim, in order; empty when something before it refused.
+    pub spends: Vec<SpendAnswer>,
+}
+
+/// What became of a nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NonceAnswer {
+    /// Never seen; now consumed.
+    Fresh,
+    /// Seen before.
+    Replayed,
+    /// Too old to be told from a forgotten one (after a restart that lost nonces, or a clock set back).
+    Fenced,
+    /// The key has [`MAX_LIVE_NONCES_PER_KEY`] live nonces; not recorded.
+    QuotaExceeded,
+}
+
+/// The answer to a [`RateClaim`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateAnswer {
+    /// Whether the counter had a token. Tokens are taken only when every counter had one.
+    pub conforms: bool,
+    /// Tokens left after this decision.
+    pub remaining: u32,
+    /// Seconds until the counter is full again, rounded up.
+    pub reset_seconds: u64,
+    /// Seconds until the next token, rounded up; 0 when there is one.
+    pub retry_after_seconds: u64,
+}
+
+/// The answer to a [`SpendClaim`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpendAnswer {
+    /// Whether the amount fits under the cap.
+    pub fits: bool,
+    /// Spent in the period before this request.
+    pub spent_before: MicroUsd,
+}
+
+/// The outcome of [`admit`]: the answer and what to write, together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// The answer.
+    pub admission: Admission,
+    /// The rows to write in the same transaction.
+    pub writes: Vec<Write>,
+}
+
+/// The identity of an agent in counters, budgets and revocations: base64url SHA-256 over issuer and agent id.
+///
+/// Hashed so that row keys have one length whatever a passport says. The separator cannot occur in either part.
+pub fn agent_key(issuer: &str, agent_id: &str) -> String {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::new().chain_update(issuer).chain_update([0]).chain_update(agent_id).finalize();
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
+}
+
+/// Rows as a plain map, for stores that load before they call [`admit`].
+pub type LoadedRows = BTreeMap<String, Vec<u8>>;
+
+#[cfg(test)]
+mod tests;

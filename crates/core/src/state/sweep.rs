@@ -1,0 +1,52 @@
+//! Forgetting: which rows may go, and the fence that keeps a forgotten nonce from being accepted again.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::rows::{self, RowCorrupt, RowMap, Write};
+
+/// The row holding the replay fence: proofs that expire at or before this second are refused.
+pub const FENCE_KEY: &str = "fence";
+
+pub(super) const NONCE_PREFIX: &str = "n:";
+
+/// What one sweep deletes and writes, in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sweep {
+    /// Keys to delete.
+    pub delete: Vec<String>,
+    /// The raised fence, when a nonce is forgotten.
+    pub write: Option<Write>,
+}
+
+/// Plans the deletion of `expired` rows (key and expiry second, each before the sweeper's now).
+///
+/// With a steady clock the fence changes nothing, because a proof whose nonce expired is outside its window. When the
+/// clock is set back, the fence refuses exactly the proofs whose nonces may be gone.
+///
+/// # Errors
+///
+/// [`RowCorrupt`] when the stored fence cannot be read.
+pub fn sweep<'a>(expired: impl IntoIterator<Item = (&'a str, i64)>, rows: &impl RowMap) -> Result<Sweep, RowCorrupt> {
+    let stored = rows::read_i64(rows, FENCE_KEY)?;
+    let mut fence = stored;
+    let mut delete = Vec::new();
+    for (key, expires_at) in expired {
+        delete.push(key.to_string());
+        if key.starts_with(NONCE_PREFIX) {
+            fence = fence.max(Some(expires_at));
+        }
+    }
+    let write = (fence != stored).then_some(fence).flatten().map(fence_write);
+    Ok(Sweep { delete, write })
+}
+
+/// The fence of a store that starts empty at `now` (Unix seconds): proofs created up to this second may have been
+/// consumed before the restart, so they are refused.
+pub fn restart_fence(now: i64) -> Write {
+    fence_write(now.saturating_add(passgate_passport::proof::PROOF_WINDOW_SECONDS))
+}
+
+fn fence_write(until: i64) -> Write {
+    Write { key: FENCE_KEY.to_string(), value: until.to_be_bytes().to_vec(), expires_at: None }
+}
