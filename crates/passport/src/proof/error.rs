@@ -1,0 +1,92 @@
+//! What can be wrong with a proof, and the stable code of each.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use crate::digest::DigestError;
+
+/// Why a request proof was refused. All of these are the sender's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// A field every proof needs is absent.
+    #[error("the request has no `{field}` field; sign the request with the passport's key (RFC 9421)")]
+    Missing {
+        /// Name of the field.
+        field: &'static str,
+    },
+    /// A part of the request or of the proof is not well-formed, or is of a form that is not accepted.
+    #[error("`{part}` is malformed: {reason}")]
+    Malformed {
+        /// The field or part of the request at fault.
+        part: Cow<'static, str>,
+        /// What is wrong with it.
+        reason: Cow<'static, str>,
+    },
+    /// The signature covers too little, or something that cannot be covered.
+    #[error("signature coverage: `{component}` {reason}")]
+    Coverage {
+        /// The component at fault.
+        component: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// `keyid` is not the thumbprint of the passport's key.
+    #[error("`keyid` is not the RFC 7638 thumbprint of the passport's key; sign with the key named in `cnf`")]
+    KeyMismatch,
+    /// The signature does not verify over this request.
+    #[error("the signature does not verify over this request; sign the method, target and fields exactly as sent")]
+    SignatureInvalid,
+    /// The proof is too old, or past its own `expires`.
+    #[error("the proof was acceptable until {expires_at}, it is now {now}; sign each request anew")]
+    Expired {
+        /// Last second at which the proof was acceptable.
+        expires_at: i64,
+        /// The verifier's time.
+        now: i64,
+    },
+    /// `created` lies too far ahead of the verifier's clock.
+    #[error("the proof was created at {created}, ahead of the verifier's time {now}; check the sender's clock")]
+    InFuture {
+        /// The proof's `created`.
+        created: i64,
+        /// The verifier's time.
+        now: i64,
+    },
+    /// There is a body, but no `Content-Digest` field.
+    #[error("the request has a body but no `content-digest` field; send one and cover it (RFC 9530)")]
+    ContentDigestMissing,
+    /// The `Content-Digest` field does not vouch for the body.
+    #[error("content digest: {0}")]
+    ContentDigestMismatch(#[from] DigestError),
+}
+
+impl ProofError {
+    /// The stable machine code of this error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "proof_missing",
+            Self::Malformed { .. } => "proof_malformed",
+            Self::Coverage { .. } => "proof_coverage",
+            Self::KeyMismatch => "proof_key_mismatch",
+            Self::SignatureInvalid => "proof_signature_invalid",
+            Self::Expired { .. } => "proof_expired",
+            Self::InFuture { .. } => "proof_in_future",
+            Self::ContentDigestMissing => "content_digest_missing",
+            Self::ContentDigestMismatch(_) => "content_digest_mismatch",
+        }
+    }
+
+    pub(super) fn malformed(part: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Malformed { part: Cow::Borrowed(part), reason: reason.into() }
+    }
+
+    pub(super) fn malformed_field(name: &str, reason: &'static str) -> Self {
+        Self::Malformed { part: Cow::Owned(name.into()), reason: Cow::Borrowed(reason) }
+    }
+
+    pub(super) fn coverage(component: &str, reason: &'static str) -> Self {
+        Self::Coverage { component: component.into(), reason }
+    }
+}
