@@ -16,8 +16,7 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
 }
 
 fn format(checkout: &Checkout) -> Step {
-    let task =
-        Task::new("cargo", "fmt --all --check", &checkout.root).remedy("Run `cargo fmt --all`.");
+    let task = Task::new("cargo", "fmt --all --check", &checkout.root).remedy("Run `cargo fmt --all`.");
     Step::new("format", move || task.run().map(|()| Outcome::Done))
 }
 

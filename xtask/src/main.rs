@@ -24,11 +24,7 @@ use clap::{Parser, Subcommand};
 
 /// Project tasks of Passgate.
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    disable_help_subcommand = true
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -83,12 +79,8 @@ struct Checkout {
 impl Checkout {
     /// Cargo names this package's folder in the environment; the workspace is its parent.
     fn locate() -> Result<Self> {
-        let package = std::env::var_os("CARGO_MANIFEST_DIR")
-            .context("run this as `cargo xtask`, not by its path")?;
-        let root = PathBuf::from(package)
-            .parent()
-            .context("xtask has no parent folder")?
-            .to_path_buf();
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`, not by its path")?;
+        let root = PathBuf::from(package).parent().context("xtask has no parent folder")?.to_path_buf();
         Ok(Self { root })
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 /// A program call that explains itself when it fails.
 pub(crate) struct Task {
@@ -29,15 +29,13 @@ impl Task {
     }
 
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.arguments
-            .push(argument.as_ref().to_string_lossy().into_owned());
+        self.arguments.push(argument.as_ref().to_string_lossy().into_owned());
         self
     }
 
     /// Several arguments, split at white space as in [`Task::new`].
     pub(crate) fn args(mut self, arguments: &str) -> Self {
-        self.arguments
-            .extend(arguments.split_whitespace().map(str::to_owned));
+        self.arguments.extend(arguments.split_whitespace().map(str::to_owned));
         self
     }
 
@@ -57,10 +55,7 @@ impl Task {
     /// # Errors
     /// The program is missing or its exit status is not zero; the error names the command, the status and the remedy.
     pub(crate) fn run(&self) -> Result<()> {
-        let status = self
-            .command()
-            .status()
-            .with_context(|| self.failure("could not be started"))?;
+        let status = self.command().status().map_err(|error| self.not_started(&error))?;
         if !status.success() {
             bail!(self.failure(&format!("failed ({status})")));
         }
@@ -72,11 +67,7 @@ impl Task {
     /// # Errors
     /// As [`Task::run`], with what the program wrote to standard error.
     pub(crate) fn output(&self) -> Result<String> {
-        let output = self
-            .command()
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| self.failure("could not be started"))?;
+        let output = self.command().stdin(Stdio::null()).output().map_err(|error| self.not_started(&error))?;
         if !output.status.success() {
             let talk = String::from_utf8_lossy(&output.stderr);
             bail!(self.failure(&format!("failed ({}): {}", output.status, talk.trim())));
@@ -95,15 +86,16 @@ impl Task {
         // What cargo tells this program about itself would reach the build scripts of others and rebuild them.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
-                .iter()
-                .any(|prefix| text.starts_with(prefix))
-            {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| text.starts_with(prefix)) {
                 command.env_remove(&name);
             }
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> anyhow::Error {
+        anyhow!(self.failure(&format!("could not be started ({error})")))
     }
 
     fn failure(&self, what: &str) -> String {
@@ -116,13 +108,8 @@ impl Task {
     }
 
     fn shown(&self) -> String {
-        let variables = self
-            .variables
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"));
-        let words = variables
-            .chain([self.program.clone()])
-            .chain(self.arguments.iter().cloned());
+        let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let words = variables.chain([self.program.clone()]).chain(self.arguments.iter().cloned());
         words.collect::<Vec<_>>().join(" ")
     }
 }
@@ -133,44 +120,25 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_command_its_status_and_the_remedy() {
-        let task = Task::new("false", "--some flag", "/".as_ref())
-            .env("KEY", "value")
-            .remedy("Do this.");
+        let task = Task::new("false", "--some flag", "/".as_ref()).env("KEY", "value").remedy("Do this.");
         let error = task.run().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "`KEY=value false --some flag` failed (exit status: 1)\n  what to do: Do this."
-        );
+        assert_eq!(error, "`KEY=value false --some flag` failed (exit status: 1)\n  what to do: Do this.");
     }
 
     #[test]
     fn a_missing_program_is_a_failure_with_the_remedy() {
         let task = Task::new("passgate-no-such-program", "", "/".as_ref()).remedy("Install it.");
         assert!(!task.succeeds());
-        let error = format!("{:#}", task.output().unwrap_err());
-        assert!(error.starts_with(
-            "`passgate-no-such-program` could not be started\n  what to do: Install it."
-        ));
+        let error = task.output().unwrap_err().to_string();
+        assert!(error.starts_with("`passgate-no-such-program` could not be started ("), "{error}");
+        assert!(error.ends_with(")\n  what to do: Install it."), "{error}");
     }
 
     #[test]
     fn output_is_trimmed_and_standard_error_is_reported() {
         let folder = "/".as_ref();
-        assert_eq!(
-            Task::new("printf", "", folder)
-                .arg(" a b \n")
-                .output()
-                .unwrap(),
-            "a b"
-        );
-        let error = Task::new("sh", "-c", folder)
-            .arg("echo why >&2; exit 3")
-            .output()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("exit status: 3") && error.ends_with("why"),
-            "{error}"
-        );
+        assert_eq!(Task::new("printf", "", folder).arg(" a b \n").output().unwrap(), "a b");
+        let error = Task::new("sh", "-c", folder).arg("echo why >&2; exit 3").output().unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.ends_with("why"), "{error}");
     }
 }

@@ -41,9 +41,7 @@ fn components(checkout: &Checkout) -> Result<Outcome> {
         return Ok(up_to_date());
     }
     Task::new("rustup", "component add rustfmt clippy", &checkout.root)
-        .remedy(
-            "Install rustfmt and clippy for this toolchain, or Rust itself from https://rustup.rs.",
-        )
+        .remedy("Install rustfmt and clippy for this toolchain, or Rust itself from https://rustup.rs.")
         .run()?;
     Ok(Outcome::Note("installed".to_owned()))
 }
@@ -62,13 +60,11 @@ fn fingerprint(parts: &[&[u8]]) -> String {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    hash.finalize()
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            // A formatter that writes to a String cannot fail.
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        })
+    hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        // A formatter that writes to a String cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn is_stamped(folder: &Path, fingerprint: &str) -> bool {
@@ -83,8 +79,7 @@ fn stamp(folder: &Path, fingerprint: &str) -> Result<()> {
 /// An empty folder at `folder`, whatever was there before.
 fn start_over(folder: &Path) -> Result<()> {
     if folder.exists() {
-        fs::remove_dir_all(folder)
-            .with_context(|| format!("cannot remove {}", folder.display()))?;
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
@@ -107,10 +102,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_depends_on_every_part_and_on_where_parts_end() {
-        assert_eq!(
-            fingerprint(&[]),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        assert_eq!(fingerprint(&[]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         let base = fingerprint(&[b"ab", b"c"]);
         assert_eq!(base, fingerprint(&[b"ab", b"c"]));
         assert_ne!(base, fingerprint(&[b"a", b"bc"]));
@@ -120,8 +112,7 @@ mod tests {
 
     #[test]
     fn a_stamp_holds_for_its_fingerprint_only_and_starting_over_removes_it() {
-        let folder =
-            std::env::temp_dir().join(format!("passgate-xtask-stamp-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("passgate-xtask-stamp-{}", std::process::id()));
         assert!(!is_stamped(&folder, "one"));
         start_over(&folder).unwrap();
         stamp(&folder, "one").unwrap();

@@ -12,14 +12,8 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    pub(crate) fn new(
-        name: &'static str,
-        work: impl FnOnce() -> Result<Outcome> + 'static,
-    ) -> Self {
-        Self {
-            name,
-            work: Box::new(work),
-        }
+    pub(crate) fn new(name: &'static str, work: impl FnOnce() -> Result<Outcome> + 'static) -> Self {
+        Self { name, work: Box::new(work) }
     }
 }
 
@@ -61,9 +55,7 @@ fn run_one(step: Step, row: &mut Row, place: &str) -> Result<()> {
         row.note.clone_from(note);
     }
     eprintln!("{place} {name}: {} ({})", row.result, row.time());
-    result
-        .map(|_outcome| ())
-        .with_context(|| format!("step `{name}`"))
+    result.map(|_outcome| ()).with_context(|| format!("step `{name}`"))
 }
 
 struct Row {
@@ -75,12 +67,7 @@ struct Row {
 
 impl Row {
     fn waiting(name: &'static str) -> Self {
-        Self {
-            name,
-            result: "not run",
-            elapsed: None,
-            note: String::new(),
-        }
+        Self { name, result: "not run", elapsed: None, note: String::new() }
     }
 
     fn time(&self) -> String {
@@ -94,30 +81,14 @@ fn seconds(elapsed: Duration) -> String {
 }
 
 fn summary(command: &str, rows: &[Row], elapsed: Duration) -> String {
-    let width = rows
-        .iter()
-        .map(|row| row.name.len())
-        .max()
-        .unwrap_or(0)
-        .max("total".len());
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("total".len());
     let mut text = format!("cargo xtask {command}\n");
     for row in rows {
-        let line = format!(
-            "  {:width$}  {:7}  {:>9}  {}",
-            row.name,
-            row.result,
-            row.time(),
-            row.note
-        );
+        let line = format!("  {:width$}  {:7}  {:>9}  {}", row.name, row.result, row.time(), row.note);
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    text.push_str(&format!(
-        "  {:width$}  {:7}  {:>9}\n",
-        "total",
-        "",
-        seconds(elapsed)
-    ));
+    text.push_str(&format!("  {:width$}  {:7}  {:>9}\n", "total", "", seconds(elapsed)));
     text
 }
 
@@ -150,17 +121,8 @@ mod tests {
 
     #[test]
     fn the_summary_shows_every_step_with_its_result_time_and_remark() {
-        let done = Row {
-            name: "tidy",
-            result: "ok",
-            elapsed: Some(Duration::from_millis(1_290)),
-            note: "fine".into(),
-        };
-        let text = summary(
-            "ci",
-            &[done, Row::waiting("clippy")],
-            Duration::from_secs(61),
-        );
+        let done = Row { name: "tidy", result: "ok", elapsed: Some(Duration::from_millis(1_290)), note: "fine".into() };
+        let text = summary("ci", &[done, Row::waiting("clippy")], Duration::from_secs(61));
         let expected = "cargo xtask ci\n  tidy    ok           1.2 s  fine\n  clippy  not run\n  \
                         total               61.0 s\n";
         assert_eq!(text, expected);

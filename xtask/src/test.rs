@@ -16,9 +16,8 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
 
 /// The binary first: end-to-end tests start `target/debug/passgate` as a user would, with the features it ships with.
 pub(crate) fn build_and_test(checkout: &Checkout) -> Vec<Step> {
-    let build = Task::new("cargo", "build --package passgate-cli", &checkout.root).remedy(
-        "Mend the compile errors above; `cargo build --package passgate-cli` repeats them.",
-    );
+    let build = Task::new("cargo", "build --package passgate-cli", &checkout.root)
+        .remedy("Mend the compile errors above; `cargo build --package passgate-cli` repeats them.");
     let test = Task::new("cargo", "test --workspace --all-features", &checkout.root)
         .remedy("Repeat one failing test with `cargo test --package <package> <test name>`.");
     vec![
@@ -30,8 +29,6 @@ pub(crate) fn build_and_test(checkout: &Checkout) -> Vec<Step> {
 fn vectors_remark() -> Outcome {
     match std::env::var_os(VECTORS) {
         Some(folder) => Outcome::Note(format!("vectors from {}", folder.to_string_lossy())),
-        None => Outcome::Note(format!(
-            "tests of published vectors skipped: {VECTORS} is not set"
-        )),
+        None => Outcome::Note(format!("tests of published vectors skipped: {VECTORS} is not set")),
     }
 }

@@ -62,35 +62,20 @@ fn tidy(checkout: &Checkout) -> Result<Outcome> {
         eprintln!("  problem: {problem}");
     }
     if !findings.problems.is_empty() {
-        bail!(
-            "tidy found {}; mend what is listed above",
-            counted(findings.problems.len(), "problem")
-        );
+        bail!("tidy found {}; mend what is listed above", counted(findings.problems.len(), "problem"));
     }
-    Ok(Outcome::Note(format!(
-        "{}, {}",
-        counted(files, "file"),
-        counted(findings.warnings.len(), "warning")
-    )))
+    Ok(Outcome::Note(format!("{}, {}", counted(files, "file"), counted(findings.warnings.len(), "warning"))))
 }
 
 fn check_packages(checkout: &Checkout, metadata: &Metadata, findings: &mut Findings) -> Result<()> {
     let packages = metadata.workspace_packages();
-    let members: Vec<_> = packages
-        .iter()
-        .map(|package| dependencies::Member::of(package))
-        .collect();
+    let members: Vec<_> = packages.iter().map(|package| dependencies::Member::of(package)).collect();
     dependencies::check_members(&members, findings);
     let page = fs::read_to_string(checkout.root.join("ARCHITECTURE.md")).ok();
     dependencies::check_page(page.as_deref(), &members, findings);
     for package in packages {
         let manifest = read(checkout, package.manifest_path.as_std_path())?;
-        manifests::check(
-            &package.name,
-            package.license.as_deref(),
-            &manifest,
-            findings,
-        );
+        manifests::check(&package.name, package.license.as_deref(), &manifest, findings);
         check_crate_root(checkout, package, findings)?;
     }
     Ok(())
@@ -98,19 +83,11 @@ fn check_packages(checkout: &Checkout, metadata: &Metadata, findings: &mut Findi
 
 /// Libraries of the product describe their scope; tests and tasks need not.
 fn check_crate_root(checkout: &Checkout, package: &Package, findings: &mut Findings) -> Result<()> {
-    let Some(library) = package
-        .targets
-        .iter()
-        .find(|target| target.is_lib() || target.is_cdylib())
-    else {
+    let Some(library) = package.targets.iter().find(|target| target.is_lib() || target.is_cdylib()) else {
         return Ok(());
     };
     let path = library.src_path.as_std_path();
-    let shown = path
-        .strip_prefix(&checkout.root)
-        .unwrap_or(path)
-        .to_string_lossy()
-        .into_owned();
+    let shown = path.strip_prefix(&checkout.root).unwrap_or(path).to_string_lossy().into_owned();
     let text = read(checkout, path)?;
     if shown.starts_with("crates/") || shown.starts_with("host/") {
         sources::check_scope(&shown, &text, findings);
@@ -123,13 +100,9 @@ fn check_crate_root(checkout: &Checkout, package: &Package, findings: &mut Findi
 
 /// Checks every text file that git knows or would add, and returns how many there are.
 fn check_files(checkout: &Checkout, findings: &mut Findings) -> Result<usize> {
-    let listing = Task::new(
-        "git",
-        "ls-files -z --cached --others --exclude-standard --deduplicate",
-        &checkout.root,
-    )
-    .remedy("Run this in a git checkout of the repository.")
-    .output()?;
+    let listing = Task::new("git", "ls-files -z --cached --others --exclude-standard --deduplicate", &checkout.root)
+        .remedy("Run this in a git checkout of the repository.")
+        .output()?;
     // A file that was deleted but not yet committed is still listed.
     let files: BTreeSet<String> = listing
         .split('\0')

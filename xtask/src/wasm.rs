@@ -7,14 +7,8 @@ use crate::steps::{Outcome, Step};
 
 /// Each line is one `cargo check`: store and api only without the features that need an operating system.
 const CHECKS: &[(&str, &str)] = &[
-    (
-        "wasm: pure crates",
-        "--package passgate-passport --package passgate-core",
-    ),
-    (
-        "wasm: store and api",
-        "--no-default-features --package passgate-store --package passgate-api",
-    ),
+    ("wasm: pure crates", "--package passgate-passport --package passgate-core"),
+    ("wasm: store and api", "--no-default-features --package passgate-store --package passgate-api"),
 ];
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {

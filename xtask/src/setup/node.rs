@@ -31,9 +31,7 @@ pub(super) fn ensure(checkout: &Checkout) -> Result<Outcome> {
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Task::new("npm", "ci --ignore-scripts --no-audit --no-fund --loglevel=error", &folder)
-        .remedy(
-            "npm (on Debian: apt-get install npm) must reach its registry; then run `cargo xtask setup` again.",
-        )
+        .remedy("npm (on Debian: apt-get install npm) must reach its registry; then run `cargo xtask setup` again.")
         .run()?;
     stamp(&folder, &wanted)?;
     Ok(Outcome::Note(format!("installed for Node.js {node}")))
@@ -45,9 +43,7 @@ fn node_version(checkout: &Checkout) -> Result<String> {
         .remedy("Install Node.js 20 or newer with npm, on Debian 13: apt-get install nodejs npm")
         .output()?;
     if version_numbers(&version, 1).is_none_or(|numbers| numbers.as_slice() < [OLDEST].as_slice()) {
-        bail!(
-            "node is {version}, but the tests' packages need 20 or newer: put a newer node first in PATH"
-        );
+        bail!("node is {version}, but the tests' packages need 20 or newer: put a newer node first in PATH");
     }
     Ok(version)
 }

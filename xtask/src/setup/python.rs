@@ -24,13 +24,8 @@ pub(super) fn ensure(checkout: &Checkout) -> Result<Outcome> {
     if is_stamped(&venv, &wanted) && Task::new(&python, "--version", &checkout.root).succeeds() {
         return Ok(up_to_date());
     }
-    if !Task::new("python3", "-c", &checkout.root)
-        .arg("import ensurepip, venv")
-        .succeeds()
-    {
-        bail!(
-            "Python's venv module or pip is missing; install it, on Debian: apt-get install python3-venv"
-        );
+    if !Task::new("python3", "-c", &checkout.root).arg("import ensurepip, venv").succeeds() {
+        bail!("Python's venv module or pip is missing; install it, on Debian: apt-get install python3-venv");
     }
     start_over(&venv)?;
     Task::new("python3", "-m venv", &checkout.root)
@@ -54,9 +49,7 @@ fn interpreter(checkout: &Checkout) -> Result<String> {
         .remedy("Install Python 3.11 or newer, on Debian: apt-get install python3 python3-venv")
         .output()?;
     if version_numbers(&version, 2).is_none_or(|numbers| numbers.as_slice() < OLDEST.as_slice()) {
-        bail!(
-            "python3 is {version}, but the tests' packages need 3.11 or newer: put a newer python3 first in PATH"
-        );
+        bail!("python3 is {version}, but the tests' packages need 3.11 or newer: put a newer python3 first in PATH");
     }
     Ok(version)
 }

@@ -42,15 +42,11 @@ impl Toolchain {
 /// # Errors
 /// None has the target.
 pub(crate) fn toolchain(root: &Path) -> Result<Toolchain> {
-    let has_target = |&toolchain: &Toolchain| {
-        target_library(toolchain, root).is_ok_and(|folder| has_core(&folder))
-    };
+    let has_target = |&toolchain: &Toolchain| target_library(toolchain, root).is_ok_and(|folder| has_core(&folder));
     [Toolchain::Current, Toolchain::Debian]
         .into_iter()
         .find(has_target)
-        .with_context(|| {
-            format!("no Rust toolchain here can build for {TARGET}: run `cargo xtask setup`")
-        })
+        .with_context(|| format!("no Rust toolchain here can build for {TARGET}: run `cargo xtask setup`"))
 }
 
 /// Installs the target where it is missing.
@@ -74,15 +70,11 @@ pub(super) fn ensure(checkout: &Checkout) -> Result<Outcome> {
     }
     eprintln!("rustup could not add {TARGET}; building it from Debian's Rust packages");
     build_from_debian(checkout)?;
-    Ok(Outcome::Note(
-        "built from Debian's packages, toolchain `debian`".to_owned(),
-    ))
+    Ok(Outcome::Note("built from Debian's packages, toolchain `debian`".to_owned()))
 }
 
 fn can_install_packages(root: &Path) -> bool {
-    let is_root = Task::new("id", "-u", root)
-        .output()
-        .is_ok_and(|id| id == "0");
+    let is_root = Task::new("id", "-u", root).output().is_ok_and(|id| id == "0");
     let present = |program: &str| Task::new(program, "--version", root).succeeds();
     is_root && present("apt-get") && present("rustup")
 }
@@ -90,9 +82,7 @@ fn can_install_packages(root: &Path) -> bool {
 fn build_from_debian(checkout: &Checkout) -> Result<()> {
     let root = &checkout.root;
     let remedy = "Debian 12 or newer has these packages; check apt's sources and the network.";
-    Task::new("apt-get", "-qq update", root)
-        .remedy(remedy)
-        .run()?;
+    Task::new("apt-get", "-qq update", root).remedy(remedy).run()?;
     Task::new("apt-get", "-qq install --yes --no-install-recommends", root)
         .args(DEBIAN_PACKAGES)
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -111,34 +101,22 @@ fn build_from_debian(checkout: &Checkout) -> Result<()> {
         .env("RUSTC_BOOTSTRAP", "1")
         .remedy("The sources of the standard library come with Debian's rust-web-src, its crates from crates.io.")
         .run()?;
-    let built = folder
-        .join("target")
-        .join(TARGET)
-        .join("release")
-        .join("deps");
+    let built = folder.join("target").join(TARGET).join("release").join("deps");
     copy_libraries(&built, &target_library(Toolchain::Debian, root)?)?;
     if toolchain(root)? != Toolchain::Debian {
-        bail!(
-            "the toolchain `debian` was made, but another one has {TARGET} now: run `cargo xtask setup` again"
-        );
+        bail!("the toolchain `debian` was made, but another one has {TARGET} now: run `cargo xtask setup` again");
     }
     Ok(())
 }
 
 /// Where `toolchain` keeps the libraries of [`TARGET`], whether or not they are there.
 fn target_library(toolchain: Toolchain, root: &Path) -> Result<PathBuf> {
-    let rustc = Task::new("rustc", toolchain.argument(), root)
-        .args("--print target-libdir --target")
-        .arg(TARGET);
+    let rustc = Task::new("rustc", toolchain.argument(), root).args("--print target-libdir --target").arg(TARGET);
     rustc.output().map(PathBuf::from)
 }
 
 fn has_core(folder: &Path) -> bool {
-    libraries(folder).is_ok_and(|files| {
-        files
-            .iter()
-            .any(|file| name_of(file).starts_with("libcore-"))
-    })
+    libraries(folder).is_ok_and(|files| files.iter().any(|file| name_of(file).starts_with("libcore-")))
 }
 
 /// The name of the crate whose only purpose is to have its standard library built.
@@ -146,12 +124,10 @@ const EMPTY_CRATE: &str = "only_std";
 
 fn write_empty_crate(folder: &Path) -> Result<()> {
     start_over(folder)?;
-    let manifest =
-        format!("[package]\nname = \"{EMPTY_CRATE}\"\nedition = \"2024\"\n\n[workspace]\n");
+    let manifest = format!("[package]\nname = \"{EMPTY_CRATE}\"\nedition = \"2024\"\n\n[workspace]\n");
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("src").join("lib.rs"), "")?;
-    fs::write(folder.join("Cargo.toml"), manifest)
-        .context("cannot write the crate that builds the standard library")
+    fs::write(folder.join("Cargo.toml"), manifest).context("cannot write the crate that builds the standard library")
 }
 
 fn copy_libraries(from: &Path, to: &Path) -> Result<()> {
@@ -160,8 +136,7 @@ fn copy_libraries(from: &Path, to: &Path) -> Result<()> {
     for file in libraries(from)? {
         let name = name_of(&file);
         if !name.starts_with(&own) {
-            fs::copy(&file, to.join(&name))
-                .with_context(|| format!("cannot copy {}", file.display()))?;
+            fs::copy(&file, to.join(&name)).with_context(|| format!("cannot copy {}", file.display()))?;
         }
     }
     Ok(())
@@ -169,14 +144,9 @@ fn copy_libraries(from: &Path, to: &Path) -> Result<()> {
 
 fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "rlib")
-        {
+        if path.extension().is_some_and(|extension| extension == "rlib") {
             found.push(path);
         }
     }
@@ -184,9 +154,7 @@ fn libraries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -200,13 +168,7 @@ mod tests {
         let base = std::env::temp_dir().join(format!("passgate-xtask-wasm-{}", std::process::id()));
         let (from, to) = (base.join("from"), base.join("to"));
         fs::create_dir_all(&from).unwrap();
-        for name in [
-            "libcore-1.rlib",
-            "liballoc-2.rlib",
-            "libonly_std-3.rlib",
-            "core-1.d",
-            "libcore-1.rmeta",
-        ] {
+        for name in ["libcore-1.rlib", "liballoc-2.rlib", "libonly_std-3.rlib", "core-1.d", "libcore-1.rmeta"] {
             fs::write(from.join(name), name).unwrap();
         }
         assert!(!has_core(&to));
@@ -214,10 +176,7 @@ mod tests {
         assert!(has_core(&to));
         let mut copied = libraries(&to).unwrap();
         copied.sort();
-        assert_eq!(
-            copied,
-            [to.join("liballoc-2.rlib"), to.join("libcore-1.rlib")]
-        );
+        assert_eq!(copied, [to.join("liballoc-2.rlib"), to.join("libcore-1.rlib")]);
         fs::remove_dir_all(&base).unwrap();
     }
 }

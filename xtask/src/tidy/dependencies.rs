@@ -13,10 +13,7 @@ struct Rule {
 }
 
 const fn rule(package: &'static str, may_depend_on: &'static [&'static str]) -> Rule {
-    Rule {
-        package,
-        may_depend_on,
-    }
+    Rule { package, may_depend_on }
 }
 
 /// The table, by package name without `passgate-`. ARCHITECTURE.md shows the same rows.
@@ -30,10 +27,7 @@ const TABLE: &[Rule] = &[
     rule("worker", &["api", "store", "core", "passport"]),
     rule("host", &["api", "store", "core", "passport"]),
     rule("cli", &["host", "api", "store", "core", "passport"]),
-    rule(
-        "tests",
-        &["cli", "host", "api", "store", "core", "passport"],
-    ),
+    rule("tests", &["cli", "host", "api", "store", "core", "passport"]),
     rule("xtask", &[]),
 ];
 
@@ -56,21 +50,10 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn of(package: &Package) -> Self {
-        let mut member = Self {
-            name: short(&package.name).to_owned(),
-            normal: Vec::new(),
-            dev: Vec::new(),
-        };
-        for dependency in package
-            .dependencies
-            .iter()
-            .filter(|dependency| dependency.path.is_some())
-        {
-            let names = if dependency.kind == DependencyKind::Development {
-                &mut member.dev
-            } else {
-                &mut member.normal
-            };
+        let mut member = Self { name: short(&package.name).to_owned(), normal: Vec::new(), dev: Vec::new() };
+        for dependency in package.dependencies.iter().filter(|dependency| dependency.path.is_some()) {
+            let names =
+                if dependency.kind == DependencyKind::Development { &mut member.dev } else { &mut member.normal };
             names.push(short(&dependency.name).to_owned());
         }
         member
@@ -93,11 +76,7 @@ pub(super) fn check_members(members: &[Member], findings: &mut Findings) {
             ));
             continue;
         };
-        for barred in member
-            .normal
-            .iter()
-            .filter(|name| !rule.may_depend_on.contains(&name.as_str()))
-        {
+        for barred in member.normal.iter().filter(|name| !rule.may_depend_on.contains(&name.as_str())) {
             findings.problem(format!(
                 "`{}` depends on `{barred}`, but may depend only on: {}",
                 member.name,
@@ -112,11 +91,7 @@ fn check_dev(member: &Member, findings: &mut Findings) {
     if !is_pure(&member.name) {
         return;
     }
-    for barred in member
-        .dev
-        .iter()
-        .filter(|name| BARRED_FROM_PURE_TESTS.contains(&name.as_str()))
-    {
+    for barred in member.dev.iter().filter(|name| BARRED_FROM_PURE_TESTS.contains(&name.as_str())) {
         findings.problem(format!(
             "`{}` is pure, so its tests may not depend on `{barred}`: put the test into the `tests` package",
             member.name
@@ -134,20 +109,14 @@ pub(super) fn check_page(page: Option<&str>, members: &[Member], findings: &mut 
     let rows = match parse_page(page) {
         Ok(rows) => rows,
         Err(problem) => {
-            findings.problem(format!(
-                "ARCHITECTURE.md: {problem}. The table is:\n{}",
-                expected_table(members)
-            ));
+            findings.problem(format!("ARCHITECTURE.md: {problem}. The table is:\n{}", expected_table(members)));
             return;
         }
     };
     let problems = compare_rows(&rows, members);
     if !problems.is_empty() {
         let wanted = expected_table(members);
-        findings.problem(format!(
-            "ARCHITECTURE.md: {}. The table is:\n{wanted}",
-            problems.join("; ")
-        ));
+        findings.problem(format!("ARCHITECTURE.md: {}. The table is:\n{wanted}", problems.join("; ")));
     }
 }
 
@@ -165,23 +134,16 @@ fn compare_rows(rows: &BTreeMap<String, Vec<String>>, members: &[Member]) -> Vec
         }
     }
     let known = |name: &str| TABLE.iter().any(|rule| rule.package == name);
-    problems.extend(
-        rows.keys()
-            .filter(|name| !known(name))
-            .map(|name| format!("nothing is known of `{name}`")),
-    );
+    problems.extend(rows.keys().filter(|name| !known(name)).map(|name| format!("nothing is known of `{name}`")));
     problems
 }
 
 /// Short package name to the sorted short names it may depend on.
 fn parse_page(page: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut parts = page.split(MARKER);
-    let (Some(_before), Some(table), Some(_after), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(_before), Some(table), Some(_after), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(format!(
-            "expected exactly two `{MARKER}` lines around the dependency table"
-        ));
+        return Err(format!("expected exactly two `{MARKER}` lines around the dependency table"));
     };
     let mut lines = table.lines().map(str::trim).filter(|line| !line.is_empty());
     let header = lines.next().map(cells).unwrap_or_default();
@@ -208,44 +170,27 @@ fn parse_row(line: &str) -> Result<Vec<(String, Vec<String>)>, String> {
         return Err(format!("not a row of the dependency table: {line}"));
     };
     let names = names(may_depend_on);
-    Ok(self::names(packages)
-        .into_iter()
-        .map(|package| (package, names.clone()))
-        .collect())
+    Ok(self::names(packages).into_iter().map(|package| (package, names.clone())).collect())
 }
 
 fn cells(line: &str) -> Vec<String> {
     let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
-    inner
-        .split('|')
-        .map(|cell| cell.trim().replace('`', ""))
-        .collect()
+    inner.split('|').map(|cell| cell.trim().replace('`', "")).collect()
 }
 
 fn is_separator(line: &str) -> bool {
-    line.contains('-')
-        && line
-            .chars()
-            .all(|character| matches!(character, '|' | '-' | ':' | ' '))
+    line.contains('-') && line.chars().all(|character| matches!(character, '|' | '-' | ':' | ' '))
 }
 
 /// The sorted short names in a cell; a dash or "none" means that there are none.
 fn names(cell: &str) -> Vec<String> {
     let nothing = ["", "-", "\u{2013}", "\u{2014}", "none"];
     let names = cell.split(',').map(|name| short(name.trim()));
-    sorted(
-        &names
-            .filter(|name| !nothing.contains(name))
-            .collect::<Vec<_>>(),
-    )
+    sorted(&names.filter(|name| !nothing.contains(name)).collect::<Vec<_>>())
 }
 
 fn expected_table(members: &[Member]) -> String {
-    let mut lines = vec![
-        MARKER.to_owned(),
-        "| package | may depend on |".to_owned(),
-        "| --- | --- |".to_owned(),
-    ];
+    let mut lines = vec![MARKER.to_owned(), "| package | may depend on |".to_owned(), "| --- | --- |".to_owned()];
     let present = |rule: &&Rule| members.iter().any(|member| member.name == rule.package);
     let row = |rule: &Rule| format!("| {} | {} |", rule.package, listed(rule.may_depend_on));
     lines.extend(TABLE.iter().filter(present).map(row));
@@ -254,11 +199,7 @@ fn expected_table(members: &[Member]) -> String {
 }
 
 fn listed(names: &[&str]) -> String {
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn sorted(names: &[&str]) -> Vec<String> {

@@ -5,9 +5,7 @@ use super::Findings;
 /// `licence` is the resolved field, `text` the file itself: `cargo metadata` does not show the lints.
 pub(super) fn check(package: &str, licence: Option<&str>, text: &str, findings: &mut Findings) {
     if licence.is_none() {
-        findings.problem(format!(
-            "package `{package}` names no licence: add `license.workspace = true`"
-        ));
+        findings.problem(format!("package `{package}` names no licence: add `license.workspace = true`"));
     }
     if !inherits_lints(text) {
         findings.problem(format!(
@@ -22,10 +20,7 @@ fn inherits_lints(text: &str) -> bool {
         if line.starts_with('[') {
             section = line;
         }
-        let assignment: String = line
-            .chars()
-            .filter(|character| !character.is_whitespace())
-            .collect();
+        let assignment: String = line.chars().filter(|character| !character.is_whitespace()).collect();
         let uncommented = assignment.split('#').next().unwrap_or_default();
         if (section == "[lints]" && uncommented == "workspace=true")
             || (section.is_empty() && uncommented == "lints.workspace=true")
@@ -69,21 +64,10 @@ mod tests {
         let mut findings = Findings::default();
         check("a", None, "", &mut findings);
         assert_eq!(findings.problems.len(), 2);
-        assert!(
-            findings
-                .problems
-                .iter()
-                .all(|problem| problem.starts_with("package `a`")),
-            "{findings:?}"
-        );
+        assert!(findings.problems.iter().all(|problem| problem.starts_with("package `a`")), "{findings:?}");
 
         let mut findings = Findings::default();
-        check(
-            "a",
-            Some("Apache-2.0"),
-            "[lints]\nworkspace = true\n",
-            &mut findings,
-        );
+        check("a", Some("Apache-2.0"), "[lints]\nworkspace = true\n", &mut findings);
         assert_eq!(findings, Findings::default());
     }
 }
