@@ -10,9 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The text is not canonical base64url without padding, or not of the expected length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not canonical base64url: use the URL alphabet without padding, white space or stray trailing bits"
-)]
+#[error("not canonical base64url: use the URL alphabet without padding, white space or stray trailing bits")]
 pub struct Base64Error;
 
 /// Encodes `bytes`; empty input gives the empty string.
@@ -39,14 +37,8 @@ pub fn decode_array<const N: usize>(text: &str) -> Result<[u8; N], Base64Error> 
         return Err(Base64Error);
     }
     let mut bytes = [0_u8; N];
-    let written = URL_SAFE_NO_PAD
-        .decode_slice_unchecked(text, &mut bytes)
-        .map_err(|_| Base64Error)?;
-    if written == N {
-        Ok(bytes)
-    } else {
-        Err(Base64Error)
-    }
+    let written = URL_SAFE_NO_PAD.decode_slice_unchecked(text, &mut bytes).map_err(|_| Base64Error)?;
+    if written == N { Ok(bytes) } else { Err(Base64Error) }
 }
 
 #[cfg(test)]
@@ -55,9 +47,7 @@ mod tests {
 
     #[test]
     fn spellings_other_than_the_canonical_one_are_refused() {
-        for text in [
-            "YQ==", "YQ=", "YR", "Y Q", "YQ\n", " YQ", "+/8", "Y", "YQ.", "\u{e9}",
-        ] {
+        for text in ["YQ==", "YQ=", "YR", "Y Q", "YQ\n", " YQ", "+/8", "Y", "YQ.", "\u{e9}"] {
             assert_eq!(decode(text), Err(Base64Error), "{text:?}");
         }
         assert_eq!(decode("YQ").unwrap(), b"a");

@@ -123,9 +123,7 @@ pub fn number_text<'a>(bytes: &'a [u8], pointer: &str) -> Result<Option<&'a str>
     };
     let at = span.start;
     match text.get(span) {
-        Some(found) if found.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
-            Ok(Some(found))
-        }
+        Some(found) if found.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Ok(Some(found)),
         _ => Err(JsonError::NotANumber { at }),
     }
 }
@@ -134,18 +132,12 @@ fn bounded_text(bytes: &[u8], limit_bytes: usize) -> Result<&str, JsonError> {
     if bytes.len() > limit_bytes {
         return Err(JsonError::TooLarge { limit: limit_bytes });
     }
-    core::str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 {
-        at: error.valid_up_to(),
-    })
+    core::str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 { at: error.valid_up_to() })
 }
 
 /// A typed reader's message quotes the document, so control characters are escaped and the length is bounded.
 fn printable(message: &str) -> String {
-    message
-        .chars()
-        .flat_map(char::escape_debug)
-        .take(MAX_SHAPE_MESSAGE)
-        .collect()
+    message.chars().flat_map(char::escape_debug).take(MAX_SHAPE_MESSAGE).collect()
 }
 
 fn pointer_tokens(pointer: &str) -> Result<Vec<String>, JsonError> {
@@ -174,18 +166,10 @@ fn pointer_token(raw: &str) -> Result<String, JsonError> {
 
 /// Checks `text` whole; gives the span of the value that the pointer tokens lead to.
 fn scan(text: &str, pointer: Option<&[String]>) -> Result<Option<Range<usize>>, JsonError> {
-    let mut scanner = Scanner {
-        text,
-        at: 0,
-        found: None,
-    };
+    let mut scanner = Scanner { text, at: 0, found: None };
     scanner.value(0, pointer)?;
     scanner.skip_white_space();
-    if scanner.at == text.len() {
-        Ok(scanner.found)
-    } else {
-        Err(JsonError::TrailingBytes { at: scanner.at })
-    }
+    if scanner.at == text.len() { Ok(scanner.found) } else { Err(JsonError::TrailingBytes { at: scanner.at }) }
 }
 
 struct Scanner<'a> {
@@ -217,9 +201,7 @@ impl<'a> Scanner<'a> {
 
     /// The text from `start` to here. Both ends stand at ASCII bytes, so the slice always exists.
     fn since(&self, start: usize) -> Result<&'a str, JsonError> {
-        self.text
-            .get(start..self.at)
-            .ok_or(JsonError::Syntax { at: start })
+        self.text.get(start..self.at).ok_or(JsonError::Syntax { at: start })
     }
 
     fn value(&mut self, depth: usize, target: Option<&[String]>) -> Result<(), JsonError> {
@@ -324,16 +306,9 @@ impl<'a> Scanner<'a> {
         let in_range = if fraction || exponent {
             self.since(start)?.parse::<f64>().is_ok_and(f64::is_finite)
         } else {
-            integer
-                .trim_start_matches('-')
-                .parse()
-                .is_ok_and(|n: u64| n <= MAX_SAFE_INTEGER)
+            integer.trim_start_matches('-').parse().is_ok_and(|n: u64| n <= MAX_SAFE_INTEGER)
         };
-        if in_range {
-            Ok(())
-        } else {
-            Err(JsonError::NumberRange { at: start })
-        }
+        if in_range { Ok(()) } else { Err(JsonError::NumberRange { at: start }) }
     }
 
     fn digits(&mut self) -> Result<(), JsonError> {
@@ -341,11 +316,7 @@ impl<'a> Scanner<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start {
-            self.syntax()
-        } else {
-            Ok(())
-        }
+        if self.at == start { self.syntax() } else { Ok(()) }
     }
 
     /// A string, unescaped; borrowed when it has no escapes.
@@ -434,10 +405,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// The pointer tokens left inside a child: none unless the child's name is the next token.
-fn step(
-    target: Option<&[String]>,
-    is_named: impl Fn(&String) -> bool,
-) -> Option<&[String]> {
+fn step(target: Option<&[String]>, is_named: impl Fn(&String) -> bool) -> Option<&[String]> {
     let (first, rest) = target?.split_first()?;
     is_named(first).then_some(rest)
 }

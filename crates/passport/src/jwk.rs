@@ -43,9 +43,7 @@ pub enum JwkError {
         problem: &'static str,
     },
     /// A private member where a public key is expected: the secret has leaked.
-    #[error(
-        "JWK contains private key material: publish only the public members, and replace this key"
-    )]
+    #[error("JWK contains private key material: publish only the public members, and replace this key")]
     Private,
     /// The key itself is not acceptable.
     #[error("JWK: {0}")]
@@ -74,10 +72,7 @@ impl PublicKey {
     #[must_use]
     pub fn to_jwk(&self) -> String {
         let x = b64::encode(self.as_bytes());
-        alloc::format!(
-            r#"{{"crv":"Ed25519","kid":"{}","kty":"OKP","x":"{x}"}}"#,
-            self.thumbprint()
-        )
+        alloc::format!(r#"{{"crv":"Ed25519","kid":"{}","kty":"OKP","x":"{x}"}}"#, self.thumbprint())
     }
 }
 
@@ -119,9 +114,7 @@ impl SecretKey {
         let x = public_from_x(&jwk.x, jwk.kid.as_deref())?;
         let mut seed = Zeroizing::new([0_u8; 32]);
         let written = if jwk.d.len() == ENCODED_KEY_LEN {
-            URL_SAFE_NO_PAD
-                .decode_slice_unchecked(&jwk.d, seed.as_mut_slice())
-                .ok()
+            URL_SAFE_NO_PAD.decode_slice_unchecked(&jwk.d, seed.as_mut_slice()).ok()
         } else {
             None
         };
@@ -129,11 +122,7 @@ impl SecretKey {
             return Err(member("d", "is not the base64url of 32 bytes"));
         }
         let key = Self::from_seed(*seed);
-        if key.public() == &x {
-            Ok(key)
-        } else {
-            Err(JwkError::Mismatch)
-        }
+        if key.public() == &x { Ok(key) } else { Err(JwkError::Mismatch) }
     }
 }
 
@@ -145,13 +134,8 @@ impl SecretKey {
 /// # Errors
 /// [`JwkError`]; private members are refused, not skipped.
 pub fn from_value(jwk: &Value) -> Result<PublicKey, JwkError> {
-    let members = jwk
-        .as_object()
-        .ok_or(member("kty", "is missing: a JWK is an object"))?;
-    if PRIVATE_MEMBERS
-        .iter()
-        .any(|name| members.contains_key(*name))
-    {
+    let members = jwk.as_object().ok_or(member("kty", "is missing: a JWK is an object"))?;
+    if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
         return Err(JwkError::Private);
     }
     check_type(required(members, "kty")?, required(members, "crv")?)?;
@@ -173,10 +157,7 @@ pub fn from_value(jwk: &Value) -> Result<PublicKey, JwkError> {
 /// [`JwkError`], also for private material in any key and for a key that stands twice.
 pub fn parse_set(bytes: &[u8]) -> Result<Vec<PublicKey>, JwkError> {
     let set = json::parse(bytes, MAX_JWKS_BYTES).map_err(JwkError::Json)?;
-    let members = set
-        .get("keys")
-        .and_then(Value::as_array)
-        .ok_or(member("keys", "is missing or no array"))?;
+    let members = set.get("keys").and_then(Value::as_array).ok_or(member("keys", "is missing or no array"))?;
     if members.len() > MAX_JWKS_KEYS {
         return Err(JwkError::TooManyKeys);
     }
@@ -200,21 +181,12 @@ pub fn emit_set<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> String {
 }
 
 fn set_member(jwk: &Value) -> Result<Option<PublicKey>, JwkError> {
-    let members = jwk
-        .as_object()
-        .ok_or(member("keys", "has an entry that is no object"))?;
-    if PRIVATE_MEMBERS
-        .iter()
-        .any(|name| members.contains_key(*name))
-    {
+    let members = jwk.as_object().ok_or(member("keys", "has an entry that is no object"))?;
+    if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
         return Err(JwkError::Private);
     }
     let is_ed25519 = required(members, "kty")? == "OKP" && required(members, "crv")? == "Ed25519";
-    if is_ed25519 {
-        from_value(jwk).map(Some)
-    } else {
-        Ok(None)
-    }
+    if is_ed25519 { from_value(jwk).map(Some) } else { Ok(None) }
 }
 
 /// Only what signing needs; `d` is wiped on drop. A typed reader, because a generic value would keep copies of `d`.
@@ -239,10 +211,9 @@ impl Drop for PrivateJwk {
 /// A typed reader's message quotes values, and one of them is the secret.
 fn private_json_error(error: JsonError) -> JwkError {
     match error {
-        JsonError::Shape(_) => member(
-            "d",
-            "or a sibling is missing or of the wrong type: kty, crv, x and d are strings",
-        ),
+        JsonError::Shape(_) => {
+            member("d", "or a sibling is missing or of the wrong type: kty, crv, x and d are strings")
+        }
         other => JwkError::Json(other),
     }
 }
@@ -268,28 +239,19 @@ fn check_usage(alg: Option<&str>, usage: Option<&str>) -> Result<(), JwkError> {
 }
 
 fn public_from_x(x: &str, kid: Option<&str>) -> Result<PublicKey, JwkError> {
-    let bytes =
-        b64::decode_array(x).map_err(|_| member("x", "is not the base64url of 32 bytes"))?;
+    let bytes = b64::decode_array(x).map_err(|_| member("x", "is not the base64url of 32 bytes"))?;
     let key = PublicKey::from_bytes(&bytes).map_err(JwkError::Key)?;
     match kid {
-        Some(kid) if kid != key.thumbprint() => {
-            Err(member("kid", "is not the RFC 7638 thumbprint of the key"))
-        }
+        Some(kid) if kid != key.thumbprint() => Err(member("kid", "is not the RFC 7638 thumbprint of the key")),
         _ => Ok(key),
     }
 }
 
 fn required<'j>(members: &'j Map<String, Value>, name: &'static str) -> Result<&'j str, JwkError> {
-    members
-        .get(name)
-        .and_then(Value::as_str)
-        .ok_or(member(name, "is missing or no string"))
+    members.get(name).and_then(Value::as_str).ok_or(member(name, "is missing or no string"))
 }
 
-fn optional<'j>(
-    members: &'j Map<String, Value>,
-    name: &'static str,
-) -> Result<Option<&'j str>, JwkError> {
+fn optional<'j>(members: &'j Map<String, Value>, name: &'static str) -> Result<Option<&'j str>, JwkError> {
     match members.get(name) {
         None => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or(member(name, "is no string")),

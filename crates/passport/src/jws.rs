@@ -95,17 +95,13 @@ pub enum JwsError {
     #[error("token header: {0}")]
     Header(JsonError),
     /// The header is no object, or lacks a member, or has one of another type.
-    #[error(
-        "token header needs the string members `alg`, `kid` and `typ`; `{member}` is missing or no string"
-    )]
+    #[error("token header needs the string members `alg`, `kid` and `typ`; `{member}` is missing or no string")]
     HeaderShape {
         /// The member in question.
         member: &'static str,
     },
     /// The header has a member beyond the three.
-    #[error(
-        "token header member `{member}` is not allowed: sign with exactly `alg`, `kid` and `typ`"
-    )]
+    #[error("token header member `{member}` is not allowed: sign with exactly `alg`, `kid` and `typ`")]
     HeaderMember {
         /// Its name where it is a registered one, else `unknown`.
         member: &'static str,
@@ -135,10 +131,7 @@ pub enum JwsError {
 #[must_use]
 pub fn sign(key: &SecretKey, typ: TokenType, payload: &[u8]) -> String {
     let kid = key.public().thumbprint();
-    let header = alloc::format!(
-        r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{}"}}"#,
-        typ.as_str()
-    );
+    let header = alloc::format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{}"}}"#, typ.as_str());
     let mut token = b64::encode(header.as_bytes());
     token.push(DOT);
     token.push_str(&b64::encode(payload));
@@ -167,9 +160,7 @@ pub fn decode(token: &str, typ: TokenType, max_bytes: usize) -> Result<Unverifie
         signing_input,
         kid,
         payload: b64::decode(payload).map_err(|_| JwsError::Base64 { segment: "payload" })?,
-        signature: b64::decode_array(signature).map_err(|_| JwsError::Base64 {
-            segment: "signature",
-        })?,
+        signature: b64::decode_array(signature).map_err(|_| JwsError::Base64 { segment: "signature" })?,
     })
 }
 
@@ -205,13 +196,8 @@ impl<'a> Unverified<'a> {
         if self.kid != key.thumbprint() {
             return Err(JwsError::KeyMismatch);
         }
-        key.verify(self.signing_input.as_bytes(), &self.signature)
-            .map_err(|_| JwsError::SignatureInvalid)?;
-        Ok(Verified {
-            token: self.token,
-            kid: self.kid,
-            payload: self.payload,
-        })
+        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| JwsError::SignatureInvalid)?;
+        Ok(Verified { token: self.token, kid: self.kid, payload: self.payload })
     }
 }
 
@@ -252,13 +238,10 @@ impl<'a> Verified<'a> {
 /// Checks the header and gives its `kid`.
 fn read_header(encoded: &str, typ: TokenType) -> Result<String, JwsError> {
     if encoded.len() > MAX_HEADER_BYTES {
-        return Err(JwsError::TooLarge {
-            limit: MAX_HEADER_BYTES,
-        });
+        return Err(JwsError::TooLarge { limit: MAX_HEADER_BYTES });
     }
     let bytes = b64::decode(encoded).map_err(|_| JwsError::Base64 { segment: "header" })?;
-    let Value::Object(header) = json::parse(&bytes, MAX_HEADER_BYTES).map_err(JwsError::Header)?
-    else {
+    let Value::Object(header) = json::parse(&bytes, MAX_HEADER_BYTES).map_err(JwsError::Header)? else {
         return Err(JwsError::HeaderShape { member: "alg" });
     };
     if let Some(member) = header.keys().find_map(|name| forbidden_member(name)) {
@@ -268,14 +251,10 @@ fn read_header(encoded: &str, typ: TokenType) -> Result<String, JwsError> {
         return Err(JwsError::Algorithm);
     }
     if !typ.is_named(text(&header, "typ")?) {
-        return Err(JwsError::Type {
-            expected: typ.as_str(),
-        });
+        return Err(JwsError::Type { expected: typ.as_str() });
     }
     let kid = text(&header, "kid")?;
-    let is_base64url = kid
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let is_base64url = kid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if kid.is_empty() || kid.len() > MAX_KID_BYTES || !is_base64url {
         return Err(JwsError::KeyId);
     }
@@ -283,24 +262,16 @@ fn read_header(encoded: &str, typ: TokenType) -> Result<String, JwsError> {
 }
 
 fn text<'h>(header: &'h Map<String, Value>, member: &'static str) -> Result<&'h str, JwsError> {
-    header
-        .get(member)
-        .and_then(Value::as_str)
-        .ok_or(JwsError::HeaderShape { member })
+    header.get(member).and_then(Value::as_str).ok_or(JwsError::HeaderShape { member })
 }
 
 /// A static name for a member that may not stand in a header, so that no text of the token reaches a log.
 fn forbidden_member(name: &str) -> Option<&'static str> {
-    const REGISTERED: [&str; 10] = [
-        "crit", "b64", "zip", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256",
-    ];
+    const REGISTERED: [&str; 10] = ["crit", "b64", "zip", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"];
     if matches!(name, "alg" | "kid" | "typ") {
         return None;
     }
-    REGISTERED
-        .into_iter()
-        .find(|known| *known == name)
-        .or(Some("unknown"))
+    REGISTERED.into_iter().find(|known| *known == name).or(Some("unknown"))
 }
 
 #[cfg(test)]

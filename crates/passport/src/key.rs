@@ -77,9 +77,7 @@ impl PublicKey {
     /// [`SignatureInvalid`], also when `signature` is not 64 bytes.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureInvalid> {
         let signature = Signature::from_slice(signature).map_err(|_| SignatureInvalid)?;
-        self.key
-            .verify_strict(message, &signature)
-            .map_err(|_| SignatureInvalid)
+        self.key.verify_strict(message, &signature).map_err(|_| SignatureInvalid)
     }
 }
 
@@ -134,9 +132,7 @@ impl SecretKey {
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecretKey")
-            .field("public", &self.public)
-            .finish_non_exhaustive()
+        f.debug_struct("SecretKey").field("public", &self.public).finish_non_exhaustive()
     }
 }
 
@@ -178,28 +174,14 @@ mod tests {
         let key = rfc_key();
         let signature = key.sign(b"message");
         assert_eq!(key.public().verify(b"message", &signature), Ok(()));
-        assert_eq!(
-            key.public().verify(b"messagf", &signature),
-            Err(SignatureInvalid)
-        );
+        assert_eq!(key.public().verify(b"messagf", &signature), Err(SignatureInvalid));
         for at in 0..signature.len() {
             let mut changed = signature;
             changed[at] ^= 1;
-            assert_eq!(
-                key.public().verify(b"message", &changed),
-                Err(SignatureInvalid),
-                "byte {at}"
-            );
+            assert_eq!(key.public().verify(b"message", &changed), Err(SignatureInvalid), "byte {at}");
         }
-        assert_eq!(
-            key.public().verify(b"message", &signature[..63]),
-            Err(SignatureInvalid)
-        );
-        assert_eq!(
-            key.public()
-                .verify(b"message", &[&signature[..], &[0]].concat()),
-            Err(SignatureInvalid)
-        );
+        assert_eq!(key.public().verify(b"message", &signature[..63]), Err(SignatureInvalid));
+        assert_eq!(key.public().verify(b"message", &[&signature[..], &[0]].concat()), Err(SignatureInvalid));
     }
 
     #[test]
@@ -218,10 +200,7 @@ mod tests {
         let mut unreduced = [0xff; 32];
         unreduced[0] = 0xf0;
         unreduced[31] = 0x7f;
-        assert_eq!(
-            PublicKey::from_bytes(&unreduced),
-            Err(KeyError::NonCanonical)
-        );
+        assert_eq!(PublicKey::from_bytes(&unreduced), Err(KeyError::NonCanonical));
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! `did:key` for Ed25519 (W3C did:key method): multibase base58btc of the multicodec prefix `ed01` and the key.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::key::{KeyError, PublicKey};
+
+/// What every `did:key` starts with.
+pub const SCHEME: &str = "did:key:";
+
+/// Multicodec `ed25519-pub` as a varint.
+const ED25519_PUB: [u8; 2] = [0xed, 0x01];
+
+/// Base58 of 34 bytes that start with `ed01` has 47 characters; a bound before the quadratic decoder runs.
+const MAX_BASE58_CHARS: usize = 48;
+
+/// Why a text is no `did:key` of an acceptable Ed25519 key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DidKeyError {
+    /// Not `did:key:z` and base58 in its one spelling.
+    #[error("not a did:key: it reads `did:key:z6Mk...`, without a fragment or a query")]
+    Malformed,
+    /// A key of another type.
+    #[error("did:key is not of type Ed25519: it starts with `did:key:z6Mk`")]
+    NotEd25519,
+    /// The key itself is not acceptable.
+    #[error("did:key: {0}")]
+    Key(KeyError),
+}
+
+/// The `did:key` of a key.
+#[must_use]
+pub fn encode(key: &PublicKey) -> String {
+    let mut bytes = [0_u8; 34];
+    let content = ED25519_PUB.iter().chain(key.as_bytes());
+    for (to, from) in bytes.iter_mut().zip(content) {
+        *to = *from;
+    }
+    format!("{SCHEME}z{}", bs58::encode(bytes).into_string())
+}
+
+/// The key of a `did:key`.
+///
+/// # Errors
+/// [`DidKeyError`] for anything but the canonical spelling of an acceptable Ed25519 key.
+pub fn decode(did: &str) -> Result<PublicKey, DidKeyError> {
+    let base58 = did
+        .strip_prefix(SCHEME)
+        .and_then(|rest| rest.strip_prefix('z'))
+        .filter(|rest| rest.len() <= MAX_BASE58_CHARS)
+        .ok_or(DidKeyError::Malformed)?;
+    let bytes = bs58::decode(base58).into_vec().map_err(|_| DidKeyError::Malformed)?;
+    let (prefix, key) = bytes.split_first_chunk::<2>().ok_or(DidKeyError::Malformed)?;
+    if *prefix != ED25519_PUB {
+        return Err(DidKeyError::NotEd25519);
+    }
+    let key = <&[u8; 32]>::try_from(key).map_err(|_| DidKeyError::Malformed)?;
+    let key = PublicKey::from_bytes(key).map_err(DidKeyError::Key)?;
+    if encode(&key) == did { Ok(key) } else { Err(DidKeyError::Malformed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SecretKey;
+
+    // The first Ed25519 example of the did:key method specification: seed of 32 zero bytes.
+    const ZERO_SEED: &str = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
+
+    #[test]
+    fn the_specification_example_round_trips() {
+        let key = SecretKey::from_seed([0; 32]);
+        assert_eq!(encode(key.public()), ZERO_SEED);
+        assert_eq!(&decode(ZERO_SEED).unwrap(), key.public());
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let fragment = format!("{ZERO_SEED}#z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp");
+        let leading_one = ZERO_SEED.replace(":z", ":z1");
+        for (did, error) in [
+            ("", DidKeyError::Malformed),
+            ("did:key:", DidKeyError::Malformed),
+            ("did:key:z", DidKeyError::Malformed),
+            ("did:web:example.com", DidKeyError::Malformed),
+            ("DID:KEY:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp", DidKeyError::Malformed),
+            ("did:key:f6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp", DidKeyError::Malformed),
+            ("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooW0", DidKeyError::Malformed),
+            ("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp ", DidKeyError::Malformed),
+            // secp256k1 and X25519 examples of the specification.
+            ("did:key:zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme", DidKeyError::NotEd25519),
+            ("did:key:z6LSbysY2xFMRpGMhb7tFTLMpeuPRaqaWM1yECx2AtzE3KCc", DidKeyError::NotEd25519),
+            (&fragment, DidKeyError::Malformed),
+            (&leading_one, DidKeyError::NotEd25519),
+        ] {
+            assert_eq!(decode(did), Err(error), "{did}");
+        }
+    }
+
+    #[test]
+    fn weak_keys_are_refused() {
+        let mut bytes = [0_u8; 34];
+        bytes[..3].copy_from_slice(&[0xed, 0x01, 0x01]);
+        let did = format!("did:key:z{}", bs58::encode(bytes).into_string());
+        assert_eq!(decode(&did), Err(DidKeyError::Key(KeyError::Weak)));
+    }
+}

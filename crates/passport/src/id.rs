@@ -1,0 +1,76 @@
+//! Identifiers of the form `<prefix>_<ULID>`, such as `pass_01ARZ3NDEKTSV4RRFFQ69G5FAV`.
+
+use alloc::format;
+use alloc::string::String;
+
+use ulid::Ulid;
+
+/// Prefix of passport ids (`jti`).
+pub const PASSPORT_PREFIX: &str = "pass";
+
+/// Last millisecond a ULID can hold (48 bits), in the year 10889.
+const MAX_ULID_MS: u64 = (1 << 48) - 1;
+
+/// Makes an id from unix milliseconds and 80 random bits, which have to come from a secure source. Ids sort by time.
+#[must_use]
+pub fn new_id(prefix: &str, now_ms: u64, random: [u8; 10]) -> String {
+    let random = random.iter().fold(0_u128, |bits, byte| (bits << 8) | u128::from(*byte));
+    let mut buffer = [0; ulid::ULID_LEN];
+    let ulid = Ulid::from_parts(now_ms.min(MAX_ULID_MS), random);
+    format!("{prefix}_{}", ulid.array_to_str(&mut buffer))
+}
+
+/// Whether `text` is `<prefix>_` and a ULID in its one canonical spelling: 26 upper-case Crockford characters within
+/// 128 bits. Other spellings of the same number are refused, so an id can be compared as text.
+#[must_use]
+pub fn is_id(text: &str, prefix: &str) -> bool {
+    let encoded = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
+    let Some((encoded, ulid)) = encoded.and_then(|e| Some((e, Ulid::from_string(e).ok()?))) else {
+        return false;
+    };
+    let mut buffer = [0; ulid::ULID_LEN];
+    ulid.array_to_str(&mut buffer) == encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_the_ulid_of_their_parts() {
+        // The layout of the ULID specification: 48 bits of time, 80 bits of randomness, big-endian.
+        assert_eq!(new_id("pass", 0, [0; 10]), "pass_00000000000000000000000000");
+        assert_eq!(new_id("att", u64::MAX, [0xff; 10]), "att_7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        let id = new_id("pass", 1_469_918_176_385, [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(id, "pass_01ARYZ6S410000000000000001");
+        assert!(is_id(&id, "pass"));
+    }
+
+    #[test]
+    fn later_ids_sort_later() {
+        let early = new_id("pass", 1_700_000_000_000, [0xff; 10]);
+        let late = new_id("pass", 1_700_000_000_001, [0; 10]);
+        assert!(early < late);
+    }
+
+    #[test]
+    fn other_spellings_are_no_ids() {
+        for text in [
+            "",
+            "pass",
+            "pass_",
+            "01ARYZ6S410000000000000001",
+            "Pass_01ARYZ6S410000000000000001",
+            "pass_01aryz6s410000000000000001",
+            "pass_01ARYZ6S41000000000000000",
+            "pass_01ARYZ6S4100000000000000011",
+            "pass_O1ARYZ6S410000000000000001",
+            "pass_01ARYZ6S41000000000000000I",
+            "pass_81ARYZ6S410000000000000001",
+            "pass_01ARYZ6S4100000000000000\u{e9}",
+            "pass__1ARYZ6S410000000000000001",
+        ] {
+            assert!(!is_id(text, "pass"), "{text}");
+        }
+    }
+}
