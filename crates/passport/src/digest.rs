@@ -116,7 +116,8 @@ mod tests {
     /// The body and digests used throughout RFC 9421 and RFC 9530.
     const BODY: &[u8] = br#"{"hello": "world"}"#;
     const SHA256: &str = "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:";
-    const SHA512: &str = "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:";
+    const SHA512: &str =
+        "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:";
 
     fn check(field: &str) -> Result<(), DigestError> {
         check_content_digest(&[field.as_bytes()], BODY)
@@ -169,7 +170,8 @@ mod tests {
         let comma = format!("{SHA256},");
         let token = format!("{SHA256}, md5=abc");
         let list = "sha-256=(:AAAA:)";
-        for field in [upper.as_str(), &twice, &comma, &token, list, "sha-256", "sha-256=X48=", "sha-256=:X48", "\u{e9}"] {
+        for field in [upper.as_str(), &twice, &comma, &token, list, "sha-256", "sha-256=X48=", "sha-256=:X48", "\u{e9}"]
+        {
             assert_eq!(check(field), Err(DigestError::Malformed), "{field}");
         }
     }

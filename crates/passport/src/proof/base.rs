@@ -13,7 +13,8 @@ const MAX_FIELD_NAME_BYTES: usize = 256;
 
 /// Fields of which a covered request may have one line only. Joined, two lines would read as one value that neither
 /// line said, or one reader would take the first and another the last.
-const SINGLE_LINE_FIELDS: [&str; 6] = ["agent-passport", "authorization", "content-digest", "content-length", "content-type", "host"];
+const SINGLE_LINE_FIELDS: [&str; 6] =
+    ["agent-passport", "authorization", "content-digest", "content-length", "content-type", "host"];
 
 /// The covered fields of a request: name, and value as it stands in the signature base.
 pub(super) type CoveredFields<'a> = Vec<(&'a str, Cow<'a, str>)>;
@@ -103,7 +104,9 @@ pub(super) fn check_target(request: &HttpRequest<'_>) -> Result<(), ProofError> 
     if request.authority.is_empty() || !request.authority.bytes().all(is_authority_byte) {
         return Err(ProofError::malformed("authority", "it must be a lower-case host with an optional port"));
     }
-    if !request.path.starts_with('/') || !request.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#') {
+    if !request.path.starts_with('/')
+        || !request.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#')
+    {
         return Err(ProofError::malformed("path", "it must start with `/` and be visible ASCII"));
     }
     if !request.query.unwrap_or("").bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
@@ -149,8 +152,8 @@ fn push_value<'a>(
             base.push_str(request.query.unwrap_or(""));
         }
         Component::Field(name) => {
-            let value =
-                field_value(request, name)?.ok_or_else(|| ProofError::coverage(name, "is covered, but the request has no such field"))?;
+            let value = field_value(request, name)?
+                .ok_or_else(|| ProofError::coverage(name, "is covered, but the request has no such field"))?;
             base.push_str(&value);
             covered.push((name, value));
         }
@@ -170,7 +173,8 @@ fn line_value<'a>(name: &str, line: &'a [u8]) -> Result<&'a str, ProofError> {
 }
 
 fn is_field_name(name: &str) -> bool {
-    (1..=MAX_FIELD_NAME_BYTES).contains(&name.len()) && name.bytes().all(|byte| is_token_byte(byte) && !byte.is_ascii_uppercase())
+    (1..=MAX_FIELD_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| is_token_byte(byte) && !byte.is_ascii_uppercase())
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.

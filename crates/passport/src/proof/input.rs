@@ -194,7 +194,9 @@ fn read_components<'a>(items: &[InnerItem<'a>]) -> Result<Vec<Component<'a>>, Pr
 }
 
 /// The parameters in the order received, each of a type we can write.
-fn read_parameters<'a>(parameters: &[(&'a str, BareItemFromInput<'a>)]) -> Result<Vec<(&'a str, Parameter<'a>)>, ProofError> {
+fn read_parameters<'a>(
+    parameters: &[(&'a str, BareItemFromInput<'a>)],
+) -> Result<Vec<(&'a str, Parameter<'a>)>, ProofError> {
     let mut read: Vec<(&'a str, Parameter<'a>)> = Vec::with_capacity(parameters.len());
     for (key, value) in parameters {
         if read.iter().any(|(other, _)| other == key) {
@@ -230,8 +232,12 @@ fn check_parameters<'a>(received: &[(&'a str, Parameter<'a>)]) -> Result<Paramet
         }
     }
     let missing = || bad_input("created, nonce and keyid are required");
-    let parameters =
-        Parameters { created: created.ok_or_else(missing)?, expires, nonce: nonce.ok_or_else(missing)?, keyid: keyid.ok_or_else(missing)? };
+    let parameters = Parameters {
+        created: created.ok_or_else(missing)?,
+        expires,
+        nonce: nonce.ok_or_else(missing)?,
+        keyid: keyid.ok_or_else(missing)?,
+    };
     check_nonce(parameters.nonce)?;
     check_times(parameters.created, parameters.expires)?;
     Ok(parameters)

@@ -40,7 +40,8 @@ fn with_example_request<T>(vector: &Value, run: impl FnOnce(&HttpRequest<'_>) ->
         .iter()
         .map(|line| (text(line, "/0").to_lowercase(), text(line, "/1").to_string()))
         .collect();
-    let headers: Vec<Header<'_>> = headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+    let headers: Vec<Header<'_>> =
+        headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
     let (path, query) = text(vector, "/request/target").split_once('?').unwrap();
     run(&HttpRequest {
         method: text(vector, "/request/method"),
@@ -98,8 +99,15 @@ fn rfc9421_b26_is_not_a_proof_for_a_gate() {
     assert_eq!(error.code(), "proof_malformed");
 }
 
-const PLAIN: HttpRequest<'static> =
-    HttpRequest { method: "GET", scheme: "https", authority: "api.example", path: "/a%2Fb", query: None, headers: &[], body: b"" };
+const PLAIN: HttpRequest<'static> = HttpRequest {
+    method: "GET",
+    scheme: "https",
+    authority: "api.example",
+    path: "/a%2Fb",
+    query: None,
+    headers: &[],
+    body: b"",
+};
 
 fn lines(request: &HttpRequest<'_>, names: &[&str]) -> Result<String, ProofError> {
     let components: Vec<_> = names.iter().map(|name| Component::parse(name).unwrap()).collect();

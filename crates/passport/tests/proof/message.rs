@@ -16,7 +16,8 @@ pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const NONCE: &str = "bm9uY2Utb2YtdGVzdA";
 pub(crate) const BODY: &[u8] = br#"{"amount_micros":5000000}"#;
 /// What [`good`] covers.
-pub(crate) const COVERED: &str = r#""@method" "@target-uri" "agent-passport" "content-digest" "content-type" "x-intent""#;
+pub(crate) const COVERED: &str =
+    r#""@method" "@target-uri" "agent-passport" "content-digest" "content-type" "x-intent""#;
 
 pub(crate) fn agent() -> SecretKey {
     SecretKey::from_seed([7; 32])
