@@ -48,7 +48,7 @@ impl PublicKey {
         if key.is_weak() {
             return Err(KeyError::Weak);
         }
-        if key.to_edwards().compress().as_bytes() != bytes {
+        if !is_reduced(bytes) {
             return Err(KeyError::NonCanonical);
         }
         Ok(Self::from_checked(key))
@@ -136,6 +136,12 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// Whether the y coordinate is below p = 2^255-19 (RFC 8032 section 5.1.3 step 1). The only other second spelling, a
+/// sign bit on x = 0, belongs to points of small order, which are refused before.
+fn is_reduced([first, middle @ .., last]: &[u8; 32]) -> bool {
+    *first < 0xed || middle.iter().any(|byte| *byte != 0xff) || (*last & 0x7f) != 0x7f
+}
+
 /// RFC 7638 section 3: SHA-256 over the required members in lexicographic order, without white space.
 fn thumbprint(bytes: &[u8; 32]) -> String {
     let mut hash = Sha256::new();
@@ -148,6 +154,8 @@ fn thumbprint(bytes: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use alloc::format;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -210,5 +218,43 @@ mod tests {
         assert!(shown.contains(THUMBPRINT));
         assert!(!shown.contains(SEED));
         assert!(!shown.contains(&format!("{:?}", key.seed().as_slice())));
+    }
+
+    /// What compressing the point again gives, where the bytes are a point at all.
+    fn recompressed(bytes: &[u8; 32]) -> Option<[u8; 32]> {
+        let key = VerifyingKey::from_bytes(bytes).ok()?;
+        Some(key.to_edwards().compress().to_bytes())
+    }
+
+    #[test]
+    fn every_unreduced_encoding_is_refused() {
+        let mut points = 0;
+        for (first, sign) in (0xed..=0xff).flat_map(|first| [(first, 0x7f), (first, 0xff)]) {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (first, sign);
+            assert!(PublicKey::from_bytes(&bytes).is_err(), "{first:x} {sign:x}");
+            points += usize::from(recompressed(&bytes).is_some_and(|again| again != bytes));
+        }
+        assert!(points > 0, "none of the encodings was a point");
+        // One below p is y = -1, of order two; further down there are accepted points.
+        let accepted = (0..0xed_u8).filter(|first| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (*first, 0x7f);
+            PublicKey::from_bytes(&bytes).is_ok()
+        });
+        assert!(accepted.count() > 50);
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_encoding_is_the_points_only_one(mut bytes in any::<[u8; 32]>(), near_p in any::<bool>(), low in any::<u8>()) {
+            if near_p {
+                bytes = [0xff; 32];
+                (bytes[0], bytes[31]) = (low, bytes[31] & (0x7f | low));
+            }
+            if PublicKey::from_bytes(&bytes).is_ok() {
+                prop_assert_eq!(recompressed(&bytes), Some(bytes));
+            }
+        }
     }
 }
