@@ -87,33 +87,13 @@ impl Scope {
     /// Whether this scope permits `action`.
     #[must_use]
     pub fn covers(&self, action: &ActionName) -> bool {
-        let mut actual = action.0.split(':');
-        for (pattern, is_last) in with_last(&self.0) {
-            match (pattern, actual.next()) {
-                (WILDCARD, segment) if is_last => return segment.is_some(),
-                (WILDCARD, Some(_)) => {}
-                (_, Some(segment)) if pattern == segment => {}
-                _ => return false,
-            }
-        }
-        actual.next().is_none()
+        covers(&self.0, &action.0)
     }
 
     /// Whether this scope permits every action that `narrower` permits, as attenuation demands.
     #[must_use]
     pub fn covers_scope(&self, narrower: &Self) -> bool {
-        let mut narrow = with_last(&narrower.0);
-        for (pattern, is_last) in with_last(&self.0) {
-            match (pattern, narrow.next()) {
-                (WILDCARD, segment) if is_last => return segment.is_some(),
-                // An open end covers names of every length, so nothing but an open end covers it.
-                (_, None | Some((WILDCARD, true))) => return false,
-                (WILDCARD, Some(_)) => {}
-                (_, Some((segment, _))) if pattern == segment => {}
-                _ => return false,
-            }
-        }
-        narrow.next().is_none()
+        covers(&self.0, &narrower.0)
     }
 }
 
@@ -123,13 +103,19 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The segments, each with whether it is the last one.
-fn with_last(text: &str) -> impl Iterator<Item = (&str, bool)> {
-    let mut segments = text.split(':').peekable();
-    core::iter::from_fn(move || {
-        let segment = segments.next()?;
-        Some((segment, segments.peek().is_none()))
-    })
+/// Matches segment by segment. `narrower` may be a scope too: only a wildcard covers its wildcards, and its open end
+/// stands last, so that a pattern with more segments runs out of something to cover.
+fn covers(pattern: &str, narrower: &str) -> bool {
+    let mut patterns = pattern.split(':').peekable();
+    let mut segments = narrower.split(':');
+    while let Some(pattern) = patterns.next() {
+        match segments.next() {
+            Some(_) if pattern == WILDCARD && patterns.peek().is_none() => return true,
+            Some(segment) if pattern == WILDCARD || pattern == segment => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
 }
 
 fn check(text: &str, is_segment: impl Fn(&str) -> bool) -> Result<(), ScopeError> {
@@ -161,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    fn covers(scope: &str, action: &str) -> bool {
+    fn permits(scope: &str, action: &str) -> bool {
         Scope::parse(scope).unwrap().covers(&ActionName::parse(action).unwrap())
     }
 
@@ -192,7 +178,7 @@ mod tests {
             ("a.b", "axb", false),
             ("a-b_c.9", "a-b_c.9", true),
         ] {
-            assert_eq!(covers(scope, action), expected, "{scope} over {action}");
+            assert_eq!(permits(scope, action), expected, "{scope} over {action}");
         }
     }
 
@@ -262,7 +248,7 @@ mod tests {
         fn covers_follows_the_definition(scope in segments(&["a", "b", "*"]), action in segments(&["a", "b"])) {
             let pattern: Vec<&str> = scope.split(':').collect();
             let actual: Vec<&str> = action.split(':').collect();
-            prop_assert_eq!(covers(&scope, &action), covers_by_definition(&pattern, &actual));
+            prop_assert_eq!(permits(&scope, &action), covers_by_definition(&pattern, &actual));
         }
 
         #[test]

@@ -71,8 +71,16 @@ fn numbers_stay_where_every_reader_agrees() {
 
 #[test]
 fn strings_are_well_formed_unicode() {
-    for text in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud800x""#, r#""\ud83d\n""#, r#"{"\udfff":1}"#]
-    {
+    for text in [
+        r#""\ud800""#,
+        r#""\udc00""#,
+        r#""\ud800\ud800""#,
+        r#""\ud800x""#,
+        r#""\ud800\ue000""#,
+        r#""\ud800\u0041""#,
+        r#""\ud83d\n""#,
+        r#"{"\udfff":1}"#,
+    ] {
         assert!(matches!(error(text), JsonError::LoneSurrogate { .. }), "{text}");
     }
     for text in
@@ -80,6 +88,8 @@ fn strings_are_well_formed_unicode() {
     {
         assert!(matches!(error(text), JsonError::Syntax { .. }), "{text:?}");
     }
+    let ends = r#""\ud800\udc00\udbff\udfff\ud7ff\ue000""#;
+    assert_eq!(parse(ends.as_bytes(), LIMIT).unwrap(), json!("\u{10000}\u{10ffff}\u{d7ff}\u{e000}"));
     for (bytes, at) in [
         (&b"\"\xff\""[..], 1),
         (b"\"\xc0\xaf\"", 1),

@@ -194,6 +194,8 @@ fn the_lifetime_is_bounded_by_the_issuer() {
 #[test]
 fn time_boundaries_are_inclusive_with_leeway() {
     let token = signed(1, &with("nbf", IAT + 10));
+    let backdated = signed(1, &with("nbf", IAT - 1000));
+    assert_eq!(verify(&backdated, &trust(), &at(IAT - 1)), Err(PassportError::NotYetValid { from: IAT, now: IAT - 1 }));
     let plain = signed(1, &claims());
     let at_with = |now, leeway_seconds| VerifyContext { now, leeway_seconds, audience: None };
     for leeway in [0, 1, 60, MAX_LEEWAY_SECONDS] {
@@ -360,7 +362,7 @@ fn messages_never_quote_the_token() {
 proptest! {
     #[test]
     fn validity_is_the_documented_interval(
-        nbf in proptest::option::of(0_i64..TTL),
+        nbf in proptest::option::of(-600_i64..TTL),
         offset in -700_i64..TTL + 700,
         leeway in 0_i64..=MAX_LEEWAY_SECONDS,
     ) {
