@@ -47,7 +47,7 @@ impl DomainPattern {
         };
         let parent = canonical_host(parent)?;
         let is_name = matches!(Host::parse(&parent), Ok(Host::Domain(_)));
-        if parent.contains('*') || !parent.contains('.') || !is_name {
+        if !parent.contains('.') || !is_name {
             return Err(DomainError::Wildcard);
         }
         Ok(Self::Below(parent))
@@ -94,11 +94,16 @@ fn url_host(text: &str, after_scheme: &str) -> Result<String, DomainError> {
 fn canonical_host(written: &str) -> Result<String, DomainError> {
     let lower = written.to_ascii_lowercase();
     let parsed = Host::parse(&lower).map_err(|_| DomainError::Host)?;
-    let empty_label = matches!(&parsed, Host::Domain(name) if name.split('.').any(str::is_empty));
-    if empty_label || parsed.to_string() != lower {
+    let bad_name = matches!(&parsed, Host::Domain(name) if !name.split('.').all(is_label));
+    if bad_name || parsed.to_string() != lower {
         return Err(DomainError::Host);
     }
     Ok(lower)
+}
+
+fn is_label(label: &str) -> bool {
+    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    !label.is_empty() && label.bytes().all(known)
 }
 
 #[cfg(test)]
@@ -113,7 +118,13 @@ mod tests {
 
     #[test]
     fn plain_targets() {
-        for target in ["example.com", "EXAMPLE.com", "https://example.com/a?b#c", "http://example.com:80", "https://example.com:443/"] {
+        for target in [
+            "example.com",
+            "EXAMPLE.com",
+            "https://example.com/a?b#c",
+            "http://example.com:80",
+            "https://example.com:443/",
+        ] {
             assert_eq!(allowed("example.com", target), Ok(true), "{target}");
         }
         assert_eq!(allowed("*.example.com", "a.b.example.com"), Ok(true));

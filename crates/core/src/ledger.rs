@@ -68,14 +68,25 @@ impl HeadBuilder {
                 chain.size += 1;
                 chain.head_sha256 = sha256_label(sha256);
             }
-            _ => self.chains.push(PreviousChain { chain_uid: chain_uid.to_owned(), head_sha256: sha256_label(sha256), size: 1 }),
+            _ => self.chains.push(PreviousChain {
+                chain_uid: chain_uid.to_owned(),
+                head_sha256: sha256_label(sha256),
+                size: 1,
+            }),
         }
     }
 
     /// The head.
     pub fn finish(self, gate_id: String, partial: bool, timestamp: String) -> Head {
         let chains = if partial { Vec::new() } else { self.chains };
-        Head { chains, gate_id, partial, records: self.records, records_sha256: sha256_label(&self.digest.finalize().into()), timestamp }
+        Head {
+            chains,
+            gate_id,
+            partial,
+            records: self.records,
+            records_sha256: sha256_label(&self.digest.finalize().into()),
+            timestamp,
+        }
     }
 }
 
@@ -197,7 +208,15 @@ struct Chain {
 impl<'k> Verifier<'k> {
     /// A verifier that trusts `keys`.
     pub fn new(keys: &'k [PublicKey]) -> Self {
-        Self { keys, line: 0, chain: None, records: HeadBuilder::default(), unchained: None, loose_predecessors: 0, head: None }
+        Self {
+            keys,
+            line: 0,
+            chain: None,
+            records: HeadBuilder::default(),
+            unchained: None,
+            loose_predecessors: 0,
+            head: None,
+        }
     }
 
     /// Checks one line.
@@ -221,7 +240,8 @@ impl<'k> Verifier<'k> {
 
     fn record(&mut self, token: &str) -> Result<(), Break> {
         let payload = self.verified(token, TokenType::Attestation, MAX_RECORD_BYTES)?;
-        let record: Record = json::parse_into(&payload, MAX_RECORD_BYTES).map_err(|_| self.broken(None, What::Payload))?;
+        let record: Record =
+            json::parse_into(&payload, MAX_RECORD_BYTES).map_err(|_| self.broken(None, What::Payload))?;
         let sha256 = Sha256::digest(token.as_bytes()).into();
         if self.unchained.is_none()
             && let Err(what) = self.link(&record)
@@ -310,12 +330,14 @@ impl<'k> Verifier<'k> {
         } else if let Some(held_back) = self.held_back(unchained) {
             return Err(held_back);
         }
-        let made = core::mem::take(&mut self.records).finish(head.gate_id.clone(), head.partial, head.timestamp.clone());
+        let made =
+            core::mem::take(&mut self.records).finish(head.gate_id.clone(), head.partial, head.timestamp.clone());
         if made != head {
             return Err(self.broken(None, What::Head));
         }
         if self.loose_predecessors > 0 {
-            not_checked.push(alloc::format!("where {} chains left a predecessor that went on", self.loose_predecessors));
+            not_checked
+                .push(alloc::format!("where {} chains left a predecessor that went on", self.loose_predecessors));
         }
         Ok(Report { head, not_checked })
     }
@@ -324,3 +346,6 @@ impl<'k> Verifier<'k> {
         unchained.map(|(line, record, what)| Break { line, ..self.broken(Some(&record), what) })
     }
 }
+
+#[cfg(test)]
+mod tests;

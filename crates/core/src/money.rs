@@ -64,7 +64,8 @@ impl MicroUsd {
             Unit::MicroUsd => 1,
         };
         let whole: u64 = whole.parse().map_err(|_| AmountError)?;
-        let micro = whole.checked_mul(scale).and_then(|m| m.checked_add(fraction_micro(fraction))).ok_or(AmountError)?;
+        let micro =
+            whole.checked_mul(scale).and_then(|m| m.checked_add(fraction_micro(fraction))).ok_or(AmountError)?;
         if micro > MAX_AMOUNT_MICRO_USD {
             return Err(AmountError);
         }

@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn unknown_issuer_bad_signature_and_revoked_look_alike() {
-        let seen = [Reason::IssuerUnknown, Reason::PassportSignatureInvalid, Reason::Revoked].map(|r| (r.public_code(), r.class()));
+        let seen = [Reason::IssuerUnknown, Reason::PassportSignatureInvalid, Reason::Revoked]
+            .map(|r| (r.public_code(), r.class()));
         assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
     }
 }

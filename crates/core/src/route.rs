@@ -65,13 +65,15 @@ enum Segment {
 
 /// The text is not a path pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a path pattern starts with '/'; a segment is literal canonical text or {{name}}; '**' may stand only as the last segment")]
+#[error(
+    "a path pattern starts with '/'; a segment is literal canonical text or {{name}}; '**' may stand only as the last segment"
+)]
 pub struct PathPatternError;
 
 impl PathPattern {
     /// Reads a pattern.
     pub fn parse(text: &str) -> Result<Self, PathPatternError> {
-        let rest = text.strip_prefix('/').ok_or(PathPatternError)?;
+        let rest = text.strip_prefix('/').filter(|_| !text.contains("//")).ok_or(PathPatternError)?;
         let (rest, open) = match rest.strip_suffix("**") {
             Some("") => return Ok(Self { segments: Vec::new(), open: true }),
             Some(before) => (before.strip_suffix('/').ok_or(PathPatternError)?, true),
@@ -210,7 +212,13 @@ mod tests {
         for good in ["application/json", "Application/JSON; charset=UTF-8", "application/problem+json"] {
             assert!(is_json(good), "{good}");
         }
-        for bad in ["", "text/json", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "application/jsonx"] {
+        for bad in [
+            "",
+            "text/json",
+            "application/x-www-form-urlencoded",
+            "application/json; charset=utf-16",
+            "application/jsonx",
+        ] {
             assert!(!is_json(bad), "{bad}");
         }
     }

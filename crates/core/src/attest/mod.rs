@@ -8,8 +8,8 @@ mod records;
 mod writer;
 
 pub use records::{
-    AgentRecord, Body, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GateRecord, GuardrailOutcome, GuardrailRecord, Kind,
-    OutcomeRecord, OutcomeResult, PreviousChain, Record, RequestRecord, RevocationCheck,
+    AgentRecord, Body, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GateRecord, GuardrailOutcome,
+    GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PreviousChain, Record, RequestRecord, RevocationCheck,
 };
 pub use writer::{Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
 

@@ -1,1 +1,127 @@
+use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
+use passgate_passport::jws::{self, TokenType};
+use passgate_passport::key::SecretKey;
+
+use super::*;
+use crate::gate::{EvaluatorRef, PolicyRef};
+use crate::reason::Reason;
+use crate::state::Subject;
+use crate::time::UnixMillis;
+
+fn stamp(n: u8) -> Stamp {
+    Stamp { now: UnixMillis(1_800_000_000_000 + u64::from(n)), random: [n; 10] }
+}
+
+fn writer() -> Writer {
+    let gate = GateRecord { gate_id: "gate_1".to_owned(), level: "L2".to_owned() };
+    Writer::new(SecretKey::from_seed([9; 32]), "chain_1".to_owned(), gate)
+}
+
+fn decision(path: &str) -> Body {
+    let guardrail = GuardrailRecord {
+        evidence: BTreeMap::from([
+            ("limit".to_owned(), EvidenceValue::Number(3)),
+            ("domain".to_owned(), EvidenceValue::Text("ü".to_owned())),
+        ]),
+        guardrail: "rate".to_owned(),
+        reason_code: Some(Reason::RateLimitExceeded),
+        result: GuardrailOutcome::Fail,
+    };
+    Body::Decision(Box::new(DecisionRecord {
+        agent: Some(AgentRecord {
+            agent_id: "bot \u{1b}[31m \u{202e} <script> \u{1f600} \u{7f}".to_owned(),
+            issuer: "https://issuer.example".to_owned(),
+            key_thumbprint: "k".to_owned(),
+            passport_id: "pass_1".to_owned(),
+            passport_sha256: "sha256:00".to_owned(),
+            trust_tier: "L2".to_owned(),
+        }),
+        decision: DecisionKind::Deny,
+        reason: Some(Reason::RateLimitExceeded),
+        evaluator: EvaluatorRef { digest: "d".to_owned(), engine: "native".to_owned(), version: "0".to_owned() },
+        guardrails: vec![guardrail],
+        not_checked: vec!["status_list".to_owned()],
+        policy: PolicyRef { sha256: "s".to_owned(), version: u64::from(u32::MAX) },
+        request: RequestRecord {
+            action: Some("a:b".to_owned()),
+            amount_micro_usd: Some(1),
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            payload_sha256: Some("p".to_owned()),
+            target_domain: Some("t".to_owned()),
+            target_sha256: Some("t".to_owned()),
+        },
+        revocation: RevocationCheck::Admission,
+    }))
+}
+
+fn bodies() -> Vec<Body> {
+    let outcome = OutcomeRecord {
+        duration_ms: 3,
+        request_bytes: 1,
+        response_bytes: 2,
+        response_sha256: Some("r".to_owned()),
+        result: OutcomeResult::TimedOut,
+        status: Some(200),
+    };
+    let previous = PreviousChain { chain_uid: "chain_0".to_owned(), head_sha256: "h".to_owned(), size: 4 };
+    let folded = FoldedRecord {
+        by_reason: BTreeMap::from([("b".to_owned(), 2), ("a".to_owned(), 1)]),
+        from: "f".to_owned(),
+        to: "t".to_owned(),
+    };
+    vec![
+        Body::Start(Some(previous)),
+        decision("/a\"\\\r\n\t\u{8}\u{c}é\u{2028}"),
+        Body::Outcome { decision_id: "att_1".to_owned(), outcome },
+        Body::Revocation(Subject::Passport("pass_1".to_owned())),
+        Body::Folded(folded),
+    ]
+}
+
+fn payload(entry: &Entry) -> Vec<u8> {
+    let key = SecretKey::from_seed([9; 32]).public().clone();
+    jws::decode(&entry.jws, TokenType::Attestation, 65_536).unwrap().verify(&key).unwrap().into_payload()
+}
+
+#[test]
+fn payloads_are_canonical_json_and_read_back() {
+    for (i, body) in bodies().into_iter().enumerate() {
+        let link = Link { seq: u64::try_from(i).unwrap(), prev: Some([7; 32]) };
+        let entry = writer().seal(&link, &stamp(1), body);
+        let bytes = payload(&entry);
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), serde_json_canonicalizer::to_string(&value).unwrap());
+        let record: Record = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(serde_json::to_vec(&record).unwrap(), bytes);
+        assert_eq!(record.attestation_id, Writer::attestation_id(&stamp(1)));
+    }
+}
+
+/// The format of records is stable: this payload must never change.
+#[test]
+fn the_format_is_pinned() {
+    let entry = writer().seal(
+        &Link { seq: 2, prev: Some([255; 32]) },
+        &stamp(5),
+        Body::Revocation(Subject::Key("thumb".to_owned())),
+    );
+    let expected = concat!(
+        r#"{"attestation_id":"att_01MCC5RM050M2GA1850M2GA185","chain_uid":"chain_1","gate":{"gate_id":"gate_1","level":"L2"},"#,
+        r#""kind":"revocation","prev":"sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff","#,
+        r#""revoked":{"kind":"key","value":"thumb"},"seq":2,"timestamp":"2027-01-15T08:00:00.005Z"}"#
+    );
+    assert_eq!(String::from_utf8(payload(&entry)).unwrap(), expected);
+}
+
+#[test]
+fn equal_inputs_seal_to_equal_bytes() {
+    let link = Link { seq: 1, prev: None };
+    assert_eq!(writer().seal(&link, &stamp(1), decision("/")), writer().seal(&link, &stamp(1), decision("/")));
+}

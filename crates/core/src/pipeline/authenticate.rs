@@ -38,10 +38,11 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
     let Some(header) = parsed.http.headers.iter().find(|header| header.name == PASSPORT_FIELD) else {
         return Err(refuse(Reason::PassportMissing, "no agent-passport field".to_string(), None));
     };
-    let token =
-        core::str::from_utf8(header.value).map_err(|_| refuse(Reason::PassportMalformed, "the passport is not ASCII".to_string(), None))?;
+    let token = core::str::from_utf8(header.value)
+        .map_err(|_| refuse(Reason::PassportMalformed, "the passport is not ASCII".to_string(), None))?;
     let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
-    let passport = passport::verify(token, &gate.trust, &context).map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
+    let passport = passport::verify(token, &gate.trust, &context)
+        .map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
     let agent = agent_record(&passport);
     if passport.tier() < gate.level.minimum_tier() {
         let detail = alloc::format!("tier {} at a gate of level {}", passport.tier().as_str(), gate.level.as_str());

@@ -82,18 +82,24 @@ impl Decision {
 /// Replay and revocation come first: they belong to authentication. Then the guardrails in their fixed order:
 /// permission scope, rate, spend, domain, PII, approval. The first that fails is the reason, whatever was found first.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
-    let revocation = if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked };
+    let revocation =
+        if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked };
     let guardrails = alloc::vec![
         scope(judged),
         rate(judged, admission),
         spend(judged, admission),
         stateless("domain", judged.findings.domain, domain_evidence(judged)),
         stateless("pii", Finding::NotApplicable, BTreeMap::new()),
-        stateless("approval", judged.findings.approval, threshold_evidence("above_micro_usd", judged.findings.approval_above)),
+        stateless(
+            "approval",
+            judged.findings.approval,
+            threshold_evidence("above_micro_usd", judged.findings.approval_above)
+        ),
     ];
     let reason = admission_reason(admission).or_else(|| guardrails.iter().find_map(|guardrail| guardrail.reason_code));
     // Every claim must have its answer: an admission that answers less than was asked allows nothing.
-    let complete = admission.rates.len() == judged.demand.rates.len() && admission.spends.len() == judged.demand.spends.len();
+    let complete =
+        admission.rates.len() == judged.demand.rates.len() && admission.spends.len() == judged.demand.spends.len();
     let (verdict, reason) = match reason {
         None if complete => (Verdict::Allow(Permit { private: () }), None),
         None => (Verdict::Deny, Some(Reason::InternalError)),
@@ -130,7 +136,9 @@ fn stateless(guardrail: &str, finding: Finding, evidence: BTreeMap<String, Evide
     match finding {
         Finding::NotApplicable => record(guardrail, GuardrailOutcome::NotApplicable, None, BTreeMap::new()),
         Finding::Pass => record(guardrail, GuardrailOutcome::Pass, None, evidence),
-        Finding::Fail(reason) if reason.class() == Class::StepUp => record(guardrail, GuardrailOutcome::StepUp, Some(reason), evidence),
+        Finding::Fail(reason) if reason.class() == Class::StepUp => {
+            record(guardrail, GuardrailOutcome::StepUp, Some(reason), evidence)
+        }
         Finding::Fail(reason) => record(guardrail, GuardrailOutcome::Fail, Some(reason), evidence),
     }
 }
@@ -157,7 +165,14 @@ fn rate(judged: &Judged, admission: &Admission) -> GuardrailRecord {
 
 fn rate_views(judged: &Judged, admission: &Admission) -> Vec<RateView> {
     let pairs = judged.demand.rates.iter().zip(&admission.rates);
-    pairs.map(|(claim, answer)| RateView { per: claim.per.clone(), limit: claim.limit, window: claim.window, answer: *answer }).collect()
+    pairs
+        .map(|(claim, answer)| RateView {
+            per: claim.per.clone(),
+            limit: claim.limit,
+            window: claim.window,
+            answer: *answer,
+        })
+        .collect()
 }
 
 fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {

@@ -153,7 +153,13 @@ fn not_checked(authenticated: &Authenticated<'_>) -> Vec<String> {
     if has_status { alloc::vec!["status_list".to_string()] } else { Vec::new() }
 }
 
-fn demand(gate: &Gate, authenticated: &Authenticated<'_>, action: Option<&str>, amount: Option<MicroUsd>, findings: &Findings) -> Demand {
+fn demand(
+    gate: &Gate,
+    authenticated: &Authenticated<'_>,
+    action: Option<&str>,
+    amount: Option<MicroUsd>,
+    findings: &Findings,
+) -> Demand {
     let claims = authenticated.passport.claims();
     let agent = agent_key(&claims.iss, &claims.sub);
     let proof = &authenticated.proof;

@@ -76,7 +76,10 @@ pub fn parse<'a>(gate: &'a Gate, raw: &RawRequest<'a>) -> Result<Parsed<'a>, Ref
 
 fn check(gate: &Gate, raw: &RawRequest<'_>) -> Result<(), (Reason, String)> {
     if raw.headers.len() > MAX_HEADERS {
-        return Err((Reason::HeaderInvalid, alloc::format!("{} field lines; at most {MAX_HEADERS}", raw.headers.len())));
+        return Err((
+            Reason::HeaderInvalid,
+            alloc::format!("{} field lines; at most {MAX_HEADERS}", raw.headers.len()),
+        ));
     }
     path::check(raw.path, raw.query).map_err(|error| (Reason::PathNotCanonical, error.to_string()))?;
     if raw.authority != Some(gate.origin.authority.as_str()) {
@@ -98,7 +101,8 @@ fn overrides_method(raw: &RawRequest<'_>) -> bool {
     if has(raw.query.unwrap_or_default().as_bytes()) {
         return true;
     }
-    let content_type = raw.headers.iter().find(|header| header.name == "content-type").map(|header| header.value.to_ascii_lowercase());
+    let content_type =
+        raw.headers.iter().find(|header| header.name == "content-type").map(|header| header.value.to_ascii_lowercase());
     match content_type {
         Some(kind) if kind.starts_with(b"application/x-www-form-urlencoded") => has(raw.body),
         Some(kind) if kind.starts_with(b"multipart/") => contains(raw.body, b"_method"),

@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 
 use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
-use super::{Admission, Admitted, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, RateAnswer, SpendAnswer, SpendMode, Subject};
+use super::{
+    Admission, Admitted, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, RateAnswer, SpendAnswer, SpendMode, Subject,
+};
 use crate::time::UnixMillis;
 
 /// Answers `demand` over `rows`, in this order; the first refusal ends it:
@@ -22,7 +24,12 @@ use crate::time::UnixMillis;
 /// [`RowCorrupt`] when a stored row cannot be read; the store then refuses the request and writes nothing.
 pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt> {
     let mut writes = Vec::new();
-    let mut admission = Admission { nonce: claim_nonce(demand, rows, &mut writes)?, revoked: None, rates: Vec::new(), spends: Vec::new() };
+    let mut admission = Admission {
+        nonce: claim_nonce(demand, rows, &mut writes)?,
+        revoked: None,
+        rates: Vec::new(),
+        spends: Vec::new(),
+    };
     if admission.nonce == NonceAnswer::Fresh {
         admission.revoked = find_revoked(demand, rows)?;
         if admission.revoked.is_none() {
@@ -94,7 +101,11 @@ fn take_tokens(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> 
         let cell = if all_conform { cell.taken() } else { cell };
         answers.push(cell.answer(conforms));
         if all_conform {
-            writes.push(Write { key, value: cell.row().to_be_bytes().to_vec(), expires_at: Some(tat_expiry(cell.row())) });
+            writes.push(Write {
+                key,
+                value: cell.row().to_be_bytes().to_vec(),
+                expires_at: Some(tat_expiry(cell.row())),
+            });
         }
     }
     Ok(answers)
@@ -115,7 +126,11 @@ fn charge(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Resul
         let fits = total.is_some_and(|total| total <= claim.cap.0);
         answers.push(SpendAnswer { fits, spent_before: crate::money::MicroUsd(spent) });
         if let (Some(total), SpendMode::Charge) = (total, claim.mode) {
-            charges.push(Write { key, value: total.to_be_bytes().to_vec(), expires_at: Some(rows::spend_expiry(demand.now)) });
+            charges.push(Write {
+                key,
+                value: total.to_be_bytes().to_vec(),
+                expires_at: Some(rows::spend_expiry(demand.now)),
+            });
         }
     }
     if answers.iter().all(|answer| answer.fits) {

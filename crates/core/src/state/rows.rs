@@ -91,7 +91,8 @@ pub fn revocation_write(subject: &Subject, at: i64) -> Write {
 }
 
 pub(super) fn read_u64(rows: &impl RowMap, key: &str) -> Result<Option<u64>, RowCorrupt> {
-    let decode = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).map_err(|_| RowCorrupt { key: key.to_string() });
+    let decode =
+        |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).map_err(|_| RowCorrupt { key: key.to_string() });
     rows.row(key).map(decode).transpose()
 }
 
