@@ -28,7 +28,7 @@ mod judge;
 mod parse;
 
 pub use authenticate::{Authenticated, authenticate};
-pub use decide::{Decision, Permit, Verdict, decide};
+pub use decide::{Decision, Permit, RateView, Verdict, decide};
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 

@@ -1,0 +1,216 @@
+use std::sync::Arc;
+
+use futures_executor::block_on;
+use passgate_core::attest::{GateRecord, Kind, OutcomeRecord, OutcomeResult, Record};
+use passgate_core::gate::EvaluatorRef;
+use passgate_core::ledger::{HeadBuilder, Verifier, head_line, record_line};
+use passgate_core::time::UnixMillis;
+use passgate_passport::http::{Header, HttpRequest};
+use passgate_passport::issue::{self, NewPassport};
+use passgate_passport::key::SecretKey;
+use passgate_passport::proof::{self, ProofParams};
+use passgate_passport::scope::Scope;
+use passgate_store::{Filter, Ledger, MemoryStore};
+
+use super::*;
+use crate::bundle::Bundle;
+
+const NOW_MS: u64 = 1_800_000_000_000;
+
+fn stamp(n: u8) -> Stamp {
+    Stamp { now: UnixMillis(NOW_MS + u64::from(n)), random: [n; 10] }
+}
+
+fn gate() -> Gate {
+    let issuer = SecretKey::from_seed([1; 32]).public().to_jwk();
+    let policy = format!(
+        r#"{{"version":1,"gate":{{"id":"gate_1","level":"L2","public_url":"https://gate.example"}},
+        "issuers":[{{"id":"https://issuer.example","tier":"L2","keys":[{{"jwk":{issuer}}}]}}],
+        "routes":[{{"method":"GET","path":"/search","action":"web:search"}},
+                  {{"method":"POST","path":"/pay","action":"payments:create","amount":{{"pointer":"/usd"}}}}],
+        "guardrails":{{"rate_limits":{{"requests_per_minute":10}},"approval_workflows":{{"require_approval_above_usd":50}}}}}}"#
+    );
+    let bundle: Bundle = serde_json::from_str(&policy).unwrap();
+    bundle
+        .compile(EvaluatorRef { digest: "sha256:11".to_owned(), engine: "native".to_owned(), version: "0".to_owned() })
+        .unwrap()
+}
+
+/// The signed field lines of one request.
+fn signed(method: &str, path: &str, body: &str, nonce: u32) -> Vec<(&'static str, Vec<u8>)> {
+    let agent = SecretKey::from_seed([2; 32]);
+    let scopes = vec![Scope::parse("*").unwrap()];
+    let now = i64::try_from(NOW_MS / 1000).unwrap();
+    let jti = passgate_passport::id::new_id("pass", NOW_MS, [3; 10]);
+    let mut passport = NewPassport::new(jti, "bot-1".to_owned(), agent.public().clone(), scopes, now, now + 60);
+    passport.iss = Some("https://issuer.example".to_owned());
+    let token = issue::issue(&SecretKey::from_seed([1; 32]), &passport).unwrap();
+    let mut fields = vec![("agent-passport", token.into_bytes())];
+    if !body.is_empty() {
+        fields.push(("content-type", b"application/json".to_vec()));
+    }
+    let nonce = format!("nonce-{nonce:016}");
+    let headers: Vec<Header<'_>> = fields.iter().map(|(name, value)| Header { name, value }).collect();
+    let http = HttpRequest {
+        method,
+        scheme: "https",
+        authority: "gate.example",
+        path,
+        query: None,
+        headers: &headers,
+        body: body.as_bytes(),
+    };
+    let proof = proof::sign(&http, &agent, &ProofParams { created: now, nonce: &nonce, expires: None }).unwrap();
+    fields.push(("signature-input", proof.signature_input.into_bytes()));
+    fields.push(("signature", proof.signature.into_bytes()));
+    fields.extend(proof.content_digest.map(|digest| ("content-digest", digest.into_bytes())));
+    fields
+}
+
+struct World {
+    store: Arc<MemoryStore>,
+    driver: Driver,
+    gate: Gate,
+}
+
+impl World {
+    fn new() -> Self {
+        let store = Arc::new(MemoryStore::new(i64::try_from(NOW_MS / 1000).unwrap() - 3600));
+        let gate_record = GateRecord { gate_id: "gate_1".to_owned(), level: "L2".to_owned() };
+        let writer = Writer::new(SecretKey::from_seed([9; 32]), stamp(0).chain_uid(), gate_record);
+        let driver = block_on(Driver::start(store.clone(), writer, stamp(0))).unwrap();
+        Self { store, driver, gate: gate() }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str, fields: &[(&str, Vec<u8>)], at: u8) -> Answer {
+        self.ask_at(method, path, body, fields, stamp(at))
+    }
+
+    fn ask_at(&self, method: &str, path: &str, body: &str, fields: &[(&str, Vec<u8>)], stamp: Stamp) -> Answer {
+        let headers: Vec<Header<'_>> = fields.iter().map(|(name, value)| Header { name, value }).collect();
+        let authority = Some("gate.example");
+        let raw = RawRequest { method, authority, path, query: None, headers: &headers, body: body.as_bytes() };
+        block_on(self.driver.decide(&self.gate, &raw, stamp))
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let page = block_on(self.store.records(&Filter::default(), None, 1000)).unwrap();
+        let read = |record: &passgate_store::StoredRecord| {
+            let payload = record.jws.split('.').nth(1).unwrap();
+            serde_json::from_slice(&passgate_passport::b64::decode(payload).unwrap()).unwrap()
+        };
+        page.records.iter().map(read).collect()
+    }
+
+    fn verify(&self) {
+        let page = block_on(self.store.records(&Filter::default(), None, 1000)).unwrap();
+        let keys = [self.driver.writer().public_key().clone()];
+        let (mut verifier, mut head) = (Verifier::new(&keys), HeadBuilder::default());
+        for record in &page.records {
+            verifier.line(record_line(&record.jws).trim_end().as_bytes()).unwrap();
+            head.push(
+                &record.index.chain_uid,
+                &record.jws,
+                &sha2::Digest::finalize(sha2::Digest::chain_update(sha2::Sha256::default(), &record.jws)).into(),
+            );
+        }
+        let head = head.finish("gate_1".to_owned(), false, stamp(0).now.rfc3339());
+        let line = head_line(&self.driver.writer().seal_head(&head.to_payload()));
+        verifier.line(line.trim_end().as_bytes()).unwrap();
+        verifier.finish().unwrap();
+    }
+}
+
+fn reason(answer: &Answer) -> Option<Reason> {
+    match answer {
+        Answer::Forward(_) => None,
+        Answer::Refuse(refused) => Some(refused.reason),
+    }
+}
+
+#[test]
+fn every_decision_leaves_its_record() {
+    let world = World::new();
+    let search = signed("GET", "/search", "", 1);
+    let big = r#"{"usd":60}"#;
+    let allowed = world.ask("GET", "/search", "", &search, 1);
+    let Answer::Forward(forward) = &allowed else { panic!("{allowed:?}") };
+    assert_eq!((forward.agent_id.as_str(), forward.action.as_str()), ("bot-1", "web:search"));
+    assert_eq!(reason(&world.ask("GET", "/search", "", &search, 2)), Some(Reason::NonceReplayed));
+    assert_eq!(
+        reason(&world.ask("POST", "/pay", big, &signed("POST", "/pay", big, 2), 3)),
+        Some(Reason::ApprovalRequired)
+    );
+    assert_eq!(reason(&world.ask("GET", "/search", "", &[], 4)), Some(Reason::PassportMissing));
+    let outcome = OutcomeRecord {
+        duration_ms: 1,
+        request_bytes: 0,
+        response_bytes: 2,
+        response_sha256: None,
+        result: OutcomeResult::Completed,
+        status: Some(200),
+    };
+    block_on(world.driver.settle(forward.attestation_id.clone(), outcome, stamp(5))).unwrap();
+    let records = world.records();
+    let kinds: Vec<_> = records.iter().map(|r| (r.kind, r.decision, r.reason_code)).collect();
+    let decision = |kind, reason| (Kind::Decision, Some(kind), reason);
+    assert_eq!(
+        kinds,
+        [
+            (Kind::ChainStart, None, None),
+            decision(DecisionKind::Allow, None),
+            decision(DecisionKind::Deny, Some(Reason::NonceReplayed)),
+            decision(DecisionKind::StepUp, Some(Reason::ApprovalRequired)),
+            decision(DecisionKind::Deny, Some(Reason::PassportMissing)),
+            (Kind::Outcome, None, None),
+        ]
+    );
+    assert_eq!(records[1].attestation_id, forward.attestation_id);
+    assert_eq!(records[5].decision_id.as_ref(), Some(&forward.attestation_id));
+    world.verify();
+}
+
+#[test]
+fn a_revocation_bites_at_once_and_is_recorded() {
+    let world = World::new();
+    assert_eq!(reason(&world.ask("GET", "/search", "", &signed("GET", "/search", "", 1), 1)), None);
+    let passport = passgate_passport::id::new_id("pass", NOW_MS, [3; 10]);
+    block_on(world.driver.revoke(Subject::Passport(passport.clone()), stamp(2))).unwrap();
+    assert_eq!(reason(&world.ask("GET", "/search", "", &signed("GET", "/search", "", 2), 3)), Some(Reason::Revoked));
+    let recorded = world.records().into_iter().find_map(|record| record.revoked);
+    assert_eq!(recorded, Some(Subject::Passport(passport)));
+    world.verify();
+}
+
+#[test]
+fn a_flood_of_strangers_is_counted_not_recorded() {
+    let world = World::new();
+    for n in 0_u64..1000 {
+        let mut stamp = stamp(1);
+        stamp.random[..8].copy_from_slice(&n.to_be_bytes());
+        assert_eq!(reason(&world.ask_at("GET", "/search", "", &[], stamp)), Some(Reason::PassportMissing));
+    }
+    // One chain start and 600 refusals; the other 400 are one record.
+    assert_eq!(world.records().len(), 601);
+    block_on(world.driver.flush_refusals(stamp(2))).unwrap();
+    block_on(world.driver.flush_refusals(stamp(3))).unwrap();
+    let records = world.records();
+    assert_eq!(records.len(), 602);
+    assert_eq!(records[601].folded.as_ref().unwrap().by_reason.get("passport_missing"), Some(&400));
+    // A known agent is never folded.
+    assert_eq!(
+        reason(&world.ask("GET", "/search", "", &signed("GET", "/search", "", 1)[..1], 4)),
+        Some(Reason::ProofMissing)
+    );
+    assert_eq!(world.records().len(), 603);
+}
+
+#[test]
+fn equal_inputs_leave_equal_records() {
+    let run = || {
+        let world = World::new();
+        world.ask("GET", "/search", "", &signed("GET", "/search", "", 1), 1);
+        block_on(world.store.records(&Filter::default(), None, 10)).unwrap().records
+    };
+    assert_eq!(run(), run());
+}

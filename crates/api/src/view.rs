@@ -1,0 +1,125 @@
+//! Attestations as the REST API shows them: the record's payload with `signature` and `chain_hash` beside it.
+
+use passgate_core::attest::sha256_label;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+/// The longest cell of a CSV export, in characters.
+const MAX_CELL_CHARS: usize = 1024;
+
+/// The stored text is not a compact JWS with a JSON object in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the stored record is not a compact JWS with a JSON object as its payload")]
+pub struct ViewError;
+
+/// The record as an object: its payload, plus
+///
+/// - `signature`: `algorithm`, `kid`, and the base64url `value`;
+/// - `chain_hash`: `sha256:` and the hash of this record's JWS, which covers `prev` and so the whole chain before it;
+/// - `jws`: the record as signed.
+///
+/// # Errors
+///
+/// [`ViewError`] when the store holds something else. Nothing is verified here.
+pub fn attestation(jws: &str) -> Result<Map<String, Value>, ViewError> {
+    let mut parts = jws.split('.');
+    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(ViewError);
+    };
+    let object = |part: &str| -> Result<Map<String, Value>, ViewError> {
+        let bytes = passgate_passport::b64::decode(part).map_err(|_| ViewError)?;
+        serde_json::from_slice(&bytes).map_err(|_| ViewError)
+    };
+    let kid = object(header)?.remove("kid").unwrap_or_default();
+    let mut view = object(payload)?;
+    let chain_hash = sha256_label(&Sha256::digest(jws.as_bytes()).into());
+    view.insert("chain_hash".into(), chain_hash.into());
+    view.insert("jws".into(), jws.into());
+    view.insert("signature".into(), serde_json::json!({ "algorithm": "EdDSA", "kid": kid, "value": signature }));
+    Ok(view)
+}
+
+/// The columns of a CSV export, as JSON pointers into the view.
+const COLUMNS: [(&str, &str); 18] = [
+    ("attestation_id", "/attestation_id"),
+    ("kind", "/kind"),
+    ("timestamp", "/timestamp"),
+    ("decision", "/decision"),
+    ("reason_code", "/reason_code"),
+    ("agent_id", "/agent/agent_id"),
+    ("passport_id", "/agent/passport_id"),
+    ("trust_tier", "/agent/trust_tier"),
+    ("gate_id", "/gate/gate_id"),
+    ("action", "/request/action"),
+    ("method", "/request/method"),
+    ("path", "/request/path"),
+    ("target_domain", "/request/target_domain"),
+    ("amount_micro_usd", "/request/amount_micro_usd"),
+    ("chain_uid", "/chain_uid"),
+    ("seq", "/seq"),
+    ("chain_hash", "/chain_hash"),
+    ("jws", "/jws"),
+];
+
+/// The header row of a CSV export (RFC 4180, CRLF).
+pub fn csv_header() -> String {
+    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    format!("{}\r\n", names.join(","))
+}
+
+/// One row of a CSV export.
+///
+/// # Errors
+///
+/// As [`attestation`].
+pub fn csv_row(jws: &str) -> Result<String, ViewError> {
+    let view = Value::Object(attestation(jws)?);
+    let cell = |(_, pointer): &(&str, &str)| match view.pointer(pointer) {
+        Some(Value::String(text)) if *pointer == "/jws" => text.clone(),
+        Some(Value::String(text)) => csv_text(text),
+        Some(value) => value.to_string(),
+        None => String::new(),
+    };
+    let cells: Vec<String> = COLUMNS.iter().map(cell).collect();
+    Ok(format!("{}\r\n", cells.join(",")))
+}
+
+/// A quoted cell that stays inert in a spreadsheet and a terminal: control and bidirectional characters are replaced,
+/// and a leading formula character is defused with an apostrophe.
+fn csv_text(text: &str) -> String {
+    let inert = |c: char| if c.is_control() || is_bidi_control(c) { '\u{fffd}' } else { c };
+    let safe: String = text.chars().take(MAX_CELL_CHARS).map(inert).collect();
+    let defuse = if safe.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    format!("\"{defuse}{}\"", safe.replace('"', "\"\""))
+}
+
+/// Characters that change the order in which text is shown (Unicode Bidi_Control).
+pub fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_cells_are_inert() {
+        for (text, cell) in [
+            ("plain", "\"plain\""),
+            ("=cmd|' /C calc'!A0", "\"'=cmd|' /C calc'!A0\""),
+            ("a\"b,c", "\"a\"\"b,c\""),
+            ("a\r\nb\u{1b}[31m\u{9b}\0", "\"a\u{fffd}\u{fffd}b\u{fffd}[31m\u{fffd}\u{fffd}\""),
+            ("\u{202e}evil", "\"\u{fffd}evil\""),
+        ] {
+            assert_eq!(csv_text(text), cell);
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        for text in ["", "a.b", "a.b.c.d", "!.!.!", "e30.W10.x"] {
+            assert_eq!(attestation(text).map(|_| ()), Err(ViewError), "{text}");
+        }
+    }
+}
