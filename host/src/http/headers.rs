@@ -1,0 +1,203 @@
+//! Which header fields may cross the gate.
+//!
+//! Names are compared *folded*: in lower case, with `_` and `.` read as `-`. Origins behind CGI-style interfaces see
+//! `X_Auth.User` and `x-auth-user` as one name, so a field is judged by what it could become, not by how it is spelled.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::authority::Scheme;
+
+/// Prefix of the fields by which the gate speaks of identity and decision; nobody else may set them.
+pub const GATE_PREFIX: &str = "passgate-";
+
+/// Fields that belong to one connection (RFC 9110 section 7.6.1), folded.
+const HOP_BY_HOP: &[&str] =
+    &["connection", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Fields that are meant for the gate alone.
+const GATE_ONLY: &[&str] = &["agent-passport", "signature", "signature-input"];
+
+/// Fields that the gate writes anew because it sends the body and chooses the host itself.
+const REWRITTEN: &[&str] = &["content-length", "expect", "host"];
+
+/// Fields by which some origins take another method or target than the ones in the request line.
+const OVERRIDES: &[&str] = &[
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Statements about the client or the host that origins believe when they come from a proxy.
+const PROXY_CLAIMS: &[&str] = &[
+    "cf-connecting-ip",
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-original-host",
+    "x-real-ip",
+];
+
+/// Fields that pass under their own name but under no other spelling, and that `Connection` may not remove.
+const RELIED_ON: &[&str] =
+    &["authorization", "content-digest", "content-encoding", "content-type", "cookie", "dpop", "idempotency-key"];
+
+/// Response fields that only the gate may set, or that would lead clients around it.
+const RESPONSE_STRIPPED: &[&str] = &["alt-svc", "ratelimit", "ratelimit-policy"];
+
+/// Why a request's header fields cannot be forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// `Connection` asks for the removal of a field that the gate or its decision relies on.
+    #[error("the connection field names a protected field")]
+    ConnectionNamesProtected,
+    /// `Connection` is not a list of tokens.
+    #[error("the connection field is malformed")]
+    ConnectionMalformed,
+}
+
+impl HeaderError {
+    /// The stable machine-readable name of the refusal; the HTTP status is 400.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ConnectionNamesProtected => "connection_names_protected",
+            Self::ConnectionMalformed => "connection_malformed",
+        }
+    }
+}
+
+/// The name under which a field is judged.
+#[must_use]
+pub fn fold(name: &str) -> String {
+    let fold = |character: char| match character {
+        '_' | '.' => '-',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).collect()
+}
+
+/// The fields of a request that go on to the origin, in their order and with their values untouched.
+///
+/// Dropped are hop-by-hop fields and those that `Connection` names, fields for the gate alone, fields that the gate
+/// writes anew (`Host`, `Content-Length`, `Expect`), method and target overrides, proxy claims such as `X-Forwarded-*`
+/// (see [`proxy_claims`]), and every name in `extra_strip`. A name with `_` or `.` is also dropped when it folds onto
+/// another field of the request or onto one that origins act on, such as `Content_Type`. `relied_on` names what else
+/// the decision looked at.
+///
+/// # Errors
+///
+/// [`HeaderError`] when `Connection` is malformed or names a field that the gate or its decision relies on: removing it
+/// would show the origin another request than the one that was judged, and keeping it would break RFC 9110.
+pub fn forwardable(
+    headers: &[(String, Vec<u8>)],
+    extra_strip: &[&str],
+    relied_on: &[&str],
+) -> Result<Vec<(String, Vec<u8>)>, HeaderError> {
+    let extra: BTreeSet<String> = extra_strip.iter().map(|name| fold(name)).collect();
+    let relied_on: BTreeSet<String> = relied_on.iter().map(|name| fold(name)).collect();
+    let connection =
+        headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| value.as_slice());
+    let listed = connection_names(connection).ok_or(HeaderError::ConnectionMalformed)?;
+    let protected = |name: &String| is_protected(name) || extra.contains(name) || relied_on.contains(name);
+    if listed.iter().any(protected) {
+        return Err(HeaderError::ConnectionNamesProtected);
+    }
+    let plain: BTreeSet<String> =
+        headers.iter().map(|(name, _)| name.to_ascii_lowercase()).filter(|name| *name == fold(name)).collect();
+    let crosses = |name: &str| {
+        let folded = fold(name);
+        let is_alias = folded != name.to_ascii_lowercase();
+        let shadows = plain.contains(&folded) || is_protected(&folded) || relied_on.contains(&folded);
+        !(is_stripped(&folded) || extra.contains(&folded) || listed.contains(&folded) || (is_alias && shadows))
+    };
+    Ok(headers.iter().filter(|(name, _)| crosses(name)).cloned().collect())
+}
+
+/// The gate's own statements about a client, in place of those that [`forwardable`] drops.
+///
+/// `peer` is the address the connection came from and `authority` the one the request named.
+#[must_use]
+pub fn proxy_claims(peer: IpAddr, scheme: Scheme, authority: Option<&str>) -> Vec<(String, Vec<u8>)> {
+    let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let mut claims = vec![
+        field("x-forwarded-for", &peer.to_canonical().to_string()),
+        field("x-forwarded-proto", scheme.as_str()),
+        field("via", "1.1 passgate"),
+    ];
+    claims.extend(authority.map(|authority| field("x-forwarded-host", authority)));
+    claims
+}
+
+/// The fields of an origin's response that go back to the client.
+///
+/// Dropped are hop-by-hop fields and those that `Connection` names, everything under [`GATE_PREFIX`], the rate-limit
+/// fields the gate reports its own limits in, `Alt-Svc`, and cookies named like the gate's own.
+#[must_use]
+pub fn returnable(headers: &HeaderMap) -> HeaderMap {
+    let connection = headers.get_all(header::CONNECTION);
+    // A malformed list names nothing; the field itself is dropped in any case.
+    let listed = connection_names(connection.iter().map(HeaderValue::as_bytes)).unwrap_or_default();
+    let crosses = |name: &HeaderName, value: &HeaderValue| {
+        let folded = fold(name.as_str());
+        // The framing of the response must survive whatever the origin lists.
+        let dropped_by_list = listed.contains(&folded) && !REWRITTEN.contains(&folded.as_str());
+        let dropped = is_hop_by_hop(&folded)
+            || folded.starts_with(GATE_PREFIX)
+            || RESPONSE_STRIPPED.contains(&folded.as_str())
+            || (name == header::SET_COOKIE && sets_gate_cookie(value.as_bytes()));
+        !(dropped || dropped_by_list)
+    };
+    let mut returned = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, value)| crosses(name, value)) {
+        returned.append(name.clone(), value.clone());
+    }
+    returned
+}
+
+fn is_hop_by_hop(folded: &str) -> bool {
+    HOP_BY_HOP.contains(&folded) || folded.starts_with("proxy-")
+}
+
+/// Whether a field never goes on to the origin, however it is spelled.
+fn is_stripped(folded: &str) -> bool {
+    is_hop_by_hop(folded)
+        || folded.starts_with(GATE_PREFIX)
+        || folded.starts_with("x-forwarded-")
+        || [GATE_ONLY, REWRITTEN, OVERRIDES, PROXY_CLAIMS].iter().any(|names| names.contains(&folded))
+}
+
+/// Whether `Connection` may not name the field. Hop-by-hop fields are what it is for.
+fn is_protected(folded: &str) -> bool {
+    let framing = folded == "transfer-encoding";
+    framing || RELIED_ON.contains(&folded) || (is_stripped(folded) && !is_hop_by_hop(folded))
+}
+
+/// The folded names in `Connection` fields, or `None` if they are not lists of tokens. Empty elements are permitted
+/// (RFC 9110 section 5.6.1.2).
+fn connection_names<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<BTreeSet<String>> {
+    values
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+        .map(|token| HeaderName::from_bytes(token).ok().map(|name| fold(name.as_str())))
+        .collect()
+}
+
+fn sets_gate_cookie(set_cookie: &[u8]) -> bool {
+    let name = set_cookie.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let name = fold(&String::from_utf8_lossy(name.trim_ascii()));
+    let name = ["--host-", "--secure-"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
+    name.starts_with("passgate")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! The native gateway as a library.
+//!
+//! # In scope
+//!
+//! What a gate needs of the machine it runs on: its configuration ([`config`]), files with secrets ([`files`]), time and
+//! randomness ([`env`]) and the HTTP data plane ([`http`]).
+//!
+//! # Out of scope
+//!
+//! Deciding. Rules stand in `passgate_core`, the order of a request's life in `passgate_api`; nothing here can turn a
+//! refusal into an allow.
+
+pub mod config;
+pub mod env;
+pub mod evaluator;
+pub mod files;
+pub mod http;
