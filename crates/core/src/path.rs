@@ -189,7 +189,8 @@ fn is_unreserved(byte: u8) -> bool {
 
 /// RFC 3986 section 3.3, without the escapes.
 fn is_pchar(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@')
+    is_unreserved(byte)
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@')
 }
 
 fn must_not_be_escaped(byte: u8) -> bool {

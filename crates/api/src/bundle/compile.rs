@@ -1,0 +1,266 @@
+//! From the shapes to a gate, refusing what does not hold together.
+
+use passgate_core::attest::sha256_label;
+use passgate_core::domain::{self, DomainPattern};
+use passgate_core::gate::{
+    EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, RateLimits, RatePolicy, SpendLimits,
+};
+use passgate_core::money::Unit;
+use passgate_core::route::{AmountSource, PathPattern, Route, ValueSource};
+use passgate_passport::jwk;
+use passgate_passport::passport::MAX_LEEWAY_SECONDS;
+use passgate_passport::scope::ActionName;
+use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier, TrustStore};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    AmountDoc, Bundle, DomainDoc, GateDoc, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc,
+    LevelDoc, RateLimitsDoc, RouteDoc, SelfIssuedDoc, UnitDoc, WindowsDoc,
+};
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// A policy that cannot be compiled: where, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {why}")]
+pub struct BundleError {
+    /// The member, e.g. `routes[2].path`.
+    pub at: String,
+    /// What is wrong and what to do.
+    pub why: String,
+}
+
+fn error(at: impl Into<String>, why: impl ToString) -> BundleError {
+    BundleError { at: at.into(), why: why.to_string() }
+}
+
+impl Bundle {
+    /// The gate this policy describes.
+    ///
+    /// # Errors
+    ///
+    /// The first member that does not compile.
+    pub fn compile(&self, evaluator: EvaluatorRef) -> Result<Gate, BundleError> {
+        Ok(Gate {
+            id: self.gate.checked_id()?,
+            level: self.gate.level.into(),
+            origin: self.gate.origin()?,
+            trust: self.trust()?,
+            leeway_seconds: self.gate.checked_leeway()?,
+            routes: self.compiled_routes()?,
+            guardrails: self.guardrails.compile()?,
+            policy: self.policy_ref()?,
+            evaluator,
+        })
+    }
+
+    fn policy_ref(&self) -> Result<PolicyRef, BundleError> {
+        let canonical = serde_json_canonicalizer::to_vec(self).map_err(|e| error("policy", e))?;
+        Ok(PolicyRef { sha256: sha256_label(&Sha256::digest(canonical).into()), version: self.version })
+    }
+
+    fn trust(&self) -> Result<TrustStore, BundleError> {
+        let compile =
+            |(i, doc): (usize, &IssuerDoc)| doc.compile().map_err(|e| error(format!("issuers[{i}].{}", e.at), e.why));
+        let issuers = self.issuers.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
+        let self_issued = match &self.self_issued {
+            SelfIssuedDoc::Refused => SelfIssued::Refused,
+            _ if self.gate.level != LevelDoc::L1 => {
+                return Err(error(
+                    "self_issued",
+                    "only a gate of level L1 accepts self-issued passports; use `refused`",
+                ));
+            }
+            SelfIssuedDoc::AnyKey => SelfIssued::AnyKey,
+            SelfIssuedDoc::Listed(keys) => SelfIssued::Listed(keys.clone()),
+        };
+        TrustStore::new(issuers, self_issued).map_err(|e| error("issuers", e))
+    }
+
+    fn compiled_routes(&self) -> Result<Vec<Route>, BundleError> {
+        let numbered = self.routes.iter().enumerate();
+        numbered.map(|(i, r)| r.compile().map_err(|e| error(format!("routes[{i}].{}", e.at), e.why))).collect()
+    }
+}
+
+impl GateDoc {
+    fn checked_id(&self) -> Result<String, BundleError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if self.id.is_empty() || self.id.len() > 64 || !self.id.bytes().all(plain) {
+            return Err(error("gate.id", "use 1 to 64 letters, digits, `_` and `-`"));
+        }
+        Ok(self.id.clone())
+    }
+
+    fn checked_leeway(&self) -> Result<i64, BundleError> {
+        let leeway = self.leeway_seconds.into();
+        if leeway > MAX_LEEWAY_SECONDS {
+            return Err(error("gate.leeway_seconds", format_args!("at most {MAX_LEEWAY_SECONDS}")));
+        }
+        Ok(leeway)
+    }
+
+    fn origin(&self) -> Result<Origin, BundleError> {
+        let why = "write scheme and host, e.g. `https://tools.example.com`: lower case, no path, no default port";
+        let (scheme, authority) = self.public_url.split_once("://").ok_or_else(|| error("gate.public_url", why))?;
+        let default_port = match scheme {
+            "http" => ":80",
+            "https" => ":443",
+            _ => return Err(error("gate.public_url", why)),
+        };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        let good_port = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n > 0 && n.to_string() == p));
+        let canonical = domain::target_host(host).is_ok_and(|h| h == host);
+        if !good_port || !canonical || authority.ends_with(default_port) {
+            return Err(error("gate.public_url", why));
+        }
+        Ok(Origin { scheme: scheme.to_owned(), authority: authority.to_owned() })
+    }
+}
+
+impl From<LevelDoc> for Level {
+    fn from(level: LevelDoc) -> Self {
+        match level {
+            LevelDoc::L1 => Self::L1,
+            LevelDoc::L2 => Self::L2,
+            LevelDoc::L3 => Self::L3,
+        }
+    }
+}
+
+impl IssuerDoc {
+    fn compile(&self) -> Result<Issuer, BundleError> {
+        let printable = |c: char| !c.is_control();
+        if self.id.is_empty()
+            || self.id.len() > 256
+            || !self.id.chars().all(printable)
+            || self.id.starts_with("did:key:")
+        {
+            return Err(error("id", "use 1 to 256 printable characters; did:key issuers are self-issued"));
+        }
+        if self.keys.is_empty() {
+            return Err(error("keys", "list at least one public key"));
+        }
+        if self.max_passport_ttl_days == 0 {
+            return Err(error("max_passport_ttl_days", "at least 1"));
+        }
+        let keys = self.keys.iter().enumerate().map(|(i, key)| key.compile(i)).collect::<Result<_, _>>()?;
+        Ok(Issuer {
+            id: self.id.clone(),
+            tier: if self.tier == IssuerTierDoc::L2 { Tier::L2 } else { Tier::L3 },
+            status: if self.status == IssuerStatusDoc::Active { IssuerStatus::Active } else { IssuerStatus::Suspended },
+            keys,
+            max_passport_ttl_seconds: i64::from(self.max_passport_ttl_days) * SECONDS_PER_DAY,
+        })
+    }
+}
+
+impl IssuerKeyDoc {
+    fn compile(&self, i: usize) -> Result<IssuerKey, BundleError> {
+        let value = serde_json::to_value(&self.jwk).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
+        let key = jwk::from_value(&value).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
+        Ok(IssuerKey { key, not_before: self.not_before, not_after: self.not_after })
+    }
+}
+
+impl RouteDoc {
+    fn compile(&self) -> Result<Route, BundleError> {
+        if self.method.as_ref().is_some_and(|m| m.is_empty() || !m.bytes().all(|b| b.is_ascii_uppercase())) {
+            return Err(error("method", "write the method in capital letters, e.g. `POST`"));
+        }
+        Ok(Route {
+            method: self.method.clone(),
+            path: PathPattern::parse(&self.path).map_err(|e| error("path", e))?,
+            action: ActionName::parse(&self.action).map_err(|e| error("action", e))?,
+            amount: self.amount.as_ref().map(AmountDoc::compile).transpose()?,
+            domain: self.domain.as_ref().map(DomainDoc::compile).transpose()?,
+        })
+    }
+}
+
+fn checked_pointer(at: &str, pointer: &str) -> Result<String, BundleError> {
+    let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with('0') || rest.starts_with('1'));
+    if !pointer.starts_with('/') || !escapes {
+        return Err(error(
+            at,
+            "write an RFC 6901 pointer, e.g. `/order/total`; `~` is written `~0` and `/` in a name `~1`",
+        ));
+    }
+    Ok(pointer.to_owned())
+}
+
+impl AmountDoc {
+    fn compile(&self) -> Result<AmountSource, BundleError> {
+        let unit = match self.unit {
+            UnitDoc::Usd => Unit::Usd,
+            UnitDoc::Cents => Unit::Cents,
+            UnitDoc::MicroUsd => Unit::MicroUsd,
+        };
+        Ok(AmountSource { pointer: checked_pointer("amount.pointer", &self.pointer)?, unit })
+    }
+}
+
+impl DomainDoc {
+    fn compile(&self) -> Result<ValueSource, BundleError> {
+        match self {
+            Self::Pointer(pointer) => checked_pointer("domain.pointer", pointer).map(ValueSource::Pointer),
+            Self::Query(name) if name.is_empty() => Err(error("domain.query", "name the query parameter")),
+            Self::Query(name) => Ok(ValueSource::Query(name.clone())),
+        }
+    }
+}
+
+impl GuardrailsDoc {
+    fn compile(&self) -> Result<Guardrails, BundleError> {
+        let parse = |(i, text): (usize, &String)| {
+            DomainPattern::parse(text).map_err(|e| error(format!("guardrails.allowed_domains[{i}]"), e))
+        };
+        let domains = self.allowed_domains.as_ref().map(|list| list.iter().enumerate().map(parse).collect());
+        Ok(Guardrails {
+            rates: self.rate_limits.compile()?,
+            spend: SpendLimits {
+                per_transaction: self.spend_limits.per_transaction_usd.map(|usd| usd.0),
+                daily: self.spend_limits.daily_usd.map(|usd| usd.0),
+                monthly: self.spend_limits.monthly_usd.map(|usd| usd.0),
+            },
+            allowed_domains: domains.transpose()?,
+            require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
+        })
+    }
+}
+
+impl RateLimitsDoc {
+    fn compile(&self) -> Result<RatePolicy, BundleError> {
+        let agent = WindowsDoc {
+            requests_per_minute: self.requests_per_minute,
+            requests_per_hour: self.requests_per_hour,
+            requests_per_day: self.requests_per_day,
+        };
+        Ok(RatePolicy {
+            agent: agent.compile("rate_limits")?,
+            gate: self.per_gate.compile("rate_limits.per_gate")?,
+            tenant: self.per_tenant.compile("rate_limits.per_tenant")?,
+            action: self.per_action.compile("rate_limits.per_action")?,
+        })
+    }
+}
+
+impl WindowsDoc {
+    fn compile(&self, at: &str) -> Result<RateLimits, BundleError> {
+        let limits = RateLimits {
+            requests_per_minute: self.requests_per_minute,
+            requests_per_hour: self.requests_per_hour,
+            requests_per_day: self.requests_per_day,
+        };
+        if limits.windows().any(|(_, limit)| limit == 0) {
+            return Err(error(
+                format!("guardrails.{at}"),
+                "a limit is at least 1; to refuse an action, permit it to nobody",
+            ));
+        }
+        Ok(limits)
+    }
+}

@@ -1,0 +1,106 @@
+use passgate_core::gate::{EvaluatorRef, Gate};
+use passgate_passport::key::SecretKey;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn policy() -> Value {
+    let key: Value = serde_json::from_str(&SecretKey::from_seed([1; 32]).public().to_jwk()).unwrap();
+    json!({
+        "version": 3,
+        "gate": { "id": "gate_1", "level": "L2", "public_url": "https://gate.example" },
+        "issuers": [{ "id": "https://issuer.example", "tier": "L2", "keys": [{ "jwk": key }] }],
+        "routes": [
+            { "method": "POST", "path": "/pay", "action": "payments:create",
+              "amount": { "pointer": "/usd", "unit": "usd" }, "domain": { "pointer": "/to" } },
+            { "path": "/files/**", "action": "files:read", "domain": { "query": "url" } }
+        ],
+        "guardrails": {
+            "rate_limits": { "requests_per_minute": 60, "per_gate": { "requests_per_day": 1000 } },
+            "spend_limits": { "per_transaction_usd": 10, "daily_usd": 100.5, "monthly_usd": "1000" },
+            "allowed_domains": ["shop.example", "*.shop.example"],
+            "approval_workflows": { "require_approval_above_usd": 5 }
+        }
+    })
+}
+
+fn compile(policy: &Value) -> Result<Gate, String> {
+    let bundle: Bundle = serde_json::from_value(policy.clone()).map_err(|e| e.to_string())?;
+    let evaluator = EvaluatorRef { digest: "d".to_owned(), engine: "native".to_owned(), version: "0".to_owned() };
+    bundle.compile(evaluator).map_err(|e| e.to_string())
+}
+
+fn set(pointer: &str, value: Value) -> Value {
+    let mut policy = policy();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    policy.pointer_mut(parent).unwrap()[name] = value;
+    policy
+}
+
+#[test]
+fn a_policy_compiles() {
+    let gate = compile(&policy()).unwrap();
+    assert_eq!((gate.id.as_str(), gate.policy.version, gate.routes.len()), ("gate_1", 3, 2));
+    assert_eq!(gate.guardrails.spend.daily.map(|usd| usd.0), Some(100_500_000));
+    assert_eq!(gate.guardrails.rates.gate.requests_per_day, Some(1000));
+    assert_eq!(gate.origin.authority, "gate.example");
+}
+
+#[test]
+fn the_digest_depends_on_what_is_said_and_not_on_how() {
+    let digest = |policy: &Value| compile(policy).unwrap().policy.sha256;
+    assert_eq!(digest(&policy()), digest(&set("/guardrails/spend_limits/monthly_usd", json!(1000.0))));
+    assert_eq!(digest(&policy()), digest(&set("/gate/leeway_seconds", json!(30))));
+    assert_ne!(digest(&policy()), digest(&set("/guardrails/spend_limits/monthly_usd", json!(1001))));
+}
+
+#[test]
+fn absent_domains_are_unchecked_and_empty_ones_are_none() {
+    let mut unchecked = policy();
+    unchecked["guardrails"].as_object_mut().unwrap().remove("allowed_domains");
+    assert_eq!(compile(&unchecked).unwrap().guardrails.allowed_domains, None);
+    let none = set("/guardrails/allowed_domains", json!([]));
+    assert_eq!(compile(&none).unwrap().guardrails.allowed_domains, Some(Vec::new()));
+}
+
+#[test]
+fn each_mistake_is_named_with_its_place() {
+    let issuer = &policy()["issuers"][0];
+    for (policy, place) in [
+        (set("/guardrails/rate_limit", json!({})), "rate_limit"),
+        (set("/guardrails/pii_controls", json!({})), "pii_controls"),
+        (set("/gate/id", json!("a b")), "gate.id"),
+        (set("/gate/id", json!("")), "gate.id"),
+        (set("/gate/level", json!("L4")), "L4"),
+        (set("/gate/leeway_seconds", json!(301)), "gate.leeway_seconds"),
+        (set("/gate/public_url", json!("gate.example")), "gate.public_url"),
+        (set("/gate/public_url", json!("https://gate.example/")), "gate.public_url"),
+        (set("/gate/public_url", json!("https://GATE.example")), "gate.public_url"),
+        (set("/gate/public_url", json!("https://gate.example:443")), "gate.public_url"),
+        (set("/gate/public_url", json!("https://gate.example:0")), "gate.public_url"),
+        (set("/gate/public_url", json!("https://user@gate.example")), "gate.public_url"),
+        (set("/gate/public_url", json!("ftp://gate.example")), "gate.public_url"),
+        (set("/self_issued", json!("any_key")), "self_issued"),
+        (set("/issuers/0/id", json!("did:key:z6Mk")), "issuers[0].id"),
+        (set("/issuers/0/keys", json!([])), "issuers[0].keys"),
+        (set("/issuers/0/keys/0/jwk/x", json!("AAAA")), "issuers[0].keys[0].jwk"),
+        (set("/issuers/0/keys/0/jwk/d", json!("AAAA")), "unknown field `d`"),
+        (set("/issuers/0/max_passport_ttl_days", json!(0)), "issuers[0].max_passport_ttl_days"),
+        (set("/issuers", json!([issuer, issuer])), "issuers"),
+        (set("/routes/0/method", json!("post")), "routes[0].method"),
+        (set("/routes/0/path", json!("/a/../b")), "routes[0].path"),
+        (set("/routes/1/action", json!("files:*")), "routes[1].action"),
+        (set("/routes/0/amount/pointer", json!("usd")), "routes[0].amount.pointer"),
+        (set("/routes/0/amount/pointer", json!("/a~2")), "routes[0].amount.pointer"),
+        (set("/routes/1/domain", json!({ "query": "" })), "routes[1].domain.query"),
+        (set("/guardrails/allowed_domains", json!(["shop.example", "*"])), "guardrails.allowed_domains[1]"),
+        (set("/guardrails/allowed_domains", json!(["b\u{fc}cher.example"])), "guardrails.allowed_domains[0]"),
+        (set("/guardrails/rate_limits/per_gate/requests_per_day", json!(0)), "guardrails.rate_limits.per_gate"),
+        (set("/guardrails/rate_limits/requests_per_minute", json!(-1)), "invalid value"),
+        (set("/guardrails/spend_limits/daily_usd", json!(-1)), "-1"),
+        (set("/guardrails/spend_limits/daily_usd", json!("1e9")), "1e9"),
+    ] {
+        let error = compile(&policy).unwrap_err();
+        assert!(error.contains(place), "{error} should name {place}");
+    }
+}
