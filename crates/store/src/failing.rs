@@ -1,0 +1,231 @@
+//! A store that fails on purpose, for testing that everything above it fails closed.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use passgate_core::attest::Entry;
+use passgate_core::state::{Demand, Subject};
+
+use crate::{
+    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealRecord, SealStart, State, StoreError,
+    StoredRecord,
+};
+
+/// An operation of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// [`State::start_chain`]
+    StartChain,
+    /// [`State::admit`]
+    Admit,
+    /// [`State::append`]
+    Append,
+    /// [`State::revoke`]
+    Revoke,
+    /// [`State::revoked_at`]
+    RevokedAt,
+    /// [`State::sweep`]
+    Sweep,
+    /// [`Ledger::records`]
+    Records,
+    /// [`Ledger::record`]
+    Record,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 8] = [
+        Self::StartChain,
+        Self::Admit,
+        Self::Append,
+        Self::Revoke,
+        Self::RevokedAt,
+        Self::Sweep,
+        Self::Records,
+        Self::Record,
+    ];
+}
+
+/// How a verb fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// An error, and nothing was written.
+    NotWritten,
+    /// An error, although everything was written: the answer was lost.
+    Written,
+    /// No answer ever, and nothing was written.
+    NeverAnswers,
+    /// No answer ever, although everything was written.
+    WrittenNeverAnswers,
+}
+
+/// A store that carries out what the store inside it does, except for the verbs told to fail.
+#[derive(Debug)]
+pub struct FailingStore<S> {
+    inner: S,
+    plan: Mutex<BTreeMap<Verb, (Failure, u64)>>,
+    calls: Mutex<BTreeMap<Verb, u64>>,
+}
+
+impl<S> FailingStore<S> {
+    /// A store in which nothing fails yet.
+    pub fn new(inner: S) -> Self {
+        Self { inner, plan: Mutex::default(), calls: Mutex::default() }
+    }
+
+    /// The store inside, which never fails on purpose.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// Makes every later call of `verb` fail.
+    pub fn fail(&self, verb: Verb, failure: Failure) {
+        self.fail_times(verb, failure, u64::MAX);
+    }
+
+    /// Makes the next `times` calls of `verb` fail.
+    pub fn fail_times(&self, verb: Verb, failure: Failure, times: u64) {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).insert(verb, (failure, times));
+    }
+
+    /// Makes every verb fail.
+    pub fn fail_all(&self, failure: Failure) {
+        Verb::ALL.into_iter().for_each(|verb| self.fail(verb, failure));
+    }
+
+    /// Makes everything work again.
+    pub fn heal(&self) {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// How often `verb` was called, failing or not.
+    pub fn calls(&self, verb: Verb) -> u64 {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).get(&verb).copied().unwrap_or(0)
+    }
+
+    fn next(&self, verb: Verb) -> Option<Failure> {
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(verb).or_default() += 1;
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let (failure, times) = plan.get_mut(&verb).filter(|(_, times)| *times > 0)?;
+        *times = times.saturating_sub(1);
+        Some(*failure)
+    }
+
+    async fn run<T>(&self, verb: Verb, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let failure = self.next(verb);
+        match failure {
+            None => return work.await,
+            Some(Failure::NotWritten | Failure::NeverAnswers) => {}
+            Some(Failure::Written | Failure::WrittenNeverAnswers) => {
+                work.await?;
+            }
+        }
+        if matches!(failure, Some(Failure::NeverAnswers | Failure::WrittenNeverAnswers)) {
+            std::future::pending::<()>().await;
+        }
+        Err(StoreError::Unavailable("failing on purpose".to_owned()))
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+impl<S: State> State for FailingStore<S> {
+    async fn start_chain(&self, chain_uid: &str, seal: SealStart) -> Result<Entry, StoreError> {
+        self.run(Verb::StartChain, self.inner.start_chain(chain_uid, seal)).await
+    }
+
+    async fn admit(&self, chain_uid: &str, demand: Demand, seal: SealDecision) -> Result<Admitted, StoreError> {
+        self.run(Verb::Admit, self.inner.admit(chain_uid, demand, seal)).await
+    }
+
+    async fn append(&self, chain_uid: &str, seal: SealRecord) -> Result<Entry, StoreError> {
+        self.run(Verb::Append, self.inner.append(chain_uid, seal)).await
+    }
+
+    async fn revoke(&self, chain_uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Entry, StoreError> {
+        self.run(Verb::Revoke, self.inner.revoke(chain_uid, subject, at, seal)).await
+    }
+
+    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
+        self.run(Verb::RevokedAt, self.inner.revoked_at(subject)).await
+    }
+
+    async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
+        self.run(Verb::Sweep, self.inner.sweep(now, limit)).await
+    }
+
+    fn durability(&self) -> Durability {
+        self.inner.durability()
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+impl<S: Ledger> Ledger for FailingStore<S> {
+    async fn records(&self, filter: &Filter, cursor: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
+        self.run(Verb::Records, self.inner.records(filter, cursor, limit)).await
+    }
+
+    async fn record(&self, attestation_id: &str) -> Result<Option<StoredRecord>, StoreError> {
+        self.run(Verb::Record, self.inner.record(attestation_id)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use futures_executor::block_on;
+    use passgate_core::state::NonceAnswer;
+
+    use super::*;
+    use crate::MemoryStore;
+    use crate::conformance::{Kit, START_SECONDS};
+
+    #[test]
+    fn admissions_fail_as_planned() {
+        for (failure, then) in [
+            (Failure::NotWritten, NonceAnswer::Fresh),
+            (Failure::Written, NonceAnswer::Replayed),
+            (Failure::NeverAnswers, NonceAnswer::Fresh),
+            (Failure::WrittenNeverAnswers, NonceAnswer::Replayed),
+        ] {
+            let kit = Kit::new("gate");
+            let store = FailingStore::new(MemoryStore::new(START_SECONDS));
+            block_on(kit.start(&store)).unwrap();
+            store.fail_times(Verb::Admit, failure, 1);
+            let answer = pin!(kit.admit(&store, kit.demand("nonce"))).poll(&mut Context::from_waker(Waker::noop()));
+            match failure {
+                Failure::NotWritten | Failure::Written => {
+                    assert!(matches!(answer, Poll::Ready(Err(StoreError::Unavailable(_)))), "{failure:?}");
+                }
+                _ => assert!(answer.is_pending(), "{failure:?}"),
+            }
+            let next = block_on(kit.admit(&store, kit.demand("nonce"))).unwrap();
+            assert_eq!(next.admission.nonce, then, "{failure:?}");
+            assert_eq!(store.calls(Verb::Admit), 2);
+        }
+    }
+
+    #[test]
+    fn every_verb_can_fail_and_heal() {
+        let kit = Kit::new("gate");
+        let store = FailingStore::new(MemoryStore::new(START_SECONDS));
+        store.fail_all(Failure::NotWritten);
+        assert!(block_on(kit.start(&store)).is_err());
+        assert!(block_on(kit.admit(&store, kit.demand("nonce"))).is_err());
+        assert!(block_on(kit.append(&store)).is_err());
+        let subject = Subject::Key("key".to_owned());
+        assert!(block_on(kit.revoke(&store, subject.clone(), 1)).is_err());
+        assert!(block_on(store.revoked_at(&subject)).is_err());
+        assert!(block_on(store.sweep(0, 1)).is_err());
+        assert!(block_on(store.records(&Filter::default(), None, 1)).is_err());
+        assert!(block_on(store.record("att")).is_err());
+        assert!(Verb::ALL.into_iter().all(|verb| store.calls(verb) == 1));
+        store.heal();
+        assert!(block_on(kit.start(&store)).is_ok());
+        assert_eq!(block_on(store.inner().revoked_at(&subject)).unwrap(), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! Where a gate's state and its ledger live.
+//!
+//! # In scope
+//!
+//! Three traits and the backends that implement them. [`State`] carries out one whole admission and the record of its
+//! decision in one transaction; [`Ledger`] reads records back. The rules over state rows are pure functions in
+//! `passgate_core::state`: a backend loads rows, calls them and writes, and every backend runs the same code. The
+//! `conformance` feature exports the suite that all of them pass.
+//!
+//! # Out of scope
+//!
+//! What to decide, what to record and how to sign it: that comes in as a [`Seal`].
+//!
+//! # Why admission and record are one transaction
+//!
+//! A nonce is consumed and a budget charged exactly when the record that says so is durable. After a crash there is no
+//! admission without evidence and no evidence without admission, and one flush to disk pays for both.
+
+mod memory;
+#[cfg(feature = "redb")]
+mod redb;
+mod verbs;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "conformance")]
+pub mod failing;
+
+use async_trait::async_trait;
+use passgate_core::attest::{DecisionKind, Entry, EntryIndex, Link, PreviousChain};
+use passgate_core::state::{Admission, Demand, RowCorrupt, Subject};
+
+#[cfg(feature = "redb")]
+pub use self::redb::RedbStore;
+pub use memory::MemoryStore;
+
+/// Seals the record of a decision: called inside the transaction, with the answer to the demand and the place in the
+/// chain. A backend that retries its transaction calls it again. One that panics fails its own request only.
+pub type SealDecision = Box<dyn FnMut(&Admission, &Link) -> Entry + Send>;
+
+/// Seals a record that consumes no state.
+pub type SealRecord = Box<dyn FnMut(&Link) -> Entry + Send>;
+
+/// What a finished admission leaves.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// The answer to the demand.
+    pub admission: Admission,
+    /// The record as appended, durable by the time it is returned.
+    pub entry: Entry,
+}
+
+/// Whether what was written survives the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Lost when the process ends; the store starts with a replay fence.
+    Volatile,
+    /// On disk before the answer is given.
+    Durable,
+}
+
+/// The state a gate decides over, and the chain it writes.
+///
+/// Every verb is atomic and linearizable: it happens whole or not at all, also across concurrent callers. An error may
+/// mean "not written" or "written, but the answer was lost"; callers deny in both cases.
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+pub trait State: Send + Sync {
+    /// Starts the chain `chain_uid`: `seal` gets the head of the chain last started here, and its record becomes record
+    /// 0. A chain can be started once.
+    async fn start_chain(&self, chain_uid: &str, seal: SealStart) -> Result<Entry, StoreError>;
+
+    /// Answers the whole `demand` with `passgate_core::state::admit`, appends the record `seal` makes of the answer to
+    /// `chain_uid`, and makes both durable.
+    async fn admit(&self, chain_uid: &str, demand: Demand, seal: SealDecision) -> Result<Admitted, StoreError>;
+
+    /// Appends a record to `chain_uid`.
+    async fn append(&self, chain_uid: &str, seal: SealRecord) -> Result<Entry, StoreError>;
+
+    /// Revokes `subject` from Unix second `at` on, with its record. When this returns, every admission that begins
+    /// later sees it. Revoking again keeps the first time.
+    async fn revoke(&self, chain_uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Entry, StoreError>;
+
+    /// Since which Unix second `subject` is revoked, if it is.
+    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError>;
+
+    /// Deletes rows that expired before Unix second `now`, at most `limit` of them, raising the replay fence; returns
+    /// how many. Backends also do this a little at a time while admitting.
+    async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError>;
+
+    /// Whether writes survive the process.
+    fn durability(&self) -> Durability;
+}
+
+/// Seals the first record of a chain, given the head of the chain last started in this store.
+pub type SealStart = Box<dyn FnMut(Option<PreviousChain>, &Link) -> Entry + Send>;
+
+/// Reads records. Order everywhere: chains in the order they were started, records by `seq`.
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+pub trait Ledger: Send + Sync {
+    /// Up to `limit` (at least 1) records after `cursor` that match `filter`, with the cursor to go on from; `None` when the end is
+    /// reached. A page may hold fewer records than `limit`, or none, and still have a cursor: a store bounds how much
+    /// it reads for one page. Records appended meanwhile may or may not appear, and never out of order.
+    async fn records(&self, filter: &Filter, cursor: Option<Cursor>, limit: usize) -> Result<Page, StoreError>;
+
+    /// The record with this id.
+    async fn record(&self, attestation_id: &str) -> Result<Option<StoredRecord>, StoreError>;
+}
+
+/// A record as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// The record as signed.
+    pub jws: String,
+    /// What queries look at.
+    pub index: EntryIndex,
+}
+
+/// One page of records.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The records, in order.
+    pub records: Vec<StoredRecord>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// A position between records: the start order of a chain and the position in it. Opaque to callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// The chain's place in start order.
+    pub chain: u64,
+    /// The last position read.
+    pub seq: u64,
+}
+
+/// Which records a query wants. Absent members match everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// The agent's id.
+    pub agent_id: Option<String>,
+    /// The gate's id.
+    pub gate_id: Option<String>,
+    /// The verdict; only decisions have one.
+    pub decision: Option<DecisionKind>,
+    /// From this Unix millisecond on.
+    pub after_ms: Option<u64>,
+    /// Before this Unix millisecond.
+    pub before_ms: Option<u64>,
+}
+
+impl Filter {
+    /// Whether the filter lets everything through.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a record matches.
+    pub fn matches(&self, index: &EntryIndex) -> bool {
+        self.agent_id.as_ref().is_none_or(|id| index.agent_id.as_ref() == Some(id))
+            && self.gate_id.as_ref().is_none_or(|id| index.gate_id == *id)
+            && self.decision.is_none_or(|decision| index.decision == Some(decision))
+            && self.after_ms.is_none_or(|after| index.timestamp_ms >= after)
+            && self.before_ms.is_none_or(|before| index.timestamp_ms < before)
+    }
+}
+
+/// The store failed. The caller denies.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or does not answer: down, slow, full, read-only.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+    /// The chain was not started, or was started twice, or the sealed record belongs to another place. A mistake in the
+    /// calling code; nothing was written.
+    #[error(
+        "no record can be added to chain {0}: it was not started here, is started already, or the record is not its next one"
+    )]
+    ChainState(String),
+    /// Sealing the record panicked. Nothing was written.
+    #[error("the record could not be sealed: {0}")]
+    SealFailed(String),
+    /// Another process has the store open.
+    #[error("the store is in use by another process: {0}")]
+    InUse(String),
+}
+
+impl From<RowCorrupt> for StoreError {
+    fn from(error: RowCorrupt) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}

@@ -1,0 +1,178 @@
+//! The store in memory: for tests, demonstrations and browsers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use passgate_core::attest::Entry;
+use passgate_core::state::{Demand, Subject, Write, restart_fence};
+
+use crate::verbs::{self, Chain, Fault, Tables};
+use crate::{
+    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealRecord, SealStart, State, StoreError,
+    StoredRecord,
+};
+
+/// State and ledger of one process, lost when it ends. One lock makes every verb one transaction.
+#[derive(Debug)]
+pub struct MemoryStore {
+    data: Mutex<Data>,
+}
+
+impl MemoryStore {
+    /// An empty store that starts at Unix second `now`: proofs made up to then are refused, because an earlier process
+    /// may have accepted them.
+    pub fn new(now: i64) -> Self {
+        let mut data = Data::default();
+        data.set_row(restart_fence(now));
+        Self { data: Mutex::new(data) }
+    }
+
+    /// A thread that panicked while it held the lock changed nothing half: verbs write last, and writing maps does not
+    /// panic. So the lock stays usable.
+    fn lock(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+impl State for MemoryStore {
+    async fn start_chain(&self, chain_uid: &str, mut seal: SealStart) -> Result<Entry, StoreError> {
+        Ok(verbs::start_chain(&mut *self.lock(), chain_uid, &mut seal)?)
+    }
+
+    async fn admit(&self, chain_uid: &str, demand: Demand, mut seal: SealDecision) -> Result<Admitted, StoreError> {
+        let mut data = self.lock();
+        let admitted = verbs::admit(&mut *data, chain_uid, &demand, &mut seal)?;
+        verbs::sweep_along(&mut *data, demand.now.seconds(), 1)?;
+        Ok(admitted)
+    }
+
+    async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {
+        Ok(verbs::append(&mut *self.lock(), chain_uid, &mut seal)?)
+    }
+
+    async fn revoke(
+        &self,
+        chain_uid: &str,
+        subject: Subject,
+        at: i64,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        Ok(verbs::revoke(&mut *self.lock(), chain_uid, &subject, at, &mut seal)?)
+    }
+
+    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
+        Ok(verbs::revoked_at(&*self.lock(), subject)?)
+    }
+
+    async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
+        Ok(verbs::sweep(&mut *self.lock(), now, limit)?)
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Volatile
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+impl Ledger for MemoryStore {
+    async fn records(&self, filter: &Filter, cursor: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
+        let data = self.lock();
+        let after = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut page = Page { records: Vec::new(), next: cursor };
+        for (position, record) in data.records.range((after, Bound::Unbounded)) {
+            if page.records.len() >= limit.max(1) {
+                return Ok(page);
+            }
+            page.next = Some(*position);
+            if filter.matches(&record.index) {
+                page.records.push(record.clone());
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    async fn record(&self, attestation_id: &str) -> Result<Option<StoredRecord>, StoreError> {
+        let data = self.lock();
+        Ok(data.ids.get(attestation_id).and_then(|position| data.records.get(position)).cloned())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Data {
+    rows: BTreeMap<String, Row>,
+    expiry: BTreeSet<(i64, String)>,
+    chains: BTreeMap<String, Chain>,
+    last_chain: Option<String>,
+    records: BTreeMap<Cursor, StoredRecord>,
+    ids: BTreeMap<String, Cursor>,
+}
+
+#[derive(Debug)]
+struct Row {
+    value: Vec<u8>,
+    expires_at: Option<i64>,
+}
+
+impl Data {
+    fn set_row(&mut self, write: Write) {
+        let Write { key, value, expires_at } = write;
+        if let Some(expires_at) = expires_at {
+            self.expiry.insert((expires_at, key.clone()));
+        }
+        let old = self.rows.insert(key.clone(), Row { value, expires_at });
+        if let Some(old_expiry) = old.and_then(|row| row.expires_at).filter(|old| Some(*old) != expires_at) {
+            self.expiry.remove(&(old_expiry, key));
+        }
+    }
+}
+
+impl Tables for Data {
+    fn row(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.rows.get(key).map(|row| row.value.clone()))
+    }
+
+    fn put_row(&mut self, write: Write) -> Result<(), Fault> {
+        self.set_row(write);
+        Ok(())
+    }
+
+    fn delete_row(&mut self, key: &str, expires_at: i64) -> Result<(), Fault> {
+        self.rows.remove(key);
+        self.expiry.remove(&(expires_at, key.to_owned()));
+        Ok(())
+    }
+
+    fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault> {
+        Ok(self.expiry.range(..(now, String::new())).take(limit).cloned().collect())
+    }
+
+    fn chain(&self, uid: &str) -> Result<Option<Chain>, Fault> {
+        Ok(self.chains.get(uid).copied())
+    }
+
+    fn last_chain(&self) -> Result<Option<(String, Chain)>, Fault> {
+        let last = self.last_chain.as_ref();
+        Ok(last.and_then(|uid| self.chains.get(uid).map(|chain| (uid.clone(), *chain))))
+    }
+
+    fn has_record(&self, attestation_id: &str) -> Result<bool, Fault> {
+        Ok(self.ids.contains_key(attestation_id))
+    }
+
+    fn put_record(&mut self, entry: &Entry, end: Chain) -> Result<(), Fault> {
+        let uid = &entry.index.chain_uid;
+        let position = Cursor { chain: end.number, seq: entry.index.seq };
+        if self.chains.insert(uid.clone(), end).is_none() {
+            self.last_chain = Some(uid.clone());
+        }
+        self.ids.insert(entry.index.attestation_id.clone(), position);
+        self.records.insert(position, StoredRecord { jws: entry.jws.clone(), index: entry.index.clone() });
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! The verbs of a store, written once over the few operations every backend has.
+//!
+//! A backend makes each call of a verb one transaction. Verbs read and seal first and write last, so that a request
+//! which fails for its own reasons ([`Fault::Request`]) leaves the transaction as it was.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use passgate_core::attest::{Entry, Link, PreviousChain, sha256_label};
+use passgate_core::state::{self, Demand, FENCE_KEY, LoadedRows, RowCorrupt, Subject, Write};
+
+use crate::{Admitted, SealDecision, SealRecord, SealStart, StoreError};
+
+/// Expired rows deleted with each admission. An admission adds one nonce, so two a time catch up with any backlog.
+pub(crate) const SWEPT_PER_ADMISSION: usize = 2;
+
+/// Why a verb failed, and how far the damage reaches.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// This request cannot be carried out. The transaction is as it was.
+    Request(StoreError),
+    /// The storage failed. The transaction must not be committed.
+    #[cfg_attr(not(feature = "redb"), expect(dead_code, reason = "memory does not fail"))]
+    Storage(StoreError),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Request(error) | Fault::Storage(error) => error,
+        }
+    }
+}
+
+impl From<RowCorrupt> for Fault {
+    fn from(error: RowCorrupt) -> Self {
+        Self::Request(error.into())
+    }
+}
+
+/// Where a chain ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chain {
+    /// Its place in start order.
+    pub(crate) number: u64,
+    /// How many records it has.
+    pub(crate) next_seq: u64,
+    /// SHA-256 of its last record's JWS.
+    pub(crate) head: [u8; 32],
+}
+
+/// What a backend stores, within one transaction.
+pub(crate) trait Tables {
+    /// A state row's bytes.
+    fn row(&self, key: &str) -> Result<Option<Vec<u8>>, Fault>;
+    /// Puts a state row, replacing its expiry too.
+    fn put_row(&mut self, write: Write) -> Result<(), Fault>;
+    /// Deletes a state row that expires at `expires_at`.
+    fn delete_row(&mut self, key: &str, expires_at: i64) -> Result<(), Fault>;
+    /// Up to `limit` rows that expire before `now`, earliest first.
+    fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault>;
+    /// A started chain.
+    fn chain(&self, uid: &str) -> Result<Option<Chain>, Fault>;
+    /// The chain last started.
+    fn last_chain(&self) -> Result<Option<(String, Chain)>, Fault>;
+    /// Whether a record has this id.
+    fn has_record(&self, attestation_id: &str) -> Result<bool, Fault>;
+    /// Appends a record and moves its chain's end to `end`.
+    fn put_record(&mut self, entry: &Entry, end: Chain) -> Result<(), Fault>;
+}
+
+pub(crate) fn start_chain(tables: &mut impl Tables, uid: &str, seal: &mut SealStart) -> Result<Entry, Fault> {
+    if tables.chain(uid)?.is_some() {
+        return Err(chain_state(uid));
+    }
+    let last = tables.last_chain()?;
+    let number = last.as_ref().map_or(0, |(_, chain)| chain.number + 1);
+    let previous = last.map(|(chain_uid, chain)| PreviousChain {
+        chain_uid,
+        head_sha256: sha256_label(&chain.head),
+        size: chain.next_seq,
+    });
+    let link = Link { seq: 0, prev: None };
+    let entry = sealed(tables, uid, &link, || seal(previous.clone(), &link))?;
+    tables.put_record(&entry, end_after(number, &entry))?;
+    Ok(entry)
+}
+
+pub(crate) fn admit(
+    tables: &mut impl Tables,
+    uid: &str,
+    demand: &Demand,
+    seal: &mut SealDecision,
+) -> Result<Admitted, Fault> {
+    let rows = load(tables, demand.row_keys())?;
+    let state::Admitted { admission, writes } = state::admit(demand, &rows)?;
+    let (number, link) = next_link(tables, uid)?;
+    let entry = sealed(tables, uid, &link, || seal(&admission, &link))?;
+    for write in writes {
+        tables.put_row(write)?;
+    }
+    tables.put_record(&entry, end_after(number, &entry))?;
+    Ok(Admitted { admission, entry })
+}
+
+pub(crate) fn append(tables: &mut impl Tables, uid: &str, seal: &mut SealRecord) -> Result<Entry, Fault> {
+    let (number, link) = next_link(tables, uid)?;
+    let entry = sealed(tables, uid, &link, || seal(&link))?;
+    tables.put_record(&entry, end_after(number, &entry))?;
+    Ok(entry)
+}
+
+pub(crate) fn revoke(
+    tables: &mut impl Tables,
+    uid: &str,
+    subject: &Subject,
+    at: i64,
+    seal: &mut SealRecord,
+) -> Result<Entry, Fault> {
+    let known = revoked_at(tables, subject)?;
+    let entry = append(tables, uid, seal)?;
+    if known.is_none() {
+        tables.put_row(state::revocation_write(subject, at))?;
+    }
+    Ok(entry)
+}
+
+pub(crate) fn revoked_at(tables: &impl Tables, subject: &Subject) -> Result<Option<i64>, Fault> {
+    let key = state::revocation_write(subject, 0).key;
+    let Some(row) = tables.row(&key)? else { return Ok(None) };
+    Ok(Some(revocation_second(key, &row)?))
+}
+
+/// Reads the row written by `passgate_core::state::revocation_write`.
+pub(crate) fn revocation_second(key: String, row: &[u8]) -> Result<i64, RowCorrupt> {
+    row.try_into().map(i64::from_be_bytes).map_err(|_| RowCorrupt { key })
+}
+
+/// Deletes up to `limit` rows that expired before `now` (Unix seconds) and raises the fence; returns how many.
+pub(crate) fn sweep(tables: &mut impl Tables, now: i64, limit: usize) -> Result<usize, Fault> {
+    let expired = tables.expired(now, limit)?;
+    if expired.is_empty() {
+        return Ok(0);
+    }
+    let rows = load(tables, [FENCE_KEY.to_owned()])?;
+    let plan = state::sweep(expired.iter().map(|(expires_at, key)| (key.as_str(), *expires_at)), &rows)?;
+    // The plan deletes what it was shown, in the same order.
+    for (key, (expires_at, _)) in plan.delete.iter().zip(&expired) {
+        tables.delete_row(key, *expires_at)?;
+    }
+    if let Some(fence) = plan.write {
+        tables.put_row(fence)?;
+    }
+    Ok(plan.delete.len())
+}
+
+/// The little sweeping that goes with `admissions` admissions, the latest of them at `now`. That the fence cannot be
+/// read is no reason to fail requests that did not need it: those that do fail on their own.
+pub(crate) fn sweep_along(tables: &mut impl Tables, now: i64, admissions: usize) -> Result<(), Fault> {
+    match sweep(tables, now, admissions.saturating_mul(SWEPT_PER_ADMISSION)) {
+        Err(fault @ Fault::Storage(_)) => Err(fault),
+        Ok(_) | Err(Fault::Request(_)) => Ok(()),
+    }
+}
+
+fn load(tables: &impl Tables, keys: impl IntoIterator<Item = String>) -> Result<LoadedRows, Fault> {
+    let mut rows = LoadedRows::new();
+    for key in keys {
+        if let Some(value) = tables.row(&key)? {
+            rows.insert(key, value);
+        }
+    }
+    Ok(rows)
+}
+
+fn next_link(tables: &impl Tables, uid: &str) -> Result<(u64, Link), Fault> {
+    let chain = tables.chain(uid)?.ok_or_else(|| chain_state(uid))?;
+    Ok((chain.number, Link { seq: chain.next_seq, prev: Some(chain.head) }))
+}
+
+fn end_after(number: u64, entry: &Entry) -> Chain {
+    Chain { number, next_seq: entry.index.seq.saturating_add(1), head: entry.sha256 }
+}
+
+/// Runs a seal, which is the caller's code: a panic in it is this request's failure, and a record for another place
+/// must not fork the chain.
+fn sealed(tables: &impl Tables, uid: &str, link: &Link, seal: impl FnOnce() -> Entry) -> Result<Entry, Fault> {
+    let entry = catch_unwind(AssertUnwindSafe(seal))
+        .map_err(|panic| Fault::Request(StoreError::SealFailed(panic_message(panic.as_ref()))))?;
+    let index = &entry.index;
+    if index.chain_uid != uid || index.seq != link.seq || tables.has_record(&index.attestation_id)? {
+        return Err(chain_state(uid));
+    }
+    Ok(entry)
+}
+
+fn chain_state(uid: &str) -> Fault {
+    Fault::Request(StoreError::ChainState(uid.to_owned()))
+}
+
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic without a message").to_owned()
+}
