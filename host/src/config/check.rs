@@ -1,0 +1,208 @@
+//! What the types cannot say: ranges, files, and settings that do not go together.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc};
+use passgate_core::gate::Gate;
+use passgate_passport::b64;
+use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
+use passgate_passport::key::PublicKey;
+
+use super::Paths;
+use super::doc::{Config, IssuerEntry, StoreKind};
+use super::error::ConfigError;
+use crate::evaluator;
+use crate::http::authority::{self, Scheme};
+
+const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: u64 = 1 << 40;
+const MAX_CONNECTIONS: u64 = 100_000;
+const MAX_DECISION_TIMEOUT_MS: u64 = 60_000;
+const MAX_TIMEOUT_MS: u64 = 600_000;
+/// What every Unix accepts as the path of a socket, in bytes, with some room.
+const MAX_SOCKET_PATH_BYTES: usize = 100;
+const DEFAULT_STORE_PATH: &str = "state/passgate.redb";
+
+/// Checks `config` and compiles its policy.
+pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<(Bundle, Gate, Paths), ConfigError> {
+    let check = Check { file, base };
+    check.ranges(config)?;
+    check.addresses(config)?;
+    check.upstream(config)?;
+    check.wildcards(config)?;
+    let paths = check.paths(config)?;
+    let bundle = check.bundle(config)?;
+    let evaluator = evaluator::native().map_err(|error| ConfigError::file(file, error.to_string(), None))?;
+    let gate = bundle.compile(evaluator).map_err(|error| ConfigError::bundle(file, error))?;
+    Ok((bundle, gate, paths))
+}
+
+struct Check<'a> {
+    file: &'a Path,
+    base: &'a Path,
+}
+
+impl Check<'_> {
+    fn error(&self, member: impl Into<String>, problem: impl Into<String>, remedy: Option<&str>) -> ConfigError {
+        ConfigError::at_member(self.file, member, problem, remedy)
+    }
+
+    fn ranges(&self, config: &Config) -> Result<(), ConfigError> {
+        let (server, upstream) = (&config.server, &config.upstream);
+        let rows: [(&str, u64, u64, u64); 10] = [
+            ("server.max_body_bytes", server.max_body_bytes, 0, MAX_BODY_BYTES),
+            ("server.max_connections", server.max_connections.into(), 1, MAX_CONNECTIONS),
+            ("server.header_timeout_ms", server.header_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
+            ("server.body_timeout_ms", server.body_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
+            ("server.decision_timeout_ms", server.decision_timeout_ms.into(), 1, MAX_DECISION_TIMEOUT_MS),
+            ("server.shutdown_grace_ms", server.shutdown_grace_ms.into(), 1, MAX_TIMEOUT_MS),
+            ("upstream.connect_timeout_ms", upstream.connect_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
+            ("upstream.response_timeout_ms", upstream.response_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
+            ("upstream.idle_timeout_ms", upstream.idle_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
+            ("upstream.max_response_bytes", upstream.max_response_bytes, 0, MAX_RESPONSE_BYTES),
+        ];
+        for (member, value, least, most) in rows {
+            if value < least || value > most {
+                return Err(self.error(
+                    member,
+                    format!("{value} is out of range"),
+                    Some(&format!("use {least} to {most}")),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn addresses(&self, config: &Config) -> Result<(), ConfigError> {
+        let metrics = config.control.metrics_listen.as_ref().map(|text| ("control.metrics_listen", text));
+        for (member, text) in [("server.listen", &config.server.listen)].into_iter().chain(metrics) {
+            if text.parse::<SocketAddr>().is_err() {
+                let remedy = "write an IP address and a port, e.g. \"127.0.0.1:8787\" or \"[::]:8787\"";
+                return Err(self.error(member, format!("`{text}` is no address to listen on"), Some(remedy)));
+            }
+        }
+        Ok(())
+    }
+
+    fn upstream(&self, config: &Config) -> Result<(), ConfigError> {
+        let url = &config.upstream.url;
+        if !is_origin(url) {
+            let remedy = "write scheme, host and port alone, e.g. \"http://127.0.0.1:9000\"";
+            return Err(self.error("upstream.url", format!("`{url}` is no origin"), Some(remedy)));
+        }
+        if url.trim_end_matches('/') == config.gate.public_url {
+            return Err(self.error("upstream.url", "is the gate itself", Some("name the API behind the gate")));
+        }
+        Ok(())
+    }
+
+    /// A wildcard below a public suffix lets in whoever registers a name there.
+    fn wildcards(&self, config: &Config) -> Result<(), ConfigError> {
+        let patterns = config.guardrails.allowed_domains.iter().flatten().enumerate();
+        for (i, pattern) in patterns {
+            let Some(parent) = pattern.strip_prefix("*.") else { continue };
+            let parent = parent.to_ascii_lowercase();
+            if psl::suffix_str(&parent) == Some(parent.as_str()) {
+                let problem = format!("`{pattern}` allows every name that anyone registers under `{parent}`");
+                let member = format!("guardrails.allowed_domains[{i}]");
+                return Err(self.error(member, problem, Some("name the organisation's own domain")));
+            }
+        }
+        Ok(())
+    }
+
+    fn paths(&self, config: &Config) -> Result<Paths, ConfigError> {
+        let store = match (config.store.kind, &config.store.path) {
+            (StoreKind::Redb, path) => Some(self.base.join(path.as_deref().unwrap_or(DEFAULT_STORE_PATH))),
+            (StoreKind::Memory, Some(_)) => {
+                return Err(self.error("store.path", "the store in memory has no file", Some("remove it")));
+            }
+            (StoreKind::Memory, None) if config.gate.level != LevelDoc::L1 => {
+                let problem = "L2 and above need a durable store: what is in memory is forgotten at a restart";
+                return Err(self.error("store.kind", problem, Some("use `redb`")));
+            }
+            (StoreKind::Memory, None) => None,
+        };
+        let socket = self.base.join(&config.control.socket);
+        if socket.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
+            let problem = format!("`{}` is longer than {MAX_SOCKET_PATH_BYTES} bytes", socket.display());
+            return Err(self.error("control.socket", problem, Some("use a shorter path, e.g. \"/run/passgate.sock\"")));
+        }
+        Ok(Paths { store, attestation_key: self.base.join(&config.attestation.key_file), socket })
+    }
+
+    fn bundle(&self, config: &Config) -> Result<Bundle, ConfigError> {
+        let issuers = config.issuers.iter().enumerate().map(|(i, entry)| self.issuer(i, entry));
+        Ok(Bundle {
+            version: config.version,
+            gate: config.gate.clone(),
+            issuers: issuers.collect::<Result<_, _>>()?,
+            self_issued: config.self_issued.clone(),
+            routes: config.routes.clone(),
+            guardrails: config.guardrails.clone(),
+        })
+    }
+
+    fn issuer(&self, i: usize, entry: &IssuerEntry) -> Result<IssuerDoc, ConfigError> {
+        let keys = match (&entry.keys, &entry.keys_file) {
+            (Some(keys), None) => keys.clone(),
+            (None, Some(name)) => {
+                let path = self.base.join(name);
+                self.key_set(&path).map_err(|(problem, remedy)| {
+                    let member = format!("issuers[{i}].keys_file");
+                    self.error(member, format!("`{}` {problem}", path.display()), Some(remedy))
+                })?
+            }
+            _ => {
+                let problem = "has to have either `keys` or `keys_file`";
+                return Err(self.error(format!("issuers[{i}]"), problem, Some("give one of them")));
+            }
+        };
+        Ok(IssuerDoc {
+            id: entry.id.clone(),
+            tier: entry.tier,
+            status: entry.status,
+            max_passport_ttl_days: entry.max_passport_ttl_days,
+            keys,
+        })
+    }
+
+    fn key_set(&self, path: &PathBuf) -> Result<Vec<IssuerKeyDoc>, (String, &'static str)> {
+        let mut bytes = Vec::new();
+        let limit = MAX_JWKS_BYTES as u64 + 1;
+        File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .map_err(|error| (format!("cannot be read: {error}"), "paths start at the configuration's folder"))?;
+        let keys = jwk::parse_set(&bytes)
+            .map_err(|error| (format!("is not usable: {error}"), "ask the issuer for its JWK Set"))?;
+        if keys.is_empty() {
+            return Err(("holds no Ed25519 key".to_owned(), "ask the issuer for its JWK Set"));
+        }
+        Ok(keys.iter().map(key_doc).collect())
+    }
+}
+
+fn key_doc(key: &PublicKey) -> IssuerKeyDoc {
+    let jwk = JwkDoc {
+        kty: "OKP".to_owned(),
+        crv: "Ed25519".to_owned(),
+        x: b64::encode(key.as_bytes()),
+        kid: Some(key.thumbprint().to_owned()),
+        alg: None,
+        use_: None,
+    };
+    IssuerKeyDoc { jwk, not_before: None, not_after: None }
+}
+
+fn is_origin(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        _ => return false,
+    };
+    authority::normalise(rest.strip_suffix('/').unwrap_or(rest), scheme).is_some()
+}

@@ -1,0 +1,224 @@
+//! What may stand in `passgate.yml`.
+
+use passgate_api::bundle::{
+    GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc, SelfIssuedDoc,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A whole configuration. Relative paths in it start at the folder of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The operator's version number of this policy. Attestations name it.
+    pub version: u64,
+    /// The gate itself.
+    pub gate: GateDoc,
+    /// The issuers it trusts.
+    #[serde(default)]
+    pub issuers: Vec<IssuerEntry>,
+    /// Whether agents may issue their own passports (tier L1).
+    #[serde(default)]
+    pub self_issued: SelfIssuedDoc,
+    /// How requests map to actions; the first match counts.
+    pub routes: Vec<RouteDoc>,
+    /// The guardrails.
+    #[serde(default)]
+    pub guardrails: GuardrailsDoc,
+    /// The listening side.
+    #[serde(default)]
+    pub server: ServerDoc,
+    /// The API behind the gate.
+    pub upstream: UpstreamDoc,
+    /// Where state and ledger live.
+    #[serde(default)]
+    pub store: StoreDoc,
+    /// What signs attestations.
+    pub attestation: AttestationDoc,
+    /// The operator's side.
+    #[serde(default)]
+    pub control: ControlDoc,
+    /// The log.
+    #[serde(default)]
+    pub log: LogDoc,
+}
+
+/// A trusted issuer. Exactly one of `keys` and `keys_file` is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerEntry {
+    /// The value of `iss` in its passports.
+    pub id: String,
+    /// The tier its passports have: L2 or L3.
+    pub tier: IssuerTierDoc,
+    /// Whether its passports are accepted at present.
+    #[serde(default)]
+    pub status: IssuerStatusDoc,
+    /// The longest life of a passport, in days.
+    #[serde(default = "default_ttl_days")]
+    pub max_passport_ttl_days: u16,
+    /// Its public keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<IssuerKeyDoc>>,
+    /// A file with its public keys as a JWK Set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_file: Option<String>,
+}
+
+const fn default_ttl_days() -> u16 {
+    365
+}
+
+/// The listening side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerDoc {
+    /// IP address and port agents connect to.
+    pub listen: String,
+    /// The longest request body, in bytes: 0 to 64 MiB.
+    pub max_body_bytes: u64,
+    /// Connections held at once: 1 to 100,000. At most half as many requests are answered at once.
+    pub max_connections: u32,
+    /// Time for a complete request head, in milliseconds: 1 to 600,000.
+    pub header_timeout_ms: u32,
+    /// Time for a complete request body, in milliseconds: 1 to 600,000.
+    pub body_timeout_ms: u32,
+    /// Time for a decision with its record, in milliseconds: 1 to 60,000. Later than that the request is refused.
+    pub decision_timeout_ms: u32,
+    /// Time for running requests to finish when the gate stops, in milliseconds: 1 to 600,000.
+    pub shutdown_grace_ms: u32,
+}
+
+impl Default for ServerDoc {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8787".to_owned(),
+            max_body_bytes: 1024 * 1024,
+            max_connections: 1024,
+            header_timeout_ms: 5_000,
+            body_timeout_ms: 10_000,
+            decision_timeout_ms: 2_000,
+            shutdown_grace_ms: 10_000,
+        }
+    }
+}
+
+/// The API behind the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamDoc {
+    /// Scheme, host and port, e.g. `http://127.0.0.1:9000`.
+    pub url: String,
+    /// Time to connect, in milliseconds: 1 to 600,000.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout_ms: u32,
+    /// Time until the response begins, in milliseconds: 1 to 600,000.
+    #[serde(default = "default_response_timeout")]
+    pub response_timeout_ms: u32,
+    /// Time a response may stand still, in milliseconds: 1 to 600,000.
+    #[serde(default = "default_response_timeout")]
+    pub idle_timeout_ms: u32,
+    /// The longest response body, in bytes: up to 1 TiB.
+    #[serde(default = "default_max_response")]
+    pub max_response_bytes: u64,
+}
+
+const fn default_connect_timeout() -> u32 {
+    2_000
+}
+
+const fn default_response_timeout() -> u32 {
+    30_000
+}
+
+const fn default_max_response() -> u64 {
+    100 * 1024 * 1024
+}
+
+/// Where state and ledger live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreDoc {
+    /// The backend.
+    pub kind: StoreKind,
+    /// The database file of `redb`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+impl Default for StoreDoc {
+    fn default() -> Self {
+        Self { kind: StoreKind::Redb, path: None }
+    }
+}
+
+/// A store backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// An embedded database in one file.
+    Redb,
+    /// Lost when the gate stops; for level L1 only.
+    Memory,
+}
+
+/// What signs attestations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttestationDoc {
+    /// A private Ed25519 JWK, readable by its owner alone.
+    pub key_file: String,
+}
+
+/// The operator's side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlDoc {
+    /// The Unix domain socket of the control plane, at most 100 bytes long as a path.
+    pub socket: String,
+    /// IP address and port serving `/healthz`, `/readyz` and `/metrics`. Absent: not served over TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<String>,
+}
+
+impl Default for ControlDoc {
+    fn default() -> Self {
+        Self { socket: "state/passgate.sock".to_owned(), metrics_listen: None }
+    }
+}
+
+/// The log, on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogDoc {
+    /// Absent: `text` on a terminal, `json` otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<LogFormat>,
+    /// The least level that is written.
+    pub level: LogLevel,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One line of text.
+    Text,
+}
+
+/// A log level. Nothing below `debug`: dependencies log header values there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Failures alone.
+    Error,
+    /// And what may become one.
+    Warn,
+    /// And one line per decision.
+    #[default]
+    Info,
+    /// And connections.
+    Debug,
+}

@@ -1,0 +1,245 @@
+use std::fs;
+use std::path::Path;
+
+use passgate_passport::jwk::emit_set;
+use passgate_passport::key::SecretKey;
+
+use super::*;
+
+const MINIMAL: &str = r#"# yaml-language-server: $schema=./passgate.schema.json
+version: 1
+gate: {id: gate_demo, level: L2, public_url: "http://127.0.0.1:8787"}
+issuers:
+  - {id: "https://issuer.acme.example", tier: L2, keys_file: issuers/acme.jwks.json}
+routes:
+  - {method: GET, path: /search, action: "web:search"}
+  - {method: POST, path: /pay, action: "payments:create", amount: {pointer: /amount_usd}}
+guardrails:
+  rate_limits: {requests_per_minute: 10}
+  allowed_domains: [api.example.com, "*.example.org"]
+upstream: {url: "http://127.0.0.1:9000"}
+attestation: {key_file: keys/attestation.jwk}
+"#;
+
+fn folder(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("issuers")).unwrap();
+    let keys = emit_set([SecretKey::from_seed([1; 32]).public()]);
+    fs::write(folder.path().join("issuers/acme.jwks.json"), keys).unwrap();
+    let path = folder.path().join(FILE_NAME);
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn load(text: &str) -> Result<Loaded, ConfigError> {
+    let (_folder, path) = folder(text);
+    Config::load(&path)
+}
+
+/// The error of the minimal configuration with `from` replaced by `to`, without its file.
+fn error_of(from: &str, to: &str) -> String {
+    assert!(MINIMAL.contains(from), "{from}");
+    let error = load(&MINIMAL.replacen(from, to, 1)).expect_err(to);
+    let text = error.to_string();
+    text.strip_prefix(&error.file.display().to_string()).unwrap().to_owned()
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let (folder, path) = folder(MINIMAL);
+    let loaded = Config::load(&path).unwrap();
+    assert_eq!(loaded.config.server, ServerDoc::default());
+    assert_eq!(loaded.config.server.listen, "127.0.0.1:8787");
+    assert_eq!(loaded.config.upstream.response_timeout_ms, 30_000);
+    assert_eq!(loaded.gate.id, "gate_demo");
+    assert_eq!(loaded.gate.routes.len(), 2);
+    assert_eq!(loaded.bundle.issuers[0].keys.len(), 1);
+    assert!(loaded.gate.evaluator.digest.starts_with("sha256:"));
+    let at = |name: &str| folder.path().join(name);
+    let paths = Paths {
+        store: Some(at("state/passgate.redb")),
+        attestation_key: at("keys/attestation.jwk"),
+        socket: at("state/passgate.sock"),
+    };
+    assert_eq!(loaded.paths, paths);
+}
+
+#[test]
+fn mistakes_are_named_with_place_and_remedy() {
+    let table = [
+        (
+            "requests_per_minute: 10",
+            "request_per_minute: 10",
+            &["rate_limits", "`request_per_minute`", "did you mean `requests_per_minute`?"][..],
+        ),
+        ("guardrails:", "guardrail:", &[":9:1:", "did you mean `guardrails`?"]),
+        ("level: L2", "level: L4", &["gate.level", "`L4`", "did you mean `L1`?"]),
+        ("version: 1", "version: 1\nversion: 2", &[":3:1", "`version` stands twice"]),
+        ("id: gate_demo,", "id: gate_demo, id: other,", &["`id` stands twice"]),
+        ("version: 1", "version: one", &[":2:10", "version"]),
+        ("version: 1", "version: -1", &[":2:10", "version"]),
+        ("version: 1", "version: 0o17", &[":2:10", "`0o17`", "plain decimal"]),
+        ("version: 1", "version: 017", &[":2:10", "version"]),
+        ("requests_per_minute: 10", "requests_per_minute: 010", &[":10:", "requests_per_minute"]),
+        ("requests_per_minute: 10", "requests_per_minute: 1.5", &["requests_per_minute"]),
+        ("requests_per_minute: 10", "requests_per_minute: 0", &["guardrails.rate_limits", "at least 1"]),
+        ("id: gate_demo", "id: no", &[":3:12", "`no`", "quotes"]),
+        ("id: gate_demo", "id: on", &[":3:12", "`on`", "quotes"]),
+        ("id: gate_demo", "id: 0123", &[":3:12", "`0123`", "quotes"]),
+        ("id: gate_demo", "id: 7", &["gate.id", "`7`", "quotes"]),
+        ("id: gate_demo", "id: {a: b}", &["gate.id"]),
+        ("id: gate_demo, ", "", &["gate", "`id` is missing"]),
+        ("upstream: {url: \"http://127.0.0.1:9000\"}\n", "", &["`upstream` is missing"]),
+        ("guardrails:\n", "guardrails:\n\trate_limits: {}\n", &[":10:"]),
+        (
+            "keys_file: issuers/acme.jwks.json",
+            "keys_file: issuers/none.jwks.json",
+            &["issuers[0].keys_file", "none.jwks.json", "cannot be read"],
+        ),
+        (", keys_file: issuers/acme.jwks.json", "", &["issuers[0]", "either `keys` or `keys_file`"]),
+        ("api.example.com", "\"*.co.uk\"", &["guardrails.allowed_domains[0]", "`*.co.uk`"]),
+        ("api.example.com", "\"*.github.io\"", &["guardrails.allowed_domains[0]", "`*.github.io`"]),
+        ("api.example.com", "\"*.com\"", &["guardrails.allowed_domains[0]"]),
+        ("api.example.com", "\"*.GitHub.io\"", &["guardrails.allowed_domains[0]"]),
+        ("api.example.com", "\"ex\u{430}mple.com\"", &["guardrails.allowed_domains[0]"]),
+        ("path: /search", "path: search", &["routes[0].path"]),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/v1", &["upstream.url", "scheme, host and port"]),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:8787", &["upstream.url", "the gate itself"]),
+        ("upstream:", "server: {listen: \"localhost:80\"}\nupstream:", &["server.listen", "IP address"]),
+        ("upstream:", "server: {decision_timeout_ms: 0}\nupstream:", &["server.decision_timeout_ms", "1 to 60000"]),
+        ("upstream:", "server: {max_body_bytes: 1099511627776}\nupstream:", &["server.max_body_bytes"]),
+        (
+            "upstream:",
+            "store: {kind: memory}\nupstream:",
+            &["store.kind", "L2 and above need a durable store", "`redb`"],
+        ),
+        ("upstream:", "store: {kind: redis}\nupstream:", &["store.kind", "`redis`"]),
+        ("upstream:", "self_issued: any_key\nupstream:", &["self_issued", "level L1"]),
+        ("upstream:", "log: {level: trace}\nupstream:", &["log.level", "`trace`"]),
+        ("version: 1", "<<: {version: 1}", &["merge keys"]),
+        ("version: 1", "version: !secret 1", &[":2:18", "`!secret`"]),
+        ("keys/attestation.jwk}\n", "keys/attestation.jwk}\n---\nversion: 2\n", &["more than one document"]),
+        ("version: 1", "[]", &[":"]),
+    ];
+    for (from, to, needles) in table {
+        let text = error_of(from, to);
+        for needle in needles {
+            assert!(text.contains(needle), "{to}: {text:?} lacks {needle:?}");
+        }
+        assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn memory_is_for_development() {
+    let text = MINIMAL.replace("level: L2", "level: L1").replace("upstream:", "store: {kind: memory}\nupstream:");
+    assert_eq!(load(&text).unwrap().paths.store, None);
+    let named = text.replace("{kind: memory}", "{kind: memory, path: x}");
+    assert_eq!(load(&named).unwrap_err().member.as_deref(), Some("store.path"));
+}
+
+#[test]
+fn a_byte_order_mark_changes_nothing() {
+    let marked = load(&format!("\u{feff}{MINIMAL}")).unwrap();
+    assert_eq!(marked.gate.policy, load(MINIMAL).unwrap().gate.policy);
+}
+
+#[test]
+fn bombs_and_bulk_are_refused_without_effort() {
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let row = vec![format!("*a{}", level - 1); 10].join(", ");
+        bomb.push_str(&format!("a{level}: &a{level} [{row}]\n"));
+    }
+    for text in [
+        format!("{bomb}{MINIMAL}"),
+        MINIMAL.replacen("routes:\n", &format!("routes:\n{}", "  - {path: /a, action: \"a:b\"}\n".repeat(20_000)), 1),
+        format!("version: {}1{}", "[".repeat(10_000), "]".repeat(10_000)),
+    ] {
+        let error = load(&text).unwrap_err();
+        assert!(error.problem.len() < 200, "{error}");
+    }
+    let bulk = load(&format!("{MINIMAL}# {}\n", "x".repeat(10 * 1024 * 1024))).unwrap_err();
+    assert!(bulk.problem.contains("1 MiB"), "{bulk}");
+}
+
+#[test]
+fn files_that_are_no_text_are_refused() {
+    let (_folder, path) = folder("");
+    assert!(Config::load(&path).is_err());
+    fs::write(&path, [0xff, 0xfe, b'a']).unwrap();
+    assert!(Config::load(&path).unwrap_err().problem.contains("UTF-8"));
+    fs::write(&path, "version: 1\0").unwrap();
+    assert!(Config::load(&path).is_err());
+    assert!(Config::load(Path::new("/nowhere/passgate.yml")).unwrap_err().remedy.unwrap().contains("passgate init"));
+    assert!(Config::load(path.parent().unwrap()).is_err());
+}
+
+#[test]
+fn key_files_with_private_or_no_keys_are_refused() {
+    let (folder, path) = folder(MINIMAL);
+    let keys = folder.path().join("issuers/acme.jwks.json");
+    let private = SecretKey::from_seed([1; 32]).to_private_jwk();
+    for (text, needle) in [
+        (format!("{{\"keys\":[{}]}}", private.as_str()), "private"),
+        ("{\"keys\":[]}".to_owned(), "no Ed25519 key"),
+        ("not json".to_owned(), "not usable"),
+        (" ".repeat(70_000), "not usable"),
+    ] {
+        fs::write(&keys, text).unwrap();
+        let error = Config::load(&path).unwrap_err();
+        assert_eq!(error.member.as_deref(), Some("issuers[0].keys_file"));
+        assert!(error.problem.contains(needle), "{error}");
+        assert!(!error.to_string().contains("\"d\""), "{error}");
+    }
+}
+
+#[test]
+fn a_link_to_a_configuration_is_followed_and_told() {
+    let (real, path) = folder(MINIMAL);
+    let (linked, link) = folder("");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let loaded = Config::load(&link).unwrap();
+    assert_eq!(loaded.path, link);
+    assert_eq!(loaded.resolved_path, real.path().join(FILE_NAME).canonicalize().unwrap());
+    assert!(loaded.paths.attestation_key.starts_with(linked.path()));
+}
+
+#[test]
+fn a_socket_path_that_no_system_takes_is_refused() {
+    let long = format!("control: {{socket: {}/s}}\nupstream:", "d".repeat(100));
+    let error = load(&MINIMAL.replacen("upstream:", &long, 1)).unwrap_err();
+    assert_eq!(error.member.as_deref(), Some("control.socket"));
+}
+
+#[test]
+fn discovery_goes_from_the_flag_outwards() {
+    let (folder, path) = folder(MINIMAL);
+    let deep = folder.path().join("a/b");
+    fs::create_dir_all(&deep).unwrap();
+    let user = tempfile::tempdir().unwrap();
+    let own = user.path().join("passgate").join(FILE_NAME);
+    fs::create_dir(own.parent().unwrap()).unwrap();
+    fs::write(&own, MINIMAL).unwrap();
+    let xdg = |name: &str| (name == "XDG_CONFIG_HOME").then(|| user.path().into());
+    let both = |name: &str| xdg(name).or_else(|| (name == FILE_VARIABLE).then(|| "/named.yml".into()));
+
+    assert_eq!(discover(Some(Path::new("/flag.yml")), &deep, both).unwrap(), Path::new("/flag.yml"));
+    assert_eq!(discover(None, &deep, both).unwrap(), Path::new("/named.yml"));
+    assert_eq!(discover(None, &deep, xdg).unwrap(), path);
+    assert_eq!(discover(None, user.path(), xdg).unwrap(), own);
+    assert!(discover(None, user.path(), |_| None).is_err());
+}
+
+#[test]
+fn the_schema_knows_every_member_and_refuses_others() {
+    let schema = schema();
+    let members = schema["properties"].as_object().unwrap();
+    let config = serde_json::to_value(load(MINIMAL).unwrap().config).unwrap();
+    for name in config.as_object().unwrap().keys() {
+        assert!(members.contains_key(name), "{name}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["required"], serde_json::json!(["version", "gate", "routes", "upstream", "attestation"]));
+}
