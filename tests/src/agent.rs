@@ -1,0 +1,196 @@
+//! Agents of the catalogue: keys from fixed seeds, passports and signed requests.
+
+use anyhow::Result;
+use passgate_passport::http::{Header, HttpRequest};
+use passgate_passport::issue::{NewPassport, issue};
+use passgate_passport::key::SecretKey;
+use passgate_passport::proof::{self, ProofParams};
+use passgate_passport::scope::Scope;
+
+use crate::case::Request;
+
+/// The scheme of every gate in the catalogue.
+pub const SCHEME: &str = "http";
+/// The authority of every gate in the catalogue.
+pub const HOST: &str = "tools.example";
+/// The issuer most passports come from.
+pub const ISSUER: &str = "https://issuer.acme.example";
+/// The seed of that issuer's key.
+pub const ISSUER_SEED: u8 = 1;
+/// Unix second of the catalogue's present: 2027-01-15T08:00:00Z.
+pub const NOW: i64 = 1_800_000_000;
+
+/// The test key with this seed byte. Anybody can make it.
+pub fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed([seed; 32])
+}
+
+/// A passport to be issued; change what the case is about.
+#[derive(Debug, Clone)]
+pub struct PassportDraft {
+    /// The claims.
+    pub claims: NewPassport,
+    /// The seed of the key that signs it.
+    pub issuer_seed: u8,
+}
+
+impl PassportDraft {
+    /// A passport of [`ISSUER`] for the agent with this name and key seed: issued an hour ago, valid for 30 days.
+    ///
+    /// # Errors
+    /// When a permission is no scope.
+    pub fn new(agent_id: &str, agent_seed: u8, permissions: &[&str]) -> Result<Self> {
+        let scopes = permissions.iter().map(|text| Scope::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let jti = passgate_passport::id::new_id("pass", NOW.unsigned_abs() * 1000, [agent_seed; 10]);
+        let public = key(agent_seed).public().clone();
+        let mut claims = NewPassport::new(jti, agent_id.to_owned(), public, scopes, NOW - 3600, NOW + 30 * 86_400);
+        claims.iss = Some(ISSUER.to_owned());
+        Ok(Self { claims, issuer_seed: ISSUER_SEED })
+    }
+
+    /// The same agent vouching for itself, for a week.
+    ///
+    /// # Errors
+    /// When a permission is no scope.
+    pub fn self_issued(agent_id: &str, agent_seed: u8, permissions: &[&str]) -> Result<Self> {
+        let mut draft = Self::new(agent_id, agent_seed, permissions)?;
+        draft.claims.iss = None;
+        draft.claims.exp = NOW + 7 * 86_400;
+        draft.issuer_seed = agent_seed;
+        Ok(draft)
+    }
+
+    /// The passport.
+    ///
+    /// # Errors
+    /// When no verifier would accept such claims.
+    pub fn issue(&self) -> Result<String> {
+        Ok(issue(&key(self.issuer_seed), &self.claims)?)
+    }
+}
+
+/// A request to be signed; change what the case is about.
+#[derive(Debug, Clone)]
+pub struct RequestDraft {
+    /// The request without the fields of the proof.
+    pub request: Request,
+    /// The passport it presents.
+    pub passport: String,
+    /// The seed of the key that signs.
+    pub seed: u8,
+    /// When it is signed, Unix seconds.
+    pub created: i64,
+    /// Until when it may be accepted, if that is earlier than the window's end.
+    pub expires: Option<i64>,
+    /// The nonce.
+    pub nonce: String,
+    /// What is covered beyond the mandatory.
+    pub cover: Vec<String>,
+}
+
+impl RequestDraft {
+    /// A request without a body.
+    pub fn new(method: &str, target: &str, passport: &str, seed: u8) -> Self {
+        let request = Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            host: HOST.to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+        };
+        let nonce = "nonce-of-no-step-0001".to_owned();
+        Self { request, passport: passport.to_owned(), seed, created: NOW, expires: None, nonce, cover: Vec::new() }
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(self, body: &str) -> Self {
+        self.header("content-type", "application/json").body(body)
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, body: &str) -> Self {
+        body.clone_into(&mut self.request.body);
+        self
+    }
+
+    /// With one more field.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With another nonce.
+    #[must_use]
+    pub fn nonce(mut self, nonce: &str) -> Self {
+        nonce.clone_into(&mut self.nonce);
+        self
+    }
+
+    /// Signed at another second.
+    #[must_use]
+    pub fn created(mut self, created: i64) -> Self {
+        self.created = created;
+        self
+    }
+
+    /// The request with its passport and proof.
+    ///
+    /// # Errors
+    /// When no verifier would accept such a proof.
+    pub fn sign(&self) -> Result<Request> {
+        let mut request = self.request.clone();
+        request.headers.push(("agent-passport".to_owned(), self.passport.clone()));
+        let (path, query) = self.request.path_and_query();
+        let headers: Vec<Header<'_>> =
+            request.headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+        let http = HttpRequest {
+            method: &request.method,
+            scheme: SCHEME,
+            authority: HOST,
+            path,
+            query,
+            headers: &headers,
+            body: request.body.as_bytes(),
+        };
+        let params = ProofParams { created: self.created, nonce: &self.nonce, expires: self.expires };
+        let cover: Vec<&str> = self.cover.iter().map(String::as_str).collect();
+        let signed = proof::sign_covering(&http, &key(self.seed), &params, &cover)?;
+        let added = [
+            ("content-digest", signed.content_digest),
+            ("signature-input", Some(signed.signature_input)),
+            ("signature", Some(signed.signature)),
+        ];
+        let added = added.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        request.headers.extend(added);
+        Ok(request)
+    }
+
+    /// The request with its passport and no proof.
+    #[must_use]
+    pub fn unsigned(&self) -> Request {
+        let mut request = self.request.clone();
+        request.headers.push(("agent-passport".to_owned(), self.passport.clone()));
+        request
+    }
+}
+
+/// `request` without the lines of one field.
+#[must_use]
+pub fn without(mut request: Request, name: &str) -> Request {
+    request.headers.retain(|(field, _)| field != name);
+    request
+}
+
+/// `request` with every occurrence of `from` in the values of one field replaced.
+#[must_use]
+pub fn edited(mut request: Request, name: &str, from: &str, to: &str) -> Request {
+    for (field, value) in &mut request.headers {
+        if field == name {
+            *value = value.replace(from, to);
+        }
+    }
+    request
+}

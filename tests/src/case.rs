@@ -1,0 +1,172 @@
+//! A conformance case: a policy, and requests with what has to become of them.
+//!
+//! Cases are plain JSON, one file each. Requests are stored signed, every field literal, so an implementation under
+//! test needs no signer. A file name ending in `_deny` or `_stepup` says what the last step decides; the others allow.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use passgate_api::bundle::Bundle;
+use passgate_core::state::{Subject, agent_key};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows, in a sentence.
+    pub description: String,
+    /// The gate's policy.
+    pub policy: Bundle,
+    /// When the gate starts, in Unix milliseconds.
+    pub now_ms: u64,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that happens: a revocation or a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The gate's clock, in Unix milliseconds. It need not advance.
+    pub at_ms: u64,
+    /// What is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoke: Option<Revoke>,
+    /// What is requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+    /// What has to become of it.
+    pub expect: Expect,
+}
+
+/// A request as it stands on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// Path and query as written in the request line.
+    pub target: String,
+    /// The Host field.
+    pub host: String,
+    /// Every other field, names in lower case; `content-length` is left to the transport.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+/// What an operator revokes, as the control plane takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Revoke {
+    /// One passport.
+    Passport {
+        /// Its `jti`.
+        id: String,
+    },
+    /// Every passport of an agent.
+    Agent {
+        /// The passports' `iss`.
+        issuer: String,
+        /// The passports' `sub`.
+        agent_id: String,
+    },
+    /// Every passport bound to a key.
+    Key {
+        /// RFC 7638 thumbprint.
+        thumbprint: String,
+    },
+    /// Every passport of an issuer.
+    Issuer {
+        /// The passports' `iss`.
+        id: String,
+    },
+}
+
+/// What a step has to lead to. Absent members are those the step does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// `allow`, `deny` or `step_up`; absent for a revocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// The recorded reason of a request that is not allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// What the caller is told of the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_code: Option<String>,
+    /// The HTTP status; of an allowed request the upstream's, which is 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The payload of the record.
+    pub attestation: Map<String, Value>,
+}
+
+impl Revoke {
+    /// The subject as the state knows it.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Passport { id } => Subject::Passport(id.clone()),
+            Self::Agent { issuer, agent_id } => Subject::Agent(agent_key(issuer, agent_id)),
+            Self::Key { thumbprint } => Subject::Key(thumbprint.clone()),
+            Self::Issuer { id } => Subject::Issuer(id.clone()),
+        }
+    }
+}
+
+impl Request {
+    /// Path and query of the target.
+    pub fn path_and_query(&self) -> (&str, Option<&str>) {
+        match self.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&self.target, None),
+        }
+    }
+}
+
+impl Case {
+    /// The file's text: indented JSON and a line feed.
+    ///
+    /// # Errors
+    /// When the case does not serialise, which is a mistake in its types.
+    pub fn to_text(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+/// The folder the cases stand in.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors").join("cases")
+}
+
+/// Every case file's text by the name of the case.
+///
+/// # Errors
+/// When the folder or a file cannot be read.
+pub fn texts() -> Result<BTreeMap<String, String>> {
+    let folder = folder();
+    let mut texts = BTreeMap::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        texts.insert(name, text);
+    }
+    Ok(texts)
+}
+
+/// Every case by name.
+///
+/// # Errors
+/// As [`texts`], and when a file is not a case.
+pub fn load() -> Result<BTreeMap<String, Case>> {
+    let parse = |(name, text): (String, String)| {
+        let case = serde_json::from_str(&text).with_context(|| format!("case {name}"))?;
+        Ok((name, case))
+    };
+    texts()?.into_iter().map(parse).collect()
+}

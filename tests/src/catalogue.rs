@@ -1,0 +1,141 @@
+//! The cases, as recipes: who asks for what under which policy, and what has to be decided. The expected records are
+//! made by running a recipe, after its decisions and reasons have been found to be those written here.
+
+mod credentials;
+mod money;
+mod policy;
+mod proofs;
+mod requests;
+mod rules;
+mod state;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use passgate_api::bundle::Bundle;
+use passgate_core::reason::{Class, Reason};
+
+use crate::agent::{NOW, RequestDraft};
+use crate::case::{Case, Expect, Request, Revoke, Step};
+use crate::surface::native::Memory;
+use crate::surface::{Implementation as _, StepResult};
+
+/// A case without its records, by name.
+type Recipe = (&'static str, Draft);
+
+/// Why a step is not allowed; `None` when it is.
+type Because = Option<&'static str>;
+
+/// Every case file's text by name of the case.
+///
+/// # Errors
+/// Every recipe that does not decide what it says.
+pub async fn generate() -> Result<BTreeMap<String, String>> {
+    let (mut texts, mut problems) = (BTreeMap::new(), Vec::new());
+    for (name, draft) in recipes()? {
+        match fill(name, draft).await {
+            Ok(case) if texts.contains_key(name) => problems.push(format!("{name}: twice ({})", case.description)),
+            Ok(case) => _ = texts.insert(name.to_owned(), case.to_text()?),
+            Err(error) => problems.push(format!("{name}: {error:#}")),
+        }
+    }
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(texts)
+}
+
+fn recipes() -> Result<Vec<Recipe>> {
+    let groups = [
+        rules::recipes()?,
+        money::recipes()?,
+        credentials::recipes()?,
+        credentials::tiers()?,
+        proofs::recipes()?,
+        state::recipes()?,
+        requests::recipes()?,
+    ];
+    Ok(groups.into_iter().flatten().collect())
+}
+
+async fn fill(name: &str, draft: Draft) -> Result<Case> {
+    let Draft { description, policy, steps, .. } = draft;
+    let mut case = Case { description: description.to_owned(), policy, now_ms: millis(NOW) - 60_000, steps };
+    let results = Memory.run(&case).await?;
+    let mut last = None;
+    for (number, (step, result)) in case.steps.iter_mut().zip(results).enumerate() {
+        fill_step(step, result).with_context(|| format!("step {number}"))?;
+        last = step.expect.decision.clone().or(last);
+    }
+    let ending = match last.as_deref() {
+        Some("deny") => name.ends_with("_deny"),
+        Some("step_up") => name.ends_with("_stepup"),
+        _ => !name.ends_with("_deny") && !name.ends_with("_stepup"),
+    };
+    ensure!(ending, "the name does not say that the last decision is {last:?}");
+    Ok(case)
+}
+
+fn fill_step(step: &mut Step, result: StepResult) -> Result<()> {
+    let wanted = (&step.expect.decision, &step.expect.reason_code, step.expect.status);
+    let got = (&result.decision, &result.reason_code, result.status);
+    ensure!(wanted == got, "the recipe says {wanted:?}, the gate {got:?}");
+    step.expect.public_code = result.public_code;
+    step.expect.attestation = serde_json::from_slice(&result.attestation)?;
+    Ok(())
+}
+
+fn millis(seconds: i64) -> u64 {
+    seconds.unsigned_abs() * 1000
+}
+
+/// A case being written: a clock, and steps at its time.
+struct Draft {
+    description: &'static str,
+    policy: Bundle,
+    now: i64,
+    steps: Vec<Step>,
+}
+
+impl Draft {
+    fn new(description: &'static str, policy: Bundle) -> Self {
+        Self { description, policy, now: NOW, steps: Vec::new() }
+    }
+
+    /// Sets the clock to [`NOW`] and `seconds`.
+    fn at(mut self, seconds: i64) -> Self {
+        self.now = NOW + seconds;
+        self
+    }
+
+    /// Signs a request now, with a nonce of its own, and sends it.
+    fn send(self, request: RequestDraft, because: Because) -> Result<Self> {
+        let nonce = format!("nonce-{:016}", self.steps.len());
+        let created = self.now;
+        self.wire(request.nonce(&nonce).created(created).sign()?, because)
+    }
+
+    /// Sends a request as it is.
+    fn wire(mut self, request: Request, because: Because) -> Result<Self> {
+        let reason = because.map(|code| Reason::from_code(code).with_context(|| format!("no reason {code}")));
+        let reason = reason.transpose()?;
+        let (decision, status) = match reason.map(Reason::class) {
+            None => ("allow", 200),
+            Some(Class::StepUp) => ("step_up", Class::StepUp.status()),
+            Some(class) => ("deny", class.status()),
+        };
+        let expect = Expect {
+            decision: Some(decision.to_owned()),
+            reason_code: because.map(str::to_owned),
+            status: Some(status),
+            ..Expect::default()
+        };
+        self.steps.push(Step { at_ms: millis(self.now), revoke: None, request: Some(request), expect });
+        Ok(self)
+    }
+
+    /// Revokes.
+    fn revoke(mut self, revoke: Revoke) -> Self {
+        let expect = Expect::default();
+        self.steps.push(Step { at_ms: millis(self.now), revoke: Some(revoke), request: None, expect });
+        self
+    }
+}

@@ -1,0 +1,17 @@
+//! What every implementation of the gate has to do alike, as data, and the runner that checks it.
+//!
+//! # In scope
+//!
+//! The shape of a conformance case ([`case`]); the catalogue that `tests/vectors/cases/*.json` is generated from
+//! ([`catalogue`]) with its keys, passports and signed requests ([`agent`]); the surfaces a case is run on ([`surface`]);
+//! finding and driving the programs that end-to-end tests start ([`program`]).
+//!
+//! # Out of scope
+//!
+//! Rules of the gate: they are tested where they are written. The keys here are made from fixed seeds and protect
+//! nothing.
+
+pub mod agent;
+pub mod case;
+pub mod catalogue;
+pub mod surface;

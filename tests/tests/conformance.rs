@@ -1,0 +1,64 @@
+//! Every case on every surface, and the case files against the catalogue they are made from.
+#![cfg(test)]
+
+use passgate_tests::case;
+use passgate_tests::catalogue;
+use passgate_tests::surface::native::{Handoff, Memory, Redb};
+use passgate_tests::surface::{Implementation, check};
+
+/// Runs every case and reports all failures at once.
+async fn run(surface: &mut dyn Implementation) {
+    let cases = case::load().unwrap();
+    assert!(cases.len() >= 45, "only {} cases in {}", cases.len(), case::folder().display());
+    let mut failures = Vec::new();
+    for (name, case) in &cases {
+        if let Err(error) = check(surface, name, case).await {
+            failures.push(format!("{error:#}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} cases failed:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+#[tokio::test]
+async fn native_library_in_memory() {
+    run(&mut Memory).await;
+}
+
+#[tokio::test]
+async fn native_library_on_disk() {
+    run(&mut Redb).await;
+}
+
+#[tokio::test]
+async fn native_library_with_the_judgement_handed_over() {
+    run(&mut Handoff).await;
+}
+
+#[tokio::test]
+async fn the_case_files_are_what_the_catalogue_makes() {
+    let (made, found) = (catalogue::generate().await.unwrap(), case::texts().unwrap());
+    let remedy = "run `cargo run -p passgate-tests --example bless` and read the difference";
+    assert_eq!(made.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>(), "other files: {remedy}");
+    for (name, text) in &made {
+        assert!(found[name] == *text, "{name}.json is not what the catalogue makes: {remedy}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_expectation_is_noticed() {
+    let cases = case::load().unwrap();
+    let good = &cases["plain_request"];
+    check(&mut Memory, "good", good).await.unwrap();
+    let changes: [fn(&mut case::Expect); 5] = [
+        |expect| expect.decision = Some("deny".into()),
+        |expect| expect.reason_code = Some("revoked".into()),
+        |expect| expect.status = Some(403),
+        |expect| _ = expect.attestation.insert("seq".into(), 2.into()),
+        |expect| _ = expect.attestation.remove("revocation"),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut wrong = good.clone();
+        change(&mut wrong.steps[0].expect);
+        assert!(check(&mut Memory, "wrong", &wrong).await.is_err(), "change {number} went unnoticed");
+    }
+}
