@@ -4,7 +4,7 @@
 //!
 //! The shape of a conformance case ([`case`]); the catalogue that `tests/vectors/cases/*.json` is generated from
 //! ([`catalogue`]) with its keys, passports and signed requests ([`agent`]); the surfaces a case is run on ([`surface`]);
-//! finding and driving the programs that end-to-end tests start ([`program`]).
+//! what load tests and benchmarks send ([`traffic`]) and how they count ([`measure`]).
 //!
 //! # Out of scope
 //!
@@ -14,4 +14,6 @@
 pub mod agent;
 pub mod case;
 pub mod catalogue;
+pub mod measure;
 pub mod surface;
+pub mod traffic;

@@ -8,14 +8,14 @@ use passgate_api::answer;
 use passgate_api::driver::{Answer, Driver, Refused};
 use passgate_core::attest::{Body, Stamp, Writer};
 use passgate_core::gate::Gate;
-use passgate_core::pipeline::{self, Decision, Judged, RawRequest, Verdict};
+use passgate_core::pipeline::{self, Decision, Judged, Verdict};
 use passgate_core::reason::Reason;
 use passgate_core::state::Subject;
-use passgate_passport::http::Header;
 use passgate_store::{Ledger, MemoryStore, RedbStore, State};
 
 use super::{Implementation, StepResult, gate_and_writer, payload, stamp, text_member};
 use crate::case::{Case, Request, Step};
+use crate::traffic::{headers, raw};
 
 /// Long enough before a case for the fence of a volatile store to have no effect on it.
 const STARTED_BEFORE_SECONDS: i64 = 100_000;
@@ -137,22 +137,6 @@ fn result(gate: &Gate, refused: Option<&Refused>, jws: &str) -> Result<StepResul
         }
     };
     Ok(StepResult { decision: Some(decision.to_owned()), reason_code, public_code, status: Some(status), attestation })
-}
-
-fn headers(request: &Request) -> Vec<Header<'_>> {
-    request.headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect()
-}
-
-fn raw<'a>(request: &'a Request, headers: &'a [Header<'a>]) -> RawRequest<'a> {
-    let (path, query) = request.path_and_query();
-    RawRequest {
-        method: &request.method,
-        authority: Some(&request.host),
-        path,
-        query,
-        headers,
-        body: request.body.as_bytes(),
-    }
 }
 
 /// Where state lives. It gets a judgement as bytes and gives back the record.
