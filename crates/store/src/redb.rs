@@ -181,3 +181,6 @@ impl Ledger for RedbStore {
         self.file.read(|database| Reader::begin(database)?.record(attestation_id))
     }
 }
+
+#[cfg(test)]
+mod tests;

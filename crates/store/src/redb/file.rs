@@ -115,7 +115,7 @@ fn discard_unfinished(file: &std::fs::File) -> io::Result<()> {
     const MAGIC_BYTES: usize = 9;
     let mut start = Vec::new();
     file.take(u64::try_from(MAGIC_BYTES).unwrap_or(u64::MAX)).read_to_end(&mut start)?;
-    if start != [0; MAGIC_BYTES] || file.metadata()?.len() > UNFINISHED_MAX_BYTES {
+    if start.iter().any(|byte| *byte != 0) || file.metadata()?.len() > UNFINISHED_MAX_BYTES {
         return Ok(());
     }
     // Somebody else may be creating it right now.

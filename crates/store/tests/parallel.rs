@@ -1,0 +1,59 @@
+//! Threads at once on one store.
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop at the first surprise")]
+
+use futures_executor::block_on;
+use passgate_core::money::MicroUsd;
+use passgate_core::state::{Admission, Demand, NonceAnswer, SpendClaim, SpendMode, SpendPeriod};
+use passgate_store::conformance::{Kit, START_SECONDS};
+use passgate_store::{Ledger, MemoryStore, RedbStore, State};
+
+const THREADS: usize = 8;
+
+/// Every thread admits `demand(thread, call)` for each of `calls`.
+fn in_parallel(
+    kit: &Kit,
+    store: &impl State,
+    calls: usize,
+    demand: impl Fn(usize, usize) -> Demand + Sync,
+) -> Vec<Admission> {
+    let admit = |thread, call| block_on(kit.admit(store, demand(thread, call))).unwrap().admission;
+    std::thread::scope(|scope| {
+        let admit = &admit;
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| scope.spawn(move || (0..calls).map(|call| admit(thread, call)).collect::<Vec<_>>()))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn admits_exactly_one_of_many(store: &(impl State + Ledger)) {
+    let kit = Kit::new("gate");
+    block_on(kit.start(store)).unwrap();
+    let answers = in_parallel(&kit, store, 125, |_, _| kit.demand("same"));
+    assert_eq!(answers.iter().filter(|answer| answer.nonce == NonceAnswer::Fresh).count(), 1);
+
+    let answers = in_parallel(&kit, store, 50, |thread, call| {
+        let mut demand = kit.demand(&format!("{thread} {call}"));
+        let (cap, amount) = (MicroUsd(1009), MicroUsd(100));
+        let agent = "agent".to_owned();
+        demand.spends.push(SpendClaim { agent, period: SpendPeriod::Day, cap, amount, mode: SpendMode::Charge });
+        demand
+    });
+    assert_eq!(answers.iter().filter(|answer| answer.spends.iter().all(|spend| spend.fits)).count(), 10);
+
+    let report = block_on(kit.verify_ledger(store)).unwrap();
+    assert_eq!(report.head.records, 1 + 125 * 8 + 50 * 8);
+}
+
+#[test]
+fn memory() {
+    admits_exactly_one_of_many(&MemoryStore::new(START_SECONDS));
+}
+
+#[test]
+fn redb() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(folder.path().join("gate.redb")).unwrap();
+    admits_exactly_one_of_many(&store);
+    assert!(store.commits() < 1 + 125 * 8 + 50 * 8, "threads share commits: {}", store.commits());
+}
