@@ -1,1 +1,508 @@
+use alloc::borrow::ToOwned as _;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::num::NonZeroU32;
+use core::time::Duration;
 
+use governor::clock::FakeRelativeClock;
+use governor::{Quota, RateLimiter};
+use passgate_passport::proof::{PROOF_FUTURE_SKEW_SECONDS, PROOF_WINDOW_SECONDS};
+use proptest::prelude::*;
+
+use super::*;
+
+/// 2026-02-24T14:30:00Z.
+const NOW: i64 = 1_771_943_400;
+
+fn millis(seconds: i64) -> UnixMillis {
+    UnixMillis(u64::try_from(seconds).unwrap() * 1000)
+}
+
+fn demand_at(now: UnixMillis, nonce: &str) -> Demand {
+    let remember_until = now.seconds() + PROOF_WINDOW_SECONDS;
+    let nonce = NonceClaim { key: "key".to_owned(), nonce: nonce.to_owned(), remember_until };
+    Demand { now, nonce, subjects: Vec::new(), rates: Vec::new(), spends: Vec::new() }
+}
+
+fn rate(window: RateWindow, limit: u32) -> RateClaim {
+    RateClaim { per: "agent".to_owned(), counter: "counter".to_owned(), limit, window }
+}
+
+fn spend(period: SpendPeriod, cap: u64, amount: u64) -> SpendClaim {
+    let (cap, amount) = (MicroUsd(cap), MicroUsd(amount));
+    SpendClaim { agent: "agent".to_owned(), period, cap, amount, mode: SpendMode::Charge }
+}
+
+/// Long enough that no fence matters.
+const LONG_SECONDS: i64 = 400 * 86_400;
+
+/// A store that does nothing but keep what it is told.
+#[derive(Debug, Default)]
+struct Rows {
+    values: LoadedRows,
+    expiry: BTreeMap<String, i64>,
+    nonces: u64,
+}
+
+impl Rows {
+    fn put(&mut self, write: Write) {
+        match write.expires_at {
+            Some(expires_at) => self.expiry.insert(write.key.clone(), expires_at),
+            None => self.expiry.remove(&write.key),
+        };
+        self.values.insert(write.key, write.value);
+    }
+
+    fn admit(&mut self, demand: &Demand) -> Admission {
+        let admitted = admit(demand, &self.values).unwrap();
+        admitted.writes.into_iter().for_each(|write| self.put(write));
+        admitted.admission
+    }
+
+    /// Takes one token of `claim` at `now`, with a nonce never used before.
+    fn take(&mut self, claim: &RateClaim, now: UnixMillis) -> RateAnswer {
+        self.nonces += 1;
+        let mut demand = demand_at(now, &format!("{}", self.nonces));
+        demand.nonce.key = format!("key {}", self.nonces / 1000);
+        demand.nonce.remember_until += LONG_SECONDS;
+        demand.rates.push(claim.clone());
+        self.admit(&demand).rates[0]
+    }
+
+    fn charge(&mut self, claim: SpendClaim, now: UnixMillis) -> SpendAnswer {
+        self.nonces += 1;
+        let mut demand = demand_at(now, &format!("{}", self.nonces));
+        demand.nonce.remember_until += LONG_SECONDS;
+        demand.spends.push(claim);
+        self.admit(&demand).spends[0]
+    }
+
+    fn sweep(&mut self, now: i64, limit: usize) {
+        let mut expired: Vec<_> =
+            self.expiry.iter().filter(|(_, at)| **at < now).map(|(k, at)| (k.clone(), *at)).collect();
+        expired.sort_by_key(|(_, at)| *at);
+        expired.truncate(limit);
+        let plan = sweep(expired.iter().map(|(key, at)| (key.as_str(), *at)), &self.values).unwrap();
+        for key in &plan.delete {
+            self.values.remove(key);
+            self.expiry.remove(key);
+        }
+        plan.write.into_iter().for_each(|write| self.put(write));
+    }
+}
+
+/// Everything that can be demanded at once.
+fn full_demand() -> Demand {
+    let mut demand = demand_at(millis(NOW), "nonce");
+    demand.subjects = vec![
+        Subject::Passport("pass_1".to_owned()),
+        Subject::Agent("agent".to_owned()),
+        Subject::Key("key".to_owned()),
+        Subject::Issuer("issuer".to_owned()),
+    ];
+    demand.rates = vec![rate(RateWindow::Minute, 5), rate(RateWindow::Hour, 5), rate(RateWindow::Day, 5)];
+    demand.spends = vec![spend(SpendPeriod::Day, 100, 10), spend(SpendPeriod::Month, 100, 10)];
+    demand
+}
+
+mod demands {
+    use super::*;
+
+    struct Spy<'r> {
+        rows: &'r LoadedRows,
+        read: RefCell<BTreeSet<String>>,
+    }
+
+    impl RowMap for Spy<'_> {
+        fn row(&self, key: &str) -> Option<&[u8]> {
+            self.read.borrow_mut().insert(key.to_owned());
+            self.rows.row(key)
+        }
+    }
+
+    #[test]
+    fn admission_reads_exactly_the_rows_it_names() {
+        let demand = full_demand();
+        let spy = Spy { rows: &LoadedRows::new(), read: RefCell::default() };
+        let admitted = admit(&demand, &spy).unwrap();
+        let named: BTreeSet<_> = demand.row_keys().into_iter().collect();
+        assert_eq!(*spy.read.borrow(), named);
+        assert_eq!(named.len(), 12);
+        assert!(admitted.writes.iter().all(|write| named.contains(&write.key)), "and writes no other");
+    }
+
+    #[test]
+    fn a_row_of_another_form_is_an_error() {
+        let demand = full_demand();
+        for key in demand.row_keys() {
+            // Any value of a nonce's row means that it was seen.
+            let is_nonce = key.starts_with("n:");
+            for bytes in [vec![1], vec![0; 7], vec![0; 9], vec![0; 13]] {
+                let rows = LoadedRows::from([(key.clone(), bytes)]);
+                match admit(&demand, &rows) {
+                    Ok(admitted) => assert!(is_nonce && admitted.admission.nonce == NonceAnswer::Replayed, "{key}"),
+                    Err(corrupt) => assert_eq!(corrupt, RowCorrupt { key: key.clone() }),
+                }
+            }
+        }
+        let rows = LoadedRows::from([(FENCE_KEY.to_owned(), vec![0; 7])]);
+        assert!(sweep([("n:key:nonce", 1)], &rows).is_err());
+    }
+
+    #[test]
+    fn the_first_refusal_ends_it() {
+        let mut rows = Rows::default();
+        let issuer = Subject::Issuer("issuer".to_owned());
+        rows.put(revocation_write(&issuer, 7));
+        let revoked = rows.admit(&full_demand());
+        assert_eq!(revoked.revoked, Some((issuer, 7)));
+        assert!(revoked.rates.is_empty() && revoked.spends.is_empty());
+        let replayed = rows.admit(&full_demand());
+        assert_eq!((replayed.nonce, replayed.revoked), (NonceAnswer::Replayed, None));
+
+        let mut rows = Rows::default();
+        let mut demand = full_demand();
+        demand.rates[1].limit = 0;
+        let limited = rows.admit(&demand);
+        assert!(limited.spends.is_empty());
+        let mut next = demand_at(millis(NOW), "next");
+        next.rates = full_demand().rates;
+        let next = rows.admit(&next);
+        assert!(next.rates.iter().all(|rate| rate.conforms && rate.remaining == 4), "nothing was taken before");
+    }
+
+    #[test]
+    fn the_first_revoked_subject_is_named() {
+        let mut rows = Rows::default();
+        let demand = full_demand();
+        for (at, subject) in (1..).zip(demand.subjects.iter().rev()) {
+            rows.put(revocation_write(subject, at));
+            let demand = Demand { nonce: demand_at(demand.now, &format!("{at}")).nonce, ..demand.clone() };
+            assert_eq!(rows.admit(&demand).revoked, Some((subject.clone(), at)));
+        }
+    }
+
+    #[test]
+    fn kinds_of_subjects_are_apart() {
+        let same = |make: fn(String) -> Subject| revocation_write(&make("id".to_owned()), 0).key;
+        let keys =
+            BTreeSet::from([same(Subject::Passport), same(Subject::Agent), same(Subject::Key), same(Subject::Issuer)]);
+        assert_eq!(keys.len(), 4);
+        assert_ne!(agent_key("a", "bc"), agent_key("ab", "c"));
+    }
+}
+
+mod nonces {
+    use super::*;
+
+    #[test]
+    fn live_nonces_of_a_key_have_a_quota() {
+        let mut rows = Rows::default();
+        let fill = |rows: &mut Rows, seconds, count: u32| {
+            let answers =
+                (0..count).map(|nonce| rows.admit(&demand_at(millis(NOW + seconds), &format!("{seconds} {nonce}"))));
+            answers.filter(|answer| answer.nonce == NonceAnswer::Fresh).count()
+        };
+        let half = MAX_LIVE_NONCES_PER_KEY / 2;
+        assert_eq!(fill(&mut rows, 0, half), half as usize);
+        assert_eq!(fill(&mut rows, 120, half + 10), half as usize, "the quota is over all live nonces");
+        assert_eq!(fill(&mut rows, 299, 1), 0);
+        // The first half expires at 300 s and stops counting within a minute after.
+        assert_eq!(fill(&mut rows, 361, half + 10), half as usize);
+        let load = rows.values.get("l:key").unwrap();
+        assert!(load.len() <= 12 * 8, "the row stays small: {} bytes", load.len());
+    }
+
+    #[test]
+    fn a_new_store_refuses_proofs_made_before_it_started() {
+        for (created, answer) in [(-300, NonceAnswer::Fenced), (0, NonceAnswer::Fenced), (31, NonceAnswer::Fresh)] {
+            let mut rows = Rows::default();
+            rows.put(restart_fence(NOW));
+            assert_eq!(rows.admit(&demand_at(millis(NOW + created), "nonce")).nonce, answer, "created at {created}");
+        }
+    }
+
+    #[test]
+    fn sweeping_raises_the_fence_for_nonces_only() {
+        let stored = LoadedRows::from([(FENCE_KEY.to_owned(), 50_i64.to_be_bytes().to_vec())]);
+        let plan = sweep([("g:agent:minute:x", 90), ("n:key:a", 60), ("n:key:b", 40)], &stored).unwrap();
+        assert_eq!(plan.delete.len(), 3);
+        let fence = plan.write.unwrap();
+        assert_eq!((fence.value, fence.expires_at), (60_i64.to_be_bytes().to_vec(), None));
+        let lower = sweep([("s:agent:2026-02-24", 90), ("n:key:b", 40)], &stored).unwrap();
+        assert_eq!(lower.write, None, "a fence is never lowered");
+        assert_eq!(sweep([], &stored).unwrap(), Sweep::default());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// Somebody presents the proof with this number.
+        Present(usize),
+        Sweep {
+            ahead: i64,
+            limit: usize,
+        },
+        Clock(i64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (0_usize..12).prop_map(Step::Present),
+            2 => (0_i64..2, 0_usize..9).prop_map(|(ahead, limit)| Step::Sweep { ahead, limit }),
+            2 => (-400_i64..400).prop_map(Step::Clock),
+            1 => (-5_i64..5).prop_map(Step::Clock),
+            1 => (-100_000_i64..100_000).prop_map(Step::Clock),
+        ];
+        prop::collection::vec(step, 1..120)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever the clock and the sweeper do, a proof passes at most once.
+        #[test]
+        fn no_instant_accepts_a_proof_twice(
+            created in prop::collection::vec(-700_i64..700, 12),
+            steps in steps(),
+        ) {
+            let mut rows = Rows::default();
+            let mut now = NOW;
+            let mut accepted = BTreeSet::new();
+            for step in steps {
+                match step {
+                    Step::Clock(by) => now += by,
+                    Step::Sweep { ahead, limit } => rows.sweep(now + ahead, limit),
+                    Step::Present(number) => {
+                        let created = NOW + created[number];
+                        let is_in_window =
+                            created <= now + PROOF_FUTURE_SKEW_SECONDS && now - created <= PROOF_WINDOW_SECONDS;
+                        if is_in_window {
+                            let mut demand = demand_at(millis(now), &format!("{number}"));
+                            demand.nonce.remember_until = created + PROOF_WINDOW_SECONDS;
+                            if rows.admit(&demand).nonce == NonceAnswer::Fresh {
+                                prop_assert!(accepted.insert(number), "proof {number} passed twice");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+
+        /// With a steady clock the sweeper refuses nobody.
+        #[test]
+        fn a_steady_clock_meets_no_fence(gaps in prop::collection::vec((0_i64..200, -30_i64..=300, 0_usize..5), 1..60)) {
+            let mut rows = Rows::default();
+            let mut now = NOW;
+            for (number, (gap, age, limit)) in gaps.into_iter().enumerate() {
+                now += gap;
+                rows.sweep(now, limit);
+                let mut demand = demand_at(millis(now), &format!("{number}"));
+                demand.nonce.remember_until = now - age + PROOF_WINDOW_SECONDS;
+                prop_assert_eq!(rows.admit(&demand).nonce, NonceAnswer::Fresh);
+            }
+        }
+    }
+}
+
+mod rates {
+    use super::*;
+
+    const WINDOWS: [RateWindow; 3] = [RateWindow::Minute, RateWindow::Hour, RateWindow::Day];
+
+    #[test]
+    fn tokens_come_back_one_by_one() {
+        let claim = rate(RateWindow::Minute, 6);
+        let mut rows = Rows::default();
+        let start = millis(NOW);
+        for left in (0..6).rev() {
+            let answer = rows.take(&claim, start);
+            assert_eq!(
+                (answer.conforms, answer.remaining, answer.retry_after_seconds),
+                (true, left, if left == 0 { 10 } else { 0 })
+            );
+        }
+        let empty = rows.take(&claim, start);
+        assert_eq!((empty.conforms, empty.remaining), (false, 0));
+        assert_eq!((empty.retry_after_seconds, empty.reset_seconds), (10, 60));
+        assert!(!rows.take(&claim, UnixMillis(start.0 + 9_999)).conforms, "a millisecond early");
+        assert!(rows.take(&claim, UnixMillis(start.0 + 10_000)).conforms);
+        assert!(!rows.take(&claim, UnixMillis(start.0 + 19_999)).conforms);
+        let full_again = rows.take(&claim, UnixMillis(start.0 + 70_000));
+        assert_eq!((full_again.conforms, full_again.remaining), (true, 5));
+    }
+
+    #[test]
+    fn a_clock_set_back_gives_nothing() {
+        let claim = rate(RateWindow::Hour, 3);
+        let mut rows = Rows::default();
+        assert!((0..3).all(|_| rows.take(&claim, millis(NOW)).conforms));
+        for back in [1, 600, 3600, 86_400] {
+            assert!(!rows.take(&claim, millis(NOW - back)).conforms, "{back} s back");
+        }
+        rows.sweep(NOW + 86_400, 100);
+        assert!(!rows.take(&claim, millis(NOW)).conforms, "a counter outlives a day");
+        assert!(rows.take(&claim, millis(NOW + 1200)).conforms);
+    }
+
+    #[test]
+    fn a_lower_limit_holds_at_once() {
+        let mut rows = Rows::default();
+        assert!((0..50).all(|_| rows.take(&rate(RateWindow::Day, 100), millis(NOW)).conforms));
+        assert!(!rows.take(&rate(RateWindow::Day, 1), millis(NOW)).conforms);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_limit_of_zero_gives_nothing(seconds in 0_i64..4_000_000_000, window in 0_usize..3) {
+            let answer = Rows::default().take(&rate(WINDOWS[window], 0), millis(seconds));
+            prop_assert_eq!((answer.conforms, answer.remaining), (false, 0));
+        }
+
+        /// At once at most the limit; in any span that and what came back meanwhile.
+        #[test]
+        fn no_span_gives_more_than_the_limit_and_the_refill(
+            limit in 1_u32..50,
+            window in 0_usize..3,
+            gaps in prop::collection::vec(0_u64..4_000, 1..200),
+        ) {
+            let claim = rate(WINDOWS[window], limit);
+            let mut rows = Rows::default();
+            let mut now = millis(NOW);
+            let mut taken = Vec::new();
+            for gap in gaps {
+                now.0 += gap;
+                if rows.take(&claim, now).conforms {
+                    taken.push(now.0);
+                }
+            }
+            let interval_ms = claim.window.seconds() * 1000 / u64::from(limit);
+            for (first, from) in taken.iter().enumerate() {
+                for (count, to) in (1..).zip(&taken[first..]) {
+                    prop_assert!(count <= u64::from(limit) + (to - from) / interval_ms + 1);
+                    prop_assert!(to > from || count <= u64::from(limit));
+                }
+            }
+        }
+
+        /// The same numbers as an independent implementation of the algorithm, within one call.
+        #[test]
+        fn agrees_with_governor(
+            limit in 1_u32..300,
+            window in 0_usize..3,
+            gaps in prop::collection::vec((0_u64..3_000, 0_u64..4), 1..400),
+        ) {
+            let claim = rate(WINDOWS[window], limit);
+            let interval = Duration::from_secs(claim.window.seconds()) / limit;
+            let quota = Quota::with_period(interval).unwrap().allow_burst(NonZeroU32::new(limit).unwrap());
+            let clock = FakeRelativeClock::default();
+            let reference = RateLimiter::direct_with_clock(quota, clock.clone());
+            let (mut ours, mut theirs) = (0_u32, 0_u32);
+            let mut rows = Rows::default();
+            let mut now = millis(NOW);
+            for (thousandths, times) in gaps {
+                // Thousandths of the time one token takes, so that every window and limit gets full and empty.
+                let gap = u64::try_from(interval.as_millis()).unwrap() * thousandths * times / 1000;
+                now.0 += gap;
+                clock.advance(Duration::from_millis(gap));
+                ours += u32::from(rows.take(&claim, now).conforms);
+                theirs += u32::from(reference.check().is_ok());
+                prop_assert!(ours.abs_diff(theirs) <= 1, "{ours} here, {theirs} there");
+            }
+        }
+    }
+}
+
+mod spends {
+    use super::*;
+
+    /// Charges 60 of 100 at each instant; whether it fits shows where the period ends.
+    fn fits(period: SpendPeriod, instants_ms: &[u64]) -> Vec<bool> {
+        let mut rows = Rows::default();
+        instants_ms.iter().map(|at| rows.charge(spend(period, 100, 60), UnixMillis(*at)).fits).collect()
+    }
+
+    const LEAP_DAY_MS: u64 = 1_709_164_800_000;
+    const DAY_MS: u64 = 86_400_000;
+
+    #[test]
+    fn days_end_at_midnight_utc() {
+        let instants = [LEAP_DAY_MS - 1, LEAP_DAY_MS, LEAP_DAY_MS + DAY_MS - 1, LEAP_DAY_MS + DAY_MS];
+        assert_eq!(fits(SpendPeriod::Day, &instants), [true, true, false, true]);
+        assert_eq!(
+            fits(SpendPeriod::Day, &[LEAP_DAY_MS, LEAP_DAY_MS - 1, LEAP_DAY_MS]),
+            [true, true, false],
+            "set back"
+        );
+    }
+
+    #[test]
+    fn months_end_with_their_last_day() {
+        let instants = [LEAP_DAY_MS - 1, LEAP_DAY_MS, LEAP_DAY_MS + DAY_MS - 1, LEAP_DAY_MS + DAY_MS];
+        assert_eq!(fits(SpendPeriod::Month, &instants), [true, false, false, true]);
+        let year_end_ms = 1_735_689_600_000;
+        assert_eq!(fits(SpendPeriod::Month, &[year_end_ms - 1, year_end_ms]), [true, true]);
+    }
+
+    #[test]
+    fn budgets_outlive_their_period() {
+        let mut rows = Rows::default();
+        assert!(rows.charge(spend(SpendPeriod::Month, 100, 60), UnixMillis(LEAP_DAY_MS)).fits);
+        rows.sweep(UnixMillis(LEAP_DAY_MS + 31 * DAY_MS).seconds(), 100);
+        assert!(!rows.charge(spend(SpendPeriod::Month, 100, 60), UnixMillis(LEAP_DAY_MS + 1)).fits);
+    }
+
+    #[test]
+    fn the_whole_budget_can_be_spent_and_no_more() {
+        let mut rows = Rows::default();
+        let now = millis(NOW);
+        assert!(rows.charge(spend(SpendPeriod::Day, 100, 100), now).fits);
+        assert!(rows.charge(spend(SpendPeriod::Day, 100, 0), now).fits);
+        assert!(!rows.charge(spend(SpendPeriod::Day, 100, 1), now).fits);
+        assert!(!rows.charge(spend(SpendPeriod::Day, u64::MAX, u64::MAX), now).fits, "the sum overflows");
+        let answer = rows.charge(spend(SpendPeriod::Day, 50, 0), now);
+        assert_eq!((answer.fits, answer.spent_before), (false, MicroUsd(100)), "a cap lowered below what is spent");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Neither period is ever overspent, and refused or probed charges leave no trace.
+        #[test]
+        fn no_period_is_overspent(
+            day_cap in 0_u64..1000,
+            month_cap in 0_u64..3000,
+            charges in prop::collection::vec((0_u64..400, 0_i64..40_000, any::<bool>()), 1..100),
+        ) {
+            let mut rows = Rows::default();
+            let mut now = NOW;
+            let (mut days, mut months) = (BTreeMap::<String, u64>::new(), BTreeMap::<String, u64>::new());
+            for (number, (amount, gap, is_probe)) in charges.into_iter().enumerate() {
+                now += gap;
+                let at = millis(now);
+                let mut demand = demand_at(at, &format!("{number}"));
+                demand.spends = vec![spend(SpendPeriod::Day, day_cap, amount), spend(SpendPeriod::Month, month_cap, amount)];
+                if is_probe {
+                    demand.spends.iter_mut().for_each(|claim| claim.mode = SpendMode::Probe);
+                }
+                let answers = rows.admit(&demand).spends;
+                let (day, month) = (days.entry(at.utc_day()).or_default(), months.entry(at.utc_month()).or_default());
+                prop_assert_eq!(answers[0].spent_before, MicroUsd(*day));
+                prop_assert_eq!(answers[1].spent_before, MicroUsd(*month));
+                prop_assert_eq!(answers[0].fits, *day + amount <= day_cap);
+                prop_assert_eq!(answers[1].fits, *month + amount <= month_cap);
+                if !is_probe && answers.iter().all(|answer| answer.fits) {
+                    *day += amount;
+                    *month += amount;
+                }
+            }
+            prop_assert!(days.values().all(|spent| *spent <= day_cap));
+            prop_assert!(months.values().all(|spent| *spent <= month_cap));
+        }
+    }
+}
