@@ -9,7 +9,7 @@
 //!
 //! # Out of scope
 //!
-//! What to decide, what to record and how to sign it: that comes in as a [`Seal`].
+//! What to decide, what to record and how to sign it: that comes in as a [`SealDecision`].
 //!
 //! # Why admission and record are one transaction
 //!
