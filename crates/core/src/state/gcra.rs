@@ -11,22 +11,22 @@ pub(super) struct Cell {
     /// Theoretical arrival time: when the counter is full again.
     tat: u64,
     now: u64,
-    /// One token's worth of time.
+    /// One token's worth of time, rounded up so that a limit is never exceeded by rounding.
     interval: u64,
-    window: u64,
-    limit: u32,
+    limit: u64,
 }
 
 impl Cell {
     /// `stored` is the row's theoretical arrival time, absent for a full counter.
     pub(super) fn new(claim: &RateClaim, stored: Option<u64>, now: UnixMillis) -> Self {
         let window = claim.window.seconds() * MICROS_PER_SECOND;
-        let interval = window / u64::from(claim.limit.max(1));
+        let limit = u64::from(claim.limit);
+        let interval = window.div_ceil(limit.max(1));
         let now = now.0.saturating_mul(1000);
-        Self { tat: stored.unwrap_or(now).max(now), now, interval, window, limit: claim.limit }
+        Self { tat: stored.unwrap_or(now).max(now), now, interval, limit }
     }
 
-    /// How far the counter is ahead of the clock. A counter is full at 0 and empty above `window - interval`.
+    /// How far the counter is ahead of the clock. A counter is full at 0 and empty above `tolerance`.
     fn debt(&self) -> u64 {
         self.tat.saturating_sub(self.now)
     }
@@ -37,7 +37,7 @@ impl Cell {
     }
 
     fn tolerance(&self) -> u64 {
-        self.window.saturating_sub(self.interval)
+        self.interval * self.limit.saturating_sub(1)
     }
 
     /// The counter after taking one token.
@@ -51,7 +51,7 @@ impl Cell {
     }
 
     pub(super) fn answer(&self, conforms: bool) -> RateAnswer {
-        let left = if self.limit == 0 { 0 } else { self.window.saturating_sub(self.debt()) / self.interval.max(1) };
+        let left = (self.interval * self.limit).saturating_sub(self.debt()) / self.interval.max(1);
         RateAnswer {
             conforms,
             remaining: u32::try_from(left).unwrap_or(u32::MAX),

@@ -4,8 +4,9 @@
 //! calls [`admit`], and writes the returned [`Write`]s, all in one transaction. The rules are pure functions, so every
 //! backend runs the same code.
 //!
-//! Rate limits use the generic cell rate algorithm (GCRA): one timestamp a counter instead of a list of calls, no
-//! burst of twice the limit at the edge of a fixed window, and the same numbers as the `governor` crate. Spend caps
+//! Rate limits use the generic cell rate algorithm (GCRA): a limit of *n* allows *n* calls at once and then one every
+//! *n*-th part of the window, so at most 2*n* - 1 pass in any one window. It needs one timestamp a counter where an exact
+//! window needs a list of calls, and recovers steadily where a fixed window lets everybody back in at once. Spend caps
 //! use UTC calendar days and months, which is how budgets are stated.
 
 mod admit;

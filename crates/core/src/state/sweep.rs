@@ -3,6 +3,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use passgate_passport::proof::{PROOF_FUTURE_SKEW_SECONDS, PROOF_WINDOW_SECONDS};
+
 use super::rows::{self, RowCorrupt, RowMap, Write};
 
 /// The row holding the replay fence: proofs that expire at or before this second are refused.
@@ -41,12 +43,36 @@ pub fn sweep<'a>(expired: impl IntoIterator<Item = (&'a str, i64)>, rows: &impl 
     Ok(Sweep { delete, write })
 }
 
-/// The fence of a store that starts empty at `now` (Unix seconds): proofs created up to this second may have been
-/// consumed before the restart, so they are refused.
+/// The fence of a store that starts empty at `now` (Unix seconds). Proofs may be dated ahead by the tolerated skew, so
+/// those created up to that much later may have been consumed before the restart, and are refused.
 pub fn restart_fence(now: i64) -> Write {
-    fence_write(now.saturating_add(passgate_passport::proof::PROOF_WINDOW_SECONDS))
+    fence_write(now.saturating_add(PROOF_FUTURE_SKEW_SECONDS + PROOF_WINDOW_SECONDS))
 }
 
 fn fence_write(until: i64) -> Write {
     Write { key: FENCE_KEY.to_string(), value: until.to_be_bytes().to_vec(), expires_at: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Demand, LoadedRows, NonceAnswer, NonceClaim, admit};
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn a_restart_refuses_every_proof_that_may_have_been_consumed_before_it() {
+        let start = 1_800_000_000;
+        let fence = restart_fence(start);
+        let rows = LoadedRows::from([(fence.key, fence.value)]);
+        let answer = |created: i64| {
+            let remember_until = created + PROOF_WINDOW_SECONDS;
+            let nonce = NonceClaim { key: "k".to_string(), nonce: "n".to_string(), remember_until };
+            let now = UnixMillis(u64::try_from(start).unwrap() * 1000);
+            let demand = Demand { now, nonce, subjects: Vec::new(), rates: Vec::new(), spends: Vec::new() };
+            admit(&demand, &rows).unwrap().admission.nonce
+        };
+        // A proof dated ahead by the whole tolerated skew could have been accepted in the second before the restart.
+        assert_eq!(answer(start + PROOF_FUTURE_SKEW_SECONDS), NonceAnswer::Fenced);
+        assert_eq!(answer(start + PROOF_FUTURE_SKEW_SECONDS + 1), NonceAnswer::Fresh);
+    }
 }
