@@ -141,6 +141,14 @@ impl RequestDraft {
     /// # Errors
     /// When no verifier would accept such a proof.
     pub fn sign(&self) -> Result<Request> {
+        self.sign_with(&key(self.seed))
+    }
+
+    /// The same with any key.
+    ///
+    /// # Errors
+    /// When no verifier would accept such a proof.
+    pub fn sign_with(&self, key: &SecretKey) -> Result<Request> {
         let mut request = self.request.clone();
         request.headers.push(("agent-passport".to_owned(), self.passport.clone()));
         let (path, query) = self.request.path_and_query();
@@ -149,7 +157,7 @@ impl RequestDraft {
         let http = HttpRequest {
             method: &request.method,
             scheme: SCHEME,
-            authority: HOST,
+            authority: &self.request.host,
             path,
             query,
             headers: &headers,
@@ -157,7 +165,7 @@ impl RequestDraft {
         };
         let params = ProofParams { created: self.created, nonce: &self.nonce, expires: self.expires };
         let cover: Vec<&str> = self.cover.iter().map(String::as_str).collect();
-        let signed = proof::sign_covering(&http, &key(self.seed), &params, &cover)?;
+        let signed = proof::sign_covering(&http, key, &params, &cover)?;
         let added = [
             ("content-digest", signed.content_digest),
             ("signature-input", Some(signed.signature_input)),
@@ -193,4 +201,21 @@ pub fn edited(mut request: Request, name: &str, from: &str, to: &str) -> Request
         }
     }
     request
+}
+
+/// `token` with another signature of the same length.
+#[must_use]
+pub fn with_other_signature(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap_or((token, ""));
+    let flip = |(at, character)| {
+        if at == 0 && character == 'A' {
+            'B'
+        } else if at == 0 {
+            'A'
+        } else {
+            character
+        }
+    };
+    let other: String = signature.chars().enumerate().map(flip).collect();
+    format!("{signed}.{other}")
 }

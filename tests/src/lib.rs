@@ -4,7 +4,8 @@
 //!
 //! The shape of a conformance case ([`case`]); the catalogue that `tests/vectors/cases/*.json` is generated from
 //! ([`catalogue`]) with its keys, passports and signed requests ([`agent`]); the surfaces a case is run on ([`surface`]);
-//! what load tests and benchmarks send ([`traffic`]) and how they count ([`measure`]).
+//! what load tests and benchmarks send ([`traffic`], [`wire`]) and how they count ([`measure`]); the programs that
+//! end-to-end tests start ([`program`]), a gate set up as an operator would ([`site`]) and an API behind it ([`origin`]).
 //!
 //! # Out of scope
 //!
@@ -15,5 +16,9 @@ pub mod agent;
 pub mod case;
 pub mod catalogue;
 pub mod measure;
+pub mod origin;
+pub mod program;
+pub mod site;
 pub mod surface;
 pub mod traffic;
+pub mod wire;

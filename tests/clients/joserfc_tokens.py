@@ -1,0 +1,37 @@
+"""Reads and makes tokens with the PyPI package joserfc.
+
+    joserfc_tokens.py verify TYP < {"token": ..., "jwks": {"keys": [...]}}     prints the payload
+    joserfc_tokens.py sign TYP ALG < {"key": private JWK, "claims": {...}}     prints the token
+"""
+
+import json
+import sys
+
+from joserfc import jws
+from joserfc.jwk import KeySet, OKPKey
+
+ALGORITHMS = ["EdDSA", "Ed25519"]
+
+
+def verify(typ, job):
+    verified = jws.deserialize_compact(job["token"], KeySet.import_key_set(job["jwks"]), algorithms=ALGORITHMS)
+    header = verified.headers()
+    assert header["typ"] == typ, header
+    assert header["kid"] in [key["kid"] for key in job["jwks"]["keys"]], header
+    return verified.payload.decode()
+
+
+def sign(typ, algorithm, job):
+    key = OKPKey.import_key(job["key"])
+    header = {"alg": algorithm, "typ": typ, "kid": key.thumbprint()}
+    return jws.serialize_compact(header, json.dumps(job["claims"]), key, algorithms=ALGORITHMS)
+
+
+def main():
+    job = json.load(sys.stdin)
+    verb, arguments = sys.argv[1], sys.argv[2:]
+    sys.stdout.write({"verify": verify, "sign": sign}[verb](*arguments, job))
+
+
+if __name__ == "__main__":
+    main()
