@@ -3,7 +3,8 @@
 //! # In scope
 //!
 //! What a gate needs of the machine it runs on: its configuration ([`config`]), files with secrets ([`files`]), time and
-//! randomness ([`env`]) and the HTTP data plane ([`http`]).
+//! randomness ([`env`]), the HTTP data plane ([`http`]), the gateway itself ([`gateway`]), the control plane and its
+//! client ([`control`]), the log ([`logging`]) and [`metrics`].
 //!
 //! # Out of scope
 //!
@@ -11,7 +12,14 @@
 //! refusal into an allow.
 
 pub mod config;
+pub mod control;
 pub mod env;
 pub mod evaluator;
 pub mod files;
+pub mod gateway;
+pub mod health;
 pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod ready;
+pub mod store;

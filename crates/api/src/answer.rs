@@ -27,7 +27,7 @@ pub struct Problem {
     pub status: u16,
     /// The public reason code.
     pub reason_code: &'static str,
-    /// `deny` or `step_up`.
+    /// `deny` or `step_up`; `allow` when an allowed request could not be carried out.
     pub decision: &'static str,
     /// The record of the decision.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +84,31 @@ pub fn refusal(refused: &Refused, gate_id: &str) -> Response {
     headers.extend(rate_fields(&refused.rates));
     // Strings and integers always serialise.
     Response { status: problem.status, headers, body: serde_json::to_vec(&problem).unwrap_or_default() }
+}
+
+/// The answer to an allowed request that got no answer from upstream: `status` is 5xx, `code` names the failure,
+/// `allowed` are the [`allow_fields`].
+pub fn upstream_failure(
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+    allowed: Vec<(&'static str, String)>,
+) -> Response {
+    let attestation_id = allowed.iter().find(|(name, _)| *name == ATTESTATION_FIELD).map(|(_, id)| id.clone());
+    let problem = Problem {
+        kind: format!("urn:passgate:problem:{code}"),
+        title,
+        status,
+        reason_code: code,
+        decision: "allow",
+        attestation_id,
+        retry_after_seconds: None,
+        obligations: Vec::new(),
+    };
+    let mut headers =
+        vec![("content-type", PROBLEM_MEDIA_TYPE.to_owned()), ("cache-control", "no-store".to_owned())];
+    headers.extend(allowed);
+    Response { status, headers, body: serde_json::to_vec(&problem).unwrap_or_default() }
 }
 
 /// The fields added to the upstream's answer to an allowed request.

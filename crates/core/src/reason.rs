@@ -11,6 +11,16 @@ pub enum Class {
     Request,
     /// The body is larger than the gate accepts (413).
     TooLarge,
+    /// The request did not arrive in time (408).
+    Timeout,
+    /// The body needs a stated length (411).
+    Length,
+    /// The request target is longer than the gate accepts (414).
+    TargetTooLong,
+    /// The header fields are more than the gate accepts (431).
+    HeadersTooLarge,
+    /// The request asks for something the gate does not do (501).
+    NotSupported,
     /// The credential or proof did not hold (401).
     Credential,
     /// Policy refuses (403).
@@ -29,6 +39,11 @@ impl Class {
         match self {
             Self::Request => 400,
             Self::TooLarge => 413,
+            Self::Timeout => 408,
+            Self::Length => 411,
+            Self::TargetTooLong => 414,
+            Self::HeadersTooLarge => 431,
+            Self::NotSupported => 501,
             Self::Credential => 401,
             Self::Policy | Self::StepUp => 403,
             Self::Rate => 429,
@@ -80,6 +95,13 @@ reasons! {
     MethodOverride "method_override" Request "method_override" "The request tries to override its method.";
     RequestMalformed "request_malformed" Request "request_malformed" "The request is malformed.";
     BodyTooLarge "body_too_large" TooLarge "body_too_large" "The body is larger than this gate accepts.";
+    BodyTimeout "body_timeout" Timeout "body_timeout" "The body did not arrive in time.";
+    LengthRequired "length_required" Length "length_required" "The body needs a stated length.";
+    TargetTooLong "target_too_long" TargetTooLong "target_too_long" "The request target is longer than this gate accepts.";
+    HeadersTooLarge "headers_too_large" HeadersTooLarge "headers_too_large" "The header fields are more than this gate accepts.";
+    MethodUnsupported "method_not_supported" NotSupported "method_not_supported" "The method is not supported.";
+    UpgradeUnsupported "upgrade_not_supported" NotSupported "upgrade_not_supported" "Protocol upgrades are not supported.";
+    TransferEncodingUnsupported "transfer_encoding_not_supported" NotSupported "transfer_encoding_not_supported" "The transfer coding is not supported.";
     PassportMissing "passport_missing" Credential "credential_missing" "The request carries no passport.";
     PassportMalformed "passport_malformed" Credential "credential_rejected" "The passport is malformed.";
     PassportSignatureInvalid "passport_signature_invalid" Credential "credential_rejected" "The passport's signature does not verify.";
@@ -121,6 +143,7 @@ reasons! {
     DomainNotAllowed "domain_not_allowed" Policy "domain_not_allowed" "The target domain is not on the allowlist.";
     ApprovalRequired "approval_required" StepUp "approval_required" "The action needs a person's approval.";
     StoreUnavailable "store_unavailable" Fault "store_unavailable" "The state cannot be reached; the gate fails closed.";
+    GateOverloaded "gate_overloaded" Fault "gate_overloaded" "The gate has as many requests as it takes at once; it fails closed.";
     InternalError "internal_error" Fault "internal_error" "The gate failed while deciding; it fails closed.";
 }
 

@@ -1,0 +1,249 @@
+//! A client of a running gateway's control plane.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use passgate_passport::jwk;
+use passgate_passport::key::PublicKey;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use super::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
+
+/// How long the gateway may take to begin an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest answer read as one document, in bytes: a full page of the largest records.
+const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
+
+/// The gateway did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens on the socket.
+    #[error("no gateway answers on {}: {source}", path.display())]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The gateway refused, with its problem document.
+    #[error("the gateway refused ({status}): {title} {detail}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The stable code.
+        code: String,
+        /// What kind of problem it is.
+        title: String,
+        /// What it is about this one.
+        detail: String,
+    },
+    /// The exchange broke off, or what came back was not understood.
+    #[error("the exchange with the gateway failed: {0}")]
+    Exchange(String),
+    /// What was received could not be written.
+    #[error("the export could not be written: {0}")]
+    Output(io::Error),
+}
+
+#[derive(Deserialize)]
+struct ProblemDoc {
+    #[serde(default)]
+    reason_code: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+}
+
+/// A client of the control plane on one socket.
+#[derive(Debug, Clone)]
+pub struct ControlClient {
+    socket: PathBuf,
+}
+
+impl ControlClient {
+    /// A client of the gateway that listens on `socket`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NotRunning`] when nobody does.
+    pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
+        let client = Self { socket: socket.to_owned() };
+        client.stream().await?;
+        Ok(client)
+    }
+
+    /// One page of attestations.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn query(&self, query: &Query) -> Result<QueryPage, ClientError> {
+        self.document(Method::GET, &with_query("/v1/attestations", query)?, Bytes::new()).await
+    }
+
+    /// The attestation with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn attestation(&self, id: &str) -> Result<Option<Map<String, Value>>, ClientError> {
+        let path = format!("/v1/attestations/{}", segment(id));
+        match self.document(Method::GET, &path, Bytes::new()).await {
+            Ok(found) => Ok(Some(found)),
+            Err(ClientError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes an export as it arrives. A broken-off export is an error, also when some of it was written.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn export(
+        &self,
+        format: ExportFormat,
+        query: &Query,
+        output: &mut (dyn AsyncWrite + Unpin + Send),
+    ) -> Result<(), ClientError> {
+        let query = Query { format: Some(format), limit: None, cursor: None, ..query.clone() };
+        let path = with_query("/v1/attestations/export", &query)?;
+        let mut body = self.request(Method::GET, &path, Bytes::new()).await?.into_body();
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(exchange)?.into_data() {
+                output.write_all(&data).await.map_err(ClientError::Output)?;
+            }
+        }
+        output.flush().await.map_err(ClientError::Output)
+    }
+
+    /// The keys that attestations verify with.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn keys(&self) -> Result<Vec<PublicKey>, ClientError> {
+        let body = self.bytes(Method::GET, "/v1/keys", Bytes::new()).await?;
+        jwk::parse_set(&body).map_err(exchange)
+    }
+
+    /// Revokes, and gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn revoke(&self, what: &Revocation) -> Result<Map<String, Value>, ClientError> {
+        let body = serde_json::to_vec(what).map_err(exchange)?;
+        self.document(Method::POST, "/v1/revocations", body.into()).await
+    }
+
+    /// Since when something is revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn revocation(&self, of: &Revocation) -> Result<RevocationState, ClientError> {
+        self.document(Method::GET, &with_query("/v1/revocations", of)?, Bytes::new()).await
+    }
+
+    /// Whether the gateway is well.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Refused`] when it is not.
+    pub async fn health(&self) -> Result<(), ClientError> {
+        self.bytes(Method::GET, "/healthz", Bytes::new()).await.map(|_| ())
+    }
+
+    /// The metrics as text.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let body = self.bytes(Method::GET, "/metrics", Bytes::new()).await?;
+        String::from_utf8(body.into()).map_err(exchange)
+    }
+
+    async fn document<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
+        let body = self.bytes(method, path, body).await?;
+        serde_json::from_slice(&body).map_err(exchange)
+    }
+
+    async fn bytes(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        collect(self.request(method, path, body).await?).await
+    }
+
+    /// Sends one request on a connection of its own. An answer other than 2xx is an error.
+    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, ClientError> {
+        let stream = TokioIo::new(self.stream().await?);
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(exchange)?;
+        tokio::spawn(async move {
+            // Its failure shows in the response body.
+            let _ = connection.await;
+        });
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "passgate")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(exchange)?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request));
+        let response = answer.await.map_err(|_| exchange("no answer in time"))?.map_err(exchange)?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+
+    async fn stream(&self) -> Result<UnixStream, ClientError> {
+        let failed = |source| ClientError::NotRunning { path: self.socket.clone(), source };
+        UnixStream::connect(&self.socket).await.map_err(failed)
+    }
+}
+
+async fn refused(response: Response<Incoming>) -> ClientError {
+    let status: StatusCode = response.status();
+    let problem = collect(response).await.ok().and_then(|body| serde_json::from_slice::<ProblemDoc>(&body).ok());
+    let none = || ProblemDoc { reason_code: String::new(), title: String::new(), detail: String::new() };
+    let ProblemDoc { reason_code: code, title, detail } = problem.unwrap_or_else(none);
+    ClientError::Refused { status: status.as_u16(), code, title, detail }
+}
+
+async fn collect(response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+    Ok(body.collect().await.map_err(exchange)?.to_bytes())
+}
+
+fn exchange(error: impl ToString) -> ClientError {
+    ClientError::Exchange(error.to_string())
+}
+
+/// The path with the document's members as its query.
+fn with_query(path: &str, document: &impl serde::Serialize) -> Result<String, ClientError> {
+    let members = serde_json::to_value(document).map_err(exchange)?;
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in members.as_object().into_iter().flatten() {
+        match value {
+            Value::String(text) => query.append_pair(name, text),
+            other => query.append_pair(name, &other.to_string()),
+        };
+    }
+    Ok(format!("{path}?{}", query.finish()))
+}
+
+/// The id as one segment of a path.
+fn segment(id: &str) -> String {
+    url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20")
+}

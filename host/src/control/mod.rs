@@ -1,0 +1,135 @@
+//! The control plane: what operators ask of a gate, over a Unix domain socket that only its owner can open.
+//!
+//! | route | |
+//! | --- | --- |
+//! | `GET /v1/attestations` | one page, filtered by `agent_id`, `gate_id`, `decision`, `after`, `before`; `limit`, `cursor` |
+//! | `GET /v1/attestations/{id}` | one attestation |
+//! | `GET /v1/attestations/export` | all that match, `format=jsonl` (with a signed head) or `format=csv`, streamed |
+//! | `GET /v1/keys` | the attestation key as a JWK Set |
+//! | `POST /v1/revocations` | revokes a passport, an agent, a key or an issuer |
+//! | `GET /v1/revocations` | since when something is revoked |
+//! | `POST /v1/passports/{id}/revoke` | revokes a passport |
+//! | `GET /healthz`, `GET /readyz`, `GET /metrics` | also over TCP, when `control.metrics_listen` is set |
+//!
+//! Errors are RFC 9457 problem documents. Without a running gateway, [`Access`] does the same on the store itself.
+
+mod access;
+mod client;
+mod documents;
+mod export;
+mod operations;
+mod routes;
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use access::{Access, AccessError, Offline};
+pub use client::{ClientError, ControlClient};
+pub use documents::{
+    DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Revocation, RevocationState,
+};
+pub use operations::{OperationError, Operations};
+
+use crate::files;
+use crate::gateway::ServeError;
+use crate::health::Health;
+use crate::metrics::Metrics;
+
+/// What the routes share.
+#[derive(Clone)]
+pub(crate) struct Control {
+    operations: Arc<Operations>,
+    health: Arc<Health>,
+    metrics: Metrics,
+}
+
+impl Control {
+    pub(crate) fn new(operations: Arc<Operations>, health: Arc<Health>, metrics: Metrics) -> Self {
+        Self { operations, health, metrics }
+    }
+
+    /// Serves everything on the socket, and health and metrics alone over TCP.
+    pub(crate) fn serve(self, socket: ControlSocket, metrics: Option<TcpListener>) -> Served {
+        let (stop, stopping) = watch::channel(false);
+        let ControlSocket { listener, path } = socket;
+        let all = routes::all(self.clone());
+        let mut tasks = vec![tokio::spawn(serve(listener, all, stopping.clone()))];
+        tasks.extend(metrics.map(|listener| tokio::spawn(serve(listener, routes::observing(self), stopping))));
+        Served { stop, tasks, path }
+    }
+}
+
+async fn serve<L: axum::serve::Listener>(listener: L, router: Router, mut stopping: watch::Receiver<bool>)
+where
+    L::Addr: std::fmt::Debug,
+{
+    let stopped = async move {
+        // An error means that the gateway itself is gone.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the control plane ended by itself");
+    }
+}
+
+/// A served control plane.
+pub(crate) struct Served {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    path: PathBuf,
+}
+
+impl Served {
+    /// Takes no more requests and removes the socket. Requests that still run, such as a long export, are cut.
+    pub(crate) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+            // Either it had ended or it was aborted just now.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        // It may be gone already; the next start removes what is left.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A bound control socket.
+#[derive(Debug)]
+pub(crate) struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Binds the socket (mode 0600), making its folder (mode 0700) when it is not there. A socket that nobody listens on is
+/// replaced.
+pub(crate) async fn bind_socket(path: &Path) -> Result<ControlSocket, ServeError> {
+    let failed = |source: io::Error| ServeError::Socket { path: path.to_owned(), source };
+    files::create_private_dir(path.parent().unwrap_or(Path::new("")))?;
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a socket is there")));
+        }
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(ServeError::Running { path: path.to_owned() });
+        }
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(ControlSocket { listener, path: path.to_owned() })
+}

@@ -1,0 +1,79 @@
+//! Step 8: an allowed request goes upstream and its response comes back.
+
+use std::sync::Arc;
+
+use http::Response;
+use http_body_util::Either;
+use passgate_api::answer;
+use passgate_api::driver::Forward;
+use passgate_core::attest::DecisionKind;
+use passgate_core::pipeline::Permit;
+use tokio::time::Instant;
+
+use super::Core;
+use super::handler::{GateBody, Line, Slot, add_fields, elapsed_ms, respond};
+use super::settle::Settlement;
+use crate::http::upstream::{Answer, Outbound, Upstream, UpstreamError};
+use crate::logging::inert;
+
+/// Forwards and gives the response as soon as its head is there; the outcome is recorded when its body has ended.
+pub(super) async fn forward(
+    core: &Arc<Core>,
+    allowed: Forward,
+    outbound: Outbound,
+    line: &Line,
+    slot: Slot,
+) -> Response<GateBody> {
+    core.metrics.decided(DecisionKind::Allow, None);
+    let fields = answer::allow_fields(&allowed);
+    let Forward { permit, attestation_id, agent_id, action, .. } = allowed;
+    let settlement = Settlement::open(core, attestation_id.clone(), outbound.body.len(), slot);
+    let sent = Instant::now();
+    let response = match send(&core.upstream, permit, outbound).await {
+        Ok(answer) => {
+            core.metrics.upstream_took(sent.elapsed());
+            let Answer { status, headers, body, report } = answer;
+            settlement.follow(status.as_u16(), report);
+            let mut response = Response::new(Either::Right(body));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            add_fields(&mut response, fields);
+            response
+        }
+        Err(error) => {
+            tracing::warn!(%error, code = error.code(), "an allowed request got no answer from upstream");
+            settlement.failed(&error);
+            respond(answer::upstream_failure(error.status().as_u16(), error.code(), title(&error), fields))
+        }
+    };
+    tracing::info!(
+        target: "passgate::decision",
+        decision = "allow",
+        reason = "none",
+        attestation_id,
+        agent = %inert(&agent_id),
+        action = %inert(&action),
+        method = %inert(&line.method),
+        path = %inert(&line.path),
+        status = response.status().as_u16(),
+        ms = elapsed_ms(line),
+        "decision"
+    );
+    response
+}
+
+/// Takes the permit with it: what was allowed once is sent once.
+async fn send(upstream: &Upstream, permit: Permit, outbound: Outbound) -> Result<Answer, UpstreamError> {
+    let _spent = permit;
+    upstream.send(outbound).await
+}
+
+fn title(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Unsendable => "The allowed request could not be sent as it was judged.",
+        UpstreamError::Connect(_) => "The API behind the gate cannot be reached.",
+        UpstreamError::HeadTimeout => "The API behind the gate did not answer in time.",
+        UpstreamError::ResponseTooLarge => "The response of the API behind the gate is too large.",
+        _ => "The exchange with the API behind the gate failed.",
+    }
+}

@@ -1,0 +1,276 @@
+//! The native gateway: takes requests in, has them decided, forwards what is allowed and records what became of it.
+//!
+//! The numbers of a request's life are those of `passgate_core::pipeline`. Steps 1 to 7 are `passgate_api`'s driver;
+//! here stand the deadline around it, step 8 (forward) and step 9 (settle).
+//!
+//! # Fail closed
+//!
+//! Forwarding takes a `Permit` by value, and only an allow holds one. A store that fails, does not answer in time or
+//! panics ends in an answer of status 503 with nothing forwarded.
+
+mod error;
+mod forward;
+mod handler;
+mod settle;
+mod upkeep;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use passgate_api::driver::Driver;
+use passgate_core::attest::{GateRecord, Writer};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+pub use error::{ErrorClass, ServeError};
+
+use self::handler::Door;
+use crate::config::Loaded;
+use crate::control::{Control, Operations, Served};
+use crate::env::Environment;
+use crate::files;
+use crate::health::Health;
+use crate::http::authority::Scheme;
+use crate::http::intake::IntakeLimits;
+use crate::http::server::{self, ServerLimits, Stopped};
+use crate::http::upstream::{Upstream, UpstreamConfig};
+use crate::metrics::Metrics;
+use crate::ready::ReadyInfo;
+use crate::store::{self, Store};
+
+/// Serves until `shutdown` completes, then lets running requests finish within the configured grace.
+///
+/// # Errors
+///
+/// [`ServeError`] when the gate cannot start; its class says whose fault it is.
+pub async fn serve(
+    loaded: Loaded,
+    env: Arc<dyn Environment>,
+    on_ready: impl FnOnce(&ReadyInfo) + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let running = Gateway::new(loaded, env).start().await?;
+    on_ready(running.info());
+    shutdown.await;
+    running.shutdown().await;
+    Ok(())
+}
+
+/// A gateway that is about to start.
+pub struct Gateway {
+    loaded: Loaded,
+    env: Arc<dyn Environment>,
+    listener: Option<TcpListener>,
+    store: Option<Arc<dyn Store>>,
+}
+
+impl Gateway {
+    /// The gateway that `loaded` describes.
+    #[must_use]
+    pub fn new(loaded: Loaded, env: Arc<dyn Environment>) -> Self {
+        Self { loaded, env, listener: None, store: None }
+    }
+
+    /// Serves on `listener` instead of the configured address.
+    #[must_use]
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Runs on `store` instead of the configured one.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Opens the store, starts a chain in it, binds the addresses and serves.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`]; nothing is left running then.
+    pub async fn start(self) -> Result<RunningGateway, ServeError> {
+        let Self { loaded, env, listener, store } = self;
+        let key = files::read_key(&loaded.paths.attestation_key)?;
+        let upstream = Upstream::new(upstream_config(&loaded))?;
+        let store = match store {
+            Some(store) => store,
+            None => store::open(&loaded.paths, env.as_ref()).await?,
+        };
+        let listener = match listener {
+            Some(listener) => listener,
+            None => bind(&loaded.config.server.listen).await?,
+        };
+        let metrics_listener = match &loaded.config.control.metrics_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let socket = crate::control::bind_socket(&loaded.paths.socket).await?;
+        let gate = Arc::new(loaded.gate.clone());
+        let record = GateRecord { gate_id: gate.id.clone(), level: gate.level.as_str().to_owned() };
+        let stamp = env.stamp()?;
+        let writer = Writer::new(key, stamp.chain_uid(), record);
+        let driver = Driver::start(Arc::<dyn Store>::clone(&store), writer, env.stamp()?).await?;
+        let driver = Arc::new(driver);
+        let metrics = Metrics::default();
+        let health = Arc::new(Health::new(metrics.clone()));
+        let info = ReadyInfo::new(&loaded, &listener, metrics_listener.as_ref(), driver.writer(), store.durability())?;
+        let operations =
+            Operations::running(Arc::clone(&driver), Arc::clone(&store), Arc::clone(&env), gate.id.clone());
+        let control = Control::new(Arc::new(operations), Arc::clone(&health), metrics.clone());
+        let served = control.serve(socket, metrics_listener);
+        let core = core(&loaded, Parts { gate, driver, store, upstream, env, metrics, health });
+        Ok(RunningGateway::start(core, listener, server_limits(&loaded), served, info))
+    }
+}
+
+/// What requests share.
+struct Core {
+    gate: Arc<passgate_core::gate::Gate>,
+    driver: Arc<Driver>,
+    store: Arc<dyn Store>,
+    upstream: Upstream,
+    env: Arc<dyn Environment>,
+    metrics: Metrics,
+    health: Arc<Health>,
+    intake: IntakeLimits,
+    decision_timeout: Duration,
+    /// One for each request from its arrival until its outcome is recorded.
+    slots: Arc<Semaphore>,
+    slot_count: u32,
+}
+
+struct Parts {
+    gate: Arc<passgate_core::gate::Gate>,
+    driver: Arc<Driver>,
+    store: Arc<dyn Store>,
+    upstream: Upstream,
+    env: Arc<dyn Environment>,
+    metrics: Metrics,
+    health: Arc<Health>,
+}
+
+fn core(loaded: &Loaded, parts: Parts) -> Arc<Core> {
+    let server = &loaded.config.server;
+    let Parts { gate, driver, store, upstream, env, metrics, health } = parts;
+    let scheme = if gate.origin.scheme == "https" { Scheme::Https } else { Scheme::Http };
+    let slot_count = server.max_connections;
+    Arc::new(Core {
+        intake: IntakeLimits {
+            max_body_bytes: usize::try_from(server.max_body_bytes).unwrap_or(usize::MAX),
+            body_timeout: milliseconds(server.body_timeout_ms),
+            ..IntakeLimits::new(scheme)
+        },
+        decision_timeout: milliseconds(server.decision_timeout_ms),
+        slots: Arc::new(Semaphore::new(usize::try_from(slot_count).unwrap_or(usize::MAX))),
+        slot_count,
+        gate,
+        driver,
+        store,
+        upstream,
+        env,
+        metrics,
+        health,
+    })
+}
+
+fn milliseconds(number: u32) -> Duration {
+    Duration::from_millis(number.into())
+}
+
+fn server_limits(loaded: &Loaded) -> ServerLimits {
+    let server = &loaded.config.server;
+    let connections = usize::try_from(server.max_connections).unwrap_or(usize::MAX);
+    ServerLimits {
+        max_connections: connections,
+        max_requests_in_flight: connections.div_ceil(2),
+        header_read_timeout: milliseconds(server.header_timeout_ms),
+        drain_deadline: milliseconds(server.shutdown_grace_ms),
+        ..ServerLimits::default()
+    }
+}
+
+fn upstream_config(loaded: &Loaded) -> UpstreamConfig {
+    let upstream = &loaded.config.upstream;
+    UpstreamConfig {
+        connect_timeout: milliseconds(upstream.connect_timeout_ms),
+        head_timeout: milliseconds(upstream.response_timeout_ms),
+        body_idle_timeout: milliseconds(upstream.idle_timeout_ms),
+        max_response_bytes: upstream.max_response_bytes,
+        ..UpstreamConfig::new(&upstream.url)
+    }
+}
+
+async fn bind(address: &str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address: address.to_owned(), source })
+}
+
+/// A gateway that serves. Dropping it without [`RunningGateway::shutdown`] cuts everything off.
+pub struct RunningGateway {
+    info: ReadyInfo,
+    core: Arc<Core>,
+    stop: watch::Sender<bool>,
+    data_plane: JoinHandle<Stopped>,
+    upkeep: JoinHandle<()>,
+    served: Served,
+    grace: Duration,
+}
+
+impl RunningGateway {
+    fn start(core: Arc<Core>, listener: TcpListener, limits: ServerLimits, served: Served, info: ReadyInfo) -> Self {
+        let (stop, stopping) = watch::channel(false);
+        let grace = limits.drain_deadline;
+        let door = Arc::new(Door::new(Arc::clone(&core)));
+        let data_plane = tokio::spawn(server::serve(listener, limits, door, stopped(stopping.clone())));
+        let upkeep = tokio::spawn(upkeep::run(Arc::clone(&core), stopping));
+        Self { info, core, stop, data_plane, upkeep, served, grace }
+    }
+
+    /// What is served where.
+    #[must_use]
+    pub fn info(&self) -> &ReadyInfo {
+        &self.info
+    }
+
+    /// The bound address of the data plane.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.info.listen
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.core.metrics
+    }
+
+    /// Stops taking requests, lets running ones finish within the grace, records what is left to record, and closes
+    /// the store.
+    pub async fn shutdown(self) {
+        self.core.health.stop();
+        self.stop.send_replace(true);
+        match self.data_plane.await {
+            Ok(Stopped { connections_cut: 0 }) => {}
+            Ok(Stopped { connections_cut }) => tracing::warn!(connections_cut, "connections were cut at shutdown"),
+            Err(error) => tracing::error!(%error, "the data plane ended by itself"),
+        }
+        let outcomes = Arc::clone(&self.core.slots).acquire_many_owned(self.core.slot_count);
+        if tokio::time::timeout(self.grace, outcomes).await.is_err() {
+            tracing::error!("not every outcome was recorded before shutdown");
+        }
+        if let Err(error) = self.upkeep.await {
+            tracing::error!(%error, "the background work ended by itself");
+        }
+        upkeep::flush(&self.core).await;
+        self.served.stop().await;
+    }
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the gateway itself is gone.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,124 @@
+//! Step 9: what became of an allowed request, as a second record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use passgate_core::attest::{OutcomeRecord, OutcomeResult, sha256_label};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Core;
+use super::handler::Slot;
+use crate::http::upstream::{BodyEnd, BodyReport, UpstreamError};
+
+/// How long the record of an outcome may take. Nobody waits for it, so it gets more than a decision.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An allowed request whose outcome is still to be recorded. Dropped, it is recorded as aborted, so that a failure on
+/// the way leaves no allow without an outcome.
+pub(super) struct Settlement {
+    open: Option<Open>,
+}
+
+struct Open {
+    core: Arc<Core>,
+    decision_id: String,
+    started: Instant,
+    request_bytes: u64,
+    status: Option<u16>,
+    slot: Slot,
+}
+
+impl Settlement {
+    pub(super) fn open(core: &Arc<Core>, decision_id: String, request_bytes: usize, slot: Slot) -> Self {
+        let open = Open {
+            core: Arc::clone(core),
+            decision_id,
+            started: Instant::now(),
+            request_bytes: u64::try_from(request_bytes).unwrap_or(u64::MAX),
+            status: None,
+            slot,
+        };
+        Self { open: Some(open) }
+    }
+
+    /// Records the outcome when the body has ended, failed or been dropped.
+    pub(super) fn follow(mut self, status: u16, report: oneshot::Receiver<BodyReport>) {
+        if let Some(open) = &mut self.open {
+            open.status = Some(status);
+        }
+        tokio::spawn(async move {
+            // The body reports in any case; without a report the drop below says that it broke off.
+            if let Ok(report) = report.await
+                && let Some(open) = self.open.take()
+            {
+                open.record(result_of(report.end), Some(&report)).await;
+            }
+        });
+    }
+
+    /// Records that there was no response.
+    pub(super) fn failed(mut self, error: &UpstreamError) {
+        let result = match error {
+            _ if !error.may_have_arrived() => OutcomeResult::Unreachable,
+            UpstreamError::HeadTimeout => OutcomeResult::TimedOut,
+            _ => OutcomeResult::Aborted,
+        };
+        if let Some(open) = self.open.take() {
+            tokio::spawn(open.record(result, None));
+        }
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        // Outside a runtime the process is ending.
+        if let (Some(open), Ok(runtime)) = (self.open.take(), Handle::try_current()) {
+            runtime.spawn(open.record(OutcomeResult::Aborted, None));
+        }
+    }
+}
+
+fn result_of(end: BodyEnd) -> OutcomeResult {
+    match end {
+        BodyEnd::Complete => OutcomeResult::Completed,
+        BodyEnd::IdleTimeout | BodyEnd::TotalTimeout => OutcomeResult::TimedOut,
+        BodyEnd::TooLarge | BodyEnd::UpstreamFailed | BodyEnd::Dropped => OutcomeResult::Aborted,
+    }
+}
+
+impl Open {
+    async fn record(self, result: OutcomeResult, report: Option<&BodyReport>) {
+        let outcome = OutcomeRecord {
+            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            request_bytes: self.request_bytes,
+            response_bytes: report.map_or(0, |report| report.bytes),
+            response_sha256: report
+                .filter(|report| report.end == BodyEnd::Complete)
+                .map(|report| sha256_label(&report.sha256)),
+            result,
+            status: self.status,
+        };
+        let Self { core, decision_id, slot, .. } = self;
+        if let Err(error) = append(&core, decision_id.clone(), outcome).await {
+            core.metrics.append_failed();
+            core.health.store_write(false);
+            tracing::error!(error, decision_id, "the outcome of an allowed request could not be recorded");
+        }
+        drop(slot);
+    }
+}
+
+async fn append(core: &Core, decision_id: String, outcome: OutcomeRecord) -> Result<(), String> {
+    let stamp = core.env.stamp().map_err(|error| error.to_string())?;
+    let settled = tokio::time::timeout(SETTLE_TIMEOUT, core.driver.settle(decision_id, outcome, stamp));
+    match settled.await {
+        Ok(Ok(_)) => {
+            core.health.store_write(true);
+            Ok(())
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the store did not answer in time".to_owned()),
+    }
+}

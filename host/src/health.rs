@@ -1,0 +1,49 @@
+//! Whether the gate can do its work.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::metrics::Metrics;
+
+/// The health of one gateway.
+#[derive(Debug)]
+pub struct Health {
+    store_up: AtomicBool,
+    stopping: AtomicBool,
+    metrics: Metrics,
+}
+
+impl Health {
+    /// A gate whose store has just been written to.
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
+        metrics.store_is_up(true);
+        Self { store_up: AtomicBool::new(true), stopping: AtomicBool::new(false), metrics }
+    }
+
+    /// Notes how the last write to the store went.
+    pub fn store_write(&self, succeeded: bool) {
+        if self.store_up.swap(succeeded, Ordering::Relaxed) != succeeded {
+            self.metrics.store_is_up(succeeded);
+            if succeeded {
+                tracing::info!("the store works again");
+            } else {
+                tracing::error!("the store fails; every request is refused until it works again");
+            }
+        }
+    }
+
+    /// Notes that the gate takes no more requests.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last write to the store succeeded.
+    pub fn store_is_up(&self) -> bool {
+        self.store_up.load(Ordering::Relaxed)
+    }
+
+    /// Whether the gate takes requests and can decide them.
+    pub fn is_ready(&self) -> bool {
+        self.store_is_up() && !self.stopping.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,33 @@
+//! The store a gateway runs on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use passgate_store::{Ledger, MemoryStore, RedbStore, State, StoreError};
+
+use crate::config::Paths;
+use crate::env::Environment;
+
+/// State and ledger in one.
+pub trait Store: State + Ledger + 'static {}
+
+impl<S: State + Ledger + 'static> Store for S {}
+
+/// Opens the configured store, creating its folder (mode 0700) and its file (mode 0600) when they are not there.
+///
+/// # Errors
+///
+/// As [`RedbStore::open`].
+pub async fn open(paths: &Paths, env: &dyn Environment) -> Result<Arc<dyn Store>, StoreError> {
+    let Some(path) = paths.store.clone() else {
+        return Ok(Arc::new(MemoryStore::new(env.now().seconds())));
+    };
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    // After a crash the whole file is read once.
+    let opened = tokio::task::spawn_blocking(move || {
+        crate::files::create_private_dir(&folder).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        RedbStore::open(path)
+    });
+    let store = opened.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+    Ok(Arc::new(store))
+}
