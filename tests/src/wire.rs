@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::case::Request;
@@ -41,7 +41,14 @@ impl Answer {
 /// # Errors
 /// When the connection fails or breaks off, or what comes back is not a whole HTTP answer.
 pub async fn exchange(address: SocketAddr, request: &Request) -> Result<Answer> {
-    let mut stream = TcpStream::connect(address).await?;
+    exchange_on(TcpStream::connect(address).await?, request).await
+}
+
+/// The same on a connection of any kind.
+///
+/// # Errors
+/// As [`exchange`].
+pub async fn exchange_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &Request) -> Result<Answer> {
     stream.write_all(&encode(request)).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;

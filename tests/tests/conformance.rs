@@ -3,6 +3,7 @@
 
 use passgate_tests::case;
 use passgate_tests::catalogue;
+use passgate_tests::surface::gateway::Http;
 use passgate_tests::surface::native::{Handoff, Memory, Redb};
 use passgate_tests::surface::{Implementation, check};
 
@@ -61,4 +62,9 @@ async fn a_wrong_expectation_is_noticed() {
         change(&mut wrong.steps[0].expect);
         assert!(check(&mut Memory, "wrong", &wrong).await.is_err(), "change {number} went unnoticed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_over_http() {
+    run(&mut Http).await;
 }

@@ -1,0 +1,210 @@
+//! The native gateway over HTTP, in this process so that its clock and randomness can be scripted.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use async_trait::async_trait;
+use passgate_core::attest::Kind;
+use passgate_core::time::UnixMillis;
+use passgate_host::config::{Config, FILE_NAME, Loaded};
+use passgate_host::env::{Environment, RandomError};
+use passgate_host::files::{self, Existing};
+use passgate_host::gateway::{Gateway, RunningGateway};
+use passgate_store::{Filter, Ledger, RedbStore, StoredRecord};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, UnixStream};
+
+use super::{Implementation, StepResult, attestation_key, evaluator, payload, stamp, text_member};
+use crate::case::{Case, Request, Revoke};
+use crate::origin::Origin;
+use crate::wire::{self, exchange, exchange_on};
+
+/// How long an outcome may take to be recorded before it counts as lost.
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+/// The socket of the control plane, relative to the configuration.
+const SOCKET: &str = "state/passgate.sock";
+
+/// `passgate_host`'s gateway on its embedded store, in front of an origin that answers 200.
+#[derive(Debug, Default)]
+pub struct Http;
+
+#[async_trait]
+impl Implementation for Http {
+    fn name(&self) -> &'static str {
+        "gateway over HTTP"
+    }
+
+    /// The gateway also records what became of allowed requests, so its decisions stand at other places of the chain.
+    fn own_members(&self) -> &'static [&'static str] {
+        &["prev", "seq"]
+    }
+
+    async fn run(&mut self, case: &Case) -> Result<Vec<StepResult>> {
+        let origin = Origin::start().await?;
+        let folder = tempfile::tempdir()?;
+        let loaded = configure(folder.path(), case, &origin.url())?;
+        let env = Arc::new(Script::new(case.now_ms));
+        let store = Arc::new(RedbStore::open(folder.path().join("passgate.redb"))?);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let gateway =
+            Gateway::new(loaded, Arc::<Script>::clone(&env)).listener(listener).store(Arc::<RedbStore>::clone(&store));
+        let run = Run { gateway: gateway.start().await?, address, store, origin };
+        let mut results = Vec::new();
+        for (step, number) in case.steps.iter().zip(1..) {
+            env.set(step.at_ms, number);
+            results.push(match (&step.revoke, &step.request) {
+                (Some(revoke), _) => run.revoke(&folder.path().join(SOCKET), revoke).await?,
+                (None, Some(request)) => run.request(request).await?,
+                (None, None) => bail!("a step revokes or requests"),
+            });
+        }
+        run.gateway.shutdown().await;
+        Ok(results)
+    }
+}
+
+/// The policy of the case as a configuration file: JSON is YAML.
+fn configure(folder: &Path, case: &Case, upstream: &str) -> Result<Loaded> {
+    files::write_key(&folder.join("attestation.jwk"), &attestation_key(), Existing::Keep)?;
+    let mut config = serde_json::to_value(&case.policy)?;
+    let members = config.as_object_mut().context("a policy is an object")?;
+    let mut set = |name: &str, value: Value| members.insert(name.to_owned(), value);
+    set("upstream", json!({ "url": upstream }));
+    set("store", json!({ "kind": "redb", "path": "passgate.redb" }));
+    set("attestation", json!({ "key_file": "attestation.jwk" }));
+    set("control", json!({ "socket": SOCKET }));
+    let path = folder.join(FILE_NAME);
+    std::fs::write(&path, config.to_string())?;
+    let mut loaded = Config::load(&path)?;
+    ensure!(loaded.bundle == case.policy, "the configuration is another policy");
+    loaded.gate.evaluator = evaluator();
+    Ok(loaded)
+}
+
+/// Time and randomness by step. The first random bits of a step are its stamp's; what is asked for later in the same
+/// step, such as the id of an outcome, gets others.
+struct Script {
+    now_ms: AtomicU64,
+    drawn: Mutex<(usize, u8)>,
+}
+
+impl Script {
+    fn new(now_ms: u64) -> Self {
+        Self { now_ms: AtomicU64::new(now_ms), drawn: Mutex::default() }
+    }
+
+    fn set(&self, at_ms: u64, step: usize) {
+        self.now_ms.store(at_ms, Ordering::SeqCst);
+        *self.drawn.lock().unwrap_or_else(PoisonError::into_inner) = (step, 0);
+    }
+}
+
+impl Environment for Script {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.now_ms.load(Ordering::SeqCst))
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (step, times) = *drawn;
+        drawn.1 = times.checked_add(1).ok_or_else(|| RandomError("the script is used up".to_owned()))?;
+        let random = stamp(0, step).random;
+        for (byte, value) in bytes.iter_mut().zip(random.iter().chain(&[0; 32])) {
+            *byte = *value;
+        }
+        if let Some(first) = bytes.first_mut() {
+            *first = times;
+        }
+        Ok(())
+    }
+}
+
+struct Run {
+    gateway: RunningGateway,
+    address: SocketAddr,
+    store: Arc<RedbStore>,
+    origin: Origin,
+}
+
+impl Run {
+    async fn request(&self, request: &Request) -> Result<StepResult> {
+        let reached = self.origin.seen().len();
+        let answer = exchange(self.address, request).await?;
+        let decision = answer.decision().context("the answer has no decision")?;
+        let id = answer.attestation_id().context("the answer names no record")?;
+        let record = self.store.record(id).await?.context("the record is not in the ledger")?;
+        if decision == "allow" {
+            self.settled(id).await?;
+        }
+        let forwarded = self.origin.seen().len() - reached;
+        ensure!(
+            forwarded == usize::from(decision == "allow"),
+            "{decision}, and {forwarded} requests reached the origin"
+        );
+        result(&answer, &record)
+    }
+
+    /// Waits for the outcome, so that its record is not made in the next step.
+    async fn settled(&self, id: &str) -> Result<()> {
+        let settled = async {
+            loop {
+                let records = self.records().await?;
+                let payloads = records.iter().filter(|record| record.index.kind == Kind::Outcome);
+                for record in payloads {
+                    if text_member(&payload(&record.jws)?, "decision_id")?.as_deref() == Some(id) {
+                        return Ok(());
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(SETTLED_WITHIN, settled).await.context("the outcome was not recorded")?
+    }
+
+    async fn revoke(&self, socket: &Path, revoke: &Revoke) -> Result<StepResult> {
+        let request = Request {
+            method: "POST".to_owned(),
+            target: "/v1/revocations".to_owned(),
+            host: "localhost".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: serde_json::to_string(revoke)?,
+        };
+        let answer = exchange_on(UnixStream::connect(socket).await?, &request).await?;
+        let said = String::from_utf8_lossy(&answer.body);
+        ensure!(answer.status == 201, "the revocation was answered with {}: {said}", answer.status);
+        let records = self.records().await?;
+        let record = records.iter().rfind(|record| record.index.kind == Kind::Revocation);
+        let record = record.context("the revocation is not recorded")?;
+        Ok(StepResult { attestation: payload(&record.jws)?, ..StepResult::default() })
+    }
+
+    async fn records(&self) -> Result<Vec<StoredRecord>> {
+        let (mut records, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.store.records(&Filter::default(), cursor, 1000).await?;
+            records.extend(page.records);
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+/// What the caller saw, and the reason that was recorded.
+fn result(answer: &wire::Answer, record: &StoredRecord) -> Result<StepResult> {
+    let attestation = payload(&record.jws)?;
+    let refused = answer.decision() != Some("allow");
+    Ok(StepResult {
+        decision: answer.decision().map(str::to_owned),
+        reason_code: text_member(&attestation, "reason_code")?,
+        public_code: if refused { text_member(&answer.body, "reason_code")? } else { None },
+        status: Some(answer.status),
+        attestation,
+    })
+}
