@@ -44,7 +44,9 @@ pub fn roomy_gate(requests: u32) -> Result<Gate> {
 /// # Errors
 /// When a request cannot be signed.
 pub fn orders(prefix: &str, count: usize, created: i64) -> Result<Vec<Request>> {
-    let passport = PassportDraft::new("agent_scout", SEED, &["web:*", "payments:*", "orders:create"])?.issue()?;
+    let mut passport = PassportDraft::new("agent_scout", SEED, &["web:*", "payments:*", "orders:create"])?;
+    (passport.claims.iat, passport.claims.exp) = (created - 3600, created + 86_400);
+    let passport = passport.issue()?;
     let draft = RequestDraft::new("POST", "/order", &passport, SEED).json(r#"{"amount":50,"shop":"shop.example"}"#);
     (0..count).map(|number| draft.clone().created(created).nonce(&format!("{prefix}-{number:016}")).sign()).collect()
 }
