@@ -1,0 +1,209 @@
+//! The HTTP client of `call`: one request, no redirects, and what the gate said about it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use passgate_api::answer::{ATTESTATION_FIELD, DECISION_FIELD};
+use passgate_core::attest::DecisionKind;
+use serde::Deserialize;
+
+use crate::exit::{Exit, Failure};
+use crate::inert::inert;
+use crate::output::{Output, Paint};
+use crate::request::Request;
+
+/// The longest answer kept in memory, in bytes; longer ones are streamed or refused.
+pub(crate) const MAX_COLLECTED_BYTES: usize = 16 * 1024 * 1024;
+
+/// The client.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    timeout: Duration,
+}
+
+/// An answer whose body is not read yet.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// The fields.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Incoming,
+}
+
+/// What the gate said in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Its decision; absent when no gate answered.
+    pub(crate) decision: Option<DecisionKind>,
+    /// The reason it gave.
+    pub(crate) reason_code: Option<String>,
+    /// The record of the decision.
+    pub(crate) attestation_id: Option<String>,
+    /// The HTTP status.
+    pub(crate) status: u16,
+}
+
+/// The member of a problem document that is read here.
+#[derive(Deserialize)]
+struct Problem {
+    reason_code: String,
+}
+
+impl Client {
+    /// A client that waits `timeout` for the header of an answer.
+    pub(crate) fn new(timeout: Duration) -> Result<Self, Failure> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(timeout));
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::unexpected(format_args!("TLS cannot be set up: {error}")))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        Ok(Self { http: HttpClient::builder(TokioExecutor::new()).build(connector), timeout })
+    }
+
+    /// Sends `request` and returns the answer when its header is there.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Failure> {
+        let sending = self.http.request(request.to_http()?);
+        let unreachable = |why: &dyn std::fmt::Display| {
+            Failure::unreachable(format_args!("{} does not answer: {why}", request.authority))
+                .hint("check that the gate runs and that the URL is its public_url")
+        };
+        match tokio::time::timeout(self.timeout, sending).await {
+            Err(_) => Err(unreachable(&format_args!("nothing within {} s", self.timeout.as_secs()))),
+            Ok(Err(error)) => Err(unreachable(&root_cause(&error))),
+            Ok(Ok(response)) => {
+                let (parts, body) = response.into_parts();
+                Ok(Answer { status: parts.status, headers: parts.headers, body })
+            }
+        }
+    }
+}
+
+/// The innermost cause says what happened; the outer ones only where.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+impl Answer {
+    /// The decision in the fields. The reason stands in the body and is added by [`Verdict::read_reason`].
+    pub(crate) fn verdict(&self) -> Verdict {
+        let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let decision = match text(DECISION_FIELD) {
+            Some("allow") => Some(DecisionKind::Allow),
+            Some("deny") => Some(DecisionKind::Deny),
+            Some("step_up") => Some(DecisionKind::StepUp),
+            _ => None,
+        };
+        let attestation_id = text(ATTESTATION_FIELD).map(str::to_owned);
+        Verdict { decision, reason_code: None, attestation_id, status: self.status.as_u16() }
+    }
+
+    /// The whole body, at most [`MAX_COLLECTED_BYTES`].
+    pub(crate) async fn collect(self) -> Result<Bytes, Failure> {
+        let collected = Limited::new(self.body, MAX_COLLECTED_BYTES).collect().await;
+        let broken = |error| Failure::unreachable(format_args!("the answer broke off or is too long: {error}"));
+        collected.map(|body| body.to_bytes()).map_err(broken)
+    }
+}
+
+impl Verdict {
+    /// Takes the reason from the problem document of a refusal.
+    pub(crate) fn read_reason(&mut self, body: &[u8]) {
+        if self.decision != Some(DecisionKind::Allow) {
+            self.reason_code = serde_json::from_slice::<Problem>(body).ok().map(|problem| problem.reason_code);
+        }
+    }
+
+    /// The exit code of this answer.
+    ///
+    /// A refused credential and a gate that fails closed are no policy's deny, so they have codes of their own.
+    pub(crate) fn exit(&self) -> Outcome {
+        match (self.decision, self.status) {
+            (Some(DecisionKind::Allow), _) => Ok(Exit::Ok),
+            (Some(DecisionKind::StepUp), _) => Ok(Exit::StepUp),
+            (Some(DecisionKind::Deny), 401) => Ok(Exit::Invalid),
+            (Some(DecisionKind::Deny), 503) => Ok(Exit::Unreachable),
+            (Some(DecisionKind::Deny), _) => Ok(Exit::Deny),
+            (None, status) => Err(Failure::new(
+                Exit::Unexpected,
+                "no_gate",
+                format_args!("no Passgate gate answered (HTTP {status})"),
+            )
+            .hint(format_args!("the answer has no `{DECISION_FIELD}` field; check the URL"))),
+        }
+    }
+
+    /// The decision for people, on one line.
+    pub(crate) fn line(&self, output: &Output) -> String {
+        let word = match self.decision {
+            Some(DecisionKind::Allow) => output.paint(Paint::Good, "allow"),
+            Some(DecisionKind::StepUp) => output.paint(Paint::Wait, "step_up"),
+            Some(DecisionKind::Deny) => output.paint(Paint::Bad, "deny"),
+            None => "no decision".to_owned(),
+        };
+        let reason = self.reason_code.as_ref().map(|code| format!(" {}", inert(code))).unwrap_or_default();
+        let record = self.attestation_id.as_ref().map(|id| format!(", {}", inert(id))).unwrap_or_default();
+        format!("{word}{reason} (HTTP {}{record})", self.status)
+    }
+}
+
+use crate::exit::Outcome;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(decision: Option<DecisionKind>, status: u16) -> Verdict {
+        Verdict { decision, reason_code: None, attestation_id: None, status }
+    }
+
+    #[test]
+    fn every_kind_of_answer_has_its_exit_code() {
+        for (decision, status, exit) in [
+            (DecisionKind::Allow, 200, Exit::Ok),
+            (DecisionKind::Allow, 500, Exit::Ok),
+            (DecisionKind::StepUp, 403, Exit::StepUp),
+            (DecisionKind::Deny, 403, Exit::Deny),
+            (DecisionKind::Deny, 429, Exit::Deny),
+            (DecisionKind::Deny, 400, Exit::Deny),
+            (DecisionKind::Deny, 401, Exit::Invalid),
+            (DecisionKind::Deny, 503, Exit::Unreachable),
+        ] {
+            assert_eq!(verdict(Some(decision), status).exit(), Ok(exit));
+        }
+        for status in [200, 401, 403, 503] {
+            assert_eq!(verdict(None, status).exit().unwrap_err().exit, Exit::Unexpected);
+        }
+    }
+
+    #[test]
+    fn the_reason_comes_from_refusals_only() {
+        let body = br#"{"type":"urn:x","reason_code":"rate_limit_exceeded"}"#;
+        let mut deny = verdict(Some(DecisionKind::Deny), 429);
+        deny.read_reason(body);
+        assert_eq!(deny.reason_code.as_deref(), Some("rate_limit_exceeded"));
+        let mut allow = verdict(Some(DecisionKind::Allow), 200);
+        allow.read_reason(body);
+        assert_eq!(allow.reason_code, None);
+    }
+}

@@ -1,0 +1,219 @@
+//! `doctor`: what keeps a gate from working, and what to do about it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use passgate_host::config::Loaded;
+use passgate_host::control::{Access, AccessError};
+use passgate_passport::trust::{IssuerStatus, SelfIssued};
+use serde_json::json;
+
+use super::issuer::ISSUERS_FOLDER;
+use crate::access;
+use crate::context::Context;
+use crate::credentials::AGENTS_FOLDER;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::inert::inert;
+use crate::output::{Output, Paint};
+use crate::{files, moment};
+
+/// How long the upstream may take to accept a connection.
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
+/// Years in which a clock is plausible.
+const PLAUSIBLE_YEARS: std::ops::RangeInclusive<u32> = 2026..=2099;
+
+/// Arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+struct Finding {
+    subject: &'static str,
+    verdict: Verdict,
+    message: String,
+    remedy: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail(Exit),
+}
+
+impl Verdict {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail(_) => "fail",
+        }
+    }
+}
+
+pub(crate) async fn run(_args: &Args, context: &Context) -> Outcome {
+    let findings = match context.load() {
+        Ok(loaded) => examine(&loaded).await,
+        Err(failure) => vec![clock(), Finding::failed("configuration", failure)],
+    };
+    report(&findings, &context.output)?;
+    let failed = findings.iter().find_map(|finding| match finding.verdict {
+        Verdict::Fail(exit) => Some(exit),
+        _ => None,
+    });
+    Ok(failed.unwrap_or(Exit::Ok))
+}
+
+async fn examine(loaded: &Loaded) -> Vec<Finding> {
+    let configuration =
+        format!("{} (gate {}, level {})", loaded.path.display(), loaded.gate.id, loaded.gate.level.as_str());
+    let mut findings =
+        vec![Finding::ok("configuration", configuration), clock(), attestation_key(loaded), issuers(loaded)];
+    findings.extend(secrets(loaded));
+    findings.extend(state_folder(loaded));
+    findings.push(gateway(loaded).await);
+    findings.push(upstream(&loaded.config.upstream.url).await);
+    findings
+}
+
+impl Finding {
+    fn ok(subject: &'static str, message: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Ok, message: message.into(), remedy: None }
+    }
+
+    fn warn(subject: &'static str, message: impl Into<String>, remedy: &str) -> Self {
+        Self { subject, verdict: Verdict::Warn, message: message.into(), remedy: Some(remedy.to_owned()) }
+    }
+
+    fn failed(subject: &'static str, failure: Failure) -> Self {
+        Self { subject, verdict: Verdict::Fail(failure.exit), message: failure.message, remedy: failure.hint }
+    }
+}
+
+/// A wrong clock makes every credential expired, or none.
+fn clock() -> Finding {
+    let now = moment::now();
+    let year = now.utc_month().split('-').next().and_then(|year| year.parse().ok()).unwrap_or(0);
+    if PLAUSIBLE_YEARS.contains(&year) {
+        return Finding::ok("clock", now.rfc3339());
+    }
+    let failure = Failure::unexpected(format_args!("it is {} by this machine's clock", now.rfc3339()));
+    Finding::failed("clock", failure.hint("set the clock, and keep it set with NTP"))
+}
+
+fn attestation_key(loaded: &Loaded) -> Finding {
+    match files::read_private_key(&loaded.paths.attestation_key) {
+        Ok(key) => Finding::ok("attestation key", key.public().thumbprint()),
+        Err(failure) => {
+            let hint =
+                failure.hint.clone().unwrap_or_else(|| "make one with `passgate keys generate --out FILE`".to_owned());
+            Finding::failed("attestation key", Failure { exit: Exit::Config, ..failure }.hint(hint))
+        }
+    }
+}
+
+fn issuers(loaded: &Loaded) -> Finding {
+    let trust = &loaded.gate.trust;
+    let active = trust.issuers().filter(|issuer| issuer.status == IssuerStatus::Active).count();
+    let now = moment::now().seconds();
+    let without_key = trust.issuers().find(|issuer| !issuer.keys.iter().any(|key| key.contains(now)));
+    if let Some(issuer) = without_key {
+        let message = format!("no key of {} is valid now, so its passports are refused", issuer.id);
+        return Finding::warn("issuers", message, "add a key whose interval contains the present");
+    }
+    if active == 0 && *trust.self_issued() == SelfIssued::Refused {
+        return Finding::warn(
+            "issuers",
+            "none is trusted, so every request is refused",
+            "run `passgate issuer create`",
+        );
+    }
+    Finding::ok("issuers", format!("{active} active of {}", trust.issuers().count()))
+}
+
+/// Private keys and credentials beside the configuration.
+fn secrets(loaded: &Loaded) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (folder, extension) in [(ISSUERS_FOLDER, "jwk"), (AGENTS_FOLDER, "json"), ("keys", "jwk")] {
+        let folder = loaded.base.join(folder);
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+        paths.sort();
+        findings.extend(paths.iter().filter_map(|path| exposed(path, 0o077, "600")));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("secrets", "for their owner alone"));
+    }
+    findings
+}
+
+/// The control socket gives its folder's readers the right to revoke.
+fn state_folder(loaded: &Loaded) -> Option<Finding> {
+    let folder = loaded.paths.socket.parent().filter(|folder| folder.is_dir())?;
+    Some(exposed(folder, 0o077, "700").unwrap_or_else(|| Finding::ok("state folder", folder.display().to_string())))
+}
+
+fn exposed(path: &Path, bits: u32, mode: &str) -> Option<Finding> {
+    let found = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (found & bits != 0).then(|| {
+        let message = format!("{} is open to others (mode {found:04o})", path.display());
+        let failure = Failure::new(Exit::Invalid, "file_exposed", message);
+        Finding::failed("secrets", failure.hint(format_args!("run `chmod {mode} {}`", path.display())))
+    })
+}
+
+/// A running gateway, or a store that opens.
+async fn gateway(loaded: &Loaded) -> Finding {
+    match access::open_if_there(loaded).await {
+        Ok(Some(Access::Running(client))) => match client.health().await {
+            Ok(()) => Finding::ok("gateway", format!("runs ({})", loaded.paths.socket.display())),
+            Err(error) => Finding::failed("gateway", AccessError::from(error).into()),
+        },
+        Ok(Some(Access::Offline(_))) => Finding::ok("store", "opens; no gateway runs"),
+        Ok(None) => Finding::ok("store", "is made when the gate is served for the first time"),
+        Err(failure) => Finding::failed("store", failure),
+    }
+}
+
+async fn upstream(url: &str) -> Finding {
+    let target = url.parse::<http::Uri>().ok().and_then(|uri| {
+        let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+        Some((host, uri.port_u16().unwrap_or(default_port)))
+    });
+    let Some(target) = target else {
+        return Finding::failed("upstream", Failure::config(format_args!("{url} is no URL with a host")));
+    };
+    let refused = |why: &dyn std::fmt::Display| {
+        let failure = Failure::unreachable(format_args!("{url} accepts no connection: {why}"));
+        Finding::failed("upstream", failure.hint("start the API, or correct upstream.url"))
+    };
+    match tokio::time::timeout(UPSTREAM_TIMEOUT, tokio::net::TcpStream::connect(target)).await {
+        Ok(Ok(_)) => Finding::ok("upstream", format!("{url} accepts connections")),
+        Ok(Err(error)) => refused(&error),
+        Err(_) => refused(&"no answer in time"),
+    }
+}
+
+fn report(findings: &[Finding], output: &Output) -> Result<(), Failure> {
+    if output.is_json() {
+        let members = findings.iter().map(|finding| {
+            json!({ "subject": finding.subject, "result": finding.verdict.as_str(), "message": finding.message, "remedy": finding.remedy })
+        });
+        return output.json(json!({ "checks": members.collect::<Vec<_>>() }));
+    }
+    for finding in findings {
+        let paint = match finding.verdict {
+            Verdict::Ok => Paint::Good,
+            Verdict::Warn => Paint::Wait,
+            Verdict::Fail(_) => Paint::Bad,
+        };
+        let word = output.paint(paint, &format!("{:4}", finding.verdict.as_str()));
+        let remedy = finding.remedy.as_ref().map(|remedy| format!("; {}", inert(remedy))).unwrap_or_default();
+        output.data(&format!("{word}  {:15}  {}{remedy}", finding.subject, inert(&finding.message)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `ledger query`.
+
+use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query, QueryPage};
+use serde_json::json;
+
+use super::{FilterArgs, table};
+use crate::access;
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+
+/// Arguments of `ledger query`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// How many records at most, oldest first
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Where to go on: the next_cursor of the answer before
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
+    let loaded = context.load()?;
+    let access = access::open(&loaded).await?;
+    let page = read(&access, &args.filter.to_query(), args.cursor.clone(), args.limit).await?;
+    let output = &context.output;
+    if output.is_json() {
+        output.json(json!({ "attestations": page.attestations, "next_cursor": page.next_cursor }))?;
+        return Ok(Exit::Ok);
+    }
+    for record in &page.attestations {
+        output.data(&table::line(record, output))?;
+    }
+    if let Some(cursor) = &page.next_cursor {
+        output.say(&format!("There are more: --cursor {cursor}"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Up to `limit` records, in as many pages as it takes.
+async fn read(access: &Access, query: &Query, cursor: Option<String>, limit: usize) -> Result<QueryPage, Failure> {
+    let mut found = QueryPage { attestations: Vec::new(), next_cursor: cursor };
+    loop {
+        let missing = limit.saturating_sub(found.attestations.len()).min(MAX_QUERY_LIMIT);
+        if missing == 0 {
+            return Ok(found);
+        }
+        let page = Query { limit: Some(missing), cursor: found.next_cursor.take(), ..query.clone() };
+        let page = access.query(&page).await?;
+        found.attestations.extend(page.attestations);
+        found.next_cursor = page.next_cursor;
+        if found.next_cursor.is_none() {
+            return Ok(found);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `ledger tail [-f]`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query};
+use serde_json::{Map, Value};
+
+use super::{FilterArgs, table};
+use crate::access;
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::Output;
+use crate::span::Moment;
+
+/// How often a followed ledger is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// A record is dated when its request came and appended when it was decided, so a later record may have an earlier
+/// date. Decisions take a minute at most.
+const OVERLAP_MS: u64 = 120_000;
+
+/// Arguments of `ledger tail`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// How many of the last records to begin with
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
+    count: usize,
+    /// Go on with the records to come, until interrupted
+    #[arg(short, long)]
+    follow: bool,
+}
+
+type Record = Map<String, Value>;
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
+    let loaded = context.load()?;
+    let access = access::open(&loaded).await?;
+    let query = args.filter.to_query();
+    let mut window = Window::default();
+    let mut last = VecDeque::new();
+    each(&access, &query, |record| {
+        window.is_new(&record);
+        last.push_back(record);
+        if last.len() > args.count {
+            last.pop_front();
+        }
+        Ok(())
+    })
+    .await?;
+    last.iter().try_for_each(|record| print(record, &context.output))?;
+    if !args.follow {
+        return Ok(Exit::Ok);
+    }
+    if matches!(access, Access::Offline(_)) {
+        return Err(Failure::unreachable("no gateway runs, so there is nothing to follow")
+            .hint("start it with `passgate serve`"));
+    }
+    loop {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        let recent = Query { after: window.start().or_else(|| query.after.clone()), ..query.clone() };
+        each(&access, &recent, |record| if window.is_new(&record) { print(&record, &context.output) } else { Ok(()) })
+            .await?;
+    }
+}
+
+/// The ids of recent records with their times.
+#[derive(Debug, Default)]
+struct Window {
+    newest_ms: u64,
+    seen: BTreeMap<String, u64>,
+}
+
+impl Window {
+    /// Whether the record was not seen; notes it.
+    fn is_new(&mut self, record: &Record) -> bool {
+        let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+        let at = text("timestamp").parse::<Moment>().map(|moment| moment.ms).unwrap_or_default();
+        let is_new = self.seen.insert(text("attestation_id").to_owned(), at).is_none();
+        if at > self.newest_ms {
+            self.newest_ms = at;
+            let start = self.newest_ms.saturating_sub(OVERLAP_MS);
+            self.seen.retain(|_, seen_at| *seen_at >= start);
+        }
+        is_new
+    }
+
+    /// From when on to ask again.
+    fn start(&self) -> Option<String> {
+        (self.newest_ms > 0).then(|| self.newest_ms.saturating_sub(OVERLAP_MS).to_string())
+    }
+}
+
+async fn each(
+    access: &Access,
+    query: &Query,
+    mut take: impl FnMut(Record) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut cursor = None;
+    loop {
+        let page = Query { limit: Some(MAX_QUERY_LIMIT), cursor: cursor.take(), ..query.clone() };
+        let page = access.query(&page).await?;
+        page.attestations.into_iter().try_for_each(&mut take)?;
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn print(record: &Record, output: &Output) -> Result<(), Failure> {
+    if output.is_json() {
+        output.json(Value::Object(record.clone()))
+    } else {
+        output.data(&table::line(record, output))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, timestamp: &str) -> Record {
+        let value = serde_json::json!({ "attestation_id": id, "timestamp": timestamp });
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn records_are_new_once_also_when_dated_earlier() {
+        let mut window = Window::default();
+        assert_eq!(window.start(), None);
+        assert!(window.is_new(&record("a", "2026-01-01T00:10:00Z")));
+        assert!(!window.is_new(&record("a", "2026-01-01T00:10:00Z")));
+        assert!(window.is_new(&record("b", "2026-01-01T00:09:00Z")));
+        assert!(!window.is_new(&record("b", "2026-01-01T00:09:00Z")));
+        let start: Moment = window.start().unwrap().parse().unwrap();
+        assert_eq!(Ok(start), "2026-01-01T00:08:00Z".parse());
+        assert!(window.is_new(&record("c", "2026-01-01T01:00:00Z")));
+        assert_eq!(window.seen.len(), 1);
+    }
+}

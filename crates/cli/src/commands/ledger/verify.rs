@@ -1,0 +1,150 @@
+//! `ledger verify`: an export against the attestation key, line by line in constant memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+
+use passgate_core::ledger::{Break, MAX_HEAD_BYTES, Report, Verifier};
+use passgate_host::control::{ExportFormat, Query};
+use passgate_passport::jwk;
+use passgate_passport::key::PublicKey;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::inert::inert;
+use crate::output::{Output, Paint};
+use crate::{access, files, input};
+
+/// The longest line: a head and the JSON around it.
+const MAX_LINE_BYTES: usize = MAX_HEAD_BYTES + 64;
+
+/// Arguments of `ledger verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The export (JSON lines), or - for stdin; without it the gate's whole ledger
+    file: Option<String>,
+    /// The keys to trust, a JWK Set [default: the configuration's attestation key]
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
+    let keys = trusted_keys(args.jwks.as_deref(), context)?;
+    let verified = match args.file.as_deref() {
+        Some(input::STDIN) => verify(io::stdin().lock(), &keys)?,
+        Some(name) => {
+            let file = File::open(name).map_err(|error| Failure::io("open", Path::new(name), &error))?;
+            verify(BufReader::new(file), &keys)?
+        }
+        None => verify_own(&keys, context).await?,
+    };
+    match verified {
+        Ok(report) => succeed(&report, &context.output),
+        Err(broken) => fail(&broken, &context.output),
+    }
+}
+
+fn trusted_keys(jwks: Option<&Path>, context: &Context) -> Result<Vec<PublicKey>, Failure> {
+    if let Some(path) = jwks {
+        let set = input::read(&path.display().to_string())?;
+        return jwk::parse_set(&set).map_err(|error| {
+            Failure::new(Exit::Invalid, "key_malformed", format_args!("{}: {error}", path.display()))
+        });
+    }
+    let loaded = context
+        .load()
+        .map_err(|failure| failure.hint("name the keys with --jwks FILE, or the configuration with --config"))?;
+    Ok(vec![files::read_private_key(&loaded.paths.attestation_key)?.public().clone()])
+}
+
+/// A break with the last record before it, which helps to find a record that cannot name itself.
+#[derive(Debug)]
+pub(crate) struct Located {
+    /// What is wrong where.
+    pub(crate) broken: Break,
+    /// The id of the record on the line before.
+    pub(crate) after: Option<String>,
+}
+
+/// Verifies an export. The outer error is a failure to read it.
+pub(crate) fn verify(mut export: impl BufRead, keys: &[PublicKey]) -> Result<Result<Report, Located>, Failure> {
+    let mut verifier = Verifier::new(keys);
+    let (mut line, mut before) = (Vec::new(), Vec::new());
+    loop {
+        std::mem::swap(&mut line, &mut before);
+        line.clear();
+        let limit = MAX_LINE_BYTES as u64;
+        let read = export.by_ref().take(limit).read_until(b'\n', &mut line);
+        let read = read
+            .map_err(|error| Failure::new(Exit::Unexpected, "io", format_args!("cannot read the export: {error}")))?;
+        if read == 0 {
+            break;
+        }
+        let content = line.strip_suffix(b"\n").unwrap_or(&line);
+        if let Err(mut broken) = verifier.line(content) {
+            // What the line says of itself is not to be trusted, and helps to find it.
+            broken.attestation_id = broken.attestation_id.or_else(|| record_id(content));
+            return Ok(Err(Located { broken, after: record_id(&before) }));
+        }
+    }
+    Ok(verifier.finish().map_err(|broken| Located { broken, after: None }))
+}
+
+fn record_id(line: &[u8]) -> Option<String> {
+    let line: Value = serde_json::from_slice(line).ok()?;
+    let view = passgate_api::view::attestation(line.get("jws")?.as_str()?).ok()?;
+    view.get("attestation_id")?.as_str().map(str::to_owned)
+}
+
+fn succeed(report: &Report, output: &Output) -> Outcome {
+    let head = &report.head;
+    let mut not_checked = report.not_checked.clone();
+    not_checked.push(
+        "whether records were cut off the end before this head was signed (compare with a head kept elsewhere)"
+            .to_owned(),
+    );
+    if output.is_json() {
+        output.json(json!({ "valid": true, "gate_id": head.gate_id, "records": head.records, "chains": head.chains,
+            "partial": head.partial, "head_sha256": head.records_sha256, "timestamp": head.timestamp, "not_checked": not_checked }))?;
+        return Ok(Exit::Ok);
+    }
+    let chains = if head.partial { "not in a filtered export".to_owned() } else { head.chains.len().to_string() };
+    output.data(&format!("{}: every signature, position and hash holds", output.paint(Paint::Good, "ledger valid")))?;
+    output.members(&[
+        ("gate", head.gate_id.clone()),
+        ("records", head.records.to_string()),
+        ("chains", chains),
+        ("head", head.records_sha256.clone()),
+        ("signed at", head.timestamp.clone()),
+    ])?;
+    not_checked.iter().try_for_each(|line| output.data(&format!("not checked: {}", inert(line))))?;
+    Ok(Exit::Ok)
+}
+
+fn fail(located: &Located, output: &Output) -> Outcome {
+    let Located { broken, after } = located;
+    if output.is_json() {
+        let (chain, seq) = broken.position.clone().unzip();
+        output.json(json!({ "valid": false, "line": broken.line, "attestation_id": broken.attestation_id,
+            "chain_uid": chain, "seq": seq, "after": after, "problem": broken.what.to_string() }))?;
+    }
+    let after = after.as_ref().map(|id| format!(" (the line after record {id})")).unwrap_or_default();
+    Err(Failure::new(Exit::LedgerBroken, "ledger_broken", format_args!("the ledger is broken at {broken}{after}"))
+        .hint("keep this export and the store as they are; compare with an earlier export or head"))
+}
+
+/// Exports the whole ledger into a file without a name, so that it is verified in constant memory too.
+async fn verify_own(keys: &[PublicKey], context: &Context) -> Result<Result<Report, Located>, Failure> {
+    let loaded = context.load()?;
+    let access = access::open(&loaded).await?;
+    let failed = |error: io::Error| Failure::unexpected(format_args!("the temporary file failed: {error}"));
+    let mut export = tokio::fs::File::from_std(tempfile::tempfile().map_err(failed)?);
+    access.export(ExportFormat::Jsonl, &Query::default(), &mut export).await?;
+    let mut export = export.into_std().await;
+    export.rewind().map_err(failed)?;
+    verify(BufReader::new(export), keys)
+}
+
+#[cfg(test)]
+mod tests;

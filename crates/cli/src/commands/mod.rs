@@ -1,0 +1,67 @@
+//! One file for each verb.
+
+mod call;
+mod completions;
+mod demo;
+mod doctor;
+mod gate;
+mod init;
+mod issuer;
+mod keys;
+mod ledger;
+mod passport;
+mod serve;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::exit::Outcome;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a configuration with its keys in a folder
+    Init(init::Args),
+    /// Show everything once: a gate, a tool API and agents on this machine
+    Demo(demo::Args),
+    /// Run the gate that the configuration describes
+    Serve(serve::Args),
+    /// Send a signed request, in the manner of curl
+    Call(call::Args),
+    /// Make and show keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Make and list issuers of passports
+    #[command(subcommand)]
+    Issuer(issuer::Command),
+    /// Issue, read, verify and revoke passports
+    #[command(subcommand)]
+    Passport(passport::Command),
+    /// Ask a gate without sending anything
+    #[command(subcommand)]
+    Gate(gate::Command),
+    /// Read, export and verify the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Check the configuration, files, store, gateway and upstream
+    Doctor(doctor::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+}
+
+/// Runs one command.
+pub(crate) async fn run(command: Command, context: Context) -> Outcome {
+    match command {
+        Command::Init(args) => init::run(&args, &context),
+        Command::Demo(args) => demo::run(&args, &context).await,
+        Command::Serve(args) => serve::run(&args, &context).await,
+        Command::Call(args) => call::run(&args, &context).await,
+        Command::Keys(command) => keys::run(&command, &context),
+        Command::Issuer(command) => issuer::run(&command, &context),
+        Command::Passport(command) => passport::run(&command, &context).await,
+        Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context),
+        Command::Ledger(command) => ledger::run(&command, &context).await,
+        Command::Doctor(args) => doctor::run(&args, &context).await,
+        Command::Completions(args) => completions::run(&args, &context),
+    }
+}

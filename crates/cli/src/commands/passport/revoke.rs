@@ -1,0 +1,76 @@
+//! `passport revoke`: in force when it returns.
+
+use passgate_host::control::Revocation;
+use passgate_passport::id::{self, PASSPORT_PREFIX};
+use passgate_passport::passport;
+use serde_json::{Value, json};
+
+use super::invalid;
+use crate::access;
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::input;
+
+/// Arguments of `passport revoke`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(crate) struct Args {
+    /// A passport's id, a passport, a file with one or with credentials, or - for stdin
+    #[arg(group = "what")]
+    passport: Option<String>,
+    /// Every passport of an agent: its issuer's id and its own
+    #[arg(long, group = "what", num_args = 2, value_names = ["ISSUER", "AGENT"])]
+    agent: Option<Vec<String>>,
+    /// Every passport bound to the key with this RFC 7638 thumbprint
+    #[arg(long, group = "what", value_name = "THUMBPRINT")]
+    key: Option<String>,
+    /// Every passport of an issuer
+    #[arg(long, group = "what", value_name = "ISSUER")]
+    issuer_id: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
+    let what = revocation(args)?;
+    what.subject().map_err(Failure::usage)?;
+    let loaded = context.load()?;
+    let access = access::open(&loaded).await?;
+    let record = access.revoke(&what).await?;
+    let (name, through) = (describe(&what), access::describe(&access));
+    let id = record.get("attestation_id").and_then(Value::as_str).unwrap_or_default();
+    let output = &context.output;
+    if output.is_json() {
+        output.json(json!({ "revoked": name, "attestation_id": id, "through": through }))?;
+        return Ok(Exit::Ok);
+    }
+    output.members(&[("revoked", name), ("record", id.to_owned()), ("through", through.to_owned())])?;
+    output.say("In force from the next request on.");
+    Ok(Exit::Ok)
+}
+
+fn revocation(args: &Args) -> Result<Revocation, Failure> {
+    if let Some([issuer, agent_id]) = args.agent.as_deref() {
+        return Ok(Revocation::Agent { issuer: issuer.clone(), agent_id: agent_id.clone() });
+    }
+    if let Some(thumbprint) = &args.key {
+        return Ok(Revocation::Key { thumbprint: thumbprint.clone() });
+    }
+    if let Some(issuer) = &args.issuer_id {
+        return Ok(Revocation::Issuer { id: issuer.clone() });
+    }
+    let named = args.passport.as_deref().ok_or_else(|| Failure::usage("name what to revoke"))?;
+    if id::is_id(named, PASSPORT_PREFIX) {
+        return Ok(Revocation::Passport { id: named.to_owned() });
+    }
+    // Valid or not, expired or not: a revocation only narrows.
+    let claims = passport::inspect(&input::passport(named)?).map_err(|error| invalid(&error))?;
+    Ok(Revocation::Passport { id: claims.jti })
+}
+
+fn describe(what: &Revocation) -> String {
+    match what {
+        Revocation::Passport { id } => format!("passport {id}"),
+        Revocation::Agent { issuer, agent_id } => format!("agent {agent_id} of {issuer}"),
+        Revocation::Key { thumbprint } => format!("key {thumbprint}"),
+        Revocation::Issuer { id } => format!("issuer {id}"),
+    }
+}

@@ -1,0 +1,101 @@
+//! `passport verify`: a passport against the trust store at hand.
+
+use passgate_host::config::Loaded;
+use passgate_host::control::Revocation;
+use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
+use serde_json::json;
+
+use super::invalid;
+use crate::access::{self, RevocationCheck};
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::inert::inert;
+use crate::output::Paint;
+use crate::{input, moment, span};
+
+/// Arguments of `passport verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A passport, a file with one or with credentials, or - for stdin
+    token: String,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
+    let token = input::passport(&args.token)?;
+    let loaded = context.load()?;
+    let verified = verify(&token, &loaded)?;
+    let revocation = access::revocation(&loaded, &subjects(&verified)).await?;
+    if matches!(revocation, RevocationCheck::Revoked { .. }) {
+        return Err(Failure::new(Exit::Invalid, "revoked", revocation));
+    }
+    report(&verified, &revocation, &loaded, context)
+}
+
+/// Everything a gate checks of a passport without state.
+fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedPassport, Failure> {
+    let gate = &loaded.gate;
+    let now = moment::now().seconds();
+    let verify = VerifyContext { now, leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
+    let verified = passport::verify(token, &gate.trust, &verify).map_err(|error| invalid(&error))?;
+    if verified.tier() < gate.level.minimum_tier() {
+        let message = format!(
+            "the passport has tier {}, and the gate {} is of level {}",
+            verified.tier(),
+            gate.id,
+            gate.level.as_str()
+        );
+        return Err(Failure::new(Exit::Invalid, "tier_insufficient", message));
+    }
+    Ok(verified)
+}
+
+/// Everything whose revocation revokes this passport.
+fn subjects(verified: &VerifiedPassport) -> [Revocation; 4] {
+    let claims = verified.claims();
+    [
+        Revocation::Passport { id: claims.jti.clone() },
+        Revocation::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() },
+        Revocation::Key { thumbprint: claims.cnf_key.thumbprint().to_owned() },
+        Revocation::Issuer { id: claims.iss.clone() },
+    ]
+}
+
+fn report(verified: &VerifiedPassport, revocation: &RevocationCheck, loaded: &Loaded, context: &Context) -> Outcome {
+    let claims = verified.claims();
+    let mut not_checked = vec!["possession of the passport's key (that takes a request)".to_owned()];
+    if claims.status_list.is_some() {
+        not_checked.push("the published status list".to_owned());
+    }
+    if *revocation == RevocationCheck::NotChecked {
+        not_checked.push("revocation (no gateway runs, and no store was found)".to_owned());
+    }
+    let permissions: Vec<&str> = claims.permissions.iter().map(passgate_passport::scope::Scope::as_str).collect();
+    let output = &context.output;
+    if output.is_json() {
+        output.json(json!({ "valid": true, "gate_id": loaded.gate.id, "passport_id": claims.jti, "agent_id": claims.sub,
+            "agent_name": claims.agent_name, "issuer": claims.iss, "trust_tier": verified.tier().as_str(),
+            "key_thumbprint": claims.cnf_key.thumbprint(), "permissions": permissions, "expires_at": span::date(claims.exp),
+            "revocation": revocation.to_string(), "not_checked": not_checked }))?;
+        return Ok(Exit::Ok);
+    }
+    output.data(&format!("{} at gate {}", output.paint(Paint::Good, "valid"), loaded.gate.id))?;
+    output.members(&[
+        ("passport id", claims.jti.clone()),
+        ("agent", agent(verified)),
+        ("issuer", claims.iss.clone()),
+        ("tier", verified.tier().to_string()),
+        ("permissions", permissions.join(" ")),
+        ("expires", span::date(claims.exp)),
+        ("revocation", revocation.to_string()),
+    ])?;
+    not_checked.iter().try_for_each(|line| output.data(&format!("not checked: {}", inert(line))))?;
+    Ok(Exit::Ok)
+}
+
+fn agent(verified: &VerifiedPassport) -> String {
+    let claims = verified.claims();
+    match &claims.agent_name {
+        Some(name) => format!("{} ({name})", claims.sub),
+        None => claims.sub.clone(),
+    }
+}

@@ -1,0 +1,74 @@
+//! The host's files with the command line's errors.
+
+use std::path::{Path, PathBuf};
+
+use passgate_host::files::{self, Existing, FileError};
+use passgate_passport::key::{PublicKey, SecretKey};
+use zeroize::Zeroizing;
+
+use crate::exit::{Exit, Failure};
+use crate::input;
+
+/// The longest credentials file, in bytes: a passport of 16 KiB, a key and some room.
+const MAX_CREDENTIALS_BYTES: usize = 64 * 1024;
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        let (exit, code) = match error {
+            FileError::Exists { .. } => (Exit::Unexpected, "file_exists"),
+            FileError::Exposed { .. } => (Exit::Invalid, "file_exposed"),
+            FileError::Key { .. } => (Exit::Invalid, "key_malformed"),
+            FileError::TooLong { .. } => (Exit::Invalid, "file_too_long"),
+            _ => (Exit::Unexpected, "io"),
+        };
+        Self::new(exit, code, error)
+    }
+}
+
+/// What `--force` says about files that are there.
+pub(crate) const fn existing(force: bool) -> Existing {
+    if force { Existing::Replace } else { Existing::Keep }
+}
+
+/// Reads a credentials file; refused when others can read it.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Ok(files::read_secret(path, MAX_CREDENTIALS_BYTES)?)
+}
+
+/// Reads a private key; refused when others can read it.
+pub(crate) fn read_private_key(path: &Path) -> Result<SecretKey, Failure> {
+    Ok(files::read_key(path)?)
+}
+
+/// Reads the public half of a key from a file with a public or private JWK, or from stdin for `-`.
+pub(crate) fn read_public_key(name: &str) -> Result<PublicKey, Failure> {
+    let bytes = input::read(name)?;
+    let bytes = bytes.trim_ascii();
+    if let Ok(key) = SecretKey::from_private_jwk(bytes) {
+        if name != input::STDIN {
+            // Says so when the private key is open to others.
+            read_private_key(Path::new(name))?;
+        }
+        return Ok(key.public().clone());
+    }
+    PublicKey::from_jwk(bytes).map_err(|error| {
+        Failure::new(Exit::Invalid, "key_malformed", format_args!("{name} holds no usable key: {error}"))
+    })
+}
+
+/// The `.json` files of a folder in the order of their names; none when there is no folder.
+pub(crate) fn list_json(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| Failure::io("read", folder, &error))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| Failure::io("read", folder, &error))?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,82 @@
+//! Arguments that name a token or a file, with `-` for stdin.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+
+/// The longest input read whole, in bytes: far above any token, key set or request file.
+pub(crate) const MAX_INPUT_BYTES: usize = 8 * 1024 * 1024;
+
+/// The argument that means stdin.
+pub(crate) const STDIN: &str = "-";
+
+/// Reads the file `name`, or stdin for `-`.
+pub(crate) fn read(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if name == STDIN {
+        return read_bounded(io::stdin().lock(), "stdin");
+    }
+    let file = std::fs::File::open(name).map_err(|error| Failure::io("open", Path::new(name), &error))?;
+    read_bounded(file, name)
+}
+
+fn read_bounded(reader: impl io::Read, name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let limit = MAX_INPUT_BYTES as u64 + 1;
+    reader.take(limit).read_to_end(&mut bytes).map_err(|error| {
+        Failure::new(crate::exit::Exit::Unexpected, "io", format_args!("cannot read {name}: {error}"))
+    })?;
+    if bytes.len() > MAX_INPUT_BYTES {
+        return Err(Failure::usage(format_args!("{name} is longer than {MAX_INPUT_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// A file that carries a passport beside other things.
+#[derive(Deserialize)]
+struct PassportFile {
+    passport: String,
+}
+
+/// The passport an argument stands for: a compact JWS, a file with one, a credentials file, or stdin with either.
+///
+/// What comes back is not checked in any way.
+pub(crate) fn passport(argument: &str) -> Result<String, Failure> {
+    if is_token(argument) {
+        return Ok(argument.to_owned());
+    }
+    let bytes =
+        read(argument).map_err(|failure| failure.hint("give a compact JWS, a file with one, or `-` for stdin"))?;
+    if let Ok(file) = serde_json::from_slice::<PassportFile>(&bytes) {
+        return Ok(file.passport);
+    }
+    // What is no text is no token either: the verifier then says so with its own code.
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// Three parts of the base64url alphabet. A path of that form has to be written `./a.b.c`.
+fn is_token(text: &str) -> bool {
+    let plain = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let parts: Vec<&str> = text.split('.').collect();
+    parts.len() == 3
+        && parts.iter().all(|part| plain(part))
+        && parts.first().is_some_and(|header| header.starts_with("ey"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_and_paths_are_told_apart() {
+        for token in ["eyJhbGciOiJFZERTQSJ9.e30.c2ln", "eyJ9..", "ey.a.b"] {
+            assert!(is_token(token), "{token}");
+        }
+        for path in ["-", "", "agents/a.json", "ey.json", "./ey.a.b", "a.b.c", "ey.a.b.c", "ey.a/.b"] {
+            assert!(!is_token(path), "{path}");
+        }
+    }
+}

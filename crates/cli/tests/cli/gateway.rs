@@ -1,0 +1,129 @@
+//! `serve`, `call` and the control plane together.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{ISSUER, Origin, Served, command, finished, initialised, issued, run, run_with_input};
+
+fn served() -> (tempfile::TempDir, Origin, Served) {
+    let (folder, origin) = (initialised(), Origin::start());
+    issued(folder.path(), "agent-1", &["web:search", "payments:create"]);
+    let served = Served::start(folder.path(), &origin.url);
+    (folder, origin, served)
+}
+
+#[test]
+fn each_decision_has_its_exit_code_and_reaches_the_api_only_when_allowed() {
+    let (folder, origin, served) = served();
+    assert!(served.table.contains("fail mode"), "{}", served.table);
+    let url = |path: &str| format!("{}{path}", served.url);
+    let allowed = run(folder.path(), &["call", &url("/search?q=a%20b")]).exits(0);
+    assert_eq!(allowed.stdout, "\u{1b}[2Jhello\r\n", "the body is passed on as it is");
+    assert!(allowed.stderr.starts_with("allow (HTTP 200, att_"), "{}", allowed.stderr);
+    let arrived = origin.arrived();
+    assert!(arrived.len() == 1 && arrived[0].starts_with("GET /search?q=a%20b HTTP/1.1\r\n"), "{arrived:?}");
+    assert!(!arrived[0].contains("agent-passport") && !arrived[0].contains("signature"), "{arrived:?}");
+
+    let body = r#"{"amount_usd": 20}"#;
+    run_with_input(folder.path(), &["call", &url("/pay"), "-d", "-"], body.as_bytes()).exits(0);
+    assert!(origin.arrived()[0].ends_with(&format!("\r\n\r\n{body}")));
+    fs::write(folder.path().join("large.json"), r#"{"amount_usd": 75}"#).unwrap();
+    let step_up = run(folder.path(), &["call", &url("/pay"), "-d", "@large.json"]).exits(4);
+    assert!(step_up.stderr.starts_with("step_up approval_required (HTTP 403"), "{}", step_up.stderr);
+    let denied = run(folder.path(), &["call", &url("/records/7"), "-X", "DELETE", "--format", "json"]).exits(2);
+    assert_eq!(denied.json()["reason_code"], "permission_scope_missing");
+    assert!(denied.json()["attestation_id"].as_str().unwrap().starts_with("att_"));
+    run(folder.path(), &["call", &url("/search"), "-H", "X-HTTP-Method-Override: DELETE", "-i"]);
+    let replayed = run(folder.path(), &["call", &url("/search"), "--replay", "2"]).exits(5);
+    assert_eq!(replayed.stderr.matches("nonce_replayed (HTTP 401").count(), 2, "{}", replayed.stderr);
+    assert_eq!(origin.arrived().iter().filter(|request| request.starts_with("GET /search HTTP")).count(), 2);
+    // The API itself is no gate.
+    run(folder.path(), &["call", &format!("{}/search", origin.url)]).exits(1);
+    let included = run(folder.path(), &["call", &url("/search"), "--include", "--show-request"]).exits(0);
+    assert!(included.stdout.starts_with("HTTP 200 OK\n") && included.stdout.contains("x-tool: 1\n"));
+    assert!(included.stderr.contains("> signature-input: sig1=("), "{}", included.stderr);
+}
+
+#[test]
+fn revoking_bites_at_once_and_the_ledger_shows_it() {
+    let (folder, origin, served) = served();
+    let url = format!("{}/search", served.url);
+    run(folder.path(), &["call", &url]).exits(0);
+    let verified =
+        run(folder.path(), &["--format", "json", "passport", "verify", "agents/agent-1.json"]).exits(0).json();
+    assert_eq!(verified["revocation"], "none, checked against the running gateway");
+    run(folder.path(), &["passport", "revoke", "--agent", ISSUER, "agent-1"]).exits(0);
+    let refused = run(folder.path(), &["call", &url]).exits(5);
+    assert!(refused.stderr.contains("credential_rejected"), "{}", refused.stderr);
+    run(folder.path(), &["passport", "verify", "agents/agent-1.json"]).exits(5);
+    assert_eq!(origin.arrived().len(), 1);
+
+    let denied = run(folder.path(), &["--format", "json", "ledger", "query", "--decision", "deny"]).exits(0).json();
+    let reasons: Vec<&str> = denied["attestations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["reason_code"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, ["revoked"]);
+    let running = run(folder.path(), &["--format", "json", "ledger", "verify"]).exits(0).json();
+    assert_eq!(served.stop("-INT"), 0);
+    let stopped = run(folder.path(), &["--format", "json", "ledger", "verify"]).exits(0).json();
+    assert!(stopped["records"].as_u64() >= running["records"].as_u64());
+
+    // After a restart nothing is forgotten.
+    let again = Served::again(folder.path());
+    run(folder.path(), &["call", &url]).exits(5);
+    assert_eq!(again.stop("-TERM"), 0);
+    run(folder.path(), &["ledger", "verify"]).exits(0);
+    run(folder.path(), &["call", &url]).exits(6);
+}
+
+#[test]
+fn a_followed_ledger_shows_what_comes() {
+    use std::io::{BufRead as _, BufReader};
+    let (folder, _origin, served) = served();
+    let mut tail =
+        command(folder.path(), &["--format", "json", "ledger", "tail", "-f"]).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    assert_eq!(next()["kind"], "chain_start");
+    run(folder.path(), &["call", &format!("{}/search", served.url)]).exits(0);
+    assert_eq!(next()["decision"], "allow");
+    assert_eq!(next()["kind"], "outcome");
+    tail.kill().unwrap();
+    finished_by_signal(tail.wait_with_output().unwrap());
+    assert_eq!(served.stop("-TERM"), 0);
+    let offline = command(folder.path(), &["ledger", "tail", "-f"]).output().unwrap();
+    finished(offline).exits(6);
+}
+
+fn finished_by_signal(output: std::process::Output) {
+    assert_eq!(output.status.code(), None);
+}
+
+#[test]
+fn a_second_gate_on_the_same_state_does_not_start() {
+    let (folder, _origin, served) = served();
+    let second = run(folder.path(), &["serve"]).exits(6);
+    assert!(!second.stderr.contains("Ready on"), "{}", second.stderr);
+    run(folder.path(), &["call", &format!("{}/search", served.url)]).exits(0);
+}
+
+#[test]
+fn a_gate_that_cannot_start_says_why() {
+    let folder = initialised();
+    fs::remove_file(folder.path().join("keys/attestation.jwk")).unwrap();
+    run(folder.path(), &["serve"]).exits(3);
+    let folder = initialised();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let path = folder.path().join("passgate.yml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("127.0.0.1:8787", &taken.local_addr().unwrap().to_string())).unwrap();
+    run(folder.path(), &["serve"]).exits(6);
+    let nowhere = tempfile::tempdir().unwrap();
+    let ended = run(nowhere.path(), &["serve"]).exits(3);
+    assert!(ended.stderr.contains("passgate init"), "{}", ended.stderr);
+}

@@ -1,0 +1,18 @@
+//! The `passgate` program from outside: its exit codes, streams and files.
+
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod doctor;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod gateway;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod passports;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod usage;
