@@ -96,7 +96,8 @@ fn parse(arguments: &[std::ffi::OsString]) -> Result<Cli, Exit> {
         }
         if wants(arguments, "--format", "json") {
             let text = error.render().to_string();
-            let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let said = text.split("\n\nUsage").next().unwrap_or_default().trim_start_matches("error: ");
+            let message = said.split_whitespace().collect::<Vec<_>>().join(" ");
             let failure = Failure::usage(message).hint("see `passgate --help`");
             Output::new(Format::Json, Color::Never, false, false).failure(&failure);
         } else {

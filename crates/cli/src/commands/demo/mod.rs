@@ -41,7 +41,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
         })?),
     };
     let folder = match (&args.dir, &temporary) {
-        (Some(folder), _) => folder.clone(),
+        // The commands that `--keep` prints are run from elsewhere.
+        (Some(folder), _) => std::path::absolute(folder).map_err(|error| Failure::io("find", folder, &error))?,
         (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => return Err(Failure::unexpected("there is no folder")),
     };
