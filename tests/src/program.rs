@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -12,6 +13,10 @@ use serde_json::Value;
 
 /// How long a program may take to be ready on a busy machine, before it counts as stuck.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Where [`free_port`] looks.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u32 = 12_000;
 
 /// The workspace's root.
 pub fn root() -> PathBuf {
@@ -130,12 +135,22 @@ pub fn jose_client(arguments: &[&str], input: &Value) -> Result<String> {
     output(Command::new("node").arg(script).args(arguments).env("PASSGATE_JOSE", jose()?), &input.to_string())
 }
 
-/// A TCP port nobody listens on at the moment.
+/// A TCP port nobody listens on at the moment, below those that outgoing connections usually get: a gateway that is
+/// down for a while finds it free when it comes back.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS {
+        // Tests of other processes start elsewhere.
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id().wrapping_mul(101));
+        let port = FIRST_PORT + u16::try_from(tried % PORTS)?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {FIRST_PORT} on is free")
 }
 
 /// A program that runs in the background; killed when dropped.

@@ -55,12 +55,15 @@ fn our_own_client() {
     let credentials = agent.file();
     let call = |arguments: &[&str]| site.run(&[&["call", "--credentials", &credentials], arguments].concat()).unwrap();
     let target = "/anything/search?q=caf%C3%A9&b=%2F&b=2&empty=";
-    let allowed = call(&[&site.url(target), "-H", "x-note: kept", "-H", "x-http-method-override: DELETE"]);
+    let claims = ["x-http-method-override: DELETE", "passgate-decision: allow", "x-forwarded-for: 192.0.2.1"];
+    let claims: Vec<&str> = claims.iter().flat_map(|claim| ["-H", *claim]).collect();
+    let allowed = call(&[&[site.url(target).as_str(), "-H", "x-note: kept"], claims.as_slice()].concat());
     assert_eq!(allowed.status.code(), Some(0), "{}", String::from_utf8_lossy(&allowed.stderr));
     let (echo, headers) = echoed(&String::from_utf8(allowed.stdout).unwrap());
     assert_eq!(echo["method"], "GET");
     assert_eq!(echo["args"], json!({ "q": "caf\u{e9}", "b": ["/", "2"], "empty": "" }));
     assert_eq!(headers["x-note"], "kept");
+    assert!(!echo.to_string().contains("192.0.2.1"), "a claim about the client's address reached httpbin");
     check_stripped(&headers);
 
     let body = "{ \"amount_usd\": 12.50,\t\"note\": \"caf\u{e9} \\u0000\" }";
