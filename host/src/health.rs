@@ -1,6 +1,6 @@
 //! Whether the gate can do its work.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::metrics::Metrics;
 
@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 pub struct Health {
     store_up: AtomicBool,
     stopping: AtomicBool,
+    successes: AtomicU64,
     metrics: Metrics,
 }
 
@@ -17,11 +18,19 @@ impl Health {
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
         metrics.store_is_up(true);
-        Self { store_up: AtomicBool::new(true), stopping: AtomicBool::new(false), metrics }
+        Self {
+            store_up: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+            successes: AtomicU64::new(0),
+            metrics,
+        }
     }
 
     /// Notes how the last write to the store went.
     pub fn store_write(&self, succeeded: bool) {
+        if succeeded {
+            self.successes.fetch_add(1, Ordering::Relaxed);
+        }
         if self.store_up.swap(succeeded, Ordering::Relaxed) != succeeded {
             self.metrics.store_is_up(succeeded);
             if succeeded {
@@ -29,6 +38,19 @@ impl Health {
             } else {
                 tracing::error!("the store fails; every request is refused until it works again");
             }
+        }
+    }
+
+    /// How many writes succeeded so far.
+    pub fn writes(&self) -> u64 {
+        self.successes.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a write failed that began when [`Health::writes`] gave `before`. One that succeeded meanwhile is the
+    /// newer news.
+    pub fn slow_write_failed(&self, before: u64) {
+        if self.writes() == before {
+            self.store_write(false);
         }
     }
 

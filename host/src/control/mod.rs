@@ -24,11 +24,13 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 pub use access::{Access, AccessError, Offline};
 pub use client::{ClientError, ControlClient};
@@ -41,6 +43,9 @@ use crate::files;
 use crate::gateway::ServeError;
 use crate::health::Health;
 use crate::metrics::Metrics;
+
+/// How long requests to the control plane may go on when the gate stops; a long export does not hold it up.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// What the routes share.
 #[derive(Clone)]
@@ -87,13 +92,14 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Takes no more requests and removes the socket. Requests that still run, such as a long export, are cut.
+    /// Takes no more requests, lets short ones finish and removes the socket.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        for task in std::mem::take(&mut self.tasks) {
-            task.abort();
-            // Either it had ended or it was aborted just now.
-            let _ = task.await;
+        let deadline = Instant::now() + STOP_GRACE;
+        for task in &mut self.tasks {
+            if tokio::time::timeout_at(deadline, task).await.is_err() {
+                tracing::warn!("a request to the control plane was cut at shutdown");
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn all(control: Control) -> Router {
         .route("/v1/passports/{id}/revoke", post(revoke_passport))
         .with_state(control.clone())
         .merge(observing(control))
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
 

@@ -187,7 +187,7 @@ fn server_limits(loaded: &Loaded) -> ServerLimits {
     let connections = usize::try_from(server.max_connections).unwrap_or(usize::MAX);
     ServerLimits {
         max_connections: connections,
-        max_requests_in_flight: connections.div_ceil(2),
+        max_requests_in_flight: connections,
         header_read_timeout: milliseconds(server.header_timeout_ms),
         drain_deadline: milliseconds(server.shutdown_grace_ms),
         ..ServerLimits::default()

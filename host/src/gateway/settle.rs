@@ -101,9 +101,10 @@ impl Open {
             status: self.status,
         };
         let Self { core, decision_id, slot, .. } = self;
+        let before = core.health.writes();
         if let Err(error) = append(&core, decision_id.clone(), outcome).await {
             core.metrics.append_failed();
-            core.health.store_write(false);
+            core.health.slow_write_failed(before);
             tracing::error!(error, decision_id, "the outcome of an allowed request could not be recorded");
         }
         drop(slot);

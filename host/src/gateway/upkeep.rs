@@ -34,7 +34,11 @@ pub(super) async fn run(core: Arc<Core>, stopping: watch::Receiver<bool>) {
             flush(&core).await;
         }
         if number.is_multiple_of(TICKS_PER_SWEEP) || !core.health.store_is_up() {
-            sweep(&core).await;
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                () = sweep(&core) => {}
+            }
         }
     }
 }
@@ -45,18 +49,22 @@ pub(super) async fn flush(core: &Core) {
         Ok(stamp) => stamp,
         Err(error) => return tracing::error!(%error, "counted refusals could not be recorded"),
     };
-    let flushed = tokio::time::timeout(WORK_TIMEOUT, core.driver.flush_refusals(stamp)).await;
-    let failure = match flushed {
-        Ok(Ok(())) => return,
+    let (driver, before) = (Arc::clone(&core.driver), core.health.writes());
+    // A task of its own: given up half-way, the count it took would be lost.
+    let flushing = tokio::spawn(async move { driver.flush_refusals(stamp).await });
+    let failure = match tokio::time::timeout(WORK_TIMEOUT, flushing).await {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error))) => error.to_string(),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the store did not answer in time".to_owned(),
     };
     core.metrics.append_failed();
-    core.health.store_write(false);
+    core.health.slow_write_failed(before);
     tracing::error!(error = failure, "counted refusals could not be recorded");
 }
 
 async fn sweep(core: &Core) {
+    let before = core.health.writes();
     let swept = core.store.sweep(core.env.now().seconds(), SWEPT_ROWS);
     match tokio::time::timeout(WORK_TIMEOUT, swept).await {
         Ok(Ok(rows)) => {
@@ -64,9 +72,9 @@ async fn sweep(core: &Core) {
             tracing::debug!(rows, "expired rows were swept");
         }
         Ok(Err(error)) => {
-            core.health.store_write(false);
+            core.health.slow_write_failed(before);
             tracing::warn!(%error, "expired rows could not be swept");
         }
-        Err(_) => core.health.store_write(false),
+        Err(_) => core.health.slow_write_failed(before),
     }
 }

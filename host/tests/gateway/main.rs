@@ -1,0 +1,14 @@
+//! The gateway in one process with a recording origin behind it and signed requests in front.
+#![cfg(test)]
+
+#[expect(dead_code, reason = "the other tests that share this origin use all of it")]
+#[path = "../http_dataplane/origin.rs"]
+mod origin;
+mod support;
+
+mod control;
+mod decisions;
+mod failures;
+mod forwarding;
+mod hostile;
+mod starting;

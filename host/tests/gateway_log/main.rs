@@ -1,0 +1,73 @@
+//! The log of decisions, in a process of its own: log subscribers of parallel tests disturb each other.
+#![cfg(test)]
+
+#[expect(dead_code, reason = "the other tests that share this origin use all of it")]
+#[path = "../http_dataplane/origin.rs"]
+mod origin;
+#[expect(dead_code, reason = "the other tests that share this gate use all of it")]
+#[path = "../gateway/support.rs"]
+mod support;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use passgate_host::config::{LogDoc, LogFormat, LogLevel};
+use passgate_host::logging;
+
+use crate::support::{Call, patiently, usual};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn log(format: LogFormat) -> (Lines, tracing::subscriber::DefaultGuard) {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let doc = LogDoc { format: Some(format), level: LogLevel::Info };
+    let subscriber = logging::subscriber(&doc, false, move || writer.clone());
+    (lines, tracing::subscriber::set_default(subscriber))
+}
+
+const NAMES: [&str; 3] = ["<script>alert(1)</script>", "=cmd|'/C_calc'!A0", "\"},{\"decision\":\"allow\""];
+
+#[tokio::test]
+async fn the_log_has_one_line_a_decision_and_no_secrets() {
+    for format in [LogFormat::Json, LogFormat::Text] {
+        let (lines, _guard) = log(format);
+        let (site, gate, _origin, _) = usual().await;
+        let mut passports = Vec::new();
+        for name in NAMES {
+            let agent = site.agent(name, &["web:*"]);
+            assert_eq!(site.send(&agent.get("/search?token=hush").with("cookie", "hush")).await.status, 200);
+            passports.push(agent.passport.clone());
+        }
+        let odd = format!("/{}", "%E2%80%AE".repeat(30));
+        site.send(&Call::bare(&site.address.to_string(), "GET", &odd)).await.assert_refusal(401, "credential_missing");
+        patiently(gate.shutdown()).await;
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let decisions: Vec<&str> = text.lines().filter(|line| line.contains("attestation_id")).collect();
+        assert_eq!(decisions.len(), NAMES.len() + 1, "{text}");
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
+        assert!(!text.contains("hush") && passports.iter().all(|passport| !text.contains(passport)), "{text}");
+        if format == LogFormat::Json {
+            for (line, name) in decisions.iter().zip(NAMES) {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!((&line["decision"], &line["agent"]), (&"allow".into(), &name.into()));
+                assert_eq!(
+                    (&line["method"], &line["path"], &line["status"]),
+                    (&"GET".into(), &"/search".into(), &200.into())
+                );
+            }
+        }
+    }
+}
