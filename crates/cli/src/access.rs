@@ -41,6 +41,11 @@ pub(crate) async fn open(loaded: &Loaded) -> Result<Access, Failure> {
     Ok(Access::open(loaded, Arc::new(SystemEnvironment)).await?)
 }
 
+/// As [`open`], and makes the store when the gate was never served.
+pub(crate) async fn open_or_create(loaded: &Loaded) -> Result<Access, Failure> {
+    Ok(Access::open_or_create(loaded, Arc::new(SystemEnvironment)).await?)
+}
+
 /// As [`open`]; nothing when no gateway runs and it left nothing.
 pub(crate) async fn open_if_there(loaded: &Loaded) -> Result<Option<Access>, Failure> {
     match Access::open(loaded, Arc::new(SystemEnvironment)).await {

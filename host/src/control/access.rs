@@ -96,6 +96,19 @@ impl Access {
         }
     }
 
+    /// As [`Access::open`], and makes the store when the gate was never served, so that what is revoked before the
+    /// first start is revoked from the first start on.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`].
+    pub async fn open_or_create(loaded: &Loaded, env: Arc<dyn Environment>) -> Result<Self, AccessError> {
+        match Self::open(loaded, Arc::clone(&env)).await {
+            Err(AccessError::NoStore { .. }) => Ok(Self::Offline(Box::new(Offline::create(loaded, env).await?))),
+            opened => opened,
+        }
+    }
+
     /// One page of attestations.
     ///
     /// # Errors
@@ -194,6 +207,10 @@ impl Offline {
         if !path.exists() {
             return Err(AccessError::NoStore { path: path.clone() });
         }
+        Self::create(loaded, env).await
+    }
+
+    async fn create(loaded: &Loaded, env: Arc<dyn Environment>) -> Result<Self, AccessError> {
         let gate = GateRecord { gate_id: loaded.gate.id.clone(), level: loaded.gate.level.as_str().to_owned() };
         let key_file = loaded.paths.attestation_key.clone();
         let store = store::open(&loaded.paths, env.as_ref()).await?;

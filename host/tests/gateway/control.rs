@@ -88,6 +88,20 @@ async fn a_revocation_without_a_gate_holds_when_it_starts() {
 }
 
 #[tokio::test]
+async fn a_revocation_before_the_first_start_holds_from_it_on() {
+    let origin = Origin::start(|_| ok("ok")).await;
+    let mut site = Site::new(Wish::before(&origin)).await;
+    let agent = site.agent("agent-7", &["web:*"]);
+    let access = Access::open_or_create(&site.loaded(), env(&site)).await.unwrap();
+    access.revoke(&Revocation::Passport { id: agent.id.clone() }).await.unwrap();
+    drop(access);
+
+    let gate = site.start_elsewhere().await;
+    send(gate.address(), &agent.get("/search")).await.assert_refusal(401, "credential_rejected");
+    patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
 async fn queries_are_filtered_and_paged() {
     let (site, gate, _origin, agent) = usual().await;
     let other = site.agent("agent-8", &["web:*"]);

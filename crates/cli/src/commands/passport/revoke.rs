@@ -33,7 +33,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let what = revocation(args)?;
     what.subject().map_err(Failure::usage)?;
     let loaded = context.load()?;
-    let access = access::open(&loaded).await?;
+    let access = access::open_or_create(&loaded).await?;
     let record = access.revoke(&what).await?;
     let (name, through) = (describe(&what), access::describe(&access));
     let id = record.get("attestation_id").and_then(Value::as_str).unwrap_or_default();
