@@ -21,5 +21,6 @@ pub mod health;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod open_files;
 pub mod ready;
 pub mod store;

@@ -38,6 +38,7 @@ use crate::http::intake::IntakeLimits;
 use crate::http::server::{self, ServerLimits, Stopped};
 use crate::http::upstream::{Upstream, UpstreamConfig};
 use crate::metrics::Metrics;
+use crate::open_files;
 use crate::ready::ReadyInfo;
 use crate::store::{self, Store};
 
@@ -52,6 +53,9 @@ pub async fn serve(
     on_ready: impl FnOnce(&ReadyInfo) + Send,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    if let Err(shortage) = open_files::make_room(loaded.config.server.max_connections.into()) {
+        tracing::warn!("{shortage}");
+    }
     let running = Gateway::new(loaded, env).start().await?;
     on_ready(running.info());
     shutdown.await;
