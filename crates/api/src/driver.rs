@@ -128,19 +128,21 @@ impl Driver {
 
     async fn admit(&self, judged: Arc<Judged>, stamp: Stamp) -> Answer {
         let (sealer, case) = (Arc::clone(&self.writer), Arc::clone(&judged));
+        let sealed = Arc::new(Mutex::new(None));
+        let decided = Arc::clone(&sealed);
         let seal = Box::new(move |admission: &_, link: &_| {
             let decision = pipeline::decide(&case, admission);
-            sealer.seal(link, &stamp, Body::Decision(Box::new(case.record(&decision))))
+            let entry = sealer.seal_decision(link, &stamp, case.view(&decision));
+            *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
+            entry
         });
-        match self.state.admit(self.writer.chain_uid(), judged.demand().clone(), seal).await {
-            // Deciding is pure, so this is the decision that was sealed.
-            Ok(Admitted { admission, entry }) => {
-                Answer::of(&judged, pipeline::decide(&judged, &admission), entry.index.attestation_id)
-            }
-            Err(error) => {
-                let fault = judged.fault(Reason::StoreUnavailable);
-                Answer::Refuse(Box::new(Refused { detail: error.to_string(), ..refused(&judged, fault, None) }))
-            }
+        let admitted = self.state.admit(self.writer.chain_uid(), judged.demand().clone(), seal).await;
+        let decision = sealed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (admitted, decision) {
+            // The decision sealed last is the one in the record: a store that retries seals again.
+            (Ok(Admitted { entry, .. }), Some(decision)) => Answer::of(&judged, decision, entry.index.attestation_id),
+            (Ok(_), None) => fault(&judged, "the store admitted a decision that was never sealed".to_owned()),
+            (Err(error), _) => fault(&judged, error.to_string()),
         }
     }
 
@@ -225,6 +227,12 @@ impl Answer {
             _ => Self::Refuse(Box::new(refused(judged, decision, Some(attestation_id)))),
         }
     }
+}
+
+/// A deny because the store failed, with nothing recorded or nothing known of it.
+fn fault(judged: &Judged, detail: String) -> Answer {
+    let decision = judged.fault(Reason::StoreUnavailable);
+    Answer::Refuse(Box::new(Refused { detail, ..refused(judged, decision, None) }))
 }
 
 fn refused(judged: &Judged, decision: Decision, attestation_id: Option<String>) -> Refused {

@@ -94,11 +94,11 @@ fn url_host(text: &str, after_scheme: &str) -> Result<String, DomainError> {
 fn canonical_host(written: &str) -> Result<String, DomainError> {
     let lower = written.to_ascii_lowercase();
     let parsed = Host::parse(&lower).map_err(|_| DomainError::Host)?;
-    let bad_name = matches!(&parsed, Host::Domain(name) if !name.split('.').all(is_label));
-    if bad_name || parsed.to_string() != lower {
-        return Err(DomainError::Host);
-    }
-    Ok(lower)
+    let is_canonical = match &parsed {
+        Host::Domain(name) => *name == lower && name.split('.').all(is_label),
+        address => address.to_string() == lower,
+    };
+    if is_canonical { Ok(lower) } else { Err(DomainError::Host) }
 }
 
 fn is_label(label: &str) -> bool {

@@ -5,7 +5,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use passgate_passport::json;
+use passgate_passport::json::{self, Node};
 use passgate_passport::proof::CoveredRequest;
 use passgate_passport::scope::ActionName;
 
@@ -118,31 +118,49 @@ impl Route {
     pub fn matches(&self, method: &str, path: &str) -> bool {
         self.method.as_deref().is_none_or(|m| m == method) && self.path.matches(path)
     }
+
+    /// Reads the declared values of a request; the body is read once, and only when a value stands in it.
+    pub fn read(&self, request: &CoveredRequest<'_>) -> Values {
+        let in_body = self.amount.is_some() || matches!(self.domain, Some(ValueSource::Pointer(_)));
+        let body = if in_body { read_body(request) } else { Err(Reason::BodyNotJson) };
+        let query = request.query().unwrap_or_default();
+        Values {
+            amount: self.amount.as_ref().map(|source| source.read(&body)),
+            host: self.domain.as_ref().map(|source| source.read_host(&body, query)),
+        }
+    }
+}
+
+/// What a route reads from a request; `None` where the route declares no such value.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Values {
+    /// The amount the request states.
+    pub amount: Option<Result<MicroUsd, Reason>>,
+    /// The canonical host the request names.
+    pub host: Option<Result<String, Reason>>,
 }
 
 impl AmountSource {
-    /// The amount the request states.
-    pub fn read(&self, request: &CoveredRequest<'_>) -> Result<MicroUsd, Reason> {
-        let body = json_body(request)?;
-        // The body is strict JSON here, so an error means the pointer leads to something that is no number.
-        let text = json::number_text(body, &self.pointer).map_err(|_| Reason::AmountInvalid)?;
-        let text = text.ok_or(Reason::AmountMissing)?;
-        MicroUsd::parse(text, self.unit).map_err(|_| Reason::AmountInvalid)
+    fn read(&self, body: &Body<'_>) -> Result<MicroUsd, Reason> {
+        let value = body.as_ref().map_err(|reason| *reason)?.pointer(&self.pointer);
+        match value.map_err(|_| Reason::AmountInvalid)?.ok_or(Reason::AmountMissing)? {
+            Node::Number(text) => MicroUsd::parse(text, self.unit).map_err(|_| Reason::AmountInvalid),
+            _ => Err(Reason::AmountInvalid),
+        }
     }
 }
 
 impl ValueSource {
-    /// The canonical host the request names.
-    pub fn read_host(&self, request: &CoveredRequest<'_>) -> Result<String, Reason> {
-        let text = match self {
+    fn read_host(&self, body: &Body<'_>, query: &str) -> Result<String, Reason> {
+        let host = match self {
             Self::Pointer(pointer) => {
-                let body = parse_body(request)?;
-                let value = body.pointer(pointer).ok_or(Reason::DomainMissing)?;
-                value.as_str().ok_or(Reason::DomainInvalid)?.to_string()
+                let value = body.as_ref().map_err(|reason| *reason)?.pointer(pointer);
+                let value = value.ok().flatten().ok_or(Reason::DomainMissing)?;
+                domain::target_host(value.as_str().ok_or(Reason::DomainInvalid)?)
             }
-            Self::Query(name) => query_parameter(request.query().unwrap_or_default(), name)?,
+            Self::Query(name) => domain::target_host(&query_parameter(query, name)?),
         };
-        domain::target_host(&text).map_err(|_| Reason::DomainInvalid)
+        host.map_err(|_| Reason::DomainInvalid)
     }
 }
 
@@ -155,16 +173,15 @@ fn query_parameter(query: &str, name: &str) -> Result<String, Reason> {
     }
 }
 
-fn json_body<'a>(request: &CoveredRequest<'a>) -> Result<&'a [u8], Reason> {
-    parse_body(request).map(|_| request.body())
-}
+/// The JSON body, or why there is none.
+type Body<'a> = Result<Node<'a>, Reason>;
 
-fn parse_body(request: &CoveredRequest<'_>) -> Result<serde_json::Value, Reason> {
+fn read_body<'a>(request: &CoveredRequest<'a>) -> Body<'a> {
     let media_type = request.header("content-type").unwrap_or_default();
     if !is_json(media_type) {
         return Err(Reason::BodyNotJson);
     }
-    json::parse(request.body(), MAX_JSON_BODY_BYTES).map_err(|_| Reason::BodyNotJson)
+    json::read(request.body(), MAX_JSON_BODY_BYTES).map_err(|_| Reason::BodyNotJson)
 }
 
 /// `application/json` or a `+json` type, with UTF-8 as the only charset.

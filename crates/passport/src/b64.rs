@@ -19,6 +19,11 @@ pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Appends the encoding of `bytes` to `text`.
+pub(crate) fn push(text: &mut String, bytes: &[u8]) {
+    URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
 /// Decodes `text`; the result re-encodes to exactly `text`.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde_json::{Map, Value};
 
 use crate::id;
-use crate::json::{self, JsonError, MAX_SAFE_INTEGER};
+use crate::json::{self, JsonError, MAX_SAFE_INTEGER, Members, Node};
 use crate::jwk;
 use crate::key::PublicKey;
 use crate::scope::Scope;
@@ -94,8 +94,8 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`] for the first thing found wrong.
     pub fn from_payload(payload: &[u8]) -> Result<Self, ClaimsError> {
-        let value = json::parse(payload, MAX_PAYLOAD_BYTES).map_err(ClaimsError::Json)?;
-        let Value::Object(members) = value else {
+        let document = json::read(payload, MAX_PAYLOAD_BYTES).map_err(ClaimsError::Json)?;
+        let Node::Object(members) = document else {
             return Err(ClaimsError::NotAnObject);
         };
         refuse_unsupported(&members)?;
@@ -112,7 +112,7 @@ impl Claims {
             aud: optional(&members, "aud", audiences)?,
             trust_tier: optional(&members, "trust_tier", trust_tier)?,
             status_list: optional(&members, "status", |value| {
-                StatusRef::from_claim(value).map_err(|problem| invalid("status", problem))
+                StatusRef::from_claim(&value.to_value()).map_err(|problem| invalid("status", problem))
             })?,
             metadata: optional(&members, "metadata", metadata)?,
         };
@@ -137,7 +137,7 @@ pub(crate) fn is_identifier(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn refuse_unsupported(members: &Map<String, Value>) -> Result<(), ClaimsError> {
+fn refuse_unsupported(members: &Members<'_>) -> Result<(), ClaimsError> {
     if members.contains_key("delegation") {
         return Err(ClaimsError::DelegationUnsupported);
     }
@@ -147,34 +147,34 @@ fn refuse_unsupported(members: &Map<String, Value>) -> Result<(), ClaimsError> {
     Ok(())
 }
 
-fn required<'j>(members: &'j Map<String, Value>, claim: &'static str) -> Result<&'j Value, ClaimsError> {
+fn required<'j, 'a>(members: &'j Members<'a>, claim: &'static str) -> Result<&'j Node<'a>, ClaimsError> {
     members.get(claim).filter(|value| !value.is_null()).ok_or(ClaimsError::Missing { claim })
 }
 
 fn optional<T>(
-    members: &Map<String, Value>,
+    members: &Members<'_>,
     claim: &'static str,
-    read: impl FnOnce(&Value) -> Result<T, ClaimsError>,
+    read: impl FnOnce(&Node<'_>) -> Result<T, ClaimsError>,
 ) -> Result<Option<T>, ClaimsError> {
     match members.get(claim) {
         None => Ok(None),
-        Some(Value::Null) => Err(invalid(claim, "is null: leave it out instead")),
+        Some(Node::Null) => Err(invalid(claim, "is null: leave it out instead")),
         Some(value) => read(value).map(Some),
     }
 }
 
-fn identifier(value: &Value, claim: &'static str) -> Result<String, ClaimsError> {
+fn identifier(value: &Node<'_>, claim: &'static str) -> Result<String, ClaimsError> {
     let text = value.as_str().filter(|text| is_identifier(text));
     text.map(String::from).ok_or(invalid(claim, "is not a string of 1 to 256 visible ASCII characters"))
 }
 
-fn passport_id(value: &Value) -> Result<String, ClaimsError> {
+fn passport_id(value: &Node<'_>) -> Result<String, ClaimsError> {
     let text = value.as_str().filter(|text| id::is_id(text, id::PASSPORT_PREFIX));
     text.map(String::from).ok_or(invalid("jti", "is not `pass_` and a ULID in upper case"))
 }
 
 /// A NumericDate (RFC 7519 section 2), narrowed to the integers every JSON reader agrees on.
-fn date(value: &Value, claim: &'static str) -> Result<i64, ClaimsError> {
+fn date(value: &Node<'_>, claim: &'static str) -> Result<i64, ClaimsError> {
     let seconds = value.as_u64().filter(|seconds| *seconds <= MAX_SAFE_INTEGER);
     seconds
         .and_then(|seconds| i64::try_from(seconds).ok())
@@ -182,24 +182,24 @@ fn date(value: &Value, claim: &'static str) -> Result<i64, ClaimsError> {
 }
 
 /// RFC 7800 section 3.2. Other confirmation methods beside the key are refused: they would be ignored.
-fn confirmation_key(value: &Value) -> Result<PublicKey, ClaimsError> {
+fn confirmation_key(value: &Node<'_>) -> Result<PublicKey, ClaimsError> {
     let members = value.as_object().ok_or(invalid("cnf", "is no object"))?;
     let jwk = members.get("jwk").filter(|jwk| !jwk.is_null());
     let jwk = jwk.ok_or(ClaimsError::Missing { claim: "cnf.jwk" })?;
     if members.len() != 1 {
         return Err(invalid("cnf", "has members beside `jwk`"));
     }
-    jwk::from_value(jwk).map_err(|_| invalid("cnf.jwk", "is not the public JWK of an acceptable Ed25519 key"))
+    jwk::from_node(jwk).map_err(|_| invalid("cnf.jwk", "is not the public JWK of an acceptable Ed25519 key"))
 }
 
-fn permissions(value: &Value) -> Result<Vec<Scope>, ClaimsError> {
+fn permissions(value: &Node<'_>) -> Result<Vec<Scope>, ClaimsError> {
     let problem = invalid("permissions", "is not a list of at most 256 scopes such as `payments:*`");
     let list = value.as_array().filter(|list| list.len() <= MAX_PERMISSIONS);
     let scopes = list.into_iter().flatten().map(|entry| Scope::parse(entry.as_str()?).ok());
     list.and(scopes.collect::<Option<_>>()).ok_or(problem)
 }
 
-fn agent_name(value: &Value) -> Result<String, ClaimsError> {
+fn agent_name(value: &Node<'_>) -> Result<String, ClaimsError> {
     let fits = |name: &&str| (1..=MAX_ID_CHARS).contains(&name.chars().count()) && !name.chars().any(is_disruptive);
     let name = value.as_str().filter(fits).map(String::from);
     name.ok_or(invalid("agent_name", "is not a string of 1 to 256 characters without control or direction characters"))
@@ -211,21 +211,24 @@ fn is_disruptive(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-fn audiences(value: &Value) -> Result<Vec<String>, ClaimsError> {
+fn audiences(value: &Node<'_>) -> Result<Vec<String>, ClaimsError> {
     let one = core::slice::from_ref(value);
-    let list = value.as_array().map_or(one, Vec::as_slice);
+    let list = value.as_array().unwrap_or(one);
     if !(1..=MAX_AUDIENCES).contains(&list.len()) {
         return Err(invalid("aud", "is not one audience or a list of 1 to 64"));
     }
     list.iter().map(|entry| identifier(entry, "aud")).collect()
 }
 
-fn trust_tier(value: &Value) -> Result<Tier, ClaimsError> {
+fn trust_tier(value: &Node<'_>) -> Result<Tier, ClaimsError> {
     value.as_str().and_then(Tier::from_name).ok_or(invalid("trust_tier", "is not L1, L2 or L3"))
 }
 
-fn metadata(value: &Value) -> Result<Map<String, Value>, ClaimsError> {
-    value.as_object().cloned().ok_or(invalid("metadata", "is no object"))
+fn metadata(value: &Node<'_>) -> Result<Map<String, Value>, ClaimsError> {
+    match value.to_value() {
+        Value::Object(members) => Ok(members),
+        _ => Err(invalid("metadata", "is no object")),
+    }
 }
 
 const fn invalid(claim: &'static str, problem: &'static str) -> ClaimsError {

@@ -4,15 +4,20 @@
 //! duplicate member names (at every depth, compared after unescaping, in members nobody reads too), integers beyond
 //! 2^53-1 in magnitude, numbers that overflow a double, lone surrogates, invalid UTF-8, a byte order mark, bytes after
 //! the value and nesting deeper than [`MAX_DEPTH`]. Noncharacters (RFC 7493 section 2.1) are let through.
+//!
+//! [`read`] gives the document as it was scanned, borrowing its text; [`parse`] and [`parse_into`] copy it.
+
+mod node;
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
+use alloc::collections::btree_map::Entry;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub use node::{Members, Node};
 
 /// Objects and arrays may nest this deep; documents of the protocols served here stay under ten.
 pub const MAX_DEPTH: usize = 32;
@@ -82,11 +87,16 @@ pub enum JsonError {
     #[error("JSON pointer is malformed: it starts with `/`, and `~` stands only in `~0` and `~1`")]
     Pointer,
     /// The pointer names something other than a number.
-    #[error("JSON value at the pointer is not a number (byte {at})")]
-    NotANumber {
-        /// Offset of the value.
-        at: usize,
-    },
+    #[error("JSON value at the pointer is not a number")]
+    NotANumber,
+}
+
+/// Reads one document of at most `limit_bytes` bytes, borrowing its text wherever it has no escapes.
+///
+/// # Errors
+/// [`JsonError`] for anything the [module](self) refuses.
+pub fn read(bytes: &[u8], limit_bytes: usize) -> Result<Node<'_>, JsonError> {
+    scan(bounded_text(bytes, limit_bytes)?)
 }
 
 /// Reads one document of at most `limit_bytes` bytes.
@@ -106,7 +116,7 @@ pub fn parse(bytes: &[u8], limit_bytes: usize) -> Result<Value, JsonError> {
 /// [`JsonError`] for anything the [module](self) refuses, [`JsonError::Shape`] when `T` does.
 pub fn parse_into<T: DeserializeOwned>(bytes: &[u8], limit_bytes: usize) -> Result<T, JsonError> {
     let text = bounded_text(bytes, limit_bytes)?;
-    scan(text, None)?;
+    scan(text)?;
     serde_json::from_str(text).map_err(|error| JsonError::Shape(printable(&error.to_string())))
 }
 
@@ -117,14 +127,10 @@ pub fn parse_into<T: DeserializeOwned>(bytes: &[u8], limit_bytes: usize) -> Resu
 /// # Errors
 /// [`JsonError`] for anything the [module](self) refuses, for a malformed pointer and for a value that is no number.
 pub fn number_text<'a>(bytes: &'a [u8], pointer: &str) -> Result<Option<&'a str>, JsonError> {
-    let text = bounded_text(bytes, usize::MAX)?;
-    let Some(span) = scan(text, Some(&pointer_tokens(pointer)?))? else {
-        return Ok(None);
-    };
-    let at = span.start;
-    match text.get(span) {
-        Some(found) if found.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Ok(Some(found)),
-        _ => Err(JsonError::NotANumber { at }),
+    match read(bytes, usize::MAX)?.pointer(pointer)? {
+        None => Ok(None),
+        Some(Node::Number(Cow::Borrowed(text))) => Ok(Some(text)),
+        Some(_) => Err(JsonError::NotANumber),
     }
 }
 
@@ -140,42 +146,17 @@ fn printable(message: &str) -> String {
     message.chars().flat_map(char::escape_debug).take(MAX_SHAPE_MESSAGE).collect()
 }
 
-fn pointer_tokens(pointer: &str) -> Result<Vec<String>, JsonError> {
-    if pointer.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rest = pointer.strip_prefix('/').ok_or(JsonError::Pointer)?;
-    rest.split('/').map(pointer_token).collect()
-}
-
-fn pointer_token(raw: &str) -> Result<String, JsonError> {
-    let mut token = String::with_capacity(raw.len());
-    let mut chars = raw.chars();
-    while let Some(c) = chars.next() {
-        token.push(match (c, c == '~') {
-            (_, false) => c,
-            (_, true) => match chars.next() {
-                Some('0') => '~',
-                Some('1') => '/',
-                _ => return Err(JsonError::Pointer),
-            },
-        });
-    }
-    Ok(token)
-}
-
-/// Checks `text` whole; gives the span of the value that the pointer tokens lead to.
-fn scan(text: &str, pointer: Option<&[String]>) -> Result<Option<Range<usize>>, JsonError> {
-    let mut scanner = Scanner { text, at: 0, found: None };
-    scanner.value(0, pointer)?;
+/// Checks `text` whole and gives its value.
+fn scan(text: &str) -> Result<Node<'_>, JsonError> {
+    let mut scanner = Scanner { text, at: 0 };
+    let value = scanner.value(0)?;
     scanner.skip_white_space();
-    if scanner.at == text.len() { Ok(scanner.found) } else { Err(JsonError::TrailingBytes { at: scanner.at }) }
+    if scanner.at == text.len() { Ok(value) } else { Err(JsonError::TrailingBytes { at: scanner.at }) }
 }
 
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    found: Option<Range<usize>>,
 }
 
 impl<'a> Scanner<'a> {
@@ -204,51 +185,43 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at).ok_or(JsonError::Syntax { at: start })
     }
 
-    fn value(&mut self, depth: usize, target: Option<&[String]>) -> Result<(), JsonError> {
+    fn value(&mut self, depth: usize) -> Result<Node<'a>, JsonError> {
         self.skip_white_space();
-        let start = self.at;
         match self.peek() {
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => {
-                return Err(JsonError::TooDeep { at: start });
-            }
-            Some(b'{') => self.object(depth, target)?,
-            Some(b'[') => self.array(depth, target)?,
-            Some(b'"') => drop(self.string()?),
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b't') => self.literal("true")?,
-            Some(b'f') => self.literal("false")?,
-            Some(b'n') => self.literal("null")?,
-            _ => return self.syntax(),
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(JsonError::TooDeep { at: self.at }),
+            Some(b'{') => self.object(depth).map(Node::Object),
+            Some(b'[') => self.array(depth).map(Node::Array),
+            Some(b'"') => self.string().map(Node::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|text| Node::Number(Cow::Borrowed(text))),
+            Some(b't') => self.literal("true", Node::Bool(true)),
+            Some(b'f') => self.literal("false", Node::Bool(false)),
+            Some(b'n') => self.literal("null", Node::Null),
+            _ => self.syntax(),
         }
-        if target.is_some_and(<[String]>::is_empty) {
-            self.found = Some(start..self.at);
-        }
-        Ok(())
     }
 
-    fn object(&mut self, depth: usize, target: Option<&[String]>) -> Result<(), JsonError> {
+    fn object(&mut self, depth: usize) -> Result<Members<'a>, JsonError> {
         self.at += 1;
-        let mut names: BTreeSet<Cow<'a, str>> = BTreeSet::new();
+        let mut members = Members::new();
         self.skip_white_space();
         if self.take(b'}') {
-            return Ok(());
+            return Ok(members);
         }
         loop {
             self.skip_white_space();
             let at = self.at;
-            let name = self.string()?;
-            let inner = step(target, |token| *token == name);
-            if !names.insert(name) {
+            // The name is refused before its value is read: what comes first in the text is what is reported.
+            let Entry::Vacant(member) = members.entry(self.string()?) else {
                 return Err(JsonError::DuplicateKey { at });
-            }
+            };
             self.skip_white_space();
             if !self.take(b':') {
                 return self.syntax();
             }
-            self.value(depth + 1, inner)?;
+            member.insert(self.value(depth + 1)?);
             self.skip_white_space();
             if self.take(b'}') {
-                return Ok(());
+                return Ok(members);
             }
             if !self.take(b',') {
                 return self.syntax();
@@ -256,20 +229,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn array(&mut self, depth: usize, target: Option<&[String]>) -> Result<(), JsonError> {
+    fn array(&mut self, depth: usize) -> Result<Vec<Node<'a>>, JsonError> {
         self.at += 1;
+        let mut items = Vec::new();
         self.skip_white_space();
         if self.take(b']') {
-            return Ok(());
+            return Ok(items);
         }
-        let mut index = 0_usize;
         loop {
-            let inner = step(target, |token| *token == index.to_string());
-            self.value(depth + 1, inner)?;
-            index += 1;
+            items.push(self.value(depth + 1)?);
             self.skip_white_space();
             if self.take(b']') {
-                return Ok(());
+                return Ok(items);
             }
             if !self.take(b',') {
                 return self.syntax();
@@ -277,17 +248,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn literal(&mut self, word: &str) -> Result<(), JsonError> {
+    fn literal(&mut self, word: &str, value: Node<'a>) -> Result<Node<'a>, JsonError> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         if !rest.starts_with(word) {
             return self.syntax();
         }
         self.at += word.len();
-        Ok(())
+        Ok(value)
     }
 
-    /// RFC 8259 section 6, then the ranges of RFC 7493 section 2.2.
-    fn number(&mut self) -> Result<(), JsonError> {
+    /// RFC 8259 section 6, then the ranges of RFC 7493 section 2.2. Gives the text of the number.
+    fn number(&mut self) -> Result<&'a str, JsonError> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
@@ -303,12 +274,13 @@ impl<'a> Scanner<'a> {
             let _signed = self.take(b'+') || self.take(b'-');
             self.digits()?;
         }
+        let text = self.since(start)?;
         let in_range = if fraction || exponent {
-            self.since(start)?.parse::<f64>().is_ok_and(f64::is_finite)
+            text.parse::<f64>().is_ok_and(f64::is_finite)
         } else {
             integer.trim_start_matches('-').parse().is_ok_and(|n: u64| n <= MAX_SAFE_INTEGER)
         };
-        if in_range { Ok(()) } else { Err(JsonError::NumberRange { at: start }) }
+        if in_range { Ok(text) } else { Err(JsonError::NumberRange { at: start }) }
     }
 
     fn digits(&mut self) -> Result<(), JsonError> {
@@ -344,12 +316,11 @@ impl<'a> Scanner<'a> {
     /// The text up to the next quote or backslash; control characters and the end of the text are errors.
     fn plain_run(&mut self) -> Result<&'a str, JsonError> {
         let start = self.at;
-        loop {
-            match self.peek() {
-                Some(b'"' | b'\\') => return self.since(start),
-                None | Some(0..=0x1f) => return self.syntax(),
-                Some(_) => self.at += 1,
-            }
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        self.at += rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count();
+        match self.peek() {
+            Some(b'"' | b'\\') => self.since(start),
+            _ => self.syntax(),
         }
     }
 
@@ -402,12 +373,6 @@ impl<'a> Scanner<'a> {
         }
         Ok(code)
     }
-}
-
-/// The pointer tokens left inside a child: none unless the child's name is the next token.
-fn step(target: Option<&[String]>, is_named: impl Fn(&String) -> bool) -> Option<&[String]> {
-    let (first, rest) = target?.split_first()?;
-    is_named(first).then_some(rest)
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::b64;
-use crate::json::{self, JsonError};
+use crate::json::{self, JsonError, Members, Node};
 use crate::key::{KeyError, PublicKey, SecretKey};
 
 /// Longest JWK read, in bytes; ours have under 200.
@@ -65,7 +65,7 @@ impl PublicKey {
     /// # Errors
     /// As [`from_value`], and [`JwkError::Json`].
     pub fn from_jwk(bytes: &[u8]) -> Result<Self, JwkError> {
-        from_value(&json::parse(bytes, MAX_JWK_BYTES).map_err(JwkError::Json)?)
+        from_node(&json::read(bytes, MAX_JWK_BYTES).map_err(JwkError::Json)?)
     }
 
     /// The public JWK, in this byte form: `{"crv":"Ed25519","kid":"<thumbprint>","kty":"OKP","x":"<key>"}`.
@@ -134,17 +134,21 @@ impl SecretKey {
 /// # Errors
 /// [`JwkError`]; private members are refused, not skipped.
 pub fn from_value(jwk: &Value) -> Result<PublicKey, JwkError> {
+    from_node(&Node::from(jwk))
+}
+
+/// As [`from_value`], for a document that was just read.
+pub(crate) fn from_node(jwk: &Node<'_>) -> Result<PublicKey, JwkError> {
     let members = jwk.as_object().ok_or(member("kty", "is missing: a JWK is an object"))?;
     if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
         return Err(JwkError::Private);
     }
     check_type(required(members, "kty")?, required(members, "crv")?)?;
     check_usage(optional(members, "alg")?, optional(members, "use")?)?;
-    if let Some(operations) = members.get("key_ops") {
-        let allowed = operations.as_array().map(Vec::as_slice);
-        if !matches!(allowed, Some([only]) if only == "verify") {
-            return Err(member("key_ops", "is not exactly [\"verify\"]"));
-        }
+    let verifies_only =
+        |operations: &Node<'_>| matches!(operations.as_array(), Some([only]) if only.as_str() == Some("verify"));
+    if !members.get("key_ops").is_none_or(verifies_only) {
+        return Err(member("key_ops", "is not exactly [\"verify\"]"));
     }
     public_from_x(required(members, "x")?, optional(members, "kid")?)
 }
@@ -156,8 +160,9 @@ pub fn from_value(jwk: &Value) -> Result<PublicKey, JwkError> {
 /// # Errors
 /// [`JwkError`], also for private material in any key and for a key that stands twice.
 pub fn parse_set(bytes: &[u8]) -> Result<Vec<PublicKey>, JwkError> {
-    let set = json::parse(bytes, MAX_JWKS_BYTES).map_err(JwkError::Json)?;
-    let members = set.get("keys").and_then(Value::as_array).ok_or(member("keys", "is missing or no array"))?;
+    let set = json::read(bytes, MAX_JWKS_BYTES).map_err(JwkError::Json)?;
+    let members =
+        set.as_object().and_then(|set| set.get("keys")?.as_array()).ok_or(member("keys", "is missing or no array"))?;
     if members.len() > MAX_JWKS_KEYS {
         return Err(JwkError::TooManyKeys);
     }
@@ -180,13 +185,13 @@ pub fn emit_set<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> String {
     alloc::format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
-fn set_member(jwk: &Value) -> Result<Option<PublicKey>, JwkError> {
+fn set_member(jwk: &Node<'_>) -> Result<Option<PublicKey>, JwkError> {
     let members = jwk.as_object().ok_or(member("keys", "has an entry that is no object"))?;
     if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
         return Err(JwkError::Private);
     }
     let is_ed25519 = required(members, "kty")? == "OKP" && required(members, "crv")? == "Ed25519";
-    if is_ed25519 { from_value(jwk).map(Some) } else { Ok(None) }
+    if is_ed25519 { from_node(jwk).map(Some) } else { Ok(None) }
 }
 
 /// Only what signing needs; `d` is wiped on drop. A typed reader, because a generic value would keep copies of `d`.
@@ -247,11 +252,11 @@ fn public_from_x(x: &str, kid: Option<&str>) -> Result<PublicKey, JwkError> {
     }
 }
 
-fn required<'j>(members: &'j Map<String, Value>, name: &'static str) -> Result<&'j str, JwkError> {
-    members.get(name).and_then(Value::as_str).ok_or(member(name, "is missing or no string"))
+fn required<'j>(members: &'j Members<'_>, name: &'static str) -> Result<&'j str, JwkError> {
+    members.get(name).and_then(Node::as_str).ok_or(member(name, "is missing or no string"))
 }
 
-fn optional<'j>(members: &'j Map<String, Value>, name: &'static str) -> Result<Option<&'j str>, JwkError> {
+fn optional<'j>(members: &'j Members<'_>, name: &'static str) -> Result<Option<&'j str>, JwkError> {
     match members.get(name) {
         None => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or(member(name, "is no string")),

@@ -7,10 +7,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde_json::{Map, Value};
-
 use crate::b64;
-use crate::json::{self, JsonError};
+use crate::json::{self, JsonError, Members, Node};
 use crate::key::{PublicKey, SecretKey};
 
 /// Longest `kid` in bytes; a thumbprint has 43.
@@ -18,6 +16,9 @@ pub const MAX_KID_BYTES: usize = 128;
 
 /// Longest encoded header in bytes: three short members, with room for white space.
 const MAX_HEADER_BYTES: usize = 512;
+
+/// Length of 64 bytes in base64url.
+const ENCODED_SIGNATURE_CHARS: usize = 86;
 
 const DOT: char = '.';
 
@@ -131,13 +132,14 @@ pub enum JwsError {
 #[must_use]
 pub fn sign(key: &SecretKey, typ: TokenType, payload: &[u8]) -> String {
     let kid = key.public().thumbprint();
-    let header = alloc::format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"{}"}}"#, typ.as_str());
-    let mut token = b64::encode(header.as_bytes());
+    let header = [r#"{"alg":"EdDSA","kid":""#, kid, r#"","typ":""#, typ.as_str(), r#""}"#].concat();
+    let mut token = String::with_capacity((header.len() + payload.len()) * 4 / 3 + ENCODED_SIGNATURE_CHARS + 4);
+    b64::push(&mut token, header.as_bytes());
     token.push(DOT);
-    token.push_str(&b64::encode(payload));
+    b64::push(&mut token, payload);
     let signature = key.sign(token.as_bytes());
     token.push(DOT);
-    token.push_str(&b64::encode(&signature));
+    b64::push(&mut token, &signature);
     token
 }
 
@@ -241,7 +243,7 @@ fn read_header(encoded: &str, typ: TokenType) -> Result<String, JwsError> {
         return Err(JwsError::TooLarge { limit: MAX_HEADER_BYTES });
     }
     let bytes = b64::decode(encoded).map_err(|_| JwsError::Base64 { segment: "header" })?;
-    let Value::Object(header) = json::parse(&bytes, MAX_HEADER_BYTES).map_err(JwsError::Header)? else {
+    let Node::Object(header) = json::read(&bytes, MAX_HEADER_BYTES).map_err(JwsError::Header)? else {
         return Err(JwsError::HeaderShape { member: "alg" });
     };
     if let Some(member) = header.keys().find_map(|name| forbidden_member(name)) {
@@ -261,8 +263,8 @@ fn read_header(encoded: &str, typ: TokenType) -> Result<String, JwsError> {
     Ok(String::from(kid))
 }
 
-fn text<'h>(header: &'h Map<String, Value>, member: &'static str) -> Result<&'h str, JwsError> {
-    header.get(member).and_then(Value::as_str).ok_or(JwsError::HeaderShape { member })
+fn text<'h>(header: &'h Members<'_>, member: &'static str) -> Result<&'h str, JwsError> {
+    header.get(member).and_then(Node::as_str).ok_or(JwsError::HeaderShape { member })
 }
 
 /// A static name for a member that may not stand in a header, so that no text of the token reaches a log.

@@ -1,12 +1,12 @@
 //! The store in memory: for tests, demonstrations and browsers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, Subject, Write, restart_fence};
+use passgate_core::state::{self, Demand, RowMap, Subject, Write, restart_fence};
 
 use crate::verbs::{self, Chain, Fault, Tables};
 use crate::{
@@ -105,36 +105,57 @@ impl Ledger for MemoryStore {
 
 #[derive(Debug, Default)]
 struct Data {
-    rows: BTreeMap<String, Row>,
-    expiry: BTreeSet<(i64, String)>,
+    rows: HashMap<String, Row>,
+    /// Keys of the rows that expire, by when and by the order in which they were put.
+    expiry: BTreeMap<(i64, u64), String>,
+    puts: u64,
     chains: BTreeMap<String, Chain>,
     last_chain: Option<String>,
     records: BTreeMap<Cursor, StoredRecord>,
-    ids: BTreeMap<String, Cursor>,
+    ids: HashMap<String, Cursor>,
 }
 
 #[derive(Debug)]
 struct Row {
     value: Vec<u8>,
-    expires_at: Option<i64>,
+    /// Its place in `Data::expiry`.
+    expiry: Option<(i64, u64)>,
 }
 
 impl Data {
     fn set_row(&mut self, write: Write) {
         let Write { key, value, expires_at } = write;
-        if let Some(expires_at) = expires_at {
-            self.expiry.insert((expires_at, key.clone()));
+        let old = self.rows.get_mut(&key);
+        let old_expiry = old.as_ref().and_then(|row| row.expiry);
+        if let Some(row) = old.filter(|_| old_expiry.map(|(at, _)| at) == expires_at) {
+            row.value = value;
+            return;
         }
-        let old = self.rows.insert(key.clone(), Row { value, expires_at });
-        if let Some(old_expiry) = old.and_then(|row| row.expires_at).filter(|old| Some(*old) != expires_at) {
-            self.expiry.remove(&(old_expiry, key));
+        if let Some(old_expiry) = old_expiry {
+            self.expiry.remove(&old_expiry);
         }
+        self.puts += 1;
+        let expiry = expires_at.map(|at| (at, self.puts));
+        if let Some(expiry) = expiry {
+            self.expiry.insert(expiry, key.clone());
+        }
+        self.rows.insert(key, Row { value, expiry });
+    }
+}
+
+impl RowMap for Data {
+    fn row(&self, key: &str) -> Option<&[u8]> {
+        self.rows.get(key).map(|row| row.value.as_slice())
     }
 }
 
 impl Tables for Data {
     fn row(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.rows.get(key).map(|row| row.value.clone()))
+        Ok(RowMap::row(self, key).map(<[u8]>::to_vec))
+    }
+
+    fn answer(&self, demand: &Demand) -> Result<state::Admitted, Fault> {
+        Ok(state::admit(demand, self)?)
     }
 
     fn put_row(&mut self, write: Write) -> Result<(), Fault> {
@@ -142,14 +163,17 @@ impl Tables for Data {
         Ok(())
     }
 
-    fn delete_row(&mut self, key: &str, expires_at: i64) -> Result<(), Fault> {
-        self.rows.remove(key);
-        self.expiry.remove(&(expires_at, key.to_owned()));
+    fn delete_row(&mut self, key: &str, _expires_at: i64) -> Result<(), Fault> {
+        let row = self.rows.remove(key);
+        if let Some(expiry) = row.and_then(|row| row.expiry) {
+            self.expiry.remove(&expiry);
+        }
         Ok(())
     }
 
     fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault> {
-        Ok(self.expiry.range(..(now, String::new())).take(limit).cloned().collect())
+        let expired = self.expiry.range(..(now, 0)).take(limit);
+        Ok(expired.map(|((expires_at, _), key)| (*expires_at, key.clone())).collect())
     }
 
     fn chain(&self, uid: &str) -> Result<Option<Chain>, Fault> {

@@ -52,6 +52,14 @@ pub(crate) struct Chain {
 pub(crate) trait Tables {
     /// A state row's bytes.
     fn row(&self, key: &str) -> Result<Option<Vec<u8>>, Fault>;
+    /// Answers a demand with `passgate_core::state::admit`. A backend that has its rows at hand need not load them.
+    fn answer(&self, demand: &Demand) -> Result<state::Admitted, Fault>
+    where
+        Self: Sized,
+    {
+        let rows = load(self, demand.row_keys())?;
+        Ok(state::admit(demand, &rows)?)
+    }
     /// Puts a state row, replacing its expiry too.
     fn put_row(&mut self, write: Write) -> Result<(), Fault>;
     /// Deletes a state row that expires at `expires_at`.
@@ -91,8 +99,7 @@ pub(crate) fn admit(
     demand: &Demand,
     seal: &mut SealDecision,
 ) -> Result<Admitted, Fault> {
-    let rows = load(tables, demand.row_keys())?;
-    let state::Admitted { admission, writes } = state::admit(demand, &rows)?;
+    let state::Admitted { admission, writes } = tables.answer(demand)?;
     let (number, link) = next_link(tables, uid)?;
     let entry = sealed(tables, uid, &link, || seal(&admission, &link))?;
     for write in writes {

@@ -4,9 +4,11 @@
 //! in order, no floating point. `chain_uid`, `seq` and `prev` place it in the chain of one writer; `prev` is the
 //! SHA-256 of the previous record's JWS.
 
+mod payload;
 mod records;
 mod writer;
 
+pub use payload::DecisionView;
 pub use records::{
     AgentRecord, Body, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GateRecord, GuardrailOutcome,
     GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PreviousChain, Record, RequestRecord, RevocationCheck,

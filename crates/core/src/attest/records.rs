@@ -1,6 +1,7 @@
 //! The payload of a record. Members stand in alphabetical order and hold only strings, integers and booleans, so that
 //! plain serialisation gives canonical JSON; a test compares it with an RFC 8785 implementation.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -237,9 +238,9 @@ pub enum RevocationCheck {
 pub struct GuardrailRecord {
     /// The figures behind the result.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub evidence: BTreeMap<String, EvidenceValue>,
+    pub evidence: BTreeMap<Cow<'static, str>, EvidenceValue>,
     /// The guardrail.
-    pub guardrail: String,
+    pub guardrail: Cow<'static, str>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_code: Option<Reason>,

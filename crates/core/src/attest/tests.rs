@@ -26,10 +26,10 @@ fn writer() -> Writer {
 fn decision(path: &str) -> Body {
     let guardrail = GuardrailRecord {
         evidence: BTreeMap::from([
-            ("limit".to_owned(), EvidenceValue::Number(3)),
-            ("domain".to_owned(), EvidenceValue::Text("ü".to_owned())),
+            ("limit".into(), EvidenceValue::Number(3)),
+            ("domain".into(), EvidenceValue::Text("ü".to_owned())),
         ]),
-        guardrail: "rate".to_owned(),
+        guardrail: "rate".into(),
         reason_code: Some(Reason::RateLimitExceeded),
         result: GuardrailOutcome::Fail,
     };
@@ -101,6 +101,17 @@ fn payloads_are_canonical_json_and_read_back() {
         let record: Record = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(serde_json::to_vec(&record).unwrap(), bytes);
         assert_eq!(record.attestation_id, Writer::attestation_id(&stamp(1)));
+    }
+}
+
+#[test]
+fn a_decision_seals_to_the_same_record_borrowed_and_owned() {
+    let link = Link { seq: 1, prev: Some([7; 32]) };
+    for body in bodies() {
+        if let Body::Decision(decision) = &body {
+            let borrowed = writer().seal_decision(&link, &stamp(1), decision.as_ref().into());
+            assert_eq!(borrowed, writer().seal(&link, &stamp(1), body));
+        }
     }
 }
 

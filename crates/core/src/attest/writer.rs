@@ -8,7 +8,8 @@ use passgate_passport::key::{PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::records::{Body, GateRecord, Kind, OutcomeRecord, Record};
+use super::payload::{DecisionView, Frame, Payload, Place};
+use super::records::{Body, GateRecord, Kind};
 use crate::time::UnixMillis;
 
 /// When a record is made and the randomness of its id. Both come from the caller.
@@ -78,13 +79,11 @@ pub struct Writer {
 
 /// `sha256:` and the hex digest.
 pub fn sha256_label(digest: &[u8; 32]) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     let mut label = String::with_capacity(71);
     label.push_str("sha256:");
-    for byte in digest {
-        for nibble in [byte >> 4, byte & 15] {
-            label.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
+    label.extend(nibbles.map(|nibble| char::from(*HEX.get(usize::from(nibble)).unwrap_or(&b'0'))));
     label
 }
 
@@ -111,12 +110,14 @@ impl Writer {
 
     /// Seals `body` at `link`.
     pub fn seal(&self, link: &Link, stamp: &Stamp, body: Body) -> Entry {
-        let record = self.record(link, stamp, body);
-        // Strings, integers and string-keyed maps always serialise; an empty payload would fail every verification.
-        let payload = serde_json::to_vec(&record).unwrap_or_default();
-        let jws = jws::sign(&self.key, TokenType::Attestation, &payload);
-        let sha256 = Sha256::digest(jws.as_bytes()).into();
-        Entry { sha256, index: index_of(record, stamp), jws }
+        let place = place(link, stamp);
+        self.sealed(&Payload::of(self.frame(&place), &body), stamp)
+    }
+
+    /// Seals a decision at `link`, to the bytes [`Writer::seal`] makes of the same members.
+    pub fn seal_decision(&self, link: &Link, stamp: &Stamp, decision: DecisionView<'_>) -> Entry {
+        let place = place(link, stamp);
+        self.sealed(&Payload::of_decision(self.frame(&place), decision), stamp)
     }
 
     /// Signs the heads of chains as one statement (`typ: ledger-head+jwt`).
@@ -124,81 +125,22 @@ impl Writer {
         jws::sign(&self.key, TokenType::LedgerHead, payload)
     }
 
-    fn record(&self, link: &Link, stamp: &Stamp, body: Body) -> Record {
-        let mut record = Record {
-            agent: None,
-            attestation_id: Self::attestation_id(stamp),
-            chain_uid: self.chain_uid.clone(),
-            decision: None,
-            decision_id: None,
-            error: None,
-            evaluator: None,
-            folded: None,
-            gate: self.gate.clone(),
-            guardrails_evaluated: None,
-            kind: Kind::ChainStart,
-            not_checked: None,
-            outcome: None,
-            policy: None,
-            prev: link.prev.as_ref().map(sha256_label),
-            previous_chain: None,
-            reason_code: None,
-            request: None,
-            revocation: None,
-            revoked: None,
-            seq: link.seq,
-            timestamp: stamp.now.rfc3339(),
-        };
-        fill(&mut record, body);
-        record
+    fn frame<'a>(&'a self, place: &'a Place) -> Frame<'a> {
+        Frame { chain_uid: &self.chain_uid, gate: &self.gate, place }
+    }
+
+    fn sealed(&self, payload: &Payload<'_>, stamp: &Stamp) -> Entry {
+        let jws = jws::sign(&self.key, TokenType::Attestation, &payload.to_bytes());
+        let sha256 = Sha256::digest(jws.as_bytes()).into();
+        Entry { jws, sha256, index: payload.index(stamp.now.0) }
     }
 }
 
-fn fill(record: &mut Record, body: Body) {
-    match body {
-        Body::Decision(decision) => fill_decision(record, *decision),
-        Body::Outcome { decision_id, outcome } => fill_outcome(record, decision_id, outcome),
-        Body::Start(previous) => record.previous_chain = previous,
-        Body::Revocation(subject) => {
-            record.kind = Kind::Revocation;
-            record.revoked = Some(subject);
-        }
-        Body::Folded(folded) => {
-            record.kind = Kind::RefusalsFolded;
-            record.folded = Some(folded);
-        }
-    }
-}
-
-fn fill_decision(record: &mut Record, decision: super::DecisionRecord) {
-    record.kind = Kind::Decision;
-    record.agent = decision.agent;
-    record.decision = Some(decision.decision);
-    record.error = Some(decision.reason.is_some_and(|r| r.class() == crate::reason::Class::Fault));
-    record.evaluator = Some(decision.evaluator);
-    record.guardrails_evaluated = Some(decision.guardrails);
-    record.not_checked = Some(decision.not_checked);
-    record.policy = Some(decision.policy);
-    record.reason_code = decision.reason;
-    record.request = Some(decision.request);
-    record.revocation = Some(decision.revocation);
-}
-
-fn fill_outcome(record: &mut Record, decision_id: String, outcome: OutcomeRecord) {
-    record.kind = Kind::Outcome;
-    record.decision_id = Some(decision_id);
-    record.outcome = Some(outcome);
-}
-
-fn index_of(record: Record, stamp: &Stamp) -> EntryIndex {
-    EntryIndex {
-        attestation_id: record.attestation_id,
-        chain_uid: record.chain_uid,
-        seq: record.seq,
-        kind: record.kind,
-        timestamp_ms: stamp.now.0,
-        gate_id: record.gate.gate_id,
-        agent_id: record.agent.map(|agent| agent.agent_id),
-        decision: record.decision,
+fn place(link: &Link, stamp: &Stamp) -> Place {
+    Place {
+        attestation_id: Writer::attestation_id(stamp),
+        prev: link.prev.as_ref().map(sha256_label),
+        seq: link.seq,
+        timestamp: stamp.now.rfc3339(),
     }
 }

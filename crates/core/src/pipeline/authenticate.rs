@@ -17,7 +17,6 @@ use crate::time::UnixMillis;
 pub struct Authenticated<'a> {
     pub(super) passport: VerifiedPassport,
     pub(super) proof: VerifiedProof<'a>,
-    pub(super) agent: AgentRecord,
     pub(super) now: UnixMillis,
 }
 
@@ -43,14 +42,14 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
     let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
     let passport = passport::verify(token, &gate.trust, &context)
         .map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
-    let agent = agent_record(&passport);
+    let agent = || Some(agent_record(&passport));
     if passport.tier() < gate.level.minimum_tier() {
         let detail = alloc::format!("tier {} at a gate of level {}", passport.tier().as_str(), gate.level.as_str());
-        return Err(refuse(Reason::TierInsufficient, detail, Some(agent)));
+        return Err(refuse(Reason::TierInsufficient, detail, agent()));
     }
     match proof::verify(&parsed.http, &passport.claims().cnf_key, now.seconds()) {
-        Ok(proof) => Ok(Authenticated { passport, proof, agent, now }),
-        Err(error) => Err(refuse(known(error.code()), error.to_string(), Some(agent))),
+        Ok(proof) => Ok(Authenticated { passport, proof, now }),
+        Err(error) => Err(refuse(known(error.code()), error.to_string(), agent())),
     }
 }
 
@@ -59,7 +58,7 @@ fn known(code: &str) -> Reason {
     Reason::from_code(code).unwrap_or(Reason::InternalError)
 }
 
-fn agent_record(passport: &VerifiedPassport) -> AgentRecord {
+pub(super) fn agent_record(passport: &VerifiedPassport) -> AgentRecord {
     let claims = passport.claims();
     AgentRecord {
         agent_id: claims.sub.clone(),

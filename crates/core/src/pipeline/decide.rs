@@ -1,7 +1,8 @@
 //! Step 6: judgement and admission folded into one decision. The only place that makes an allow.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::judge::{Finding, Judged};
@@ -118,13 +119,15 @@ fn admission_reason(admission: &Admission) -> Option<Reason> {
     }
 }
 
+type Evidence = BTreeMap<Cow<'static, str>, EvidenceValue>;
+
 fn record(
-    guardrail: &str,
+    guardrail: &'static str,
     result: GuardrailOutcome,
     reason_code: Option<Reason>,
-    evidence: BTreeMap<String, EvidenceValue>,
+    evidence: Evidence,
 ) -> GuardrailRecord {
-    GuardrailRecord { evidence, guardrail: guardrail.to_string(), reason_code, result }
+    GuardrailRecord { evidence, guardrail: Cow::Borrowed(guardrail), reason_code, result }
 }
 
 fn scope(judged: &Judged) -> GuardrailRecord {
@@ -132,7 +135,7 @@ fn scope(judged: &Judged) -> GuardrailRecord {
     record("permission_scope", result, judged.findings.scope, BTreeMap::new())
 }
 
-fn stateless(guardrail: &str, finding: Finding, evidence: BTreeMap<String, EvidenceValue>) -> GuardrailRecord {
+fn stateless(guardrail: &'static str, finding: Finding, evidence: Evidence) -> GuardrailRecord {
     match finding {
         Finding::NotApplicable => record(guardrail, GuardrailOutcome::NotApplicable, None, BTreeMap::new()),
         Finding::Pass => record(guardrail, GuardrailOutcome::Pass, None, evidence),
@@ -150,11 +153,11 @@ fn rate(judged: &Judged, admission: &Admission) -> GuardrailRecord {
     if admission.rates.is_empty() {
         return record("rate", GuardrailOutcome::NotEvaluated, None, BTreeMap::new());
     }
-    let mut evidence = BTreeMap::new();
+    let mut evidence = Evidence::new();
     for view in rate_views(judged, admission) {
-        let name = alloc::format!("{}_{}", view.per, view.window.name());
-        evidence.insert(alloc::format!("{name}_limit"), EvidenceValue::Number(view.limit.into()));
-        evidence.insert(alloc::format!("{name}_remaining"), EvidenceValue::Number(view.answer.remaining.into()));
+        let name = |figure: &str| Cow::Owned([view.per.as_str(), "_", view.window.name(), "_", figure].concat());
+        evidence.insert(name("limit"), EvidenceValue::Number(view.limit.into()));
+        evidence.insert(name("remaining"), EvidenceValue::Number(view.answer.remaining.into()));
     }
     if admission.rates.iter().all(|answer| answer.conforms) {
         record("rate", GuardrailOutcome::Pass, None, evidence)
@@ -187,12 +190,14 @@ fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
     }
     let mut failed = None;
     for (claim, answer) in judged.demand.spends.iter().zip(&admission.spends) {
-        let (name, reason) = match claim.period {
-            SpendPeriod::Day => ("daily", Reason::SpendDailyExceeded),
-            SpendPeriod::Month => ("monthly", Reason::SpendMonthlyExceeded),
+        let (cap, spent, reason) = match claim.period {
+            SpendPeriod::Day => ("daily_cap_micro_usd", "daily_spent_before_micro_usd", Reason::SpendDailyExceeded),
+            SpendPeriod::Month => {
+                ("monthly_cap_micro_usd", "monthly_spent_before_micro_usd", Reason::SpendMonthlyExceeded)
+            }
         };
-        evidence.insert(alloc::format!("{name}_cap_micro_usd"), EvidenceValue::Number(claim.cap.0));
-        evidence.insert(alloc::format!("{name}_spent_before_micro_usd"), EvidenceValue::Number(answer.spent_before.0));
+        evidence.insert(Cow::Borrowed(cap), EvidenceValue::Number(claim.cap.0));
+        evidence.insert(Cow::Borrowed(spent), EvidenceValue::Number(answer.spent_before.0));
         if !answer.fits {
             failed = failed.or(Some(reason));
         }
@@ -201,11 +206,11 @@ fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
     record("spend", result, failed, evidence)
 }
 
-fn threshold_evidence(name: &str, threshold: Option<MicroUsd>) -> BTreeMap<String, EvidenceValue> {
-    threshold.map(|value| (name.to_string(), EvidenceValue::Number(value.0))).into_iter().collect()
+fn threshold_evidence(name: &'static str, threshold: Option<MicroUsd>) -> Evidence {
+    threshold.map(|value| (Cow::Borrowed(name), EvidenceValue::Number(value.0))).into_iter().collect()
 }
 
-fn domain_evidence(judged: &Judged) -> BTreeMap<String, EvidenceValue> {
+fn domain_evidence(judged: &Judged) -> Evidence {
     let host = judged.request.target_domain.clone();
-    host.map(|host| ("target_domain".to_string(), EvidenceValue::Text(host))).into_iter().collect()
+    host.map(|host| (Cow::Borrowed("target_domain"), EvidenceValue::Text(host))).into_iter().collect()
 }

@@ -1,6 +1,5 @@
 //! Steps 3 and 4: what can be said without state, and what has to be asked of it.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -8,13 +7,15 @@ use passgate_passport::proof::{CoveredRequest, PROOF_WINDOW_SECONDS};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::authenticate::Authenticated;
+use super::authenticate::{Authenticated, agent_record};
 use super::decide::Decision;
-use crate::attest::{AgentRecord, DecisionRecord, GateRecord, RequestRecord, RevocationCheck, sha256_label};
-use crate::gate::{EvaluatorRef, Gate, Guardrails, PolicyRef};
+use crate::attest::{
+    AgentRecord, DecisionRecord, DecisionView, GateRecord, RequestRecord, RevocationCheck, sha256_label,
+};
+use crate::gate::{EvaluatorRef, Gate, Guardrails, PolicyRef, RateLimits};
 use crate::money::MicroUsd;
 use crate::reason::Reason;
-use crate::route::Route;
+use crate::route::{Route, Values};
 use crate::state::{Demand, NonceClaim, RateClaim, SpendClaim, SpendMode, SpendPeriod, Subject, agent_key};
 use crate::time::UnixMillis;
 
@@ -66,8 +67,7 @@ pub struct HandoffError;
 pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     let covered = authenticated.proof.covered();
     let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
-    let amount = route.and_then(|r| r.amount.as_ref()).map(|source| source.read(covered));
-    let host = route.and_then(|r| r.domain.as_ref()).map(|source| source.read_host(covered));
+    let Values { amount, host } = route.map(|route| route.read(covered)).unwrap_or_default();
     let findings = Findings {
         scope: judge_scope(route, authenticated),
         spend: judge_spend(&gate.guardrails, amount),
@@ -85,7 +85,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         ..request_record(covered)
     };
     Judged {
-        agent: authenticated.agent.clone(),
+        agent: agent_record(&authenticated.passport),
         request,
         gate: GateRecord { gate_id: gate.id.clone(), level: gate.level.as_str().to_string() },
         policy: gate.policy.clone(),
@@ -185,15 +185,18 @@ fn demand(
 fn rate_claims(gate: &Gate, agent: &str, tenant: &str, action: Option<&str>) -> Vec<RateClaim> {
     let rates = &gate.guardrails.rates;
     let mut claims = Vec::new();
-    let mut claim = |per: &str, limits: &crate::gate::RateLimits, counter: String| {
-        for (window, limit) in limits.windows() {
-            claims.push(RateClaim { per: per.to_string(), counter: format!("{}:{counter}", gate.id), limit, window });
-        }
+    let mut claim = |per: &str, limits: &RateLimits, counter: &dyn Fn() -> String| {
+        claims.extend(limits.windows().map(|(window, limit)| RateClaim {
+            per: per.to_string(),
+            counter: [gate.id.as_str(), ":", &counter()].concat(),
+            limit,
+            window,
+        }));
     };
-    claim("agent", &rates.agent, agent.to_string());
-    claim("gate", &rates.gate, String::new());
-    claim("tenant", &rates.tenant, agent_key(tenant, ""));
-    claim("action", &rates.action, format!("{agent}:{}", action.unwrap_or_default()));
+    claim("agent", &rates.agent, &|| agent.to_string());
+    claim("gate", &rates.gate, &String::new);
+    claim("tenant", &rates.tenant, &|| agent_key(tenant, ""));
+    claim("action", &rates.action, &|| [agent, ":", action.unwrap_or_default()].concat());
     claims
 }
 
@@ -202,7 +205,7 @@ fn spend_claims(gate: &Gate, agent: &str, amount: MicroUsd, findings: &Findings)
     let spend = &gate.guardrails.spend;
     let caps = [(SpendPeriod::Day, spend.daily), (SpendPeriod::Month, spend.monthly)];
     let claim = |(period, cap): (SpendPeriod, Option<MicroUsd>)| {
-        Some(SpendClaim { agent: format!("{}:{agent}", gate.id), period, cap: cap?, amount, mode })
+        Some(SpendClaim { agent: [gate.id.as_str(), ":", agent].concat(), period, cap: cap?, amount, mode })
     };
     caps.into_iter().filter_map(claim).collect()
 }
@@ -247,6 +250,21 @@ impl Judged {
             not_checked: self.not_checked.clone(),
             policy: self.policy.clone(),
             request: self.request.clone(),
+            revocation: decision.revocation,
+        }
+    }
+
+    /// The record of `decision` without copying it, to be sealed in the path of the request.
+    pub fn view<'a>(&'a self, decision: &'a Decision) -> DecisionView<'a> {
+        DecisionView {
+            agent: Some(&self.agent),
+            decision: decision.verdict.kind(),
+            reason: decision.reason,
+            evaluator: &self.evaluator,
+            guardrails: &decision.guardrails,
+            not_checked: &self.not_checked,
+            policy: &self.policy,
+            request: &self.request,
             revocation: decision.revocation,
         }
     }

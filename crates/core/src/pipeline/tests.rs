@@ -163,7 +163,7 @@ fn an_allowed_request_passes_every_guardrail() {
         &Call::new("POST", "/pay", r#"{"usd":20.50,"to":"https://shop.example/x"}"#).signed(1),
     );
     assert_eq!((decision.verdict.kind(), decision.reason), (DecisionKind::Allow, None));
-    let results: Vec<_> = decision.guardrails.iter().map(|g| (g.guardrail.as_str(), g.result)).collect();
+    let results: Vec<_> = decision.guardrails.iter().map(|g| (g.guardrail.as_ref(), g.result)).collect();
     let pass = GuardrailOutcome::Pass;
     let expected = [
         ("permission_scope", pass),

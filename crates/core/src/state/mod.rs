@@ -45,14 +45,22 @@ pub enum Subject {
     Issuer(String),
 }
 
+impl Subject {
+    /// The kind by name, and the id.
+    fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Passport(id) => ("passport", id),
+            Self::Agent(id) => ("agent", id),
+            Self::Key(id) => ("key", id),
+            Self::Issuer(id) => ("issuer", id),
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Passport(id) => write!(f, "passport:{id}"),
-            Self::Agent(id) => write!(f, "agent:{id}"),
-            Self::Key(id) => write!(f, "key:{id}"),
-            Self::Issuer(id) => write!(f, "issuer:{id}"),
-        }
+        let (kind, id) = self.parts();
+        write!(f, "{kind}:{id}")
     }
 }
 

@@ -1,7 +1,6 @@
 //! Row keys and row encodings. Integers are big-endian; a row of another length is corrupt, never guessed at.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -57,19 +56,20 @@ impl Demand {
 }
 
 pub(super) fn nonce_key(claim: &NonceClaim) -> String {
-    format!("{}{}:{}", super::sweep::NONCE_PREFIX, claim.key, claim.nonce)
+    [super::sweep::NONCE_PREFIX, &claim.key, ":", &claim.nonce].concat()
 }
 
 pub(super) fn load_key(claim: &NonceClaim) -> String {
-    format!("l:{}", claim.key)
+    ["l:", &claim.key].concat()
 }
 
 pub(super) fn revocation_key(subject: &Subject) -> String {
-    format!("r:{subject}")
+    let (kind, id) = subject.parts();
+    ["r:", kind, ":", id].concat()
 }
 
 pub(super) fn rate_key(claim: &RateClaim) -> String {
-    format!("g:{}:{}:{}", claim.per, claim.window.name(), claim.counter)
+    ["g:", &claim.per, ":", claim.window.name(), ":", &claim.counter].concat()
 }
 
 pub(super) fn spend_key(claim: &SpendClaim, now: UnixMillis) -> String {
@@ -77,7 +77,7 @@ pub(super) fn spend_key(claim: &SpendClaim, now: UnixMillis) -> String {
         SpendPeriod::Day => now.utc_day(),
         SpendPeriod::Month => now.utc_month(),
     };
-    format!("s:{}:{period}", claim.agent)
+    ["s:", &claim.agent, ":", &period].concat()
 }
 
 /// When a spend row written now may be swept.
