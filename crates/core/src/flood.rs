@@ -1,12 +1,12 @@
-//! Refusals of unauthenticated requests: recorded one by one up to a bound a minute, counted beyond it, so that a
-//! flood cannot fill the ledger.
+//! Refusals before authentication: recorded one by one up to a bound a minute, counted beyond it, so that a flood cannot
+//! fill the ledger. A passport alone authenticates nobody, since whoever saw one can present it.
 
 use crate::attest::FoldedRecord;
 use crate::reason::Reason;
 use crate::time::UnixMillis;
 
-/// How many unauthenticated refusals a minute are recorded one by one.
-pub const MAX_REFUSAL_RECORDS_PER_MINUTE: u32 = 600;
+/// How many refusals a minute are recorded one by one: enough to see what is going on, some 170 MB a day at most.
+pub const MAX_REFUSAL_RECORDS_PER_MINUTE: u32 = 60;
 
 /// The bound's state: one per writer.
 #[derive(Debug, Default)]
@@ -72,12 +72,12 @@ mod tests {
         let mut bound = RefusalBound::default();
         let now = UnixMillis(1_800_000_000_000);
         let recorded = (0..1000).filter(|_| bound.note(now, Reason::PassportMissing) == Fold::Record).count();
-        assert_eq!(recorded, 600);
+        assert_eq!(recorded, 60);
         let folded = bound.take().unwrap();
-        assert_eq!(folded.by_reason.get("passport_missing"), Some(&400));
+        assert_eq!(folded.by_reason.get("passport_missing"), Some(&940));
         bound.note(now, Reason::PassportMissing);
         bound.restore(folded);
-        assert_eq!(bound.take().unwrap().by_reason.get("passport_missing"), Some(&401));
+        assert_eq!(bound.take().unwrap().by_reason.get("passport_missing"), Some(&941));
         assert_eq!(bound.take(), None);
         assert_eq!(bound.note(UnixMillis(now.0 - 60_000), Reason::PassportMissing), Fold::Counted);
         assert_eq!(bound.note(UnixMillis(now.0 + 60_000), Reason::PassportMissing), Fold::Record);

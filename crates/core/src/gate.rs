@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use passgate_passport::trust::{Tier, TrustStore};
 use serde::{Deserialize, Serialize};
 
+use crate::attest::GateRecord;
 use crate::domain::DomainPattern;
 use crate::money::MicroUsd;
 use crate::route::Route;
@@ -129,6 +130,13 @@ pub struct EvaluatorRef {
     pub engine: String,
     /// The release it belongs to.
     pub version: String,
+}
+
+impl Gate {
+    /// The gate as records name it.
+    pub fn record(&self) -> GateRecord {
+        GateRecord { gate_id: self.id.clone(), level: self.level.as_str().into() }
+    }
 }
 
 /// A gate, complete. One value is one snapshot: a decision sees exactly one.

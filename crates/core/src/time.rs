@@ -4,7 +4,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::Date;
+use jiff::tz::Offset;
 
 /// Milliseconds since the Unix epoch, as the caller's clock says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -24,13 +25,17 @@ impl UnixMillis {
 
     /// The UTC calendar day, `2026-02-24`.
     pub fn utc_day(self) -> String {
-        self.timestamp().to_zoned(TimeZone::UTC).date().to_string()
+        self.utc_date().to_string()
     }
 
     /// The UTC calendar month, `2026-02`.
     pub fn utc_month(self) -> String {
-        let date = self.timestamp().to_zoned(TimeZone::UTC).date();
+        let date = self.utc_date();
         format!("{:04}-{:02}", date.year(), date.month())
+    }
+
+    fn utc_date(self) -> Date {
+        Offset::UTC.to_datetime(self.timestamp()).date()
     }
 
     /// Instants beyond the year 9999 read as its end: a clock that far off denies everything anyway.

@@ -1,5 +1,6 @@
 //! The store in memory: for tests, demonstrations and browsers.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -125,21 +126,29 @@ struct Row {
 impl Data {
     fn set_row(&mut self, write: Write) {
         let Write { key, value, expires_at } = write;
-        let old = self.rows.get_mut(&key);
-        let old_expiry = old.as_ref().and_then(|row| row.expiry);
-        if let Some(row) = old.filter(|_| old_expiry.map(|(at, _)| at) == expires_at) {
-            row.value = value;
-            return;
-        }
-        if let Some(old_expiry) = old_expiry {
-            self.expiry.remove(&old_expiry);
-        }
+        let entry = match self.rows.entry(key) {
+            Slot::Occupied(mut row) if row.get().expiry.map(|(at, _)| at) == expires_at => {
+                row.get_mut().value = value;
+                return;
+            }
+            entry => entry,
+        };
         self.puts += 1;
         let expiry = expires_at.map(|at| (at, self.puts));
         if let Some(expiry) = expiry {
-            self.expiry.insert(expiry, key.clone());
+            self.expiry.insert(expiry, entry.key().clone());
         }
-        self.rows.insert(key, Row { value, expiry });
+        let row = Row { value, expiry };
+        match entry {
+            Slot::Occupied(mut old) => {
+                if let Some(expiry) = old.insert(row).expiry {
+                    self.expiry.remove(&expiry);
+                }
+            }
+            Slot::Vacant(vacant) => {
+                vacant.insert(row);
+            }
+        }
     }
 }
 

@@ -126,7 +126,7 @@ fn the_format_is_pinned() {
     let expected = concat!(
         r#"{"attestation_id":"att_01MCC5RM050M2GA1850M2GA185","chain_uid":"chain_1","gate":{"gate_id":"gate_1","level":"L2"},"#,
         r#""kind":"revocation","prev":"sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff","#,
-        r#""revoked":{"kind":"key","value":"thumb"},"seq":2,"timestamp":"2027-01-15T08:00:00.005Z"}"#
+        r#""revoked":{"kind":"key","thumbprint":"thumb"},"seq":2,"timestamp":"2027-01-15T08:00:00.005Z"}"#
     );
     assert_eq!(String::from_utf8(payload(&entry)).unwrap(), expected);
 }

@@ -93,6 +93,11 @@ impl Writer {
         Self { key, chain_uid, gate }
     }
 
+    /// The gate whose records it seals.
+    pub fn gate(&self) -> &GateRecord {
+        &self.gate
+    }
+
     /// The chain it writes.
     pub fn chain_uid(&self) -> &str {
         &self.chain_uid

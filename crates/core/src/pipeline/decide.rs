@@ -68,10 +68,6 @@ impl Verdict {
 }
 
 impl Decision {
-    pub(super) fn deny(reason: Reason, guardrails: Vec<GuardrailRecord>, revocation: RevocationCheck) -> Self {
-        Self { verdict: Verdict::Deny, reason: Some(reason), guardrails, revocation, rates: Vec::new() }
-    }
-
     /// Seconds after which trying again can help: the longest wait of an exhausted counter.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         self.rates.iter().filter(|rate| !rate.answer.conforms).map(|rate| rate.answer.retry_after_seconds).max()
@@ -85,9 +81,10 @@ impl Decision {
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let revocation =
         if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked };
+    let rates = rate_views(judged, admission);
     let guardrails = alloc::vec![
         scope(judged),
-        rate(judged, admission),
+        rate(judged, &rates),
         spend(judged, admission),
         stateless("domain", judged.findings.domain, domain_evidence(judged)),
         stateless("pii", Finding::NotApplicable, BTreeMap::new()),
@@ -107,7 +104,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         Some(reason) if reason.class() == Class::StepUp => (Verdict::StepUp, Some(reason)),
         Some(reason) => (Verdict::Deny, Some(reason)),
     };
-    Decision { verdict, reason, guardrails, revocation, rates: rate_views(judged, admission) }
+    Decision { verdict, reason, guardrails, revocation, rates }
 }
 
 fn admission_reason(admission: &Admission) -> Option<Reason> {
@@ -146,20 +143,20 @@ fn stateless(guardrail: &'static str, finding: Finding, evidence: Evidence) -> G
     }
 }
 
-fn rate(judged: &Judged, admission: &Admission) -> GuardrailRecord {
+fn rate(judged: &Judged, rates: &[RateView]) -> GuardrailRecord {
     if judged.demand.rates.is_empty() {
         return record("rate", GuardrailOutcome::NotApplicable, None, BTreeMap::new());
     }
-    if admission.rates.is_empty() {
+    if rates.is_empty() {
         return record("rate", GuardrailOutcome::NotEvaluated, None, BTreeMap::new());
     }
     let mut evidence = Evidence::new();
-    for view in rate_views(judged, admission) {
+    for view in rates {
         let name = |figure: &str| Cow::Owned([view.per.as_str(), "_", view.window.name(), "_", figure].concat());
         evidence.insert(name("limit"), EvidenceValue::Number(view.limit.into()));
         evidence.insert(name("remaining"), EvidenceValue::Number(view.answer.remaining.into()));
     }
-    if admission.rates.iter().all(|answer| answer.conforms) {
+    if rates.iter().all(|view| view.answer.conforms) {
         record("rate", GuardrailOutcome::Pass, None, evidence)
     } else {
         record("rate", GuardrailOutcome::Fail, Some(Reason::RateLimitExceeded), evidence)

@@ -87,7 +87,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     Judged {
         agent: agent_record(&authenticated.passport),
         request,
-        gate: GateRecord { gate_id: gate.id.clone(), level: gate.level.as_str().to_string() },
+        gate: gate.record(),
         policy: gate.policy.clone(),
         evaluator: gate.evaluator.clone(),
         not_checked: not_checked(authenticated),
@@ -173,7 +173,7 @@ fn demand(
         },
         subjects: alloc::vec![
             Subject::Passport(claims.jti.clone()),
-            Subject::Agent(agent.clone()),
+            Subject::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() },
             Subject::Key(proof.key_thumbprint().to_string()),
             Subject::Issuer(claims.iss.clone()),
         ],
@@ -234,6 +234,11 @@ impl Judged {
         &self.agent
     }
 
+    /// The gate it was judged for. Only that gate's writer may record it.
+    pub fn gate(&self) -> &GateRecord {
+        &self.gate
+    }
+
     /// The request as it will be recorded.
     pub fn request(&self) -> &RequestRecord {
         &self.request
@@ -269,10 +274,6 @@ impl Judged {
         }
     }
 
-    /// A fault after judgement, as a deny: nothing from the state is known.
-    pub fn fault(&self, reason: Reason) -> Decision {
-        Decision::deny(reason, Vec::new(), RevocationCheck::NotChecked)
-    }
 
     /// The judgement as bytes, for a channel that only the gate can write to. Whoever can write to that channel can
     /// grant anything.

@@ -13,8 +13,8 @@
 //! Steps 1 to 3 may run in one place and steps 5 to 7 in another: [`Judged::to_bytes`] carries the judgement over a
 //! channel that only the gate can write to.
 //!
-//! A failure in steps 1 to 3 that ends the request is a [`Refusal`]: a deny with its reason. A fault anywhere becomes a
-//! deny in [`Refusal::fault`] and [`Judged::fault`], and nowhere else.
+//! A failure in steps 1 and 2 ends the request as a [`Refusal`]: a deny with its reason. Nothing here fails otherwise; the
+//! driver turns faults around these steps, a lost store or a panic, into denies.
 //!
 //! The loop every driver runs:
 //!

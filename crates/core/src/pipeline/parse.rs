@@ -120,7 +120,7 @@ impl Refusal {
         Self { reason, detail, agent: None, request: Box::new(request_record(method, path)) }
     }
 
-    /// A fault before judgement, as a deny.
+    /// A fault of the evaluator itself, as a deny.
     pub fn fault(method: &str, path: &str, detail: String) -> Self {
         Self::early(method, path, Reason::InternalError, detail)
     }

@@ -81,7 +81,7 @@ fn count_nonce(load: &mut Load, remember_until: i64, now: UnixMillis) -> bool {
 
 fn find_revoked(demand: &Demand, rows: &impl RowMap) -> Result<Option<(Subject, i64)>, RowCorrupt> {
     for subject in &demand.subjects {
-        if let Some(at) = rows::read_i64(rows, &rows::revocation_key(subject))? {
+        if let Some(at) = rows::read_i64(rows, &subject.row_key())? {
             return Ok(Some((subject.clone(), at)));
         }
     }

@@ -12,17 +12,18 @@
 mod admit;
 mod gcra;
 mod rows;
+mod subject;
 mod sweep;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
+pub use subject::Subject;
 pub use sweep::{FENCE_KEY, Sweep, restart_fence, sweep};
 
 use crate::money::MicroUsd;
@@ -30,39 +31,6 @@ use crate::time::UnixMillis;
 
 /// The most proofs of one key that may be live (younger than five minutes) at once.
 pub const MAX_LIVE_NONCES_PER_KEY: u32 = 20_000;
-
-/// Something that can be revoked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
-pub enum Subject {
-    /// One passport, by its `jti`.
-    Passport(String),
-    /// Every passport of an agent, by [`agent_key`].
-    Agent(String),
-    /// Every passport bound to a key, by RFC 7638 thumbprint.
-    Key(String),
-    /// Every passport of an issuer, by its `iss`.
-    Issuer(String),
-}
-
-impl Subject {
-    /// The kind by name, and the id.
-    fn parts(&self) -> (&'static str, &str) {
-        match self {
-            Self::Passport(id) => ("passport", id),
-            Self::Agent(id) => ("agent", id),
-            Self::Key(id) => ("key", id),
-            Self::Issuer(id) => ("issuer", id),
-        }
-    }
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, id) = self.parts();
-        write!(f, "{kind}:{id}")
-    }
-}
 
 /// Everything one decision needs from the state. Answered whole by one [`admit`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,8 +138,10 @@ pub struct SpendClaim {
     pub mode: SpendMode,
 }
 
-/// The state's answer to a whole [`Demand`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The state's answer to a whole [`Demand`]. Only [`admit`] makes it, so a decision without an admission does not
+/// compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Admission {
     /// What became of the nonce.
     pub nonce: NonceAnswer,

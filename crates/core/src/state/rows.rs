@@ -48,7 +48,7 @@ impl Demand {
     /// The keys of every row [`super::admit`] reads for this demand.
     pub fn row_keys(&self) -> Vec<String> {
         let mut keys = alloc::vec![super::FENCE_KEY.to_string(), nonce_key(&self.nonce), load_key(&self.nonce)];
-        keys.extend(self.subjects.iter().map(revocation_key));
+        keys.extend(self.subjects.iter().map(Subject::row_key));
         keys.extend(self.rates.iter().map(rate_key));
         keys.extend(self.spends.iter().map(|spend| spend_key(spend, self.now)));
         keys
@@ -61,11 +61,6 @@ pub(super) fn nonce_key(claim: &NonceClaim) -> String {
 
 pub(super) fn load_key(claim: &NonceClaim) -> String {
     ["l:", &claim.key].concat()
-}
-
-pub(super) fn revocation_key(subject: &Subject) -> String {
-    let (kind, id) = subject.parts();
-    ["r:", kind, ":", id].concat()
 }
 
 pub(super) fn rate_key(claim: &RateClaim) -> String {
@@ -87,7 +82,7 @@ pub(super) fn spend_expiry(now: UnixMillis) -> i64 {
 
 /// The write that revokes `subject` from `at` (Unix seconds) on. Revocations never expire.
 pub fn revocation_write(subject: &Subject, at: i64) -> Write {
-    Write { key: revocation_key(subject), value: at.to_be_bytes().to_vec(), expires_at: None }
+    Write { key: subject.row_key(), value: at.to_be_bytes().to_vec(), expires_at: None }
 }
 
 pub(super) fn read_u64(rows: &impl RowMap, key: &str) -> Result<Option<u64>, RowCorrupt> {

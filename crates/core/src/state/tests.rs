@@ -100,7 +100,7 @@ fn full_demand() -> Demand {
     let mut demand = demand_at(millis(NOW), "nonce");
     demand.subjects = vec![
         Subject::Passport("pass_1".to_owned()),
-        Subject::Agent("agent".to_owned()),
+        Subject::Agent { issuer: "issuer".to_owned(), agent_id: "agent".to_owned() },
         Subject::Key("key".to_owned()),
         Subject::Issuer("issuer".to_owned()),
     ];
@@ -188,9 +188,10 @@ mod demands {
 
     #[test]
     fn kinds_of_subjects_are_apart() {
+        let agent = |id: String| Subject::Agent { issuer: id.clone(), agent_id: id };
         let same = |make: fn(String) -> Subject| revocation_write(&make("id".to_owned()), 0).key;
         let keys =
-            BTreeSet::from([same(Subject::Passport), same(Subject::Agent), same(Subject::Key), same(Subject::Issuer)]);
+            BTreeSet::from([same(Subject::Passport), same(agent), same(Subject::Key), same(Subject::Issuer)]);
         assert_eq!(keys.len(), 4);
         assert_ne!(agent_key("a", "bc"), agent_key("ab", "c"));
     }

@@ -3,7 +3,6 @@
 //! A text is accepted when it is exactly what we would write for the values read from it. So there is one spelling of
 //! each proof, no key can hide behind another, and the signed `@signature-params` line is the text received.
 
-use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -125,8 +124,12 @@ pub(super) fn serialize(components: &[Component<'_>], parameters: &[(&str, Param
 /// The canonical text of a `signature` field.
 pub(super) fn serialize_signature(label: &str, signature: &[u8]) -> String {
     use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(signature);
-    format!("{label}=:{encoded}:")
+    let mut text = String::with_capacity(label.len() + 92);
+    text.push_str(label);
+    text.push_str("=:");
+    base64::engine::general_purpose::STANDARD.encode_string(signature, &mut text);
+    text.push(':');
+    text
 }
 
 /// Whether a string may be a nonce: 16 to 128 visible ASCII characters, none of which needs an escape.

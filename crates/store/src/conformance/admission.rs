@@ -157,7 +157,7 @@ pub(super) async fn revocations_bite_at_once(store: &impl State) {
     let kit = started(store).await;
     let subjects = [
         Subject::Passport("id".to_owned()),
-        Subject::Agent("id".to_owned()),
+        Subject::Agent { issuer: "id".to_owned(), agent_id: "id".to_owned() },
         Subject::Key("id".to_owned()),
         Subject::Issuer("id".to_owned()),
     ];
