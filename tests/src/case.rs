@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use passgate_api::bundle::Bundle;
-use passgate_core::state::{Subject, agent_key};
+use passgate_core::state::Subject;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -111,7 +111,7 @@ impl Revoke {
     pub fn subject(&self) -> Subject {
         match self {
             Self::Passport { id } => Subject::Passport(id.clone()),
-            Self::Agent { issuer, agent_id } => Subject::Agent(agent_key(issuer, agent_id)),
+            Self::Agent { issuer, agent_id } => Subject::Agent { issuer: issuer.clone(), agent_id: agent_id.clone() },
             Self::Key { thumbprint } => Subject::Key(thumbprint.clone()),
             Self::Issuer { id } => Subject::Issuer(id.clone()),
         }

@@ -12,14 +12,15 @@ use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Decision, Judged, Permit, RateView, RawRequest, Refusal, Verdict};
 use passgate_core::reason::Reason;
-use passgate_core::state::Subject;
+use passgate_core::state::{Admission, NonceAnswer, Subject};
+use passgate_core::time::UnixMillis;
 use passgate_store::{Admitted, State, StoreError};
 
 /// Carries requests through their life over one store and one chain.
 pub struct Driver {
     state: Arc<dyn State>,
     writer: Arc<Writer>,
-    bound: Mutex<RefusalBound>,
+    bound: Arc<Mutex<RefusalBound>>,
 }
 
 /// What the host does next.
@@ -78,7 +79,7 @@ impl Driver {
         let sealer = Arc::clone(&writer);
         let seal = Box::new(move |previous, link: &_| sealer.seal(link, &stamp, Body::Start(previous)));
         state.start_chain(writer.chain_uid(), seal).await?;
-        Ok(Self { state, writer, bound: Mutex::new(RefusalBound::default()) })
+        Ok(Self { state, writer, bound: Arc::default() })
     }
 
     /// The writer of this driver's chain.
@@ -88,21 +89,23 @@ impl Driver {
 
     /// Decides one request under one snapshot of the gate, steps 1 to 7.
     pub async fn decide(&self, gate: &Gate, raw: &RawRequest<'_>, stamp: Stamp) -> Answer {
-        match judged(gate, raw, stamp) {
-            Ok(judged) => self.admit(Arc::new(judged), stamp).await,
+        match judge(gate, raw, stamp.now) {
+            Ok(judged) => self.admit(judged, stamp).await,
             Err(refusal) => self.refuse(gate, &refusal, stamp).await,
         }
     }
 
-    /// Records and answers a refusal the host itself found before the request could be read.
+    /// Records and answers a refusal of steps 1 and 2, or one the host found before the request could be read. Past a
+    /// bound a minute refusals are counted instead; see [`Driver::flush_refusals`].
     pub async fn refuse(&self, gate: &Gate, refusal: &Refusal, stamp: Stamp) -> Answer {
-        let attestation_id = match self.note(refusal, stamp) {
+        let fold = note(&self.bound, stamp, refusal.reason);
+        let attestation_id = match fold {
             Fold::Counted => None,
             Fold::Record => {
                 let record = Box::new(refusal.record(gate));
                 match self.append(Body::Decision(record), stamp).await {
                     Ok(entry) => Some(entry.index.attestation_id),
-                    Err(error) => return Answer::refuse_fault(Reason::StoreUnavailable, &error),
+                    Err(error) => return Answer::fault(Reason::StoreUnavailable, &error, None),
                 }
             }
         };
@@ -118,21 +121,21 @@ impl Driver {
         }))
     }
 
-    /// Refusals whose agent is unknown are bounded; those of a verified agent are always recorded.
-    fn note(&self, refusal: &Refusal, stamp: Stamp) -> Fold {
-        if refusal.agent().is_some() {
-            return Fold::Record;
+    /// Steps 4 to 7 of a request judged here, or judged elsewhere and handed over.
+    pub async fn admit(&self, judged: Judged, stamp: Stamp) -> Answer {
+        if judged.gate() != self.writer.gate() {
+            return Answer::fault(Reason::InternalError, &"the request was judged for another gate", Some(&judged));
         }
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).note(stamp.now, refusal.reason)
-    }
-
-    async fn admit(&self, judged: Arc<Judged>, stamp: Stamp) -> Answer {
+        let judged = Arc::new(judged);
         let (sealer, case) = (Arc::clone(&self.writer), Arc::clone(&judged));
         let sealed = Arc::new(Mutex::new(None));
-        let decided = Arc::clone(&sealed);
-        let seal = Box::new(move |admission: &_, link: &_| {
+        let (decided, bound) = (Arc::clone(&sealed), Arc::clone(&self.bound));
+        let seal = Box::new(move |admission: &Admission, link: &_| {
             let decision = pipeline::decide(&case, admission);
-            let entry = sealer.seal_decision(link, &stamp, case.view(&decision));
+            // A replay consumed nothing, and whoever saw one request can send it for ever.
+            let replayed = decision.reason.filter(|_| admission.nonce != NonceAnswer::Fresh);
+            let counted = replayed.is_some_and(|reason| note(&bound, stamp, reason) == Fold::Counted);
+            let entry = (!counted).then(|| sealer.seal_decision(link, &stamp, case.view(&decision)));
             *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
             entry
         });
@@ -140,9 +143,9 @@ impl Driver {
         let decision = sealed.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (admitted, decision) {
             // The decision sealed last is the one in the record: a store that retries seals again.
-            (Ok(Admitted { entry, .. }), Some(decision)) => Answer::of(&judged, decision, entry.index.attestation_id),
-            (Ok(_), None) => fault(&judged, "the store admitted a decision that was never sealed".to_owned()),
-            (Err(error), _) => fault(&judged, error.to_string()),
+            (Ok(Admitted { entry, .. }), Some(decision)) => Answer::of(&judged, decision, entry),
+            (Ok(_), None) => Answer::fault(Reason::InternalError, &"the store sealed no decision", Some(&judged)),
+            (Err(error), _) => Answer::fault(Reason::StoreUnavailable, &error, Some(&judged)),
         }
     }
 
@@ -188,21 +191,25 @@ impl Driver {
     }
 }
 
-/// Steps 1 to 3. A panic in them is a fault, and a fault is a deny; where panics abort, the host's own isolation does
-/// this.
-fn judged(gate: &Gate, raw: &RawRequest<'_>, stamp: Stamp) -> Result<Judged, Refusal> {
-    let steps = || {
-        let parsed = pipeline::parse(gate, raw)?;
-        let authenticated = pipeline::authenticate(gate, &parsed, stamp.now)?;
-        Ok(pipeline::judge(gate, &authenticated))
-    };
-    catch_unwind(AssertUnwindSafe(steps))
+fn note(bound: &Mutex<RefusalBound>, stamp: Stamp, reason: Reason) -> Fold {
+    bound.lock().unwrap_or_else(PoisonError::into_inner).note(stamp.now, reason)
+}
+
+/// Steps 1 to 3. A panic in them is refused like anything else, and recorded; where panics abort, the host's own
+/// isolation refuses.
+///
+/// # Errors
+///
+/// The [`Refusal`] of the step that ends the request.
+pub fn judge(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
+    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request(gate, raw, now)))
         .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))
 }
 
 impl Answer {
-    /// A deny because the gate itself failed, with nothing recorded.
-    pub fn refuse_fault(reason: Reason, cause: &dyn std::fmt::Display) -> Self {
+    /// The one function that turns a fault into a deny: the store, the clock, randomness or the gate itself failed, so
+    /// nothing is recorded, or nothing is known of it.
+    pub fn fault(reason: Reason, cause: &dyn std::fmt::Display, judged: Option<&Judged>) -> Self {
         Self::Refuse(Box::new(Refused {
             decision: DecisionKind::Deny,
             reason,
@@ -210,29 +217,28 @@ impl Answer {
             attestation_id: None,
             rates: Vec::new(),
             retry_after_seconds: None,
-            agent_id: None,
-            action: None,
+            agent_id: judged.map(|judged| judged.agent().agent_id.clone()),
+            action: judged.and_then(|judged| judged.request().action.clone()),
         }))
     }
 
-    fn of(judged: &Judged, decision: Decision, attestation_id: String) -> Self {
-        match decision.verdict {
-            Verdict::Allow(permit) => Self::Forward(Box::new(Forward {
+    /// An allow goes ahead only with its record.
+    fn of(judged: &Judged, decision: Decision, entry: Option<Entry>) -> Self {
+        let attestation_id = entry.map(|entry| entry.index.attestation_id);
+        match (decision.verdict, attestation_id) {
+            (Verdict::Allow(permit), Some(attestation_id)) => Self::Forward(Box::new(Forward {
                 permit,
                 attestation_id,
                 rates: decision.rates,
                 agent_id: judged.agent().agent_id.clone(),
                 action: judged.request().action.clone().unwrap_or_default(),
             })),
-            _ => Self::Refuse(Box::new(refused(judged, decision, Some(attestation_id)))),
+            (Verdict::Allow(_), None) => Self::fault(Reason::InternalError, &"an allow without a record", Some(judged)),
+            (verdict, attestation_id) => {
+                Self::Refuse(Box::new(refused(judged, Decision { verdict, ..decision }, attestation_id)))
+            }
         }
     }
-}
-
-/// A deny because the store failed, with nothing recorded or nothing known of it.
-fn fault(judged: &Judged, detail: String) -> Answer {
-    let decision = judged.fault(Reason::StoreUnavailable);
-    Answer::Refuse(Box::new(Refused { detail, ..refused(judged, decision, None) }))
 }
 
 fn refused(judged: &Judged, decision: Decision, attestation_id: Option<String>) -> Refused {

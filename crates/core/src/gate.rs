@@ -132,13 +132,6 @@ pub struct EvaluatorRef {
     pub version: String,
 }
 
-impl Gate {
-    /// The gate as records name it.
-    pub fn record(&self) -> GateRecord {
-        GateRecord { gate_id: self.id.clone(), level: self.level.as_str().into() }
-    }
-}
-
 /// A gate, complete. One value is one snapshot: a decision sees exactly one.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -160,4 +153,11 @@ pub struct Gate {
     pub policy: PolicyRef,
     /// The code that evaluates it.
     pub evaluator: EvaluatorRef,
+}
+
+impl Gate {
+    /// The gate as records name it.
+    pub fn record(&self) -> GateRecord {
+        GateRecord { gate_id: self.id.clone(), level: self.level.as_str().into() }
+    }
 }

@@ -178,7 +178,8 @@ type Body<'a> = Result<Node<'a>, Reason>;
 
 fn read_body<'a>(request: &CoveredRequest<'a>) -> Body<'a> {
     let media_type = request.header("content-type").unwrap_or_default();
-    if !is_json(media_type) {
+    // A coded body would be read here as another text than the upstream's.
+    if !is_json(media_type) || request.header("content-encoding").is_some() {
         return Err(Reason::BodyNotJson);
     }
     json::read(request.body(), MAX_JSON_BODY_BYTES).map_err(|_| Reason::BodyNotJson)

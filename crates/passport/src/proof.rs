@@ -8,7 +8,7 @@
 //!
 //! - one label, the same in both fields, written in the canonical form of RFC 9651;
 //! - covered: `@method`, `@target-uri`, `agent-passport`; `content-digest` when there is a body or the field;
-//!   `content-type` when there is the field. `@authority`, `@scheme`, `@path`, `@query`, `@request-target` and any
+//!   `content-type` and `content-encoding` when there is the field. `@authority`, `@scheme`, `@path`, `@query`, `@request-target` and any
 //!   other request field may be covered too. Component parameters are refused;
 //! - parameters: `created` (integer), `nonce` (16 to 128 visible ASCII characters without `"` and `\`) and `keyid`
 //!   (the key's RFC 7638 thumbprint) are required; `expires` (integer), `alg="ed25519"` and `tag="passgate"` are
@@ -47,7 +47,8 @@ pub const PROOF_WINDOW_SECONDS: i64 = 300;
 pub const PROOF_FUTURE_SKEW_SECONDS: i64 = 30;
 
 const DIGEST_FIELD: &str = "content-digest";
-const TYPE_FIELD: &str = "content-type";
+/// Fields that say how the body is read: a body under another of these is another body.
+const READING_FIELDS: [&str; 2] = ["content-encoding", "content-type"];
 const LABEL: &str = "sig1";
 
 /// What the signer decides about a proof.
@@ -333,9 +334,8 @@ fn mandatory_components(request: &HttpRequest<'_>) -> Vec<Component<'static>> {
     if !request.body.is_empty() || request.lines(DIGEST_FIELD).next().is_some() {
         mandatory.push(Component::Field(DIGEST_FIELD));
     }
-    if request.lines(TYPE_FIELD).next().is_some() {
-        mandatory.push(Component::Field(TYPE_FIELD));
-    }
+    let present = |field: &&str| request.lines(field).next().is_some();
+    mandatory.extend(READING_FIELDS.into_iter().filter(present).map(Component::Field));
     mandatory
 }
 

@@ -156,7 +156,7 @@ impl Kit {
         let kit = self.clone();
         Box::new(move |admission, link| {
             let body = Body::Decision(Box::new(kit.decision(admission)));
-            kit.writer.seal(link, &stamp(kit.now), body)
+            Some(kit.writer.seal(link, &stamp(kit.now), body))
         })
     }
 

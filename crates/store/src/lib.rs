@@ -35,19 +35,39 @@ pub use self::redb::RedbStore;
 pub use memory::MemoryStore;
 
 /// Seals the record of a decision: called inside the transaction, with the answer to the demand and the place in the
-/// chain. A backend that retries its transaction calls it again. One that panics fails its own request only.
-pub type SealDecision = Box<dyn FnMut(&Admission, &Link) -> Entry + Send>;
+/// chain. A backend that retries its transaction calls it again. It may give no record of an admission that consumed
+/// nothing, such as a replay in a flood of them. One that panics fails its own request only.
+#[cfg(not(target_arch = "wasm32"))]
+pub type SealDecision = Box<dyn FnMut(&Admission, &Link) -> Option<Entry> + Send>;
+/// As natively; a Worker's isolate has one thread.
+#[cfg(target_arch = "wasm32")]
+pub type SealDecision = Box<dyn FnMut(&Admission, &Link) -> Option<Entry>>;
 
 /// Seals a record that consumes no state.
+#[cfg(not(target_arch = "wasm32"))]
 pub type SealRecord = Box<dyn FnMut(&Link) -> Entry + Send>;
+/// As natively; a Worker's isolate has one thread.
+#[cfg(target_arch = "wasm32")]
+pub type SealRecord = Box<dyn FnMut(&Link) -> Entry>;
+
+/// `Send + Sync` where there are threads. In a Worker's isolate there is one thread, and its handles are neither.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait Shared: Send + Sync {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send + Sync + ?Sized> Shared for T {}
+/// Nothing, where there is one thread.
+#[cfg(target_arch = "wasm32")]
+pub trait Shared {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> Shared for T {}
 
 /// What a finished admission leaves.
 #[derive(Debug, Clone)]
 pub struct Admitted {
     /// The answer to the demand.
     pub admission: Admission,
-    /// The record as appended, durable by the time it is returned.
-    pub entry: Entry,
+    /// The record as appended, durable by the time it is returned; `None` when the seal gave none.
+    pub entry: Option<Entry>,
 }
 
 /// Whether what was written survives the process.
@@ -65,7 +85,7 @@ pub enum Durability {
 /// mean "not written" or "written, but the answer was lost"; callers deny in both cases.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
-pub trait State: Send + Sync {
+pub trait State: Shared {
     /// Starts the chain `chain_uid`: `seal` gets the head of the chain last started here, and its record becomes record
     /// 0. A chain can be started once.
     async fn start_chain(&self, chain_uid: &str, seal: SealStart) -> Result<Entry, StoreError>;
@@ -93,12 +113,16 @@ pub trait State: Send + Sync {
 }
 
 /// Seals the first record of a chain, given the head of the chain last started in this store.
+#[cfg(not(target_arch = "wasm32"))]
 pub type SealStart = Box<dyn FnMut(Option<PreviousChain>, &Link) -> Entry + Send>;
+/// As natively; a Worker's isolate has one thread.
+#[cfg(target_arch = "wasm32")]
+pub type SealStart = Box<dyn FnMut(Option<PreviousChain>, &Link) -> Entry>;
 
 /// Reads records. Order everywhere: chains in the order they were started, records by `seq`.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Shared {
     /// Up to `limit` (at least 1) records after `cursor` that match `filter`, with the cursor to go on from; `None` when the end is
     /// reached. A page may hold fewer records than `limit`, or none, and still have a cursor: a store bounds how much
     /// it reads for one page. Records appended meanwhile may or may not appear, and never out of order.

@@ -101,11 +101,18 @@ pub(crate) fn admit(
 ) -> Result<Admitted, Fault> {
     let state::Admitted { admission, writes } = tables.answer(demand)?;
     let (number, link) = next_link(tables, uid)?;
-    let entry = sealed(tables, uid, &link, || seal(&admission, &link))?;
+    let entry = sealed_if(tables, uid, &link, || seal(&admission, &link))?;
+    if entry.is_none() && !writes.is_empty() {
+        return Err(Fault::Request(StoreError::SealFailed(
+            "no record of an admission that consumes something".to_owned(),
+        )));
+    }
     for write in writes {
         tables.put_row(write)?;
     }
-    tables.put_record(&entry, end_after(number, &entry))?;
+    if let Some(entry) = &entry {
+        tables.put_record(entry, end_after(number, entry))?;
+    }
     Ok(Admitted { admission, entry })
 }
 
@@ -188,13 +195,23 @@ fn end_after(number: u64, entry: &Entry) -> Chain {
     Chain { number, next_seq: entry.index.seq.saturating_add(1), head: entry.sha256 }
 }
 
+fn sealed(tables: &impl Tables, uid: &str, link: &Link, seal: impl FnOnce() -> Entry) -> Result<Entry, Fault> {
+    sealed_if(tables, uid, link, || Some(seal()))?.ok_or_else(|| chain_state(uid))
+}
+
 /// Runs a seal, which is the caller's code: a panic in it is this request's failure, and a record for another place
 /// must not fork the chain.
-fn sealed(tables: &impl Tables, uid: &str, link: &Link, seal: impl FnOnce() -> Entry) -> Result<Entry, Fault> {
+fn sealed_if(
+    tables: &impl Tables,
+    uid: &str,
+    link: &Link,
+    seal: impl FnOnce() -> Option<Entry>,
+) -> Result<Option<Entry>, Fault> {
     let entry = catch_unwind(AssertUnwindSafe(seal))
         .map_err(|panic| Fault::Request(StoreError::SealFailed(panic_message(panic.as_ref()))))?;
-    let index = &entry.index;
-    if index.chain_uid != uid || index.seq != link.seq || tables.has_record(&index.attestation_id)? {
+    if let Some(Entry { index, .. }) = &entry
+        && (index.chain_uid != uid || index.seq != link.seq || tables.has_record(&index.attestation_id)?)
+    {
         return Err(chain_state(uid));
     }
     Ok(entry)

@@ -16,6 +16,8 @@ use passgate_store::{Ledger as _, RedbStore};
 
 /// Names the store to the child process.
 const PATH: &str = "PASSGATE_TEST_KILLED_STORE";
+/// Names the seed to a test that has to run as it did before.
+const SEED: &str = "PASSGATE_TEST_SEED";
 const ROUNDS: u64 = 12;
 
 #[test]
@@ -34,7 +36,7 @@ fn child() {
                     let admitted = block_on(kit.admit(store, kit.demand(&nonce))).unwrap();
                     assert_eq!(admitted.admission.nonce, NonceAnswer::Fresh);
                     // One write for the line, so that lines of threads do not mix.
-                    let line = format!("\nanswered {nonce} {}\n", admitted.entry.index.attestation_id);
+                    let line = format!("\nanswered {nonce} {}\n", admitted.entry.unwrap().index.attestation_id);
                     std::io::stdout().write_all(line.as_bytes()).unwrap();
                     std::io::stdout().flush().unwrap();
                 }
@@ -74,17 +76,32 @@ fn parse(line: &str) -> Option<(String, String)> {
     (id.len() == 30).then(|| (nonce.to_owned(), id.to_owned()))
 }
 
+/// The seed of this run, printed so that a failed run can be repeated.
+fn seed() -> u64 {
+    let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("the seed is a number"));
+    let seed = given.unwrap_or_else(|| RandomState::new().hash_one(()));
+    println!("run again with {SEED}={seed}");
+    seed
+}
+
+/// SplitMix64.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 #[test]
 fn nothing_answered_is_lost_and_nothing_is_accepted_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gate.redb");
-    let random = RandomState::new();
+    let mut random = seed();
     let mut answered = Vec::new();
     for round in 0..ROUNDS {
-        let random = random.hash_one(round);
         // The first rounds kill it while it creates or opens the file.
-        let answers = if round < 3 { 0 } else { usize::try_from(random % 200).unwrap() };
-        let pause = Duration::from_micros(random.rotate_left(32) % 20_000);
+        let answers = if round < 3 { 0 } else { usize::try_from(next(&mut random) % 200).unwrap() };
+        let pause = Duration::from_micros(next(&mut random) % 20_000);
         answered.extend(killed_child(&path, answers, pause));
 
         let store = RedbStore::open(&path).expect("a killed store opens");

@@ -1,7 +1,7 @@
 //! The JSON of the control plane.
 
 use passgate_core::attest::DecisionKind;
-use passgate_core::state::{Subject, agent_key};
+use passgate_core::state::Subject;
 use passgate_passport::id::{PASSPORT_PREFIX, is_id};
 use passgate_store::{Cursor, Filter};
 use serde::{Deserialize, Serialize};
@@ -54,10 +54,10 @@ impl Revocation {
         match self {
             Self::Passport { id } if is_id(id, PASSPORT_PREFIX) => Ok(Subject::Passport(id.clone())),
             Self::Passport { .. } => Err(DocumentError("`id` is no passport id: it is `pass_` and 26 characters")),
-            Self::Agent { issuer, agent_id } => Ok(Subject::Agent(agent_key(
-                named(issuer, "`issuer` is empty or too long")?,
-                named(agent_id, "`agent_id` is empty or too long")?,
-            ))),
+            Self::Agent { issuer, agent_id } => Ok(Subject::Agent {
+                issuer: named(issuer, "`issuer` is empty or too long")?.to_owned(),
+                agent_id: named(agent_id, "`agent_id` is empty or too long")?.to_owned(),
+            }),
             Self::Key { thumbprint } if is_thumbprint(thumbprint) => Ok(Subject::Key(thumbprint.clone())),
             Self::Key { .. } => Err(DocumentError("`thumbprint` is no RFC 7638 thumbprint: it has 43 characters")),
             Self::Issuer { id } => Ok(Subject::Issuer(named(id, "`id` is empty or too long")?.to_owned())),
@@ -197,7 +197,7 @@ mod tests {
         let passport = json(&format!("{{\"kind\":\"passport\",\"id\":\"{id}\"}}")).unwrap();
         assert_eq!(passport, Ok(Subject::Passport(id.to_owned())));
         let agent = json("{\"kind\":\"agent\",\"issuer\":\"https://i.example\",\"agent_id\":\"a\"}").unwrap();
-        assert_eq!(agent, Ok(Subject::Agent(agent_key("https://i.example", "a"))));
+        assert_eq!(agent, Ok(Subject::Agent { issuer: "https://i.example".to_owned(), agent_id: "a".to_owned() }));
         for text in [
             "{\"kind\":\"passport\",\"id\":\"pass_1\"}",
             "{\"kind\":\"passport\",\"id\":\"\"}",

@@ -86,7 +86,7 @@ impl Handler for Door {
             Fault::Overloaded => Reason::GateOverloaded,
         };
         self.core.metrics.decided(DecisionKind::Deny, Some(reason));
-        match Answer::refuse_fault(reason, &"") {
+        match Answer::fault(reason, &"", None) {
             Answer::Refuse(refused) => respond(answer::refusal(&refused, &self.core.gate.id)),
             Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -135,7 +135,7 @@ fn outbound(core: &Core, line: &Line, taken: Intake) -> Result<(Intake, Outbound
 async fn decide(core: &Core, taken: &Intake) -> Answer {
     let stamp = match core.env.stamp() {
         Ok(stamp) => stamp,
-        Err(error) => return Answer::refuse_fault(Reason::InternalError, &error),
+        Err(error) => return Answer::fault(Reason::InternalError, &error, None),
     };
     let headers: Vec<Header<'_>> = taken.headers.iter().map(|(name, value)| Header { name, value }).collect();
     let raw = RawRequest {
@@ -152,7 +152,7 @@ async fn decide(core: &Core, taken: &Intake) -> Answer {
 async fn refuse(core: &Core, refusal: &Refusal) -> Answer {
     match core.env.stamp() {
         Ok(stamp) => within_deadline(core, core.driver.refuse(&core.gate, refusal, stamp)).await,
-        Err(error) => Answer::refuse_fault(Reason::InternalError, &error),
+        Err(error) => Answer::fault(Reason::InternalError, &error, None),
     }
 }
 
@@ -160,7 +160,7 @@ async fn refuse(core: &Core, refusal: &Refusal) -> Answer {
 async fn within_deadline(core: &Core, decision: impl Future<Output = Answer>) -> Answer {
     let answer = tokio::time::timeout(core.decision_timeout, decision)
         .await
-        .unwrap_or_else(|_| Answer::refuse_fault(Reason::StoreUnavailable, &"no decision within the deadline"));
+        .unwrap_or_else(|_| Answer::fault(Reason::StoreUnavailable, &"no decision within the deadline", None));
     match &answer {
         Answer::Forward(_) => core.health.store_write(true),
         Answer::Refuse(refused) if refused.attestation_id.is_some() => core.health.store_write(true),

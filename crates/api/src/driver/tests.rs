@@ -190,19 +190,34 @@ fn a_flood_of_strangers_is_counted_not_recorded() {
         stamp.random[..8].copy_from_slice(&n.to_be_bytes());
         assert_eq!(reason(&world.ask_at("GET", "/search", "", &[], stamp)), Some(Reason::PassportMissing));
     }
-    // One chain start and 600 refusals; the other 400 are one record.
-    assert_eq!(world.records().len(), 601);
+    // One chain start and 60 refusals; the other 940 are one record.
+    assert_eq!(world.records().len(), 61);
     block_on(world.driver.flush_refusals(stamp(2))).unwrap();
     block_on(world.driver.flush_refusals(stamp(3))).unwrap();
     let records = world.records();
-    assert_eq!(records.len(), 602);
-    assert_eq!(records[601].folded.as_ref().unwrap().by_reason.get("passport_missing"), Some(&400));
-    // A known agent is never folded.
-    assert_eq!(
-        reason(&world.ask("GET", "/search", "", &signed("GET", "/search", "", 1)[..1], 4)),
-        Some(Reason::ProofMissing)
-    );
-    assert_eq!(world.records().len(), 603);
+    assert_eq!(records.len(), 62);
+    assert_eq!(records[61].folded.as_ref().unwrap().by_reason.get("passport_missing"), Some(&940));
+    // Who presents a passport without proof is a stranger too.
+    let passport = &signed("GET", "/search", "", 1)[..1];
+    assert_eq!(reason(&world.ask("GET", "/search", "", passport, 4)), Some(Reason::ProofMissing));
+    assert_eq!(world.records().len(), 62);
+}
+
+#[test]
+fn a_flood_of_replays_is_counted_not_recorded() {
+    let world = World::new();
+    let captured = signed("GET", "/search", "", 1);
+    for n in 0_u64..200 {
+        let mut stamp = stamp(1);
+        stamp.random[..8].copy_from_slice(&n.to_be_bytes());
+        let expected = (n > 0).then_some(Reason::NonceReplayed);
+        assert_eq!(reason(&world.ask_at("GET", "/search", "", &captured, stamp)), expected);
+    }
+    // One chain start, the allow and 60 replays; the other 139 are one record.
+    assert_eq!(world.records().len(), 62);
+    block_on(world.driver.flush_refusals(stamp(2))).unwrap();
+    assert_eq!(world.records()[62].folded.as_ref().unwrap().by_reason.get("nonce_replayed"), Some(&139));
+    world.verify();
 }
 
 #[test]
@@ -213,4 +228,18 @@ fn equal_inputs_leave_equal_records() {
         block_on(world.store.records(&Filter::default(), None, 10)).unwrap().records
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn a_judgement_for_another_gate_is_refused() {
+    let world = World::new();
+    let fields = signed("GET", "/search", "", 1);
+    let headers: Vec<Header<'_>> = fields.iter().map(|(name, value)| Header { name, value }).collect();
+    let authority = Some("gate.example");
+    let raw = RawRequest { method: "GET", authority, path: "/search", query: None, headers: &headers, body: b"" };
+    let judged = judge(&world.gate, &raw, stamp(1).now).unwrap();
+    let other = Gate { level: passgate_core::gate::Level::L1, ..world.gate.clone() };
+    let elsewhere = judge(&other, &raw, stamp(1).now).unwrap();
+    assert_eq!(reason(&block_on(world.driver.admit(elsewhere, stamp(1)))), Some(Reason::InternalError));
+    assert_eq!(reason(&block_on(world.driver.admit(judged, stamp(2)))), None);
 }

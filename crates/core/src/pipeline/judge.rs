@@ -9,9 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::authenticate::{Authenticated, agent_record};
 use super::decide::Decision;
-use crate::attest::{
-    AgentRecord, DecisionRecord, DecisionView, GateRecord, RequestRecord, RevocationCheck, sha256_label,
-};
+use crate::attest::{AgentRecord, DecisionRecord, DecisionView, GateRecord, RequestRecord, sha256_label};
 use crate::gate::{EvaluatorRef, Gate, Guardrails, PolicyRef, RateLimits};
 use crate::money::MicroUsd;
 use crate::reason::Reason;
@@ -273,7 +271,6 @@ impl Judged {
             revocation: decision.revocation,
         }
     }
-
 
     /// The judgement as bytes, for a channel that only the gate can write to. Whoever can write to that channel can
     /// grant anything.

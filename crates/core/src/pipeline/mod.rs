@@ -32,5 +32,19 @@ pub use decide::{Decision, Permit, RateView, Verdict, decide};
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 
+use crate::gate::Gate;
+use crate::time::UnixMillis;
+
+/// Steps 1 to 3: everything about a request that needs no state.
+///
+/// # Errors
+///
+/// The [`Refusal`] of the step that ends the request.
+pub fn judge_request(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
+    let parsed = parse(gate, raw)?;
+    let authenticated = authenticate(gate, &parsed, now)?;
+    Ok(judge(gate, &authenticated))
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 use alloc::borrow::ToOwned as _;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -209,6 +209,13 @@ fn each_guardrail_refuses_with_its_reason() {
 }
 
 #[test]
+fn a_coded_body_is_not_read() {
+    let mut call = Call::new("POST", "/pay", r#"{"usd":5,"to":"shop.example"}"#);
+    call.headers.push(("content-encoding".to_owned(), b"identity".to_vec()));
+    assert_eq!(run(&mut LoadedRows::new(), &call.signed(1)).reason, Some(Reason::BodyNotJson));
+}
+
+#[test]
 fn the_first_failure_in_the_fixed_order_is_the_reason() {
     let mut rows = LoadedRows::new();
     let everything_wrong = r#"{"usd":60,"to":"evil.example"}"#;
@@ -264,9 +271,7 @@ fn replay_and_revocation_come_first() {
     let jti = judged.agent().passport_id.clone();
     let key = judged.agent().key_thumbprint.clone();
     for (nonce, subject) in
-        [Subject::Passport(jti), agent, Subject::Key(key), Subject::Issuer(ISSUER.to_owned())]
-            .into_iter()
-            .enumerate()
+        [Subject::Passport(jti), agent, Subject::Key(key), Subject::Issuer(ISSUER.to_owned())].into_iter().enumerate()
     {
         let mut rows = LoadedRows::new();
         let write = state::revocation_write(&subject, NOW.seconds());

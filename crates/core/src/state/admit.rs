@@ -100,7 +100,7 @@ fn take_tokens(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> 
         let conforms = cell.conforms();
         let cell = if all_conform { cell.taken() } else { cell };
         answers.push(cell.answer(conforms));
-        if all_conform {
+        if all_conform || cell.is_clamped() {
             writes.push(Write {
                 key,
                 value: cell.row().to_be_bytes().to_vec(),

@@ -14,6 +14,9 @@ pub(super) struct Cell {
     /// One token's worth of time, rounded up so that a limit is never exceeded by rounding.
     interval: u64,
     limit: u64,
+    /// Whether the stored time lay more than two full windows ahead, which only a clock set back by more than a window
+    /// explains. Smaller steps give nothing back.
+    clamped: bool,
 }
 
 impl Cell {
@@ -23,7 +26,9 @@ impl Cell {
         let limit = u64::from(claim.limit);
         let interval = window.div_ceil(limit.max(1));
         let now = now.0.saturating_mul(1000);
-        Self { tat: stored.unwrap_or(now).max(now), now, interval, limit }
+        let latest = now.saturating_add(interval.saturating_mul(limit).saturating_mul(2));
+        let tat = stored.unwrap_or(now).max(now);
+        Self { tat: tat.min(latest), now, interval, limit, clamped: tat > latest }
     }
 
     /// How far the counter is ahead of the clock. A counter is full at 0 and empty above `tolerance`.
@@ -43,6 +48,12 @@ impl Cell {
     /// The counter after taking one token.
     pub(super) fn taken(self) -> Self {
         Self { tat: self.tat.saturating_add(self.interval), ..self }
+    }
+
+    /// Whether the row has to be brought back to the clock even when no token is taken: otherwise a step of the clock that
+    /// was corrected would lock the agent out for its whole length.
+    pub(super) fn is_clamped(&self) -> bool {
+        self.clamped
     }
 
     /// The row to store.

@@ -65,7 +65,9 @@ impl TryFrom<Shape> for Subject {
             ("issuer", Some(id), None, None, None) => Ok(Self::Issuer(id)),
             ("key", None, Some(thumbprint), None, None) => Ok(Self::Key(thumbprint)),
             ("agent", None, None, Some(issuer), Some(agent_id)) => Ok(Self::Agent { issuer, agent_id }),
-            _ => Err("a subject is `passport` or `issuer` with `id`, `key` with `thumbprint`, or `agent` with `issuer` and `agent_id`"),
+            _ => Err(
+                "a subject is `passport` or `issuer` with `id`, `key` with `thumbprint`, or `agent` with `issuer` and `agent_id`",
+            ),
         }
     }
 }
@@ -118,7 +120,8 @@ mod tests {
             assert_eq!(serde_json::to_string(&subject).unwrap(), json);
             assert_eq!(serde_json::from_str::<Subject>(json).unwrap(), subject);
         }
-        for json in [r#"{"kind":"agent","agent_id":"a"}"#, r#"{"kind":"key","id":"k"}"#, r#"{"kind":"other","id":"x"}"#] {
+        for json in [r#"{"kind":"agent","agent_id":"a"}"#, r#"{"kind":"key","id":"k"}"#, r#"{"kind":"other","id":"x"}"#]
+        {
             assert!(serde_json::from_str::<Subject>(json).is_err(), "{json}");
         }
     }

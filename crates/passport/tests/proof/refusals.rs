@@ -90,6 +90,9 @@ fn coverage_follows_the_request() {
     late.add("content-type", "application/json");
     assert_eq!(late.code(), "proof_coverage", "a type added after signing");
     let mut late = signed();
+    late.add("content-encoding", "gzip");
+    assert_eq!(late.code(), "proof_coverage", "a coding added after signing");
+    let mut late = signed();
     late.add("content-digest", content_digest(b""));
     assert_eq!(late.code(), "proof_coverage", "a digest added after signing");
     let mut late = signed();

@@ -14,7 +14,9 @@ pub(super) async fn chains_are_linear(store: &(impl State + Ledger)) {
     }
     let admits = (0..100).map(|call: usize| {
         let kit = if call.is_multiple_of(2) { &one } else { &two };
-        async move { kit.admit(store, kit.demand(&call.to_string())).await.map(|admitted| admitted.entry) }
+        async move {
+            kit.admit(store, kit.demand(&call.to_string())).await.map(|admitted| admitted.entry.expect("recorded"))
+        }
     });
     let appends = (0..100_usize).map(|call| if call.is_multiple_of(3) { &one } else { &two });
     let appends = appends.map(|kit| kit.append(store));
@@ -154,7 +156,7 @@ pub(super) async fn pages_cover_everything_once(store: &(impl State + Ledger)) {
 pub(super) async fn records_are_found_by_id(store: &(impl State + Ledger)) {
     let kit = Kit::new("gate");
     let start = kit.start(store).await.expect("a chain starts");
-    let admitted = kit.admit(store, kit.demand("a")).await.expect("admitted").entry;
+    let admitted = kit.admit(store, kit.demand("a")).await.expect("admitted").entry.expect("recorded");
     for entry in [start, admitted] {
         let record = store.record(&entry.index.attestation_id).await.expect("readable").expect("there");
         assert_eq!((record.jws, record.index), (entry.jws, entry.index));

@@ -115,7 +115,7 @@ fn a_failing_disk_denies_and_recovers() {
             let report = block_on(kit.verify_ledger(&store)).expect("the ledger verifies");
             assert_eq!(report.head.chains.len(), 1);
             for admitted in before.into_iter().chain(answers).filter_map(Result::ok) {
-                let id = &admitted.entry.index.attestation_id;
+                let id = &admitted.entry.as_ref().unwrap().index.attestation_id;
                 assert!(block_on(store.record(id)).unwrap().is_some(), "answered, so recorded");
             }
             assert_eq!(admit_all(&kit, &store, 0..1)[0].as_ref().unwrap().admission.nonce, NonceAnswer::Replayed);
