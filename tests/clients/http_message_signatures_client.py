@@ -36,12 +36,16 @@ class OneKey(HTTPSignatureKeyResolver):
         self.key = Ed25519PrivateKey.from_private_bytes(decode(jwk["d"]))
 
     def resolve_private_key(self, key_id):
-        assert key_id == self.key_id
+        self.check(key_id)
         return self.key
 
     def resolve_public_key(self, key_id):
-        assert key_id == self.key_id
+        self.check(key_id)
         return self.key.public_key()
+
+    def check(self, key_id):
+        if key_id != self.key_id:
+            raise KeyError(key_id)
 
 
 def prepare(order, credentials, key):

@@ -1,13 +1,11 @@
 //! Signed requests in number, and a gate that allows them: what benchmarks and load tests send.
 
 use anyhow::{Context as _, Result};
-use passgate_core::gate::Gate;
 use passgate_core::pipeline::RawRequest;
 use passgate_passport::http::Header;
 
 use crate::agent::{PassportDraft, RequestDraft};
 use crate::case::{Case, Request, load};
-use crate::surface::evaluator;
 
 /// The key seed of the agent that sends them.
 pub const SEED: u8 = 11;
@@ -28,14 +26,6 @@ pub fn roomy_case(requests: u32) -> Result<Case> {
     case.policy.guardrails.rate_limits.requests_per_hour = Some(requests);
     case.policy.guardrails.spend_limits = serde_json::from_value(caps)?;
     Ok(case)
-}
-
-/// The gate of [`roomy_case`].
-///
-/// # Errors
-/// When the policy does not compile.
-pub fn roomy_gate(requests: u32) -> Result<Gate> {
-    Ok(roomy_case(requests)?.policy.compile(evaluator())?)
 }
 
 /// `count` orders that such a gate allows, each with a nonce of its own that starts with `prefix`, made at `created`

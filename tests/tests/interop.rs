@@ -8,6 +8,7 @@ use passgate_tests::agent::{self, ISSUER};
 use passgate_tests::origin::Origin;
 use passgate_tests::program::{jose_client, output, python, python_client};
 use passgate_tests::site::{Site, now};
+use passgate_tests::surface::{payload, text_member};
 use serde_json::{Value, json};
 
 const ROUTES: &str = "  - {path: '/**', action: 'web:call'}";
@@ -93,13 +94,31 @@ async fn an_export_verifies_with_a_jose_library_and_sha_256_alone() {
     std::fs::write(&jwks, jwk::emit_set([key.public()])).unwrap();
     let export = site.folder().join("export.jsonl");
     site.output(&["ledger", "export", "--jsonl", "-o", &export.to_string_lossy()]).unwrap();
-    let verify = || {
+    // With and without `-O`, which leaves assertions out.
+    let verify = |optimise: &[&str]| {
         let script = passgate_tests::program::client("verify_ledger.py");
-        output(Command::new(python().unwrap()).arg(script).arg(&export).arg(&jwks), "")
+        output(Command::new(python().unwrap()).args(optimise).arg(script).arg(&export).arg(&jwks), "")
     };
-    assert!(verify().unwrap().ends_with("in 2 chains\n"));
+    assert!(verify(&[]).unwrap().ends_with("in 2 chains\n"));
     let text = std::fs::read_to_string(&export).unwrap();
-    let second = text.lines().nth(1).unwrap();
-    std::fs::write(&export, text.replace(&format!("{second}\n"), "")).unwrap();
-    assert!(verify().is_err(), "a deleted record went unnoticed");
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let second_chain = lines.iter().rposition(|line| kind(line).as_deref() == Some("chain_start")).unwrap();
+    let swapped = [&lines[..1], &lines[2..3], &lines[1..2], &lines[3..]].concat();
+    for (changed, why) in [
+        ([&lines[..1], &lines[2..]].concat(), "a deleted record"),
+        (swapped, "swapped records"),
+        (lines[second_chain..].to_vec(), "a deleted chain"),
+        ([&lines[..], &lines[..1]].concat(), "a line behind the head"),
+        (lines[..lines.len() - 1].to_vec(), "no head"),
+    ] {
+        std::fs::write(&export, changed.concat()).unwrap();
+        for optimise in [&[][..], &["-O"]] {
+            assert!(verify(optimise).is_err(), "{why} went unnoticed");
+        }
+    }
+}
+
+fn kind(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).unwrap();
+    text_member(&payload(line["jws"].as_str()?).unwrap(), "kind").unwrap()
 }

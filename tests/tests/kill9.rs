@@ -4,98 +4,150 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use passgate_tests::case::Request;
+use passgate_tests::chance::Chance;
 use passgate_tests::origin::Origin;
-use passgate_tests::site::{Agent, Site};
+use passgate_tests::site::{Agent, Site, now};
 use passgate_tests::surface::{payload, text_member};
-use passgate_tests::wire::exchange;
+use passgate_tests::wire::{Answer, exchange};
 use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 const ROUNDS: usize = 8;
 const CALLERS: usize = 8;
-/// Requests one caller has at hand in a round; it starts over with none.
-const SUPPLY: usize = 200;
+/// Requests one caller has at hand in a round; it stops without them.
+const SUPPLY: usize = 400;
+/// A round ends after fewer answers than this.
+const MAX_ANSWERS: u64 = 300;
+/// How long a proof is accepted, in seconds. Later it is refused as expired, whether its nonce is known or not.
+const PROOF_WINDOW_SECONDS: i64 = 300;
+
+/// A request with the time of its proof.
+struct Signed {
+    request: Request,
+    created: i64,
+}
 
 /// A request that was answered in full.
 struct Answered {
-    request: Request,
+    signed: Signed,
     attestation_id: String,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_answered_is_lost_and_nothing_accepted_is_accepted_again() {
+    let mut chance = Chance::of_environment().unwrap();
     let origin = Origin::start().await.unwrap();
     let site = Site::new(&origin.url(), "  - {path: '/work/{id}', action: 'web:call'}", "  {}").unwrap();
     let agent = Arc::new(site.agent("agent-load", &["web:*"]).unwrap());
-    let mut answered: Vec<Answered> = Vec::new();
+    let (mut answered, mut unanswered): (Vec<Answered>, Vec<Signed>) = (Vec::new(), Vec::new());
+    let mut broken_off = 0;
     for round in 0..ROUNDS {
         let supplies = (0..CALLERS).map(|caller| supply(&site, &agent, round, caller)).collect::<Vec<_>>();
         site.start().unwrap();
+        broken_off += unanswered.len();
+        answered.extend(send_again(site.address(), std::mem::take(&mut unanswered)).await);
         replay(site.address(), &answered[answered.len().saturating_sub(200)..]).await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let call = |supply| tokio::spawn(call_until_gone(site.address(), supply, Arc::clone(&stop)));
+        let (told, mut heard) = unbounded_channel();
+        let call = |supply| tokio::spawn(call_until_gone(site.address(), supply, told.clone()));
         let callers: Vec<_> = supplies.into_iter().map(call).collect();
-        tokio::time::sleep(Duration::from_millis(100 + 60 * u64::try_from(round).unwrap())).await;
+        drop(told);
+        for _ in 0..chance.below(MAX_ANSWERS) {
+            heard.recv().await.expect("the callers go on until the gateway is gone");
+        }
+        tokio::time::sleep(Duration::from_micros(chance.below(20_000))).await;
         site.kill().unwrap();
-        stop.store(true, Ordering::Relaxed);
         for caller in callers {
-            answered.extend(caller.await.unwrap());
+            let (whole, cut_off) = caller.await.unwrap();
+            answered.extend(whole);
+            unanswered.extend(cut_off);
         }
     }
-    assert!(answered.len() >= ROUNDS, "only {} requests were answered: no load", answered.len());
     site.start().unwrap();
+    broken_off += unanswered.len();
+    answered.extend(send_again(site.address(), unanswered).await);
     replay(site.address(), &answered).await;
     assert_eq!(site.stop().unwrap(), 0);
     check_ledger(&site, &answered);
     check_origin(&origin);
-    println!("{} answers in {ROUNDS} rounds", answered.len());
+    assert!(
+        answered.len() >= ROUNDS && broken_off >= ROUNDS,
+        "no load: {} answers, {broken_off} cut off",
+        answered.len()
+    );
+    println!("{} answers and {broken_off} requests broken off in {ROUNDS} rounds", answered.len());
 }
 
-fn supply(site: &Site, agent: &Agent, round: usize, caller: usize) -> Vec<Request> {
+fn supply(site: &Site, agent: &Agent, round: usize, caller: usize) -> Vec<Signed> {
+    let created = now().unwrap();
     let sign = |number: usize| {
         let name = format!("{round}-{caller}-{number}");
-        site.signed(agent, "GET", &format!("/work/{name}"), &format!("nonce-of-load-{name}")).unwrap()
+        let request = site.signed(agent, "GET", &format!("/work/{name}"), &format!("nonce-of-load-{name}")).unwrap();
+        Signed { request, created }
     };
     (0..SUPPLY).map(sign).collect()
 }
 
-/// Sends one request after the other until the gateway is gone.
-async fn call_until_gone(address: SocketAddr, supply: Vec<Request>, stop: Arc<AtomicBool>) -> Vec<Answered> {
+/// Sends one request after the other until the gateway is gone, and tells of each answer. The last request has no answer,
+/// and the gateway may have admitted and forwarded it.
+async fn call_until_gone(
+    address: SocketAddr,
+    supply: Vec<Signed>,
+    told: UnboundedSender<()>,
+) -> (Vec<Answered>, Option<Signed>) {
     let mut answered = Vec::new();
-    for request in supply {
-        if stop.load(Ordering::Relaxed) {
-            break;
+    for signed in supply {
+        let Ok(answer) = exchange(address, &signed.request).await else { return (answered, Some(signed)) };
+        assert_eq!((answer.status, answer.decision()), (200, Some("allow")), "{}", text(&answer));
+        answered.push(accepted(signed, &answer));
+        // Nobody listens any more once the gateway is killed.
+        let _heard = told.send(());
+    }
+    (answered, None)
+}
+
+fn accepted(signed: Signed, answer: &Answer) -> Answered {
+    Answered { signed, attestation_id: answer.attestation_id().unwrap().to_owned() }
+}
+
+/// Sends each request that had no answer once more. It is accepted if it never got in, and refused if it did: that the
+/// origin saw it at most once is what [`check_origin`] looks at.
+async fn send_again(address: SocketAddr, unanswered: Vec<Signed>) -> Vec<Answered> {
+    let mut answered = Vec::new();
+    for signed in unanswered {
+        let answer = exchange(address, &signed.request).await.unwrap();
+        if answer.status == 200 {
+            answered.push(accepted(signed, &answer));
+        } else {
+            check_replayed(&signed, &answer);
         }
-        let Ok(answer) = exchange(address, &request).await else { break };
-        assert_eq!(
-            (answer.status, answer.decision()),
-            (200, Some("allow")),
-            "{}",
-            String::from_utf8_lossy(&answer.body)
-        );
-        let attestation_id = answer.attestation_id().unwrap().to_owned();
-        answered.push(Answered { request, attestation_id });
     }
     answered
 }
 
 async fn replay(address: SocketAddr, accepted: &[Answered]) {
     for together in accepted.chunks(32) {
-        let answers = together.iter().map(|Answered { request, .. }| exchange(address, request));
-        for (answer, Answered { request, .. }) in join_all(answers).await.into_iter().zip(together) {
-            let answer = answer.unwrap();
-            assert_eq!(
-                (answer.status, answer.decision()),
-                (401, Some("deny")),
-                "{} was accepted again",
-                request.target
-            );
+        let answers = together.iter().map(|answered| exchange(address, &answered.signed.request));
+        for (answer, answered) in join_all(answers).await.into_iter().zip(together) {
+            check_replayed(&answered.signed, &answer.unwrap());
         }
     }
+}
+
+/// Refused because its nonce is used up, not for another reason that happens to hold.
+fn check_replayed(signed: &Signed, answer: &Answer) {
+    let target = &signed.request.target;
+    assert_eq!((answer.status, answer.decision()), (401, Some("deny")), "{target} was accepted again");
+    let reason = text_member(&answer.body, "reason_code").unwrap();
+    let expired = now().unwrap() - signed.created > PROOF_WINDOW_SECONDS;
+    assert!(expired || reason.as_deref() == Some("nonce_replayed"), "{target}: {}", text(answer));
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
 }
 
 /// Every answer has its record, whole and in place.
