@@ -4,6 +4,7 @@
 //! - every package inherits the workspace's lints and names its licence ([`manifests`])
 //! - file sizes, unfinished code, crate docs, `no_std` ([`sources`])
 //! - relative links in Markdown ([`links`])
+//! - dependencies that are declared and not used ([`unused`])
 //!
 //! Each check is a pure function from text to findings; only this file reads the repository.
 
@@ -11,6 +12,7 @@ mod dependencies;
 mod links;
 mod manifests;
 mod sources;
+mod unused;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,8 +55,10 @@ fn tidy(checkout: &Checkout) -> Result<Outcome> {
         .exec()
         .context("`cargo metadata` failed; mend the Cargo.toml it names")?;
     let mut findings = Findings::default();
+    let files = listed(checkout)?;
     check_packages(checkout, &metadata, &mut findings)?;
-    let files = check_files(checkout, &mut findings)?;
+    check_unused(checkout, &metadata, &files, &mut findings)?;
+    check_files(checkout, &files, &mut findings)?;
     for warning in &findings.warnings {
         eprintln!("  warning: {warning}");
     }
@@ -64,7 +68,7 @@ fn tidy(checkout: &Checkout) -> Result<Outcome> {
     if !findings.problems.is_empty() {
         bail!("tidy found {}; mend what is listed above", counted(findings.problems.len(), "problem"));
     }
-    Ok(Outcome::Note(format!("{}, {}", counted(files, "file"), counted(findings.warnings.len(), "warning"))))
+    Ok(Outcome::Note(format!("{}, {}", counted(files.len(), "file"), counted(findings.warnings.len(), "warning"))))
 }
 
 fn check_packages(checkout: &Checkout, metadata: &Metadata, findings: &mut Findings) -> Result<()> {
@@ -98,18 +102,39 @@ fn check_crate_root(checkout: &Checkout, package: &Package, findings: &mut Findi
     Ok(())
 }
 
-/// Checks every text file that git knows or would add, and returns how many there are.
-fn check_files(checkout: &Checkout, findings: &mut Findings) -> Result<usize> {
+fn check_unused(
+    checkout: &Checkout,
+    metadata: &Metadata,
+    files: &BTreeSet<String>,
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut used = BTreeSet::new();
+    for package in metadata.workspace_packages() {
+        let folder = package.manifest_path.parent().and_then(|path| path.strip_prefix(&checkout.root).ok());
+        let folder = folder.with_context(|| format!("`{}` lies outside the repository", package.name))?;
+        let code = files.iter().filter(|path| path.ends_with(".rs") && std::path::Path::new(path).starts_with(folder));
+        let code = code.map(|path| read(checkout, &checkout.root.join(path))).collect::<Result<Vec<_>>>()?;
+        let named = package.dependencies.iter();
+        let named = named.map(|dependency| dependency.rename.as_ref().unwrap_or(&dependency.name).clone()).collect();
+        unused::check_package(&package.name, &named, &code, findings);
+        used.extend(named);
+    }
+    unused::check_workspace(&read(checkout, &checkout.root.join("Cargo.toml"))?, &used, findings);
+    Ok(())
+}
+
+/// Every file that git knows or would add.
+fn listed(checkout: &Checkout) -> Result<BTreeSet<String>> {
     let listing = Task::new("git", "ls-files -z --cached --others --exclude-standard --deduplicate", &checkout.root)
         .remedy("Run this in a git checkout of the repository.")
         .output()?;
     // A file that was deleted but not yet committed is still listed.
-    let files: BTreeSet<String> = listing
-        .split('\0')
-        .filter(|path| !path.is_empty() && checkout.root.join(path).is_file())
-        .map(str::to_owned)
-        .collect();
-    for path in &files {
+    let there = listing.split('\0').filter(|path| !path.is_empty() && checkout.root.join(path).is_file());
+    Ok(there.map(str::to_owned).collect())
+}
+
+fn check_files(checkout: &Checkout, files: &BTreeSet<String>, findings: &mut Findings) -> Result<()> {
+    for path in files {
         let text = || read(checkout, &checkout.root.join(path));
         if path.ends_with(".rs") {
             sources::check_length(path, &text()?, findings);
@@ -118,10 +143,10 @@ fn check_files(checkout: &Checkout, findings: &mut Findings) -> Result<usize> {
             sources::check_unfinished(path, &text()?, findings);
         }
         if path.ends_with(".md") {
-            links::check(path, &text()?, &files, findings);
+            links::check(path, &text()?, files, findings);
         }
     }
-    Ok(files.len())
+    Ok(())
 }
 
 fn read(checkout: &Checkout, path: &std::path::Path) -> Result<String> {

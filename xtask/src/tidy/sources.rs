@@ -38,8 +38,8 @@ pub(super) fn check_unfinished(path: &str, text: &str, findings: &mut Findings) 
     }
 }
 
-/// Whether `word` stands in `line`, and not as a part of a longer name.
-fn contains_word(line: &str, word: &str) -> bool {
+/// Whether `word` stands in `line` (or several), and not as a part of a longer name.
+pub(super) fn contains_word(line: &str, word: &str) -> bool {
     let of_name = |character: char| character.is_alphanumeric() || character == '_';
     let continues =
         |outside: Option<char>, inside: Option<char>| outside.is_some_and(of_name) && inside.is_some_and(of_name);
