@@ -47,11 +47,11 @@ pub(crate) async fn open_or_create(loaded: &Loaded) -> Result<Access, Failure> {
 }
 
 /// As [`open`]; nothing when no gateway runs and it left nothing.
-pub(crate) async fn open_if_there(loaded: &Loaded) -> Result<Option<Access>, Failure> {
+pub(crate) async fn open_if_there(loaded: &Loaded) -> Result<Option<Access>, AccessError> {
     match Access::open(loaded, Arc::new(SystemEnvironment)).await {
         Ok(access) => Ok(Some(access)),
         Err(AccessError::NoStore { .. } | AccessError::Volatile) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

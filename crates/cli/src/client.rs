@@ -10,11 +10,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use passgate_api::answer::{ATTESTATION_FIELD, DECISION_FIELD};
+use passgate_api::answer::{ATTESTATION_FIELD, DECISION_FIELD, PROBLEM_MEDIA_TYPE};
 use passgate_core::attest::DecisionKind;
+use passgate_core::reason::Class;
 use serde::Deserialize;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
 use crate::output::{Output, Paint};
 use crate::request::Request;
@@ -51,12 +52,21 @@ pub(crate) struct Verdict {
     pub(crate) attestation_id: Option<String>,
     /// The HTTP status.
     pub(crate) status: u16,
+    /// Whether the gate allowed the request and got no answer from the API behind it.
+    pub(crate) upstream_failed: bool,
 }
 
-/// The member of a problem document that is read here.
+/// What the types of the gate's problems with the API behind it start with.
+const UPSTREAM_PROBLEM: &str = "urn:passgate:problem:upstream_";
+
+/// The members of a problem document that are read here.
 #[derive(Deserialize)]
 struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    decision: String,
     reason_code: String,
+    attestation_id: Option<String>,
 }
 
 impl Client {
@@ -115,7 +125,13 @@ impl Answer {
             _ => None,
         };
         let attestation_id = text(ATTESTATION_FIELD).map(str::to_owned);
-        Verdict { decision, reason_code: None, attestation_id, status: self.status.as_u16() }
+        Verdict { decision, reason_code: None, attestation_id, status: self.status.as_u16(), upstream_failed: false }
+    }
+
+    /// Whether the answer may be the gate's own: it is not to an allow, or says that the API failed.
+    pub(crate) fn may_be_the_gates(&self) -> bool {
+        let problem = self.headers.get("content-type").is_some_and(|value| value == PROBLEM_MEDIA_TYPE);
+        self.verdict().decision != Some(DecisionKind::Allow) || (self.status.is_server_error() && problem)
     }
 
     /// The whole body, at most [`MAX_COLLECTED_BYTES`].
@@ -127,29 +143,35 @@ impl Answer {
 }
 
 impl Verdict {
-    /// Takes the reason from the problem document of a refusal.
+    /// Takes the reason from the problem document of a refusal, or of an allowed request that got no answer.
     pub(crate) fn read_reason(&mut self, body: &[u8]) {
-        if self.decision != Some(DecisionKind::Allow) {
-            self.reason_code = serde_json::from_slice::<Problem>(body).ok().map(|problem| problem.reason_code);
+        let Ok(problem) = serde_json::from_slice::<Problem>(body) else { return };
+        if self.decision == Some(DecisionKind::Allow) {
+            // The API may answer with problem documents of its own, but knows no record's id.
+            self.upstream_failed = self.status >= 500
+                && problem.kind.starts_with(UPSTREAM_PROBLEM)
+                && problem.decision == DecisionKind::Allow.as_str()
+                && problem.attestation_id.is_some()
+                && problem.attestation_id == self.attestation_id;
+            if !self.upstream_failed {
+                return;
+            }
         }
+        self.reason_code = Some(problem.reason_code);
     }
 
     /// The exit code of this answer.
-    ///
-    /// A refused credential and a gate that fails closed are no policy's deny, so they have codes of their own.
     pub(crate) fn exit(&self) -> Outcome {
-        match (self.decision, self.status) {
-            (Some(DecisionKind::Allow), _) => Ok(Exit::Ok),
-            (Some(DecisionKind::StepUp), _) => Ok(Exit::StepUp),
-            (Some(DecisionKind::Deny), 401) => Ok(Exit::Invalid),
-            (Some(DecisionKind::Deny), 503) => Ok(Exit::Unreachable),
-            (Some(DecisionKind::Deny), _) => Ok(Exit::Deny),
-            (None, status) => Err(Failure::new(
-                Exit::Unexpected,
-                "no_gate",
-                format_args!("no Passgate gate answered (HTTP {status})"),
-            )
-            .hint(format_args!("the answer has no `{DECISION_FIELD}` field; check the URL"))),
+        // The status stands for the class of the reason, which may be hidden from the caller.
+        let class = [Class::Credential, Class::Fault].into_iter().find(|class| class.status() == self.status);
+        match self.decision {
+            Some(_) if self.upstream_failed => Ok(Exit::Unreachable),
+            Some(decision) => Ok(Exit::of(decision, class)),
+            None => {
+                let message = format!("no Passgate gate answered (HTTP {})", self.status);
+                Err(Failure::new(Exit::Unexpected, "no_gate", message)
+                    .hint(format_args!("the answer has no `{DECISION_FIELD}` field; check the URL")))
+            }
         }
     }
 
@@ -167,14 +189,13 @@ impl Verdict {
     }
 }
 
-use crate::exit::Outcome;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn verdict(decision: Option<DecisionKind>, status: u16) -> Verdict {
-        Verdict { decision, reason_code: None, attestation_id: None, status }
+        let attestation_id = Some("att_1".to_owned());
+        Verdict { decision, reason_code: None, attestation_id, status, upstream_failed: false }
     }
 
     #[test]
@@ -197,13 +218,25 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_comes_from_refusals_only() {
-        let body = br#"{"type":"urn:x","reason_code":"rate_limit_exceeded"}"#;
+    fn the_reason_comes_from_the_gates_own_documents_only() {
+        let refusal = br#"{"type":"urn:x","decision":"deny","reason_code":"rate_limit_exceeded"}"#;
         let mut deny = verdict(Some(DecisionKind::Deny), 429);
-        deny.read_reason(body);
+        deny.read_reason(refusal);
         assert_eq!(deny.reason_code.as_deref(), Some("rate_limit_exceeded"));
-        let mut allow = verdict(Some(DecisionKind::Allow), 200);
-        allow.read_reason(body);
-        assert_eq!(allow.reason_code, None);
+        let own = r#"{"type":"urn:passgate:problem:upstream_timeout","decision":"allow","reason_code":"upstream_timeout","attestation_id":"att_1"}"#;
+        let mut failed = verdict(Some(DecisionKind::Allow), 504);
+        failed.read_reason(own.as_bytes());
+        assert_eq!((failed.reason_code.as_deref(), failed.exit()), (Some("upstream_timeout"), Ok(Exit::Unreachable)));
+        for (status, body) in [
+            (200, own.to_owned()),
+            (504, own.replace("att_1", "att_2")),
+            (504, own.replace("upstream_", "other_")),
+            (504, own.replace("allow", "deny")),
+            (504, "upstream_timeout".to_owned()),
+        ] {
+            let mut allow = verdict(Some(DecisionKind::Allow), status);
+            allow.read_reason(body.as_bytes());
+            assert_eq!((allow.reason_code.as_deref(), allow.exit()), (None, Ok(Exit::Ok)), "{status} {body}");
+        }
     }
 }

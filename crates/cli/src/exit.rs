@@ -3,6 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use passgate_core::attest::DecisionKind;
+use passgate_core::reason::Class;
+
 /// The exit codes. They are stable: scripts branch on them instead of reading prose.
 ///
 /// An error never shares a code with a deny.
@@ -21,7 +24,7 @@ pub(crate) enum Exit {
     StepUp = 4,
     /// A signature, proof or passport is invalid.
     Invalid = 5,
-    /// The store or the network cannot be reached, or the gate fails closed.
+    /// The store, the network or the API cannot be reached, or the gate fails closed.
     Unreachable = 6,
     /// The ledger is broken.
     LedgerBroken = 7,
@@ -40,6 +43,19 @@ impl Exit {
         Self::LedgerBroken,
     ];
 
+    /// The code of a decision whose reason is of `class`, as far as that is known.
+    ///
+    /// A refused credential and a gate that fails closed are no policy's deny, so they have codes of their own.
+    pub(crate) const fn of(decision: DecisionKind, class: Option<Class>) -> Self {
+        match (decision, class) {
+            (DecisionKind::Allow, _) => Self::Ok,
+            (DecisionKind::StepUp, _) => Self::StepUp,
+            (DecisionKind::Deny, Some(Class::Credential)) => Self::Invalid,
+            (DecisionKind::Deny, Some(Class::Fault)) => Self::Unreachable,
+            (DecisionKind::Deny, _) => Self::Deny,
+        }
+    }
+
     /// What the code means, for the help text.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
@@ -49,7 +65,7 @@ impl Exit {
             Self::Config => "invalid policy or configuration",
             Self::StepUp => "step_up: a person has to approve first",
             Self::Invalid => "invalid signature, proof or passport",
-            Self::Unreachable => "store or network unreachable, or the gate fails closed",
+            Self::Unreachable => "store, network or upstream unreachable, or the gate fails closed",
             Self::LedgerBroken => "the ledger is broken",
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// The longest input read whole, in bytes: far above any token, key set or request file.
 pub(crate) const MAX_INPUT_BYTES: usize = 8 * 1024 * 1024;
@@ -26,9 +26,10 @@ pub(crate) fn read(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 fn read_bounded(reader: impl io::Read, name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut bytes = Zeroizing::new(Vec::new());
     let limit = MAX_INPUT_BYTES as u64 + 1;
-    reader.take(limit).read_to_end(&mut bytes).map_err(|error| {
-        Failure::new(crate::exit::Exit::Unexpected, "io", format_args!("cannot read {name}: {error}"))
-    })?;
+    reader
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::new(Exit::Unexpected, "io", format_args!("cannot read {name}: {error}")))?;
     if bytes.len() > MAX_INPUT_BYTES {
         return Err(Failure::usage(format_args!("{name} is longer than {MAX_INPUT_BYTES} bytes")));
     }
@@ -48,8 +49,13 @@ pub(crate) fn passport(argument: &str) -> Result<String, Failure> {
     if is_token(argument) {
         return Ok(argument.to_owned());
     }
-    let bytes =
-        read(argument).map_err(|failure| failure.hint("give a compact JWS, a file with one, or `-` for stdin"))?;
+    const HINT: &str = "give a compact JWS, a file with one, or `-` for stdin";
+    if is_token_like(argument) && !Path::new(argument).exists() {
+        // The text itself is not shown: it may be most of a passport.
+        let message = "the argument is neither a passport (a compact JWS) nor the name of a file";
+        return Err(Failure::new(Exit::Invalid, "passport_malformed", message).hint(HINT));
+    }
+    let bytes = read(argument).map_err(|failure| failure.hint(HINT))?;
     if let Ok(file) = serde_json::from_slice::<PassportFile>(&bytes) {
         return Ok(file.passport);
     }
@@ -66,6 +72,11 @@ fn is_token(text: &str) -> bool {
         && parts.first().is_some_and(|header| header.starts_with("ey"))
 }
 
+/// What somebody may mean as a token, cut off or mistyped: it starts like one, or has three parts and is no path.
+fn is_token_like(text: &str) -> bool {
+    text.starts_with("eyJ") || (text.split('.').count() == 3 && !text.contains('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +88,12 @@ mod tests {
         }
         for path in ["-", "", "agents/a.json", "ey.json", "./ey.a.b", "a.b.c", "ey.a.b.c", "ey.a/.b"] {
             assert!(!is_token(path), "{path}");
+        }
+        for mistyped in ["eyJhbGci", "eyJhbGci.e30", "eyJhbGci.e30.c2l+/w==", "eyJh.b.c.d", "a.b.c", "x..", "a b.c.d"] {
+            assert!(is_token_like(mistyped), "{mistyped}");
+        }
+        for path in ["-", "", "agents/a.json", "../a.json", "./a.b", "pass_1", "a.json", "a.b.c.d"] {
+            assert!(!is_token_like(path), "{path}");
         }
     }
 }

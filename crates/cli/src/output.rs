@@ -132,7 +132,8 @@ impl Output {
     pub(crate) fn failure(&self, failure: &Failure) {
         if self.is_json() {
             let error = json!({ "code": failure.code, "message": failure.message, "hint": failure.hint });
-            self.talk(&inert_json(&json!({ "error": error }).to_string()));
+            let object = json!({ "schema_version": SCHEMA_VERSION, "error": error });
+            self.talk(&inert_json(&object.to_string()));
             return;
         }
         self.talk(&format!("{} {}", self.paint(Paint::Bad, "error:"), inert_lines(&failure.message)));

@@ -87,15 +87,15 @@ async fn print(answer: Answer, include: bool, output: &Output) -> Result<Verdict
     if let Some(head) = head {
         output.foreign(head.as_bytes())?;
     }
-    if verdict.decision == Some(DecisionKind::Allow) {
-        output.say(&verdict.line(output));
-        stream(answer, output).await?;
-    } else {
+    if answer.may_be_the_gates() {
         let body = answer.collect().await?;
         verdict.read_reason(&body);
         output.say(&verdict.line(output));
         output.foreign(&body)?;
         output.say("");
+    } else {
+        output.say(&verdict.line(output));
+        stream(answer, output).await?;
     }
     Ok(verdict)
 }

@@ -106,11 +106,14 @@ fn clock() -> Finding {
 fn attestation_key(loaded: &Loaded) -> Finding {
     match files::read_private_key(&loaded.paths.attestation_key) {
         Ok(key) => Finding::ok("attestation key", key.public().thumbprint()),
-        Err(failure) => {
-            let hint =
-                failure.hint.clone().unwrap_or_else(|| "make one with `passgate keys generate --out FILE`".to_owned());
-            Finding::failed("attestation key", Failure { exit: Exit::Config, ..failure }.hint(hint))
+        // What is wrong with a file that is there says its own remedy.
+        Err(failure) if loaded.paths.attestation_key.exists() => {
+            Finding::failed("attestation key", Failure { exit: Exit::Config, ..failure })
         }
+        Err(failure) => Finding::failed(
+            "attestation key",
+            Failure { exit: Exit::Config, ..failure }.hint("make one with `passgate keys generate --out FILE`"),
+        ),
     }
 }
 
@@ -133,7 +136,7 @@ fn issuers(loaded: &Loaded) -> Finding {
     Finding::ok("issuers", format!("{active} active of {}", trust.issuers().count()))
 }
 
-/// Private keys and credentials beside the configuration.
+/// Private keys and credentials beside the configuration; the attestation key has a finding of its own.
 fn secrets(loaded: &Loaded) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (folder, extension) in [(ISSUERS_FOLDER, "jwk"), (AGENTS_FOLDER, "json"), ("keys", "jwk")] {
@@ -141,6 +144,7 @@ fn secrets(loaded: &Loaded) -> Vec<Finding> {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };
         let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+        paths.retain(|path| *path != loaded.paths.attestation_key);
         paths.sort();
         findings.extend(paths.iter().filter_map(|path| exposed(path, 0o077, "600")));
     }
@@ -174,7 +178,10 @@ async fn gateway(loaded: &Loaded) -> Finding {
         },
         Ok(Some(Access::Offline(_))) => Finding::ok("store", "opens; no gateway runs"),
         Ok(None) => Finding::ok("store", "is made when the gate is served for the first time"),
-        Err(failure) => Finding::failed("store", failure),
+        Err(AccessError::Key(_)) => {
+            Finding::warn("store", "not looked at, because the attestation key is not usable", "mend the key first")
+        }
+        Err(error) => Finding::failed("store", error.into()),
     }
 }
 

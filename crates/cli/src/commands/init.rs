@@ -98,6 +98,7 @@ fn next_steps(dir: &Path, settings: &Settings) -> String {
     format!(
         "\nNext, with your API at {upstream}:\n{enter}\
         \x20 passgate serve\n\
+        and in a second terminal:\n{enter}\
         \x20 passgate passport issue --issuer {issuer_name} --agent-id agent-1 --permission web:search\n\
         \x20 passgate call 'http://{listen}/search?q=hello'\n\
         \x20 passgate ledger verify"

@@ -148,13 +148,8 @@ fn list(context: &Context) -> Outcome {
         return Ok(Exit::Ok);
     }
     for issuer in issuers {
-        output.data(&format!(
-            "{}  {}  {}  {} keys",
-            inert(&issuer.id),
-            issuer.tier,
-            status(issuer),
-            issuer.keys.len()
-        ))?;
+        let keys = counted(issuer.keys.len(), "key");
+        output.data(&format!("{}  {}  {}  {keys}", inert(&issuer.id), issuer.tier, status(issuer)))?;
     }
     output.say(&format!("self-issued passports: {}", self_issued(&loaded)));
     Ok(Exit::Ok)
@@ -203,6 +198,11 @@ fn self_issued(loaded: &Loaded) -> String {
     match loaded.gate.trust.self_issued() {
         SelfIssued::Refused => "refused".to_owned(),
         SelfIssued::AnyKey => "accepted from any key".to_owned(),
-        SelfIssued::Listed(keys) => format!("accepted from {} listed keys", keys.len()),
+        SelfIssued::Listed(keys) => format!("accepted from {}", counted(keys.len(), "listed key")),
     }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }

@@ -51,7 +51,11 @@ fn each_fault_has_its_class_and_remedy() {
     let config = broken(&|folder| edit(folder, "guardrails:", "guardrail:")).exits(3);
     assert!(config.stdout.contains("did you mean"), "{}", config.stdout);
     let key = broken(&|folder| open(folder.join("keys/attestation.jwk"), 0o644)).exits(3);
-    assert!(key.stdout.contains("chmod 600"), "{}", key.stdout);
+    assert_eq!(key.stdout.matches("chmod 600").count(), 1, "said once: {}", key.stdout);
+    assert_eq!(key.stdout.matches("fail").count(), 1, "one fault: {}", key.stdout);
+    assert!(!key.stdout.contains("keys generate"), "one remedy: {}", key.stdout);
+    let key = broken(&|folder| fs::remove_file(folder.join("keys/attestation.jwk")).unwrap()).exits(3);
+    assert!(key.stdout.contains("keys generate"), "{}", key.stdout);
     let secret = broken(&|folder| open(folder.join("issuers/local.jwk"), 0o640)).exits(5);
     assert!(secret.stdout.contains("chmod 600"), "{}", secret.stdout);
     let state = broken(&|folder| open(folder.join("state"), 0o755)).exits(5);

@@ -82,6 +82,22 @@ fn revoking_bites_at_once_and_the_ledger_shows_it() {
 }
 
 #[test]
+fn an_api_that_does_not_answer_is_six_though_the_gate_allowed() {
+    let folder = initialised();
+    issued(folder.path(), "agent-1", &["web:search"]);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let served = Served::start(folder.path(), &format!("http://{nobody}"));
+    let url = format!("{}/search", served.url);
+    let human = run(folder.path(), &["call", &url]).exits(6);
+    assert!(human.stderr.starts_with("allow upstream_unreachable (HTTP 502, att_"), "{}", human.stderr);
+    let json = run(folder.path(), &["--format", "json", "call", &url]).exits(6).json();
+    assert_eq!(
+        (json["decision"].as_str(), json["reason_code"].as_str()),
+        (Some("allow"), Some("upstream_unreachable"))
+    );
+}
+
+#[test]
 fn a_followed_ledger_shows_what_comes() {
     use std::io::{BufRead as _, BufReader};
     let (folder, _origin, served) = served();

@@ -81,6 +81,8 @@ fn lost_lines_are_seven() {
         run_with_input(folder.path(), &["ledger", "verify", "-"], &fewer.concat()).exits(7);
     }
     run_with_input(folder.path(), &["ledger", "verify", "-"], b"").exits(7);
+    let absent = run(folder.path(), &["ledger", "verify", "nope.jsonl"]).exits(1);
+    assert!(absent.stderr.contains("hint: write one with `passgate ledger export"), "{}", absent.stderr);
     run_with_input(folder.path(), &["ledger", "verify", "-"], &export).exits(0);
 }
 

@@ -13,6 +13,8 @@ mod ledger;
 #[cfg(test)]
 mod passports;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod usage;

@@ -58,6 +58,19 @@ fn what_does_not_hold_is_five_with_its_code() {
     }
     fs::write(folder.path().join("garbage"), [0xff, 0, 0x1b, b'[']).unwrap();
     assert_eq!(verify(folder.path(), "garbage").exits(5).error()["code"], "passport_malformed");
+    for neither in ["a.b.c", header, &format!("{header}.{payload}"), &format!("{token} x")] {
+        for verb in ["verify", "inspect", "revoke"] {
+            let ended = run(folder.path(), &["--format", "json", "passport", verb, neither]).exits(5);
+            assert_eq!(ended.error()["code"], "passport_malformed", "{verb} {neither}");
+            assert!(!ended.stderr.contains(neither), "{}", ended.stderr);
+        }
+    }
+    for absent in ["no-such-file", "agents/none.json", "./a.b"] {
+        let ended = run(folder.path(), &["passport", "verify", absent]).exits(1);
+        assert!(ended.stderr.contains("No such file") && ended.stderr.contains("hint: give"), "{}", ended.stderr);
+    }
+    fs::write(folder.path().join("a.b.c"), &token).unwrap();
+    verify(folder.path(), "a.b.c").exits(0);
     fs::write(folder.path().join("huge"), vec![b'a'; 1 << 20]).unwrap();
     assert_eq!(verify(folder.path(), "huge").exits(5).error()["code"], "passport_malformed");
 }
@@ -115,7 +128,6 @@ fn inspecting_checks_nothing_and_says_so() {
     assert!(human.stdout.starts_with("signature: not checked\n"), "{}", human.stdout);
     let json = run(folder.path(), &["--format", "json", "passport", "inspect", &forged]).exits(0).json();
     assert_eq!((json["signature"].as_str(), json["claims"]["sub"].as_str()), (Some("not_checked"), Some("agent-1")));
-    run(folder.path(), &["passport", "inspect", "a.b.c"]).exits(1);
     run(folder.path(), &["passport", "inspect", "eyJh.b.c"]).exits(5);
 }
 

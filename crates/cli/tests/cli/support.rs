@@ -46,6 +46,7 @@ impl Run {
     pub(crate) fn error(&self) -> Value {
         let line = self.stderr.lines().last().unwrap_or_default();
         let value: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {}", self.stderr));
+        assert_eq!(value["schema_version"], 1);
         assert!(value["error"]["message"].is_string());
         value["error"].clone()
     }

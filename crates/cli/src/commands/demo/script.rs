@@ -59,7 +59,9 @@ async fn spending(stage: &mut Stage<'_>, agent: &Actor) -> Result<Request, Failu
         match seen.decision() {
             Some(DecisionKind::Allow) if paid < MAX_TRIES => paid += 1,
             _ => {
-                let what = format!("the agent pays $50 again and again: {paid} times, then the day's $150 are spent");
+                let what = format!(
+                    "the agent pays $50 again and again: {paid} times, then another would exceed the day's $150"
+                );
                 stage.tell(&what, &next, &seen, &deny("spend_daily_exceeded"))?;
                 return Ok(small);
             }

@@ -3,7 +3,7 @@
 use passgate_core::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Decision, Judged, RawRequest, Refusal};
-use passgate_core::reason::{Class, Reason};
+use passgate_core::reason::Reason;
 use passgate_core::state::{self, LoadedRows};
 use passgate_core::time::UnixMillis;
 use serde_json::{Value, json};
@@ -105,13 +105,7 @@ impl Checked {
     }
 
     fn exit(&self) -> Exit {
-        match (self.decision(), self.reason().map(Reason::class)) {
-            (DecisionKind::Allow, _) => Exit::Ok,
-            (DecisionKind::StepUp, _) => Exit::StepUp,
-            (DecisionKind::Deny, Some(Class::Credential)) => Exit::Invalid,
-            (DecisionKind::Deny, Some(Class::Fault)) => Exit::Unexpected,
-            (DecisionKind::Deny, _) => Exit::Deny,
-        }
+        Exit::of(self.decision(), self.reason().map(Reason::class))
     }
 
     /// The reason in full; the operator may see what a caller may not.

@@ -1,4 +1,4 @@
-//! `ledger verify`: an export against the attestation key, line by line in constant memory.
+//! `ledger verify`: an export against the attestation key, line by line. Memory grows with chains, not with records.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
@@ -34,7 +34,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let verified = match args.file.as_deref() {
         Some(input::STDIN) => verify(io::stdin().lock(), &keys)?,
         Some(name) => {
-            let file = File::open(name).map_err(|error| Failure::io("open", Path::new(name), &error))?;
+            let file = File::open(name).map_err(|error| {
+                Failure::io("open", Path::new(name), &error).hint(
+                    "write one with `passgate ledger export -o FILE`; without a file the gate's own ledger is verified",
+                )
+            })?;
             verify(BufReader::new(file), &keys)?
         }
         None => verify_own(&keys, context).await?,
@@ -134,7 +138,7 @@ fn fail(located: &Located, output: &Output) -> Outcome {
         .hint("keep this export and the store as they are; compare with an earlier export or head"))
 }
 
-/// Exports the whole ledger into a file without a name, so that it is verified in constant memory too.
+/// Exports the whole ledger into a file without a name, so that it is never in memory as a whole either.
 async fn verify_own(keys: &[PublicKey], context: &Context) -> Result<Result<Report, Located>, Failure> {
     let loaded = context.load()?;
     let access = access::open(&loaded).await?;

@@ -1,0 +1,105 @@
+//! What README.md shows works as it stands there.
+
+use std::fs;
+
+use crate::support::{Origin, Served, command, finished, initialised, issued, run};
+
+const README: &str = include_str!("../../../../README.md");
+
+/// The text of the blocks marked as `language`.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    README.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// `config` with each top-level member of `members` in the place of its own.
+fn spliced(config: &str, members: &str) -> String {
+    let is_start = |line: &str| line.starts_with(|c: char| c.is_ascii_alphabetic());
+    let name = |line: &str| line.split(':').next().unwrap().to_owned();
+    let replaced: Vec<String> = members.lines().filter(|line| is_start(line)).map(name).collect();
+    let (mut kept, mut inside) = (String::new(), false);
+    for line in config.lines() {
+        if is_start(line) {
+            inside = replaced.contains(&name(line));
+        }
+        if !inside {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    for name in &replaced {
+        assert!(config.contains(&format!("\n{name}:")), "`init` writes no `{name}`");
+    }
+    format!("{kept}{members}\n")
+}
+
+#[test]
+fn the_policy_loads_and_decides_as_its_comments_say() {
+    let folder = initialised();
+    let path = folder.path().join("passgate.yml");
+    let policy = blocks("yaml");
+    assert_eq!(policy.len(), 1);
+    fs::write(&path, spliced(&fs::read_to_string(&path).unwrap(), policy[0])).unwrap();
+    issued(folder.path(), "agent-1", &["web:*", "payments:create"]);
+    for (path, data, exit, word) in [
+        ("/search?q=a", None, 0, "allow"),
+        ("/pay", Some(r#"{"amount_usd": 20, "merchant": "shop.example.com"}"#), 0, "allow"),
+        ("/pay", Some(r#"{"amount_usd": 20, "merchant": "eu.partner.example.com"}"#), 0, "allow"),
+        ("/pay", Some(r#"{"amount_usd": 51, "merchant": "shop.example.com"}"#), 4, "step_up approval_required"),
+        ("/pay", Some(r#"{"amount_usd": 20, "merchant": "evil.example"}"#), 2, "deny domain_not_allowed"),
+        ("/pay", Some(r#"{"amount_usd": 101, "merchant": "shop.example.com"}"#), 2, "deny spend_per_transaction"),
+    ] {
+        let url = format!("http://127.0.0.1:8787{path}");
+        let mut arguments = vec!["gate", "check", &url];
+        arguments.extend(data.map(|data| ["-d", data]).into_iter().flatten());
+        let ended = run(folder.path(), &arguments).exits(exit);
+        assert!(ended.stdout.starts_with(word), "{path}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn the_walk_through_runs_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let shell = |script: &str| {
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_passgate"));
+        let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-ec", script]).current_dir(folder.path()).env("PATH", path);
+        for (name, value) in command(folder.path(), &[]).get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        finished(shell.output().unwrap())
+    };
+    let blocks = blocks("sh");
+    let set_up = blocks.iter().find(|block| block.contains("passgate init")).unwrap();
+    let made = set_up.lines().filter(|line| line.starts_with("passgate init")).collect::<String>();
+    shell(&made).exits(0);
+    assert!(set_up.lines().any(|line| line.starts_with("passgate serve")));
+    let origin = Origin::start();
+    let served = Served::start(&folder.path().join("my-gate"), &origin.url);
+    let agent = blocks.iter().find(|block| block.contains("passgate call")).unwrap();
+    assert!(agent.starts_with("cd my-gate\n") && agent.contains("http://127.0.0.1:8787/"), "{agent}");
+    let told = shell(&agent.replace("http://127.0.0.1:8787", &served.url)).exits(0);
+    assert!(told.stderr.contains("allow (HTTP 200") && told.stdout.contains("ledger valid"), "{told:?}");
+    assert_eq!(origin.arrived().len(), 1);
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_help_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = run(folder.path(), &["--help"]).exits(0).stdout;
+    let codes = help.split("Exit codes:\n").nth(1).unwrap().lines().map(str::trim).filter(|line| !line.is_empty());
+    let rows: Vec<String> = codes
+        .map(|line| {
+            let (code, meaning) = line.split_once("  ").unwrap();
+            format!("| {code} | {meaning} |")
+        })
+        .collect();
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        assert!(README.contains(&row), "{row}");
+    }
+}
