@@ -146,6 +146,11 @@ pub fn read_key(path: &Path) -> Result<SecretKey, FileError> {
     SecretKey::from_private_jwk(bytes.trim_ascii()).map_err(|error| FileError::Key { path: path.to_owned(), error })
 }
 
+/// Whether every user of the machine may write to `file`, and so decide what it says.
+pub(crate) fn is_open_to_all(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.permissions().mode() & 0o002 != 0)
+}
+
 /// Makes a folder and those above it, all for their owner alone. Folders that are there stay as they are.
 ///
 /// # Errors

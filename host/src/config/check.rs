@@ -1,7 +1,7 @@
 //! What the types cannot say: ranges, files, and settings that do not go together.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use super::Paths;
 use super::doc::{Config, IssuerEntry, StoreKind};
 use super::error::ConfigError;
 use crate::evaluator;
+use crate::files;
 use crate::http::authority::{self, Scheme};
 
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
@@ -173,9 +174,13 @@ impl Check<'_> {
     fn key_set(&self, path: &PathBuf) -> Result<Vec<IssuerKeyDoc>, (String, &'static str)> {
         let mut bytes = Vec::new();
         let limit = MAX_JWKS_BYTES as u64 + 1;
-        File::open(path)
-            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-            .map_err(|error| (format!("cannot be read: {error}"), "paths start at the configuration's folder"))?;
+        let unreadable =
+            |error: io::Error| (format!("cannot be read: {error}"), "paths start at the configuration's folder");
+        let file = File::open(path).map_err(unreadable)?;
+        if files::is_open_to_all(&file).map_err(unreadable)? {
+            return Err(("can be changed by every user of this machine".to_owned(), "run `chmod o-w` on it"));
+        }
+        file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
         let keys = jwk::parse_set(&bytes)
             .map_err(|error| (format!("is not usable: {error}"), "ask the issuer for its JWK Set"))?;
         if keys.is_empty() {

@@ -77,8 +77,8 @@ pub struct ServerDoc {
     pub listen: String,
     /// The longest request body, in bytes: 0 to 64 MiB.
     pub max_body_bytes: u64,
-    /// Connections held at once, and requests answered at once: 1 to 100,000. Bodies take at most this many times
-    /// `max_body_bytes` of memory.
+    /// Connections held at once, and requests answered at once: 1 to 100,000. Bodies, those still coming and those
+    /// being answered, take at most three times this many times `max_body_bytes` of memory.
     pub max_connections: u32,
     /// Time for a complete request head, in milliseconds: 1 to 600,000.
     pub header_timeout_ms: u32,

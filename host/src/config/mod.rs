@@ -7,6 +7,7 @@
 mod check;
 mod doc;
 mod error;
+mod scalars;
 mod yaml;
 
 use std::ffi::OsString;

@@ -81,6 +81,16 @@ fn mistakes_are_named_with_place_and_remedy() {
         ("version: 1", "version: 0o17", &[":2:10", "`0o17`", "plain decimal"]),
         ("version: 1", "version: 017", &[":2:10", "version"]),
         ("requests_per_minute: 10", "requests_per_minute: 010", &[":10:", "requests_per_minute"]),
+        (
+            "requests_per_minute: 10",
+            "requests_per_minute: 6_0",
+            &["guardrails.rate_limits.requests_per_minute", "`6_0`"],
+        ),
+        (
+            "requests_per_minute: 10}",
+            "requests_per_minute: 10}\n  spend_limits: {daily_usd: 1e3}",
+            &["daily_usd", "`1e3`"],
+        ),
         ("requests_per_minute: 10", "requests_per_minute: 1.5", &["requests_per_minute"]),
         ("requests_per_minute: 10", "requests_per_minute: 0", &["guardrails.rate_limits", "at least 1"]),
         ("id: gate_demo", "id: no", &[":3:12", "`no`", "quotes"]),
@@ -242,4 +252,80 @@ fn the_schema_knows_every_member_and_refuses_others() {
     }
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["required"], serde_json::json!(["version", "gate", "routes", "upstream", "attestation"]));
+}
+
+#[test]
+fn a_member_without_a_value_is_not_a_member_left_out() {
+    let minute = "rate_limits: {requests_per_minute: 10}";
+    let domains = "allowed_domains: [api.example.com, \"*.example.org\"]";
+    let guardrails = format!("\n  {minute}\n  {domains}\n");
+    let in_guardrails = |text: &str| format!("{minute}\n  {text}");
+    let at_top = |text: &str| ("upstream:", format!("{text}\nupstream:"));
+    let route = "action: \"web:search\"";
+    let rows = [
+        (guardrails.as_str(), "\n".to_owned(), "guardrails"),
+        (minute, "rate_limits:".to_owned(), "guardrails.rate_limits"),
+        (minute, "rate_limits: {requests_per_minute: }".to_owned(), "guardrails.rate_limits.requests_per_minute"),
+        (minute, "rate_limits: {requests_per_hour: ~}".to_owned(), "guardrails.rate_limits.requests_per_hour"),
+        (minute, "rate_limits: {requests_per_day}".to_owned(), "guardrails.rate_limits.requests_per_day"),
+        (minute, "rate_limits: {per_gate: }".to_owned(), "guardrails.rate_limits.per_gate"),
+        (minute, "rate_limits: {per_tenant: null}".to_owned(), "guardrails.rate_limits.per_tenant"),
+        (
+            minute,
+            "rate_limits: {per_action: {requests_per_minute: }}".to_owned(),
+            "guardrails.rate_limits.per_action.requests_per_minute",
+        ),
+        (domains, "allowed_domains:\n    # - api.example.com".to_owned(), "guardrails.allowed_domains"),
+        (domains, "allowed_domains: [api.example.com, ~]".to_owned(), "guardrails.allowed_domains[1]"),
+        (minute, in_guardrails("spend_limits:"), "guardrails.spend_limits"),
+        (
+            minute,
+            in_guardrails("spend_limits: {per_transaction_usd: ~}"),
+            "guardrails.spend_limits.per_transaction_usd",
+        ),
+        (minute, in_guardrails("spend_limits: {daily_usd: }"), "guardrails.spend_limits.daily_usd"),
+        (minute, in_guardrails("spend_limits: {monthly_usd: Null}"), "guardrails.spend_limits.monthly_usd"),
+        (minute, in_guardrails("approval_workflows:"), "guardrails.approval_workflows"),
+        (
+            minute,
+            in_guardrails("approval_workflows: {require_approval_above_usd: NULL}"),
+            "guardrails.approval_workflows.require_approval_above_usd",
+        ),
+        (route, format!("{route}, domain: "), "routes[0].domain"),
+        (route, format!("{route}, amount: "), "routes[0].amount"),
+        ("method: GET", "method: ".to_owned(), "routes[0].method"),
+        ("version: 1", "version: !!null ''".to_owned(), "version"),
+    ];
+    let top = ["server:", "server: {max_body_bytes: }", "store:", "store: {path: ~}", "control: {metrics_listen: }"]
+        .into_iter()
+        .chain(["self_issued:", "log: {format: }", "log:"])
+        .map(at_top);
+    let rows = rows.into_iter().map(|(from, to, member)| (from, to, Some(member)));
+    for (from, to, member) in rows.chain(top.map(|(from, to)| (from, to, None))) {
+        let text = error_of(from, &to);
+        assert!(text.ends_with(": has no value; remove the key or give a value"), "{to}: {text}");
+        assert!(member.is_none_or(|member| text.contains(&format!(": {member}: "))), "{to}: {text}");
+    }
+    for explicit in ["{}", "{rate_limits: {}}", "{allowed_domains: []}"] {
+        load(&MINIMAL.replacen(&guardrails, &format!(" {explicit}\n"), 1)).unwrap();
+    }
+}
+
+#[test]
+fn what_everyone_can_change_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (folder, path) = folder(MINIMAL);
+    for (file, member) in
+        [(path.clone(), None), (folder.path().join("issuers/acme.jwks.json"), Some("issuers[0].keys_file"))]
+    {
+        for mode in [0o666, 0o602] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let error = Config::load(&path).unwrap_err();
+            assert_eq!(error.member.as_deref(), member);
+            assert!(error.to_string().contains("chmod o-w"), "{error}");
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+        Config::load(&path).unwrap();
+    }
 }
