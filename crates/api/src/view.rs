@@ -85,13 +85,26 @@ pub fn csv_row(jws: &str) -> Result<String, ViewError> {
     Ok(format!("{}\r\n", cells.join(",")))
 }
 
-/// A quoted cell that stays inert in a spreadsheet and a terminal: control and bidirectional characters are replaced,
-/// and a leading formula character is defused with an apostrophe.
+/// A quoted cell that stays inert in a spreadsheet and a terminal: hostile characters are replaced, and a leading
+/// formula character is defused with an apostrophe.
 fn csv_text(text: &str) -> String {
-    let inert = |c: char| if c.is_control() || is_bidi_control(c) { '\u{fffd}' } else { c };
+    let inert = |c: char| if is_hostile(c) { '\u{fffd}' } else { c };
     let safe: String = text.chars().take(MAX_CELL_CHARS).map(inert).collect();
     let defuse = if safe.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
     format!("\"{defuse}{}\"", safe.replace('"', "\"\""))
+}
+
+/// Whether the character must not be shown as it is in text that somebody else chose: it moves a cursor, breaks a line,
+/// changes the order of what is shown, or is not seen at all.
+///
+/// That are controls (C0, DEL, C1), direction controls, line and paragraph separators, zero-width and other invisible
+/// characters, tags and annotations. Variation selectors below U+E0000 pass: emoji are written with them.
+pub fn is_hostile(c: char) -> bool {
+    let invisible = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200d}'
+        | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    c.is_control() || is_bidi_control(c) || matches!(c, '\u{2028}' | '\u{2029}') || invisible
 }
 
 /// Characters that change the order in which text is shown (Unicode Bidi_Control).
@@ -111,8 +124,21 @@ mod tests {
             ("a\"b,c", "\"a\"\"b,c\""),
             ("a\r\nb\u{1b}[31m\u{9b}\0", "\"a\u{fffd}\u{fffd}b\u{fffd}[31m\u{fffd}\u{fffd}\""),
             ("\u{202e}evil", "\"\u{fffd}evil\""),
+            ("a\u{200b}b\u{e0041}", "\"a\u{fffd}b\u{fffd}\""),
         ] {
             assert_eq!(csv_text(text), cell);
+        }
+    }
+
+    #[test]
+    fn hostile_is_what_moves_hides_or_reorders_and_nothing_that_is_read() {
+        let hostile = "\0\t\n\r\u{1b}\u{7f}\u{9b}\u{85}\u{61c}\u{200e}\u{202e}\u{2066}\u{2069}\u{2028}\u{2029}\u{200b}\u{200d}\
+                       \u{ad}\u{2060}\u{2064}\u{feff}\u{fffb}\u{180e}\u{3164}\u{e0001}\u{e0041}\u{e007f}\u{e0100}";
+        for c in hostile.chars() {
+            assert!(is_hostile(c), "{c:?}");
+        }
+        for c in " ~a\u{e9}\u{df}\u{5d0}\u{639}\u{4e2d}\u{ac00}\u{301}\u{2010}\u{1f600}\u{fe0f}\u{fffd}".chars() {
+            assert!(!is_hostile(c), "{c:?}");
         }
     }
 
