@@ -3,6 +3,8 @@
 //! Agent names, paths and answers are chosen by others. Escape sequences, characters that move or reorder text and
 //! characters nobody sees are shown as `\u{..}`; everything else stays readable in every script.
 
+use passgate_api::view::is_hostile;
+
 /// `text` on one line with every hostile character escaped.
 pub(crate) fn inert(text: &str) -> String {
     escape(text, is_hostile)
@@ -40,15 +42,6 @@ fn escape(text: &str, hostile: impl Fn(char) -> bool) -> String {
         }
     }
     safe
-}
-
-/// Controls (C0 with ESC, DEL, C1), direction controls, line separators, invisible and tag characters.
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || passgate_api::view::is_bidi_control(c)
-        || matches!(c,
-            '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{2064}'
-            | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
