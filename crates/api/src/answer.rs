@@ -105,8 +105,7 @@ pub fn upstream_failure(
         retry_after_seconds: None,
         obligations: Vec::new(),
     };
-    let mut headers =
-        vec![("content-type", PROBLEM_MEDIA_TYPE.to_owned()), ("cache-control", "no-store".to_owned())];
+    let mut headers = vec![("content-type", PROBLEM_MEDIA_TYPE.to_owned()), ("cache-control", "no-store".to_owned())];
     headers.extend(allowed);
     Response { status, headers, body: serde_json::to_vec(&problem).unwrap_or_default() }
 }

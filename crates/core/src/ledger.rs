@@ -1,4 +1,4 @@
-//! Exports of a ledger and their verification, line by line in constant memory.
+//! Exports of a ledger and their verification, line by line. Memory grows with chains, not with records.
 //!
 //! An export is UTF-8 text, one object a line, each line ending in a line feed:
 //!

@@ -86,9 +86,6 @@ pub enum JsonError {
     /// The pointer does not follow RFC 6901.
     #[error("JSON pointer is malformed: it starts with `/`, and `~` stands only in `~0` and `~1`")]
     Pointer,
-    /// The pointer names something other than a number.
-    #[error("JSON value at the pointer is not a number")]
-    NotANumber,
 }
 
 /// Reads one document of at most `limit_bytes` bytes, borrowing its text wherever it has no escapes.
@@ -118,20 +115,6 @@ pub fn parse_into<T: DeserializeOwned>(bytes: &[u8], limit_bytes: usize) -> Resu
     let text = bounded_text(bytes, limit_bytes)?;
     scan(text)?;
     serde_json::from_str(text).map_err(|error| JsonError::Shape(printable(&error.to_string())))
-}
-
-/// The exact source text of the number at an RFC 6901 `pointer`, so that an amount never passes through a float.
-///
-/// `None` when nothing stands at the pointer. The whole document is checked as in [`parse`]; the caller bounds its size.
-///
-/// # Errors
-/// [`JsonError`] for anything the [module](self) refuses, for a malformed pointer and for a value that is no number.
-pub fn number_text<'a>(bytes: &'a [u8], pointer: &str) -> Result<Option<&'a str>, JsonError> {
-    match read(bytes, usize::MAX)?.pointer(pointer)? {
-        None => Ok(None),
-        Some(Node::Number(Cow::Borrowed(text))) => Ok(Some(text)),
-        Some(_) => Err(JsonError::NotANumber),
-    }
 }
 
 fn bounded_text(bytes: &[u8], limit_bytes: usize) -> Result<&str, JsonError> {

@@ -157,8 +157,16 @@ fn a_typed_readers_message_is_bounded_and_inert() {
     assert!(!message.chars().any(char::is_control));
 }
 
+/// The text at a pointer, or what stands there instead of a number.
+fn number_text(bytes: &[u8], pointer: &str) -> Result<Option<String>, JsonError> {
+    Ok(read(bytes, LIMIT)?.pointer(pointer)?.and_then(|node| match node {
+        Node::Number(text) => Some(text.to_string()),
+        _ => None,
+    }))
+}
+
 #[test]
-fn number_text_is_the_text_that_was_sent() {
+fn a_number_is_the_text_that_was_sent() {
     let text = br#" {"amount": 10.50, "list":[0,{"a/b":1e2,"m~n":-0}], "\u0065sc": 7, "s":"5", "o":{}} "#;
     for (pointer, expected) in [
         ("/amount", Some("10.50")),
@@ -174,11 +182,11 @@ fn number_text_is_the_text_that_was_sent() {
         ("/amount/x", None),
         ("/", None),
     ] {
-        assert_eq!(number_text(text, pointer).unwrap(), expected, "{pointer}");
+        assert_eq!(number_text(text, pointer).unwrap().as_deref(), expected, "{pointer}");
     }
-    assert_eq!(number_text(b"12.0", "").unwrap(), Some("12.0"));
+    assert_eq!(number_text(b"12.0", "").unwrap().as_deref(), Some("12.0"));
     for pointer in ["/s", "/o", "/list", ""] {
-        assert!(matches!(number_text(text, pointer), Err(JsonError::NotANumber)), "{pointer}");
+        assert_eq!(number_text(text, pointer), Ok(None), "{pointer}");
     }
     for pointer in ["amount", "/a~", "/a~2"] {
         assert_eq!(number_text(text, pointer), Err(JsonError::Pointer), "{pointer}");
