@@ -206,12 +206,17 @@ fn jsonish() -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(fragments), 0..14).prop_map(|parts| parts.concat())
 }
 
+/// Without its feature `float_roundtrip`, serde_json may read a printed float back one unit in the last place off.
+fn reads_back(float: f64) -> bool {
+    serde_json::from_str::<f64>(&Value::from(float).to_string()).is_ok_and(|read| read.to_bits() == float.to_bits())
+}
+
 fn documents() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         (-9_007_199_254_740_991_i64..=9_007_199_254_740_991).prop_map(Value::from),
-        any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(Value::from),
+        any::<f64>().prop_filter("read back as printed", |f| reads_back(*f)).prop_map(Value::from),
         any::<String>().prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
