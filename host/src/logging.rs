@@ -3,9 +3,8 @@
 //! Header values, tokens and bodies are never logged. Text that an agent chose passes through [`inert`] first.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
-use passgate_api::view::is_bidi_control;
+use passgate_api::view::is_hostile;
 use tracing::Subscriber;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -75,31 +74,24 @@ fn parse_level(text: &str) -> Result<LogLevel, LogError> {
     }
 }
 
-/// The text with everything written out that could move a cursor, change colours or reorder what is shown, and cut to
-/// 256 characters.
+/// The text with every [hostile](is_hostile) character written out, and cut to 256 characters.
 #[must_use]
 pub fn inert(text: &str) -> Cow<'_, str> {
-    let harmless = |c: char| !c.is_control() && !is_bidi_control(c) && !is_line_separator(c);
-    if text.len() <= MAX_FIELD_CHARS && text.chars().all(harmless) {
+    if text.len() <= MAX_FIELD_CHARS && !text.chars().any(is_hostile) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(MAX_FIELD_CHARS) + 16);
     for c in text.chars().take(MAX_FIELD_CHARS) {
-        if harmless(c) {
-            out.push(c);
+        if is_hostile(c) {
+            out.extend(c.escape_unicode());
         } else {
-            // Writing to a string does not fail.
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            out.push(c);
         }
     }
     if text.chars().nth(MAX_FIELD_CHARS).is_some() {
         out.push_str("...");
     }
     Cow::Owned(out)
-}
-
-fn is_line_separator(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -116,6 +108,7 @@ mod tests {
             ("\u{9b}31m", "\\u{9b}31m"),
             ("\u{202e}txt.exe", "\\u{202e}txt.exe"),
             ("a\u{2028}b", "a\\u{2028}b"),
+            ("a\u{200b}\u{e0041}", "a\\u{200b}\\u{e0041}"),
             ("\0", "\\u{0}"),
         ] {
             assert_eq!(inert(text), shown);

@@ -13,6 +13,16 @@ pub trait Store: State + Ledger + 'static {}
 
 impl<S: State + Ledger + 'static> Store for S {}
 
+/// What to do about an error of the store, to stand behind it; empty when there is nothing to say.
+pub(crate) fn remedy(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::InUse(_) => {
+            "; if a gateway runs on it, stop it, or use its own configuration: commands then work through its control socket"
+        }
+        _ => "",
+    }
+}
+
 /// Opens the configured store, creating its folder (mode 0700) and its file (mode 0600) when they are not there.
 ///
 /// # Errors

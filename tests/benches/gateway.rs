@@ -184,12 +184,11 @@ impl Handler for Plain {
 
     async fn call(&self, request: http::Request<Incoming>, _peer: SocketAddr) -> Response<Self::Body> {
         let Ok(taken) = intake(request, &self.limits).await else { return failed(StatusCode::BAD_REQUEST) };
-        let Ok(headers) = forwardable(&taken.headers, &[], &[]) else { return failed(StatusCode::BAD_REQUEST) };
+        let Ok(headers) = forwardable(&taken.headers) else { return failed(StatusCode::BAD_REQUEST) };
         let outbound = Outbound {
             method: taken.method,
             path: taken.path,
             query: taken.query,
-            authority: taken.authority,
             headers,
             body: taken.body,
         };

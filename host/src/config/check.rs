@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc};
 use passgate_core::gate::Gate;
@@ -17,6 +17,7 @@ use super::error::ConfigError;
 use crate::evaluator;
 use crate::files;
 use crate::http::authority::{self, Scheme};
+use crate::http::upstream::TrustRoots;
 
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 const MAX_RESPONSE_BYTES: u64 = 1 << 40;
@@ -25,20 +26,31 @@ const MAX_DECISION_TIMEOUT_MS: u64 = 60_000;
 const MAX_TIMEOUT_MS: u64 = 600_000;
 /// What every Unix accepts as the path of a socket, in bytes, with some room.
 const MAX_SOCKET_PATH_BYTES: usize = 100;
+/// Room for a bundle of some hundred certificates, in bytes.
+const MAX_CA_BYTES: usize = 1024 * 1024;
 const DEFAULT_STORE_PATH: &str = "state/passgate.redb";
 
+/// What a configuration comes to.
+pub(super) struct Checked {
+    pub(super) bundle: Bundle,
+    pub(super) gate: Gate,
+    pub(super) paths: Paths,
+    pub(super) trust_roots: TrustRoots,
+}
+
 /// Checks `config` and compiles its policy.
-pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<(Bundle, Gate, Paths), ConfigError> {
+pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked, ConfigError> {
     let check = Check { file, base };
     check.ranges(config)?;
     check.addresses(config)?;
     check.upstream(config)?;
     check.wildcards(config)?;
+    let trust_roots = check.trust_roots(config)?;
     let paths = check.paths(config)?;
     let bundle = check.bundle(config)?;
     let evaluator = evaluator::native().map_err(|error| ConfigError::file(file, error.to_string(), None))?;
     let gate = bundle.compile(evaluator).map_err(|error| ConfigError::bundle(file, error))?;
-    Ok((bundle, gate, paths))
+    Ok(Checked { bundle, gate, paths, trust_roots })
 }
 
 struct Check<'a> {
@@ -100,6 +112,18 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn trust_roots(&self, config: &Config) -> Result<TrustRoots, ConfigError> {
+        let Some(name) = &config.upstream.ca_file else { return Ok(TrustRoots::mozilla()) };
+        if !config.upstream.url.starts_with("https://") {
+            let problem = "the upstream is `http` and shows no certificate";
+            return Err(self.error("upstream.ca_file", problem, Some("use an https upstream, or remove it")));
+        }
+        let path = self.base.join(name);
+        authorities(&path).map_err(|(problem, remedy)| {
+            self.error("upstream.ca_file", format!("`{}` {problem}", path.display()), Some(remedy))
+        })
+    }
+
     /// A wildcard below a public suffix lets in whoever registers a name there.
     fn wildcards(&self, config: &Config) -> Result<(), ConfigError> {
         let patterns = config.guardrails.allowed_domains.iter().flatten().enumerate();
@@ -130,7 +154,11 @@ impl Check<'_> {
         let socket = self.base.join(&config.control.socket);
         if socket.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
             let problem = format!("`{}` is longer than {MAX_SOCKET_PATH_BYTES} bytes", socket.display());
-            return Err(self.error("control.socket", problem, Some("use a shorter path, e.g. \"/run/passgate.sock\"")));
+            return Err(self.error(
+                "control.socket",
+                problem,
+                Some("use a shorter path, e.g. \"/run/passgate/gate.sock\""),
+            ));
         }
         Ok(Paths { store, attestation_key: self.base.join(&config.attestation.key_file), socket })
     }
@@ -171,16 +199,8 @@ impl Check<'_> {
         })
     }
 
-    fn key_set(&self, path: &PathBuf) -> Result<Vec<IssuerKeyDoc>, (String, &'static str)> {
-        let mut bytes = Vec::new();
-        let limit = MAX_JWKS_BYTES as u64 + 1;
-        let unreadable =
-            |error: io::Error| (format!("cannot be read: {error}"), "paths start at the configuration's folder");
-        let file = File::open(path).map_err(unreadable)?;
-        if files::is_open_to_all(&file).map_err(unreadable)? {
-            return Err(("can be changed by every user of this machine".to_owned(), "run `chmod o-w` on it"));
-        }
-        file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
+    fn key_set(&self, path: &Path) -> Result<Vec<IssuerKeyDoc>, Unusable> {
+        let bytes = read_trusted(path, MAX_JWKS_BYTES)?;
         let keys = jwk::parse_set(&bytes)
             .map_err(|error| (format!("is not usable: {error}"), "ask the issuer for its JWK Set"))?;
         if keys.is_empty() {
@@ -188,6 +208,31 @@ impl Check<'_> {
         }
         Ok(keys.iter().map(key_doc).collect())
     }
+}
+
+/// What is wrong with a file that the configuration names, and what to do.
+type Unusable = (String, &'static str);
+
+fn authorities(path: &Path) -> Result<TrustRoots, Unusable> {
+    let pem = read_trusted(path, MAX_CA_BYTES)?;
+    if pem.len() > MAX_CA_BYTES {
+        return Err((format!("is longer than {MAX_CA_BYTES} bytes"), "keep the upstream's own authority alone"));
+    }
+    let remedy = "give the certificate of the authority that signed the upstream's, as PEM";
+    TrustRoots::from_pem(&pem).map_err(|error| (error.to_string(), remedy))
+}
+
+/// The file, or one byte more than `limit` of it when it is longer.
+fn read_trusted(path: &Path, limit: usize) -> Result<Vec<u8>, Unusable> {
+    let unreadable =
+        |error: io::Error| (format!("cannot be read: {error}"), "paths start at the configuration's folder");
+    let file = File::open(path).map_err(unreadable)?;
+    if files::is_open_to_all(&file).map_err(unreadable)? {
+        return Err(("can be changed by every user of this machine".to_owned(), "run `chmod o-w` on it"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }
 
 fn key_doc(key: &PublicKey) -> IssuerKeyDoc {

@@ -110,6 +110,9 @@ impl Default for ServerDoc {
 pub struct UpstreamDoc {
     /// Scheme, host and port, e.g. `http://127.0.0.1:9000`.
     pub url: String,
+    /// A PEM file with the certificate authorities that an `https` upstream is trusted by, instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
     /// Time to connect, in milliseconds: 1 to 600,000.
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout_ms: u32,

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use passgate_api::bundle::Bundle;
 use passgate_core::gate::Gate;
 
+use self::check::Checked;
+use crate::http::upstream::TrustRoots;
+
 pub use doc::{
     AttestationDoc, Config, ControlDoc, IssuerEntry, LogDoc, LogFormat, LogLevel, ServerDoc, StoreDoc, StoreKind,
     UpstreamDoc,
@@ -46,6 +49,8 @@ pub struct Loaded {
     pub gate: Gate,
     /// The files the configuration names.
     pub paths: Paths,
+    /// Whom to trust when the upstream is `https`.
+    pub trust_roots: TrustRoots,
 }
 
 /// The files a configuration names, resolved.
@@ -60,7 +65,8 @@ pub struct Paths {
 }
 
 impl Config {
-    /// Reads, checks and compiles the file. Reads the issuers' key files, and no private key.
+    /// Reads, checks and compiles the file. Reads the issuers' key files and the upstream's certificate authorities, and
+    /// no private key.
     ///
     /// # Errors
     ///
@@ -70,8 +76,8 @@ impl Config {
         let config = yaml::parse(path, &text)?;
         let resolved_path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        let (bundle, gate, paths) = check::check(path, &base, &config)?;
-        Ok(Loaded { config, path: path.to_owned(), resolved_path, base, bundle, gate, paths })
+        let Checked { bundle, gate, paths, trust_roots } = check::check(path, &base, &config)?;
+        Ok(Loaded { config, path: path.to_owned(), resolved_path, base, bundle, gate, paths, trust_roots })
     }
 
     /// Reads a configuration from text, as if it stood in `path`; see [`Config::load`].

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use passgate_passport::jwk::emit_set;
@@ -138,6 +139,37 @@ fn mistakes_are_named_with_place_and_remedy() {
         }
         assert!(!text.contains('\n'), "{text}");
     }
+}
+
+#[test]
+fn a_private_authority_is_read_from_beside_the_configuration() {
+    let named = |url: &str| {
+        let upstream = format!("upstream: {{url: \"{url}\", ca_file: ca.pem}}");
+        MINIMAL.replace("upstream: {url: \"http://127.0.0.1:9000\"}", &upstream)
+    };
+    let (folder, path) = folder(&named("https://tools.internal:8443"));
+    let ca = folder.path().join("ca.pem");
+    let certificate = rcgen::generate_simple_self_signed(vec!["tools.internal".to_owned()]).unwrap().cert.pem();
+    fs::write(&ca, &certificate).unwrap();
+    assert_eq!(Config::load(&path).unwrap().config.upstream.ca_file.as_deref(), Some("ca.pem"));
+
+    let refused = |needle: &str| {
+        let error = Config::load(&path).unwrap_err();
+        assert_eq!(error.member.as_deref(), Some("upstream.ca_file"));
+        assert!(error.problem.contains(needle) && error.remedy.is_some(), "{error}");
+    };
+    fs::write(&ca, "no certificate").unwrap();
+    refused("no certificate in PEM form");
+    fs::write(&ca, format!("{certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")).unwrap();
+    refused("certificate 2");
+    fs::write(&ca, " ".repeat(1024 * 1024 + 1)).unwrap();
+    refused("longer than");
+    fs::set_permissions(&ca, fs::Permissions::from_mode(0o666)).unwrap();
+    refused("changed by every user");
+    fs::remove_file(&ca).unwrap();
+    refused("cannot be read");
+    fs::write(&path, named("http://127.0.0.1:9000")).unwrap();
+    refused("`http`");
 }
 
 #[test]
@@ -313,8 +345,6 @@ fn a_member_without_a_value_is_not_a_member_left_out() {
 
 #[test]
 fn what_everyone_can_change_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let (folder, path) = folder(MINIMAL);
     for (file, member) in
         [(path.clone(), None), (folder.path().join("issuers/acme.jwks.json"), Some("issuers[0].keys_file"))]

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -121,11 +121,19 @@ pub(crate) struct ControlSocket {
     path: PathBuf,
 }
 
-/// Binds the socket (mode 0600), making its folder (mode 0700) when it is not there. A socket that nobody listens on is
-/// replaced.
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 128;
+
+/// Binds the socket (mode 0600), making its folder (mode 0700) when it is not there. A folder that others can write to
+/// is refused: they could put a socket of their own there. A socket that nobody listens on is replaced.
 pub(crate) async fn bind_socket(path: &Path) -> Result<ControlSocket, ServeError> {
     let failed = |source: io::Error| ServeError::Socket { path: path.to_owned(), source };
-    files::create_private_dir(path.parent().unwrap_or(Path::new("")))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    files::create_private_dir(folder)?;
+    let mode = std::fs::metadata(folder).map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(ServeError::SocketFolder { folder: folder.to_owned(), mode });
+    }
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
             return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a socket is there")));
@@ -135,7 +143,10 @@ pub(crate) async fn bind_socket(path: &Path) -> Result<ControlSocket, ServeError
         }
         std::fs::remove_file(path).map_err(failed)?;
     }
-    let listener = UnixListener::bind(path).map_err(failed)?;
+    let socket = UnixSocket::new_stream().map_err(failed)?;
+    socket.bind(path).map_err(failed)?;
+    // Between the two calls around it nobody can connect, whatever the mode is by then.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
     Ok(ControlSocket { listener, path: path.to_owned() })
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::documents::{DocumentError, Query, QueryPage, Revocation, RevocationState, cursor_text};
 use crate::env::{Environment, RandomError};
-use crate::store::Store;
+use crate::store::{Store, remedy};
 
 /// How many pages of the store one query looks at before it answers with what it found.
 const MAX_PAGES_PER_QUERY: usize = 20;
@@ -25,7 +25,7 @@ pub enum OperationError {
     #[error("{0}")]
     Document(#[from] DocumentError),
     /// The store failed.
-    #[error("{0}")]
+    #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
     Store(#[from] StoreError),
     /// What is stored is no record.
     #[error("{0}")]

@@ -9,6 +9,7 @@ use crate::config::ConfigError;
 use crate::env::RandomError;
 use crate::files::FileError;
 use crate::http::upstream::UpstreamConfigError;
+use crate::store::remedy;
 
 /// Whose fault an error is, and so what a program exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub enum ServeError {
     #[error(transparent)]
     Upstream(#[from] UpstreamConfigError),
     /// The store cannot be used.
-    #[error("{0}")]
+    #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
     Store(#[from] StoreError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
@@ -52,6 +53,19 @@ pub enum ServeError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// Others could put a socket of their own in the place of the control socket.
+    #[error(
+        "others can change the folder {} (mode {mode:04o}), so the control socket cannot lie there; \
+         run `chmod go-w {}`, or set control.socket to a path in a folder of its own",
+        folder.display(),
+        folder.display()
+    )]
+    SocketFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// A gateway serves on this control socket already.
     #[error("a gateway is running already: it serves on the control socket {}", path.display())]
@@ -72,7 +86,7 @@ impl ServeError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Config(_) | Self::Key(_) | Self::Upstream(_) => ErrorClass::Configuration,
+            Self::Config(_) | Self::Key(_) | Self::Upstream(_) | Self::SocketFolder { .. } => ErrorClass::Configuration,
             Self::Store(_) | Self::Listen { .. } | Self::Socket { .. } | Self::Running { .. } => {
                 ErrorClass::Unreachable
             }

@@ -58,7 +58,7 @@ impl Handler for Door {
     type Body = GateBody;
 
     async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<GateBody> {
-        let Ok(permit) = Arc::clone(&self.core.slots).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.core.limits.slots).try_acquire_owned() else {
             return self.fault(Fault::Overloaded);
         };
         let slot = Slot { _permit: permit, _in_flight: self.core.metrics.in_flight() };
@@ -68,7 +68,7 @@ impl Handler for Door {
             peer,
             arrived: Instant::now(),
         };
-        let taken = intake(request, &self.core.intake).await;
+        let taken = intake(request, &self.core.limits.intake).await;
         // A task of its own: once a decision is begun it is carried out and recorded, whether the caller waits or not.
         let life = tokio::spawn(live(Arc::clone(&self.core), line, taken, slot));
         life.await.unwrap_or_else(|error| {
@@ -95,48 +95,39 @@ impl Handler for Door {
 
 /// Steps 1 to 8.
 async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, slot: Slot) -> Response<GateBody> {
-    let unreadable = taken.is_err();
-    let (answer, outbound) = match taken.map_err(intake_refusal).and_then(|taken| outbound(&core, &line, taken)) {
-        Ok((taken, outbound)) => (decide(&core, &taken).await, Some(outbound)),
-        Err((reason, detail)) => {
-            let refusal = Refusal::early(&line.method, &line.path, reason, detail.to_owned());
-            (refuse(&core, &refusal).await, None)
+    let taken = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            let mut response = refuse(&core, &line, error.reason(), error.to_string()).await;
+            response.extensions_mut().insert(CloseAfter);
+            return response;
         }
     };
+    // Made before the request is judged, so that an allow cannot fail on it.
+    let fields = match fields_to_send(&core, &line, &taken) {
+        Ok(fields) => fields,
+        Err(error) => return refuse(&core, &line, Reason::HeaderInvalid, error.to_string()).await,
+    };
+    let answer = decide(&core, &taken).await;
     core.metrics.decision_took(line.arrived.elapsed());
-    let mut response = match (answer, outbound) {
-        (Answer::Forward(allowed), Some(outbound)) => forward(&core, *allowed, outbound, &line, slot).await,
-        // Without something to send there is nothing to allow; refusals never make an allow.
-        (Answer::Forward(_), None) => empty(StatusCode::SERVICE_UNAVAILABLE),
-        (Answer::Refuse(refused), _) => refusal(&core, &refused, &line),
-    };
-    if unreadable {
-        response.extensions_mut().insert(CloseAfter);
+    match answer {
+        Answer::Forward(allowed) => {
+            let Intake { method, path, query, body, .. } = taken;
+            let outbound = Outbound { method, path, query, headers: fields, body };
+            forward(&core, *allowed, outbound, &line, slot).await
+        }
+        Answer::Refuse(refused) => refusal(&core, &refused, &line),
     }
-    response
 }
 
-/// What will be sent if the request is allowed. Made before it is judged, so that an allow cannot fail on it.
-fn outbound(core: &Core, line: &Line, taken: Intake) -> Result<(Intake, Outbound), (Reason, &'static str)> {
-    let scheme = core.intake.scheme;
-    let mut fields = headers::forwardable(&taken.headers, &[], &[]).map_err(header_refusal)?;
-    fields.extend(headers::proxy_claims(line.peer.ip(), scheme, taken.authority.as_deref()));
-    let outbound = Outbound {
-        method: taken.method.clone(),
-        path: taken.path.clone(),
-        query: taken.query.clone(),
-        authority: taken.authority.clone(),
-        headers: fields,
-        body: taken.body.clone(),
-    };
-    Ok((taken, outbound))
+fn fields_to_send(core: &Core, line: &Line, taken: &Intake) -> Result<Vec<(String, Vec<u8>)>, HeaderError> {
+    let mut fields = headers::forwardable(&taken.headers)?;
+    fields.extend(headers::proxy_claims(line.peer.ip(), core.limits.intake.scheme, taken.authority.as_deref()));
+    Ok(fields)
 }
 
+/// Steps 1 to 7.
 async fn decide(core: &Core, taken: &Intake) -> Answer {
-    let stamp = match core.env.stamp() {
-        Ok(stamp) => stamp,
-        Err(error) => return Answer::fault(Reason::InternalError, &error, None),
-    };
     let headers: Vec<Header<'_>> = taken.headers.iter().map(|(name, value)| Header { name, value }).collect();
     let raw = RawRequest {
         method: &taken.method,
@@ -146,19 +137,30 @@ async fn decide(core: &Core, taken: &Intake) -> Answer {
         headers: &headers,
         body: &taken.body,
     };
-    within_deadline(core, core.driver.decide(&core.gate, &raw, stamp)).await
+    match core.env.stamp() {
+        Ok(stamp) => within_deadline(core, core.driver.decide(&core.gate, &raw, stamp)).await,
+        Err(error) => Answer::fault(Reason::InternalError, &error, None),
+    }
 }
 
-async fn refuse(core: &Core, refusal: &Refusal) -> Answer {
-    match core.env.stamp() {
-        Ok(stamp) => within_deadline(core, core.driver.refuse(&core.gate, refusal, stamp)).await,
+/// Records and answers a refusal of a request that cannot be judged.
+async fn refuse(core: &Core, line: &Line, reason: Reason, detail: String) -> Response<GateBody> {
+    let early = Refusal::early(&line.method, &line.path, reason, detail);
+    let answer = match core.env.stamp() {
+        Ok(stamp) => within_deadline(core, core.driver.refuse(&core.gate, &early, stamp)).await,
         Err(error) => Answer::fault(Reason::InternalError, &error, None),
+    };
+    core.metrics.decision_took(line.arrived.elapsed());
+    match answer {
+        Answer::Refuse(refused) => refusal(core, &refused, line),
+        // Refusing never makes an allow; if it did, nothing would be sent.
+        Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 
 /// A decision that comes too late is none.
 async fn within_deadline(core: &Core, decision: impl Future<Output = Answer>) -> Answer {
-    let answer = tokio::time::timeout(core.decision_timeout, decision)
+    let answer = tokio::time::timeout(core.limits.decision_timeout, decision)
         .await
         .unwrap_or_else(|_| Answer::fault(Reason::StoreUnavailable, &"no decision within the deadline", None));
     match &answer {
@@ -219,62 +221,4 @@ fn empty(status: StatusCode) -> Response<GateBody> {
     let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = status;
     response
-}
-
-fn intake_refusal(error: IntakeError) -> (Reason, &'static str) {
-    let reason = match error {
-        IntakeError::HeadersTooLarge => Reason::HeadersTooLarge,
-        IntakeError::Method => Reason::MethodUnsupported,
-        IntakeError::Upgrade => Reason::UpgradeUnsupported,
-        IntakeError::TransferEncoding => Reason::TransferEncodingUnsupported,
-        IntakeError::LengthRequired => Reason::LengthRequired,
-        IntakeError::Target(target) if target.is_length() => Reason::TargetTooLong,
-        IntakeError::Target(_) | IntakeError::TargetForm => Reason::PathNotCanonical,
-        IntakeError::AuthorityMissing
-        | IntakeError::AuthorityDuplicate
-        | IntakeError::AuthorityInvalid
-        | IntakeError::AuthorityMismatch => Reason::HostMismatch,
-        IntakeError::BodyTooLarge => Reason::BodyTooLarge,
-        IntakeError::BodyTimeout => Reason::BodyTimeout,
-        _ => Reason::RequestMalformed,
-    };
-    (reason, error.code())
-}
-
-fn header_refusal(error: HeaderError) -> (Reason, &'static str) {
-    (Reason::HeaderInvalid, error.code())
-}
-
-#[cfg(test)]
-mod tests {
-    use passgate_core::path;
-
-    use super::*;
-
-    #[test]
-    fn refusals_keep_the_status_of_the_intake() {
-        let errors = [
-            IntakeError::HeadersTooLarge,
-            IntakeError::Method,
-            IntakeError::Upgrade,
-            IntakeError::TransferEncoding,
-            IntakeError::Framing,
-            IntakeError::ContentLength,
-            IntakeError::LengthRequired,
-            IntakeError::TargetForm,
-            IntakeError::Target(path::check("/..", None).unwrap_err()),
-            IntakeError::Target(path::check(&"/a".repeat(8192), None).unwrap_err()),
-            IntakeError::AuthorityMissing,
-            IntakeError::AuthorityDuplicate,
-            IntakeError::AuthorityInvalid,
-            IntakeError::AuthorityMismatch,
-            IntakeError::BodyTooLarge,
-            IntakeError::BodyTimeout,
-            IntakeError::BodyUnreadable,
-        ];
-        for error in errors {
-            let (reason, _) = intake_refusal(error);
-            assert_eq!(reason.class().status(), error.status().as_u16(), "{error:?}");
-        }
-    }
 }

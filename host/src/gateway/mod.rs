@@ -127,8 +127,9 @@ impl Gateway {
             Operations::running(Arc::clone(&driver), Arc::clone(&store), Arc::clone(&env), gate.id.clone());
         let control = Control::new(Arc::new(operations), Arc::clone(&health), metrics.clone());
         let served = control.serve(socket, metrics_listener);
-        let core = core(&loaded, Parts { gate, driver, store, upstream, env, metrics, health });
-        Ok(RunningGateway::start(core, listener, server_limits(&loaded), served, info))
+        let limits = Limits::of(&loaded);
+        let core = Core { gate, driver, store, upstream, env, metrics, health, limits };
+        Ok(RunningGateway::start(Arc::new(core), listener, server_limits(&loaded), served, info))
     }
 }
 
@@ -141,6 +142,11 @@ struct Core {
     env: Arc<dyn Environment>,
     metrics: Metrics,
     health: Arc<Health>,
+    limits: Limits,
+}
+
+/// What a request may take.
+struct Limits {
     intake: IntakeLimits,
     decision_timeout: Duration,
     /// One for each request from its arrival until its outcome is recorded.
@@ -148,38 +154,22 @@ struct Core {
     slot_count: u32,
 }
 
-struct Parts {
-    gate: Arc<passgate_core::gate::Gate>,
-    driver: Arc<Driver>,
-    store: Arc<dyn Store>,
-    upstream: Upstream,
-    env: Arc<dyn Environment>,
-    metrics: Metrics,
-    health: Arc<Health>,
-}
-
-fn core(loaded: &Loaded, parts: Parts) -> Arc<Core> {
-    let server = &loaded.config.server;
-    let Parts { gate, driver, store, upstream, env, metrics, health } = parts;
-    let scheme = if gate.origin.scheme == "https" { Scheme::Https } else { Scheme::Http };
-    let slot_count = server.max_connections;
-    Arc::new(Core {
-        intake: IntakeLimits {
-            max_body_bytes: usize::try_from(server.max_body_bytes).unwrap_or(usize::MAX),
-            body_timeout: milliseconds(server.body_timeout_ms),
-            ..IntakeLimits::new(scheme)
-        },
-        decision_timeout: milliseconds(server.decision_timeout_ms),
-        slots: Arc::new(Semaphore::new(usize::try_from(slot_count).unwrap_or(usize::MAX))),
-        slot_count,
-        gate,
-        driver,
-        store,
-        upstream,
-        env,
-        metrics,
-        health,
-    })
+impl Limits {
+    fn of(loaded: &Loaded) -> Self {
+        let server = &loaded.config.server;
+        let scheme = if loaded.gate.origin.scheme == "https" { Scheme::Https } else { Scheme::Http };
+        let slot_count = server.max_connections;
+        Self {
+            intake: IntakeLimits {
+                max_body_bytes: usize::try_from(server.max_body_bytes).unwrap_or(usize::MAX),
+                body_timeout: milliseconds(server.body_timeout_ms),
+                ..IntakeLimits::new(scheme)
+            },
+            decision_timeout: milliseconds(server.decision_timeout_ms),
+            slots: Arc::new(Semaphore::new(usize::try_from(slot_count).unwrap_or(usize::MAX))),
+            slot_count,
+        }
+    }
 }
 
 fn milliseconds(number: u32) -> Duration {
@@ -201,6 +191,7 @@ fn server_limits(loaded: &Loaded) -> ServerLimits {
 fn upstream_config(loaded: &Loaded) -> UpstreamConfig {
     let upstream = &loaded.config.upstream;
     UpstreamConfig {
+        trust_roots: loaded.trust_roots.clone(),
         connect_timeout: milliseconds(upstream.connect_timeout_ms),
         head_timeout: milliseconds(upstream.response_timeout_ms),
         body_idle_timeout: milliseconds(upstream.idle_timeout_ms),
@@ -262,7 +253,7 @@ impl RunningGateway {
             Ok(Stopped { connections_cut }) => tracing::warn!(connections_cut, "connections were cut at shutdown"),
             Err(error) => tracing::error!(%error, "the data plane ended by itself"),
         }
-        let outcomes = Arc::clone(&self.core.slots).acquire_many_owned(self.core.slot_count);
+        let outcomes = Arc::clone(&self.core.limits.slots).acquire_many_owned(self.core.limits.slot_count);
         if tokio::time::timeout(self.grace, outcomes).await.is_err() {
             tracing::error!("not every outcome was recorded before shutdown");
         }

@@ -64,17 +64,6 @@ pub enum HeaderError {
     ConnectionMalformed,
 }
 
-impl HeaderError {
-    /// The stable machine-readable name of the refusal; the HTTP status is 400.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::ConnectionNamesProtected => "connection_names_protected",
-            Self::ConnectionMalformed => "connection_malformed",
-        }
-    }
-}
-
 /// The name under which a field is judged.
 #[must_use]
 pub fn fold(name: &str) -> String {
@@ -88,27 +77,19 @@ pub fn fold(name: &str) -> String {
 /// The fields of a request that go on to the origin, in their order and with their values untouched.
 ///
 /// Dropped are hop-by-hop fields and those that `Connection` names, fields for the gate alone, fields that the gate
-/// writes anew (`Host`, `Content-Length`, `Expect`), method and target overrides, proxy claims such as `X-Forwarded-*`
-/// (see [`proxy_claims`]), and every name in `extra_strip`. A name with `_` or `.` is also dropped when it folds onto
-/// another field of the request or onto one that origins act on, such as `Content_Type`. `relied_on` names what else
-/// the decision looked at.
+/// writes anew (`Host`, `Content-Length`, `Expect`), method and target overrides, and proxy claims such as
+/// `X-Forwarded-*` (see [`proxy_claims`]). A name with `_` or `.` is also dropped when it folds onto another field of
+/// the request or onto one that origins act on, such as `Content_Type`.
 ///
 /// # Errors
 ///
 /// [`HeaderError`] when `Connection` is malformed or names a field that the gate or its decision relies on: removing it
 /// would show the origin another request than the one that was judged, and keeping it would break RFC 9110.
-pub fn forwardable(
-    headers: &[(String, Vec<u8>)],
-    extra_strip: &[&str],
-    relied_on: &[&str],
-) -> Result<Vec<(String, Vec<u8>)>, HeaderError> {
-    let extra: BTreeSet<String> = extra_strip.iter().map(|name| fold(name)).collect();
-    let relied_on: BTreeSet<String> = relied_on.iter().map(|name| fold(name)).collect();
+pub fn forwardable(headers: &[(String, Vec<u8>)]) -> Result<Vec<(String, Vec<u8>)>, HeaderError> {
     let connection =
         headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| value.as_slice());
     let listed = connection_names(connection).ok_or(HeaderError::ConnectionMalformed)?;
-    let protected = |name: &String| is_protected(name) || extra.contains(name) || relied_on.contains(name);
-    if listed.iter().any(protected) {
+    if listed.iter().any(|name| is_protected(name)) {
         return Err(HeaderError::ConnectionNamesProtected);
     }
     let plain: BTreeSet<String> =
@@ -116,8 +97,8 @@ pub fn forwardable(
     let crosses = |name: &str| {
         let folded = fold(name);
         let is_alias = folded != name.to_ascii_lowercase();
-        let shadows = plain.contains(&folded) || is_protected(&folded) || relied_on.contains(&folded);
-        !(is_stripped(&folded) || extra.contains(&folded) || listed.contains(&folded) || (is_alias && shadows))
+        let shadows = plain.contains(&folded) || is_protected(&folded);
+        !(is_stripped(&folded) || listed.contains(&folded) || (is_alias && shadows))
     };
     Ok(headers.iter().filter(|(name, _)| crosses(name)).cloned().collect())
 }

@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use passgate_core::path::{self, PathError};
+use passgate_core::reason::Reason;
 
 use super::BoxError;
 use super::authority::{self, Scheme};
@@ -44,8 +45,6 @@ pub struct IntakeLimits {
     pub max_header_bytes: usize,
     /// Number of header fields.
     pub max_header_count: usize,
-    /// Whether bodies of unknown length (`Transfer-Encoding: chunked`) are taken over HTTP/1.1.
-    pub accept_chunked: bool,
 }
 
 impl IntakeLimits {
@@ -58,7 +57,6 @@ impl IntakeLimits {
             body_timeout: Duration::from_secs(30),
             max_header_bytes: 64 * 1024,
             max_header_count: 100,
-            accept_chunked: true,
         }
     }
 }
@@ -103,9 +101,6 @@ pub enum IntakeError {
     /// `Content-Length` is not one plain decimal number.
     #[error("the content length is invalid")]
     ContentLength,
-    /// The body has no stated length and the gate wants one.
-    #[error("a content length is required")]
-    LengthRequired,
     /// The request target is `*` or an authority, or names a scheme that is not the gate's.
     #[error("the form of the request target is not supported")]
     TargetForm,
@@ -136,41 +131,22 @@ pub enum IntakeError {
 }
 
 impl IntakeError {
-    /// The HTTP status to answer with.
+    /// Under which of the stable reasons the refusal is recorded and answered.
     #[must_use]
-    pub fn status(&self) -> StatusCode {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Method | Self::Upgrade | Self::TransferEncoding => StatusCode::NOT_IMPLEMENTED,
-            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
-            Self::Target(error) if error.is_length() => StatusCode::URI_TOO_LONG,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    /// The stable machine-readable name of the refusal.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::HeadersTooLarge => "headers_too_large",
-            Self::Method => "method_not_supported",
-            Self::Upgrade => "upgrade_not_supported",
-            Self::TransferEncoding => "transfer_encoding_not_supported",
-            Self::Framing => "framing_ambiguous",
-            Self::ContentLength => "content_length_invalid",
-            Self::LengthRequired => "length_required",
-            Self::TargetForm => "target_form_not_supported",
-            Self::Target(error) if error.is_length() => "target_too_long",
-            Self::Target(_) => "target_not_canonical",
-            Self::AuthorityMissing => "host_missing",
-            Self::AuthorityDuplicate => "host_duplicate",
-            Self::AuthorityInvalid => "host_invalid",
-            Self::AuthorityMismatch => "host_mismatch",
-            Self::BodyTooLarge => "body_too_large",
-            Self::BodyTimeout => "body_timeout",
-            Self::BodyUnreadable => "body_unreadable",
+            Self::HeadersTooLarge => Reason::HeadersTooLarge,
+            Self::Method => Reason::MethodUnsupported,
+            Self::Upgrade => Reason::UpgradeUnsupported,
+            Self::TransferEncoding => Reason::TransferEncodingUnsupported,
+            Self::Target(error) if error.is_length() => Reason::TargetTooLong,
+            Self::Target(_) | Self::TargetForm => Reason::PathNotCanonical,
+            Self::AuthorityMissing | Self::AuthorityDuplicate | Self::AuthorityInvalid | Self::AuthorityMismatch => {
+                Reason::HostMismatch
+            }
+            Self::BodyTooLarge => Reason::BodyTooLarge,
+            Self::BodyTimeout => Reason::BodyTimeout,
+            Self::Framing | Self::ContentLength | Self::BodyUnreadable => Reason::RequestMalformed,
         }
     }
 }
@@ -192,7 +168,7 @@ where
     check_method(&head.method)?;
     refuse_upgrade(&head.headers)?;
     // 3
-    let declared = check_framing(&head.headers, head.version, limits)?;
+    let declared = check_framing(&head.headers, head.version)?;
     // 4
     let (path, query) = target(&head.uri)?;
     // 5
@@ -243,7 +219,7 @@ fn refuse_upgrade(headers: &HeaderMap) -> Result<(), IntakeError> {
 }
 
 /// The length that the head declares, if it declares one.
-fn check_framing(headers: &HeaderMap, version: Version, limits: &IntakeLimits) -> Result<Option<u64>, IntakeError> {
+fn check_framing(headers: &HeaderMap, version: Version) -> Result<Option<u64>, IntakeError> {
     let length = content_length(headers)?;
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
@@ -255,9 +231,6 @@ fn check_framing(headers: &HeaderMap, version: Version, limits: &IntakeLimits) -
     let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     if !chunked || codings.next().is_some() {
         return Err(IntakeError::TransferEncoding);
-    }
-    if !limits.accept_chunked {
-        return Err(IntakeError::LengthRequired);
     }
     Ok(None)
 }

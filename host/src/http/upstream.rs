@@ -7,6 +7,7 @@
 
 mod meter;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,22 +36,51 @@ const MAX_RESPONSE_HEADER_COUNT: usize = 100;
 /// Read buffer of one connection and so the most a response head may take, in bytes.
 const MAX_RESPONSE_HEADER_BYTES: usize = 64 * 1024;
 
-/// Which `Host` the origin sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostHeader {
-    /// The origin's own authority.
-    Upstream,
-    /// The authority the client named; the origin's own if it named none.
-    Preserve,
-}
-
 /// Whose certificates an `https` origin may present.
 #[derive(Debug, Clone)]
-pub enum TrustRoots {
+pub struct TrustRoots(Arc<RootCertStore>);
+
+/// Why certificate authorities cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustRootsError {
+    /// There is no certificate at all.
+    #[error("holds no certificate in PEM form")]
+    Empty,
+    /// The PEM around a certificate is damaged.
+    #[error("holds a certificate whose PEM cannot be read (certificate {number})")]
+    Pem {
+        /// Which one, from 1.
+        number: usize,
+    },
+    /// What the PEM holds is no X.509 certificate.
+    #[error("holds a certificate that is no X.509 certificate (certificate {number})")]
+    Certificate {
+        /// Which one, from 1.
+        number: usize,
+    },
+}
+
+impl TrustRoots {
     /// The certificate authorities of Mozilla's programme, as compiled in.
-    Mozilla,
-    /// Exactly these, as PEM.
-    Pem(Vec<u8>),
+    #[must_use]
+    pub fn mozilla() -> Self {
+        Self(Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()))
+    }
+
+    /// Exactly the certificates in `pem`, and no others.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustRootsError`] when there is none, or one that cannot be used: none is left out silently.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, TrustRootsError> {
+        let mut roots = RootCertStore::empty();
+        for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(pem)) {
+            let certificate = certificate.map_err(|_| TrustRootsError::Pem { number })?;
+            roots.add(certificate).map_err(|_| TrustRootsError::Certificate { number })?;
+        }
+        if roots.is_empty() { Err(TrustRootsError::Empty) } else { Ok(Self(Arc::new(roots))) }
+    }
 }
 
 /// The origin and what it may take.
@@ -58,8 +88,6 @@ pub enum TrustRoots {
 pub struct UpstreamConfig {
     /// `http://host[:port]` or `https://host[:port]`, optionally with a final `/` and nothing more.
     pub origin: String,
-    /// Which `Host` the origin sees.
-    pub host_header: HostHeader,
     /// Whom to trust when the origin is `https`.
     pub trust_roots: TrustRoots,
     /// Time to connect.
@@ -85,8 +113,7 @@ impl UpstreamConfig {
     pub fn new(origin: &str) -> Self {
         Self {
             origin: origin.to_owned(),
-            host_header: HostHeader::Upstream,
-            trust_roots: TrustRoots::Mozilla,
+            trust_roots: TrustRoots::mozilla(),
             connect_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
@@ -105,9 +132,6 @@ pub enum UpstreamConfigError {
     /// The origin is not a scheme and an authority alone.
     #[error("the upstream must be http://host[:port] or https://host[:port]")]
     Origin,
-    /// The trust roots hold no certificate, or one that cannot be read.
-    #[error("the upstream's trust roots are not PEM certificates")]
-    TrustRoots,
     /// The TLS library refused the settings.
     #[error("the upstream's TLS settings are not usable: {0}")]
     Tls(rustls::Error),
@@ -122,8 +146,6 @@ pub struct Outbound {
     pub path: String,
     /// The query without its `?`.
     pub query: Option<String>,
-    /// The authority the client named, for [`HostHeader::Preserve`].
-    pub authority: Option<String>,
     /// The fields to send; `Host`, `Content-Length` and `Transfer-Encoding` among them are replaced.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The whole body.
@@ -307,11 +329,7 @@ impl Upstream {
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE] {
             fields.remove(name);
         }
-        let host = match (self.config.host_header, &outbound.authority) {
-            (HostHeader::Preserve, Some(authority)) => authority.as_str(),
-            _ => self.authority.as_str(),
-        };
-        fields.insert(header::HOST, HeaderValue::from_str(host).ok()?);
+        fields.insert(header::HOST, HeaderValue::from_str(self.authority.as_str()).ok()?);
         Some(fields)
     }
 }
@@ -333,23 +351,11 @@ fn parse_origin(origin: &str) -> Option<(UriScheme, Authority)> {
 }
 
 fn tls_config(trust_roots: &TrustRoots) -> Result<rustls::ClientConfig, UpstreamConfigError> {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(UpstreamConfigError::Tls)?;
-    let roots = match trust_roots {
-        TrustRoots::Mozilla => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
-        TrustRoots::Pem(pem) => pem_roots(pem).ok_or(UpstreamConfigError::TrustRoots)?,
-    };
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn pem_roots(pem: &[u8]) -> Option<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.ok()?).ok()?;
-    }
-    (!roots.is_empty()).then_some(roots)
+    Ok(builder.with_root_certificates(Arc::clone(&trust_roots.0)).with_no_client_auth())
 }
 
 #[cfg(test)]
@@ -365,7 +371,6 @@ mod tests {
             method: "GET".into(),
             path: path.into(),
             query: query.map(Into::into),
-            authority: Some("gate.example".into()),
             headers: vec![("accept".into(), b"*/*".to_vec())],
             body: Bytes::new(),
         }
@@ -392,14 +397,21 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn trust_roots_must_be_certificates() {
-        for pem in ["", "not pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            let config = UpstreamConfig {
-                trust_roots: TrustRoots::Pem(pem.into()),
-                ..UpstreamConfig::new("https://tools.example")
-            };
-            assert!(matches!(Upstream::new(config), Err(UpstreamConfigError::TrustRoots)), "{pem}");
+    #[test]
+    fn trust_roots_must_be_certificates() {
+        let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
+        assert!(TrustRoots::from_pem(own.as_bytes()).is_ok());
+        for (pem, expected) in [
+            (String::new(), TrustRootsError::Empty),
+            ("not pem".to_owned(), TrustRootsError::Empty),
+            (own.replace("CERTIFICATE", "PUBLIC KEY"), TrustRootsError::Empty),
+            (pem("AAAA"), TrustRootsError::Certificate { number: 1 }),
+            (format!("{own}{}", pem("AAAA")), TrustRootsError::Certificate { number: 2 }),
+            (format!("{own}{}", pem("!")), TrustRootsError::Pem { number: 2 }),
+            (own.replace("-----END CERTIFICATE-----", ""), TrustRootsError::Pem { number: 1 }),
+        ] {
+            assert_eq!(TrustRoots::from_pem(pem.as_bytes()).map(|_| ()), Err(expected), "{pem}");
         }
     }
 
@@ -441,14 +453,7 @@ mod tests {
         assert_eq!(sent("accept"), ["*/*"]);
 
         given.body = Bytes::new();
-        let empty = upstream.request(given.clone()).unwrap();
+        let empty = upstream.request(given).unwrap();
         assert_eq!(empty.headers().get("content-length").unwrap(), "0");
-
-        let preserving = Upstream::new(UpstreamConfig {
-            host_header: HostHeader::Preserve,
-            ..UpstreamConfig::new("http://tools.example")
-        });
-        let kept = preserving.unwrap().request(given).unwrap();
-        assert_eq!(kept.headers().get("host").unwrap(), "gate.example");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use passgate_core::attest::Entry;
+use passgate_core::flood::MAX_REFUSAL_RECORDS_PER_MINUTE;
 use passgate_core::state::{Demand, Subject};
 use passgate_host::control::ClientError;
 use passgate_store::failing::{FailingStore, Failure, Verb};
@@ -142,7 +143,7 @@ async fn a_panic_costs_the_request_it_happens_in() {
 async fn a_flood_without_passports_is_counted_and_leaves_room() {
     let (site, gate, _origin, agent) = usual().await;
     let bare = Call::bare(&site.address.to_string(), "GET", "/search");
-    for _ in 0..650 {
+    for _ in 0..MAX_REFUSAL_RECORDS_PER_MINUTE + 50 {
         site.send(&bare).await.assert_refusal(401, "credential_missing");
     }
     let folded = site.send(&bare).await;
@@ -159,12 +160,12 @@ async fn what_was_counted_is_recorded_at_the_latest_when_the_gate_stops() {
     let store = Arc::new(site.memory());
     let gate = site.start_on(Arc::<MemoryStore>::clone(&store)).await;
     let bare = Call::bare(&site.address.to_string(), "GET", "/search");
-    for _ in 0..603 {
+    for _ in 0..MAX_REFUSAL_RECORDS_PER_MINUTE + 3 {
         site.send(&bare).await.assert_refusal(401, "credential_missing");
     }
     patiently(gate.shutdown()).await;
     let all = store.records(&Filter::default(), None, 1000).await.unwrap().records;
-    assert_eq!(all.len(), 1 + 600 + 1);
+    assert_eq!(all.len(), 1 + usize::try_from(MAX_REFUSAL_RECORDS_PER_MINUTE).unwrap() + 1);
     let last = passgate_api::view::attestation(&all.last().unwrap().jws).unwrap();
     assert_eq!(last["kind"], "refusals_folded");
     assert_eq!(last["folded"]["by_reason"]["passport_missing"], 3);

@@ -57,6 +57,8 @@ async fn taken_addresses_sockets_and_stores_are_told_apart() {
     assert!(matches!(store_in_use, ServeError::Store(_)), "{store_in_use}");
     let socket_in_use = start("store: {path: other.redb}", true).await;
     assert!(matches!(&socket_in_use, ServeError::Running { path } if *path == socket), "{socket_in_use}");
+    let text = store_in_use.to_string();
+    assert!(text.contains("stop it") && text.contains("control socket"), "{text}");
     for error in [store_in_use, socket_in_use] {
         assert_eq!(error.class(), ErrorClass::Unreachable);
     }
@@ -90,6 +92,27 @@ async fn a_socket_left_behind_is_replaced_and_another_file_is_not() {
     let error = site.start_elsewhere_result().await.err().unwrap();
     assert!(matches!(error, ServeError::Socket { .. }), "{error}");
     assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn the_control_socket_is_the_owners_alone_wherever_it_lies() {
+    let (mut site, _origin) = site().await;
+    let socket = site.loaded().paths.socket;
+    let folder = socket.parent().unwrap();
+    fs::create_dir_all(folder).unwrap();
+    for open in [0o777, 0o775, 0o702, 0o1777] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(open)).unwrap();
+        let error = refused(&mut site).await;
+        assert!(matches!(&error, ServeError::SocketFolder { mode, .. } if *mode == open), "{error}");
+        assert_eq!(error.class(), ErrorClass::Configuration);
+        assert!(error.to_string().contains("chmod go-w"), "{error}");
+        assert!(!socket.exists());
+        site.listener = Some(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let gate = site.start().await.unwrap();
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    patiently(gate.shutdown()).await;
 }
 
 #[tokio::test]

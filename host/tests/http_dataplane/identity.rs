@@ -1,12 +1,12 @@
 //! Header fields that a client must not be able to set at the origin, and an origin not at the client.
 
 use crate::origin::{Origin, Step, ok};
-use crate::support::{Gate, Settings};
+use crate::support::Gate;
 
 #[tokio::test]
 async fn clients_cannot_speak_for_the_gate() {
     let origin = Origin::start(|_| ok("done")).await;
-    let gate = Gate::start(Settings { strip: vec!["x-internal-token"], ..Settings::new(&origin.url()) }).await;
+    let gate = Gate::before(&origin).await;
     let fields = [
         "Passgate-Agent: root",
         "passgate_agent: root",
@@ -28,8 +28,6 @@ async fn clients_cannot_speak_for_the_gate() {
         "X-Method.Override: DELETE",
         "X-Original-URL: /admin",
         "X_Rewrite_Url: /admin",
-        "X-Internal-Token: x",
-        "x.internal_token: x",
         "Proxy-Authorization: Basic x",
         "Keep-Alive: timeout=9",
         "Content_Type: text/evil",
@@ -70,7 +68,7 @@ async fn connection_cannot_remove_what_the_gate_relies_on() {
     for listed in ["passgate-agent", "Agent-Passport", "content-length", "host", "X_Forwarded_For", "authorization"] {
         let answer = gate.exchange(get(listed)).await;
         assert!(
-            answer.starts_with("HTTP/1.1 400") && answer.ends_with("connection_names_protected"),
+            answer.starts_with("HTTP/1.1 400") && answer.ends_with("ConnectionNamesProtected"),
             "{listed}: {answer}"
         );
     }

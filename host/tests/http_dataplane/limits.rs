@@ -62,7 +62,7 @@ async fn heads_must_come_in_time() {
 async fn bodies_must_come_in_time() {
     let (gate, origin) = gate_with(|_| {}).await;
     let answer = gate.exchange("POST /a HTTP/1.1\r\nHost: gate.example\r\nContent-Length: 5\r\n\r\nhel").await;
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.ends_with("body_timeout"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.ends_with("BodyTimeout"), "{answer}");
     assert_eq!(origin.connections(), 0);
 }
 
@@ -77,7 +77,7 @@ async fn heads_are_bounded() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     let long = format!("GET /{} HTTP/1.1\r\nHost: gate.example\r\nConnection: close\r\n\r\n", "a".repeat(8 * 1024));
     let answer = gate.exchange(long).await;
-    assert!(answer.starts_with("HTTP/1.1 414") && answer.ends_with("target_too_long"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 414") && answer.ends_with("Target(TooLong)"), "{answer}");
     assert_eq!(origin.connections(), 0);
 }
 
@@ -93,7 +93,7 @@ async fn bodies_are_refused_before_they_are_sent() {
         )
     };
     let answer = gate.exchange(expecting(5)).await;
-    assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("body_too_large"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("BodyTooLarge"), "{answer}");
     let chunked = "POST /a HTTP/1.1\r\nHost: gate.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     assert!(gate.exchange(chunked).await.starts_with("HTTP/1.1 413"));
     assert_eq!(origin.connections(), 0);

@@ -43,7 +43,6 @@ pub(crate) struct Settings {
     pub(crate) server: ServerLimits,
     pub(crate) intake: IntakeLimits,
     pub(crate) upstream: UpstreamConfig,
-    pub(crate) strip: Vec<&'static str>,
 }
 
 impl Settings {
@@ -53,7 +52,6 @@ impl Settings {
             server: ServerLimits { header_read_timeout: second, ..ServerLimits::default() },
             intake: IntakeLimits { body_timeout: second, ..IntakeLimits::new(Scheme::Http) },
             upstream: UpstreamConfig::new(origin),
-            strip: Vec::new(),
         }
     }
 }
@@ -62,7 +60,6 @@ impl Settings {
 pub(crate) struct Core {
     intake: IntakeLimits,
     upstream: Upstream,
-    strip: Vec<&'static str>,
     judged: Mutex<Vec<Intake>>,
     reports: mpsc::UnboundedSender<BodyReport>,
     /// Requests to `/hold` add a permit to `held` when they arrive and take one of `release` to go on.
@@ -78,7 +75,6 @@ impl Gate {
         let core = Arc::new(Core {
             intake: settings.intake,
             upstream: Upstream::new(settings.upstream).unwrap(),
-            strip: settings.strip,
             judged: Mutex::default(),
             reports: sender,
             held: Semaphore::new(0),
@@ -183,20 +179,14 @@ fn plain(status: StatusCode, text: &str) -> Response<TestBody> {
 
 impl Core {
     async fn forward(&self, taken: Intake, peer: SocketAddr) -> Response<TestBody> {
-        let mut fields = match headers::forwardable(&taken.headers, &self.strip, &[]) {
+        let mut fields = match headers::forwardable(&taken.headers) {
             Ok(fields) => fields,
-            Err(error) => return plain(StatusCode::BAD_REQUEST, error.code()),
+            Err(error) => return plain(StatusCode::BAD_REQUEST, &format!("{error:?}")),
         };
         self.judged.lock().unwrap().push(taken.clone());
         fields.extend(headers::proxy_claims(peer.ip(), Scheme::Http, taken.authority.as_deref()));
-        let outbound = Outbound {
-            method: taken.method,
-            path: taken.path,
-            query: taken.query,
-            authority: taken.authority,
-            headers: fields,
-            body: taken.body,
-        };
+        let outbound =
+            Outbound { method: taken.method, path: taken.path, query: taken.query, headers: fields, body: taken.body };
         match self.upstream.send(outbound).await {
             Ok(answer) => {
                 let reports = self.reports.clone();
@@ -233,7 +223,9 @@ impl Handler for Core {
         match intake(request, &self.intake).await {
             Ok(taken) => self.forward(taken, peer).await,
             Err(error) => {
-                let mut response = plain(error.status(), error.code());
+                // The error's own name tells more apart than the code that callers are given.
+                let status = StatusCode::from_u16(error.reason().class().status()).unwrap();
+                let mut response = plain(status, &format!("{error:?}"));
                 response.extensions_mut().insert(CloseAfter);
                 response
             }

@@ -20,14 +20,7 @@ use crate::support::{Gate, Settings, patiently};
 const LAST: &str = "GET /a HTTP/1.1\r\nHost: gate.example\r\nConnection: close\r\n\r\n";
 
 fn get(path: &str) -> Outbound {
-    Outbound {
-        method: "GET".into(),
-        path: path.into(),
-        query: None,
-        authority: None,
-        headers: Vec::new(),
-        body: bytes::Bytes::new(),
-    }
+    Outbound { method: "GET".into(), path: path.into(), query: None, headers: Vec::new(), body: bytes::Bytes::new() }
 }
 
 fn send(text: &str) -> Step {
@@ -241,9 +234,11 @@ async fn tls_origins_must_be_trusted_by_name() {
         let upstream = Upstream::new(config).unwrap();
         async move { patiently(upstream.send(get("/a"))).await }
     };
-    let answer = send("localhost", TrustRoots::Pem(pem.clone().into_bytes())).await.unwrap();
+    let answer = send("localhost", TrustRoots::from_pem(pem.as_bytes()).unwrap()).await.unwrap();
     assert_eq!(answer.body.collect().await.unwrap().to_bytes(), "sealed");
-    for (host, trust_roots) in [("localhost", TrustRoots::Mozilla), ("127.0.0.1", TrustRoots::Pem(pem.into_bytes()))] {
+    for (host, trust_roots) in
+        [("localhost", TrustRoots::mozilla()), ("127.0.0.1", TrustRoots::from_pem(pem.as_bytes()).unwrap())]
+    {
         let error = send(host, trust_roots).await.map(|answer| answer.status).unwrap_err();
         assert_eq!((error.may_have_arrived(), error.code()), (false, "upstream_unreachable"), "{error}");
     }
