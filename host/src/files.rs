@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,13 +30,33 @@ pub enum Existing {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The operating system refused.
+    /// The file or folder cannot be read or made.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// What the operating system said.
         source: io::Error,
+    },
+    /// There is no such file.
+    #[error("{} is not there; check the path, or run `passgate init` to make what a gate needs", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("{} cannot be written: {source}; choose a folder that is there and that you may write to", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The path leads to a folder or a device.
+    #[error("{} is a folder or a device; name a file", path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
     },
     /// The file is there already and was not to be replaced.
     #[error("{} is there already; use --force to replace it", path.display())]
@@ -76,6 +96,9 @@ impl FileError {
     pub fn path(&self) -> &Path {
         match self {
             Self::Io { path, .. }
+            | Self::Missing { path }
+            | Self::Unwritable { path, .. }
+            | Self::NoFile { path }
             | Self::Exists { path }
             | Self::Exposed { path, .. }
             | Self::TooLong { path, .. }
@@ -88,7 +111,7 @@ impl FileError {
 ///
 /// # Errors
 ///
-/// [`FileError::Exists`] or [`FileError::Io`]; the old file is then untouched.
+/// [`FileError::Exists`] or [`FileError::Unwritable`]; the old file is then untouched.
 pub fn write_secret(path: &Path, bytes: &[u8], existing: Existing) -> Result<(), FileError> {
     write(path, bytes, existing, SECRET_MODE)
 }
@@ -117,11 +140,19 @@ pub fn write_key(path: &Path, key: &SecretKey, existing: Existing) -> Result<(),
 ///
 /// # Errors
 ///
-/// [`FileError::Exposed`] when group or others may read or write the file.
+/// [`FileError::Exposed`] when group or others may read or write the file; [`FileError::Missing`],
+/// [`FileError::NoFile`], [`FileError::TooLong`] or [`FileError::Io`] when it cannot be read.
 pub fn read_secret(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let file = File::open(path).map_err(|source| io_error(path, source))?;
+    let file = File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
+        _ => io_error(path, source),
+    })?;
     // Asked of the open file, so that it cannot be exchanged in between.
     let meta = file.metadata().map_err(|source| io_error(path, source))?;
+    let kind = meta.file_type();
+    if kind.is_dir() || kind.is_char_device() || kind.is_block_device() {
+        return Err(FileError::NoFile { path: path.to_owned() });
+    }
     let mode = meta.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(FileError::Exposed { path: path.to_owned(), mode });
@@ -175,7 +206,8 @@ fn write(path: &Path, bytes: &[u8], existing: Existing, mode: u32) -> Result<(),
         // What is left cannot be helped: the first failure is the one to tell.
         let _ = fs::remove_file(&temporary);
         let taken = existing == Existing::Keep && source.kind() == io::ErrorKind::AlreadyExists;
-        return Err(if taken { FileError::Exists { path: path.to_owned() } } else { io_error(path, source) });
+        let path = path.to_owned();
+        return Err(if taken { FileError::Exists { path } } else { FileError::Unwritable { path, source } });
     }
     sync_folder(path)
 }
@@ -246,7 +278,13 @@ mod tests {
         assert!(matches!(read_key(&path), Err(FileError::TooLong { .. })));
         write_secret(&path, b"{}", Existing::Replace).unwrap();
         assert!(matches!(read_key(&path), Err(FileError::Key { .. })));
-        assert!(matches!(read_key(&folder.path().join("absent")), Err(FileError::Io { .. })));
+        assert!(matches!(read_key(&folder.path().join("absent")), Err(FileError::Missing { .. })));
+        for no_file in [folder.path(), Path::new("/dev/zero")] {
+            let error = read_key(no_file).unwrap_err().to_string();
+            assert!(error.contains("name a file") && !error.contains("chmod"), "{error}");
+        }
+        let nowhere = write_key(&folder.path().join("absent/key.jwk"), &SecretKey::from_seed([7; 32]), Existing::Keep);
+        assert!(nowhere.unwrap_err().to_string().contains("choose a folder"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 pub struct Health {
     store_up: AtomicBool,
     stopping: AtomicBool,
+    accepting: AtomicBool,
     successes: AtomicU64,
     metrics: Metrics,
 }
@@ -21,6 +22,7 @@ impl Health {
         Self {
             store_up: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
+            accepting: AtomicBool::new(true),
             successes: AtomicU64::new(0),
             metrics,
         }
@@ -54,6 +56,11 @@ impl Health {
         }
     }
 
+    /// Notes whether connections can be accepted.
+    pub fn accepting(&self, well: bool) {
+        self.accepting.store(well, Ordering::Relaxed);
+    }
+
     /// Notes that the gate takes no more requests.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -66,6 +73,26 @@ impl Health {
 
     /// Whether the gate takes requests and can decide them.
     pub fn is_ready(&self) -> bool {
-        self.store_is_up() && !self.stopping.load(Ordering::Relaxed)
+        self.store_is_up() && self.accepting.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_is_ready_while_it_can_take_requests_and_record_them() {
+        let health = Health::new(Metrics::default());
+        assert!(health.is_ready());
+        health.accepting(false);
+        assert!(health.store_is_up() && !health.is_ready());
+        health.accepting(true);
+        health.store_write(false);
+        assert!(!health.is_ready());
+        health.store_write(true);
+        assert!(health.is_ready());
+        health.stop();
+        assert!(!health.is_ready());
     }
 }

@@ -31,6 +31,7 @@ pub struct Metrics {
     ledger_append_failures: Counter,
     refusals_folded: Counter,
     panics: Counter,
+    accept_failures: Counter,
     store_up: Gauge,
     in_flight: Gauge,
 }
@@ -57,6 +58,7 @@ impl Default for Metrics {
             ledger_append_failures: Counter::default(),
             refusals_folded: Counter::default(),
             panics: Counter::default(),
+            accept_failures: Counter::default(),
             store_up: Gauge::default(),
             in_flight: Gauge::default(),
         };
@@ -86,8 +88,17 @@ impl Metrics {
             self.refusals_folded.clone(),
         );
         registry.register("panics", "Requests that ended in a panic", self.panics.clone());
+        registry.register(
+            "accept_failures",
+            "Failures to accept a connection, such as for want of open files",
+            self.accept_failures.clone(),
+        );
         registry.register("store_up", "Whether the last write to the store succeeded", self.store_up.clone());
-        registry.register("requests_in_flight", "Requests from arrival to their outcome", self.in_flight.clone());
+        registry.register(
+            "requests_in_flight",
+            "Requests from when they are read to their outcome",
+            self.in_flight.clone(),
+        );
         registry
     }
 
@@ -120,6 +131,11 @@ impl Metrics {
     /// Counts a panic.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// Counts a failure to accept a connection.
+    pub fn accept_failed(&self) {
+        self.accept_failures.inc();
     }
 
     /// Says whether the store works.
@@ -169,6 +185,7 @@ mod tests {
         metrics.decision_took(Duration::from_micros(300));
         metrics.store_is_up(true);
         metrics.panicked();
+        metrics.accept_failed();
         let running = metrics.in_flight();
         let text = metrics.encode().unwrap();
         for line in [
@@ -180,6 +197,7 @@ mod tests {
             "passgate_ledger_append_failures_total 0",
             "passgate_refusals_folded_total 0",
             "passgate_panics_total 1",
+            "passgate_accept_failures_total 1",
             "passgate_store_up 1",
             "passgate_requests_in_flight 1",
         ] {

@@ -102,10 +102,7 @@ impl Check<'_> {
 
     fn upstream(&self, config: &Config) -> Result<(), ConfigError> {
         let url = &config.upstream.url;
-        if !is_origin(url) {
-            let remedy = "write scheme, host and port alone, e.g. \"http://127.0.0.1:9000\"";
-            return Err(self.error("upstream.url", format!("`{url}` is no origin"), Some(remedy)));
-        }
+        check_upstream(url).map_err(|(problem, remedy)| self.error("upstream.url", problem, Some(remedy)))?;
         if url.trim_end_matches('/') == config.gate.public_url {
             return Err(self.error("upstream.url", "is the gate itself", Some("name the API behind the gate")));
         }
@@ -245,6 +242,18 @@ fn key_doc(key: &PublicKey) -> IssuerKeyDoc {
         use_: None,
     };
     IssuerKeyDoc { jwk, not_before: None, not_after: None }
+}
+
+/// Checks the address of an API behind the gate.
+///
+/// # Errors
+///
+/// What is wrong with it, and what to do.
+pub fn check_upstream(url: &str) -> Result<(), (String, &'static str)> {
+    if is_origin(url) {
+        return Ok(());
+    }
+    Err((format!("`{url}` is no origin"), "write scheme, host and port alone, e.g. \"http://127.0.0.1:9000\""))
 }
 
 fn is_origin(url: &str) -> bool {

@@ -19,6 +19,7 @@ use passgate_core::gate::Gate;
 use self::check::Checked;
 use crate::http::upstream::TrustRoots;
 
+pub use check::check_upstream;
 pub use doc::{
     AttestationDoc, Config, ControlDoc, IssuerEntry, LogDoc, LogFormat, LogLevel, ServerDoc, StoreDoc, StoreKind,
     UpstreamDoc,

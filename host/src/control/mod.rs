@@ -18,6 +18,7 @@ mod client;
 mod documents;
 mod export;
 mod operations;
+mod plane;
 mod routes;
 
 use std::io;
@@ -26,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -44,8 +44,8 @@ use crate::gateway::ServeError;
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// How long requests to the control plane may go on when the gate stops; a long export does not hold it up.
-const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long to wait for the control plane when the gate stops; it cuts what takes long before that.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the routes share.
 #[derive(Clone)]
@@ -65,22 +65,9 @@ impl Control {
         let (stop, stopping) = watch::channel(false);
         let ControlSocket { listener, path } = socket;
         let all = routes::all(self.clone());
-        let mut tasks = vec![tokio::spawn(serve(listener, all, stopping.clone()))];
-        tasks.extend(metrics.map(|listener| tokio::spawn(serve(listener, routes::observing(self), stopping))));
+        let mut tasks = vec![tokio::spawn(plane::serve(listener, all, stopping.clone()))];
+        tasks.extend(metrics.map(|listener| tokio::spawn(plane::serve(listener, routes::observing(self), stopping))));
         Served { stop, tasks, path }
-    }
-}
-
-async fn serve<L: axum::serve::Listener>(listener: L, router: Router, mut stopping: watch::Receiver<bool>)
-where
-    L::Addr: std::fmt::Debug,
-{
-    let stopped = async move {
-        // An error means that the gateway itself is gone.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "the control plane ended by itself");
     }
 }
 
@@ -95,10 +82,10 @@ impl Served {
     /// Takes no more requests, lets short ones finish and removes the socket.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        let deadline = Instant::now() + STOP_GRACE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         for task in &mut self.tasks {
             if tokio::time::timeout_at(deadline, task).await.is_err() {
-                tracing::warn!("a request to the control plane was cut at shutdown");
+                tracing::warn!("the control plane did not stop in time");
             }
         }
     }

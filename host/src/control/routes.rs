@@ -213,6 +213,11 @@ async fn show_metrics(State(control): State<Control>) -> Response {
     }
 }
 
+/// An answer that no route gave.
+pub(super) fn failure(status: StatusCode, code: &'static str, title: &'static str) -> Response {
+    Problem { status, code, title, detail: String::new() }.into_response()
+}
+
 async fn not_found() -> Problem {
     Problem::not_found("no route of the control plane has this path")
 }

@@ -56,19 +56,23 @@ impl Door {
 
 impl Handler for Door {
     type Body = GateBody;
+    type Taken = (Line, Result<Intake, IntakeError>);
 
-    async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<GateBody> {
-        let Ok(permit) = Arc::clone(&self.core.limits.slots).try_acquire_owned() else {
-            return self.fault(Fault::Overloaded);
-        };
-        let slot = Slot { _permit: permit, _in_flight: self.core.metrics.in_flight() };
+    async fn take(&self, request: Request<Incoming>, peer: SocketAddr) -> Self::Taken {
         let line = Line {
             method: request.method().as_str().to_owned(),
             path: request.uri().path().to_owned(),
             peer,
             arrived: Instant::now(),
         };
-        let taken = intake(request, &self.core.limits.intake).await;
+        (line, intake(request, &self.core.limits.intake).await)
+    }
+
+    async fn call(&self, (line, taken): Self::Taken) -> Response<GateBody> {
+        let Ok(permit) = Arc::clone(&self.core.limits.slots).try_acquire_owned() else {
+            return self.fault(Fault::Overloaded);
+        };
+        let slot = Slot { _permit: permit, _in_flight: self.core.metrics.in_flight() };
         // A task of its own: once a decision is begun it is carried out and recorded, whether the caller waits or not.
         let life = tokio::spawn(live(Arc::clone(&self.core), line, taken, slot));
         life.await.unwrap_or_else(|error| {
@@ -90,6 +94,13 @@ impl Handler for Door {
             Answer::Refuse(refused) => respond(answer::refusal(&refused, &self.core.gate.id)),
             Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
         }
+    }
+
+    fn accepting(&self, well: bool) {
+        if !well {
+            self.core.metrics.accept_failed();
+        }
+        self.core.health.accepting(well);
     }
 }
 
@@ -168,6 +179,7 @@ async fn within_deadline(core: &Core, decision: impl Future<Output = Answer>) ->
         Answer::Refuse(refused) if refused.attestation_id.is_some() => core.health.store_write(true),
         Answer::Refuse(refused) if refused.reason == Reason::StoreUnavailable => {
             core.metrics.append_failed();
+            core.unrecorded.note(core.env.now().rfc3339());
             core.health.store_write(false);
         }
         Answer::Refuse(refused) if refused.reason.class() != Class::Fault => core.metrics.refusal_folded(),

@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 pub use error::{ErrorClass, ServeError};
 
 use self::handler::Door;
+use self::upkeep::Unrecorded;
 use crate::config::Loaded;
 use crate::control::{Control, Operations, Served};
 use crate::env::Environment;
@@ -128,7 +129,8 @@ impl Gateway {
         let control = Control::new(Arc::new(operations), Arc::clone(&health), metrics.clone());
         let served = control.serve(socket, metrics_listener);
         let limits = Limits::of(&loaded);
-        let core = Core { gate, driver, store, upstream, env, metrics, health, limits };
+        let unrecorded = Unrecorded::default();
+        let core = Core { gate, driver, store, upstream, env, metrics, health, unrecorded, limits };
         Ok(RunningGateway::start(Arc::new(core), listener, server_limits(&loaded), served, info))
     }
 }
@@ -142,6 +144,7 @@ struct Core {
     env: Arc<dyn Environment>,
     metrics: Metrics,
     health: Arc<Health>,
+    unrecorded: Unrecorded,
     limits: Limits,
 }
 
@@ -149,7 +152,7 @@ struct Core {
 struct Limits {
     intake: IntakeLimits,
     decision_timeout: Duration,
-    /// One for each request from its arrival until its outcome is recorded.
+    /// One for each request from when it is read until its outcome is recorded.
     slots: Arc<Semaphore>,
     slot_count: u32,
 }
@@ -182,6 +185,7 @@ fn server_limits(loaded: &Loaded) -> ServerLimits {
     ServerLimits {
         max_connections: connections,
         max_requests_in_flight: connections,
+        max_parallel_reads: connections,
         header_read_timeout: milliseconds(server.header_timeout_ms),
         drain_deadline: milliseconds(server.shutdown_grace_ms),
         ..ServerLimits::default()

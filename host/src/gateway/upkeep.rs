@@ -1,8 +1,11 @@
 //! Work that no request waits for: counted refusals are recorded, expired rows swept, a failed store asked again.
 
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use passgate_core::attest::{Body, FoldedRecord, Link};
+use passgate_core::reason::Reason;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -33,18 +36,94 @@ pub(super) async fn run(core: Arc<Core>, stopping: watch::Receiver<bool>) {
         if number.is_multiple_of(TICKS_PER_FLUSH) {
             flush(&core).await;
         }
-        if number.is_multiple_of(TICKS_PER_SWEEP) || !core.health.store_is_up() {
-            tokio::select! {
-                biased;
-                () = &mut stop => return,
-                () = sweep(&core) => {}
+        let due = number.is_multiple_of(TICKS_PER_SWEEP);
+        let work = async {
+            if !core.health.store_is_up() {
+                probe(&core).await;
+            } else if due {
+                sweep(&core).await;
             }
+        };
+        tokio::select! {
+            biased;
+            () = &mut stop => return,
+            () = work => {}
         }
     }
 }
 
+/// Requests that were refused because the store failed, and so have no records of their own yet.
+#[derive(Debug, Default)]
+pub(super) struct Unrecorded(Mutex<FoldedRecord>);
+
+impl Unrecorded {
+    /// Counts one request, refused at `now` (RFC 3339).
+    pub(super) fn note(&self, now: String) {
+        self.add(FoldedRecord { from: now.clone(), to: now, by_reason: [(CODE.to_owned(), 1)].into() });
+    }
+
+    fn add(&self, more: FoldedRecord) {
+        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sum.from.is_empty() || more.from < sum.from {
+            sum.from = more.from;
+        }
+        sum.to = mem::take(&mut sum.to).max(more.to);
+        for (reason, count) in more.by_reason {
+            *sum.by_reason.entry(reason).or_default() += count;
+        }
+    }
+
+    fn take(&self) -> FoldedRecord {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).by_reason.is_empty()
+    }
+}
+
+const CODE: &str = Reason::StoreUnavailable.code();
+
+/// Asks a store that failed whether it works again, with a write of the kind that requests need and within the time
+/// that they have: a store that is full or slow can still delete, or append late.
+async fn probe(core: &Core) {
+    match record_unrecorded(core).await {
+        Ok(()) => core.health.store_write(true),
+        Err(error) => tracing::debug!(error, "the store still fails"),
+    }
+}
+
+/// Records how many requests were refused because the store failed, even if none were. A record whose answer was lost
+/// is written again, so a request may be counted twice and never not at all.
+async fn record_unrecorded(core: &Core) -> Result<(), String> {
+    let stamp = core.env.stamp().map_err(|error| error.to_string())?;
+    let counted = core.unrecorded.take();
+    let mut folded = counted.clone();
+    if folded.by_reason.is_empty() {
+        let now = stamp.now.rfc3339();
+        folded = FoldedRecord { from: now.clone(), to: now, by_reason: [(CODE.to_owned(), 0)].into() };
+    }
+    let driver = Arc::clone(&core.driver);
+    let seal = Box::new(move |link: &Link| driver.writer().seal(link, &stamp, Body::Folded(folded.clone())));
+    let appended = core.store.append(core.driver.writer().chain_uid(), seal);
+    let failure = match tokio::time::timeout(core.limits.decision_timeout, appended).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the store did not answer in time".to_owned(),
+    };
+    if !counted.by_reason.is_empty() {
+        core.unrecorded.add(counted);
+    }
+    Err(failure)
+}
+
 /// Records the refusals counted so far.
 pub(super) async fn flush(core: &Core) {
+    if !core.unrecorded.is_empty()
+        && let Err(error) = record_unrecorded(core).await
+    {
+        tracing::error!(error, "requests refused while the store failed could not be counted in the ledger");
+    }
     let stamp = match core.env.stamp() {
         Ok(stamp) => stamp,
         Err(error) => return tracing::error!(%error, "counted refusals could not be recorded"),
@@ -68,7 +147,6 @@ async fn sweep(core: &Core) {
     let swept = core.store.sweep(core.env.now().seconds(), SWEPT_ROWS);
     match tokio::time::timeout(WORK_TIMEOUT, swept).await {
         Ok(Ok(rows)) => {
-            core.health.store_write(true);
             tracing::debug!(rows, "expired rows were swept");
         }
         Ok(Err(error)) => {
@@ -76,5 +154,24 @@ async fn sweep(core: &Core) {
             tracing::warn!(%error, "expired rows could not be swept");
         }
         Err(_) => core.health.slow_write_failed(before),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_put_back_loses_nothing() {
+        let unrecorded = Unrecorded::default();
+        unrecorded.note("2026-03-01T12:00:00Z".to_owned());
+        unrecorded.note("2026-03-01T12:00:01Z".to_owned());
+        let taken = unrecorded.take();
+        assert!(unrecorded.is_empty());
+        unrecorded.note("2026-03-01T12:00:02Z".to_owned());
+        unrecorded.add(taken);
+        let sum = unrecorded.take();
+        assert_eq!((sum.from.as_str(), sum.to.as_str()), ("2026-03-01T12:00:00Z", "2026-03-01T12:00:02Z"));
+        assert_eq!(sum.by_reason, [("store_unavailable".to_owned(), 3)].into());
     }
 }

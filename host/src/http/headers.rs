@@ -13,6 +13,13 @@ use super::authority::Scheme;
 /// Prefix of the fields by which the gate speaks of identity and decision; nobody else may set them.
 pub const GATE_PREFIX: &str = "passgate-";
 
+/// As [`GATE_PREFIX`], in the older fashion.
+const GATE_X_PREFIX: &str = "x-passgate-";
+
+/// The authentication scheme and the signature tag of the gate's own challenges.
+const GATE_SCHEME: &[u8] = b"passport";
+const GATE_TAG: &[u8] = b"tag=\"passgate\"";
+
 /// Fields that belong to one connection (RFC 9110 section 7.6.1), folded.
 const HOP_BY_HOP: &[&str] =
     &["connection", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
@@ -37,6 +44,8 @@ const OVERRIDES: &[&str] = &[
 const PROXY_CLAIMS: &[&str] = &[
     "cf-connecting-ip",
     "forwarded",
+    // CGI turns it into `HTTP_PROXY`, by which many HTTP clients choose a proxy for their own requests.
+    "proxy",
     "true-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -121,7 +130,8 @@ pub fn proxy_claims(peer: IpAddr, scheme: Scheme, authority: Option<&str>) -> Ve
 /// The fields of an origin's response that go back to the client.
 ///
 /// Dropped are hop-by-hop fields and those that `Connection` names, everything under [`GATE_PREFIX`], the rate-limit
-/// fields the gate reports its own limits in, `Alt-Svc`, and cookies named like the gate's own.
+/// fields the gate reports its own limits in, `Alt-Svc`, cookies named like the gate's own, and challenges like the
+/// gate's own: `WWW-Authenticate` with the scheme `Passport`, `Accept-Signature` with the tag `passgate`.
 #[must_use]
 pub fn returnable(headers: &HeaderMap) -> HeaderMap {
     let connection = headers.get_all(header::CONNECTION);
@@ -132,9 +142,10 @@ pub fn returnable(headers: &HeaderMap) -> HeaderMap {
         // The framing of the response must survive whatever the origin lists.
         let dropped_by_list = listed.contains(&folded) && !REWRITTEN.contains(&folded.as_str());
         let dropped = is_hop_by_hop(&folded)
-            || folded.starts_with(GATE_PREFIX)
+            || is_gates(&folded)
             || RESPONSE_STRIPPED.contains(&folded.as_str())
-            || (name == header::SET_COOKIE && sets_gate_cookie(value.as_bytes()));
+            || (name == header::SET_COOKIE && sets_gate_cookie(value.as_bytes()))
+            || speaks_as_gate(&folded, value.as_bytes());
         !(dropped || dropped_by_list)
     };
     let mut returned = HeaderMap::with_capacity(headers.len());
@@ -151,7 +162,7 @@ fn is_hop_by_hop(folded: &str) -> bool {
 /// Whether a field never goes on to the origin, however it is spelled.
 fn is_stripped(folded: &str) -> bool {
     is_hop_by_hop(folded)
-        || folded.starts_with(GATE_PREFIX)
+        || is_gates(folded)
         || folded.starts_with("x-forwarded-")
         || [GATE_ONLY, REWRITTEN, OVERRIDES, PROXY_CLAIMS].iter().any(|names| names.contains(&folded))
 }
@@ -171,6 +182,22 @@ fn connection_names<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<BTreeS
         .filter(|token| !token.is_empty())
         .map(|token| HeaderName::from_bytes(token).ok().map(|name| fold(name.as_str())))
         .collect()
+}
+
+fn is_gates(folded: &str) -> bool {
+    folded.starts_with(GATE_PREFIX) || folded.starts_with(GATE_X_PREFIX)
+}
+
+/// Whether a field asks for a passport or a proof, which agents would send to nobody but a gate.
+fn speaks_as_gate(folded: &str, value: &[u8]) -> bool {
+    match folded {
+        "www-authenticate" => value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|challenge| {
+            let scheme = challenge.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case(GATE_SCHEME)
+        }),
+        "accept-signature" => value.windows(GATE_TAG.len()).any(|part| part == GATE_TAG),
+        _ => false,
+    }
 }
 
 fn sets_gate_cookie(set_cookie: &[u8]) -> bool {

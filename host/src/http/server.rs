@@ -6,10 +6,13 @@
 //! Requests that are not HTTP at all (bytes that do not parse, too many header fields) are answered by the protocol
 //! library with an empty 400, 414 or 431 and never reach the handler.
 
+mod accept;
 mod patrol;
+mod places;
 mod stall;
 
 use std::any::Any;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -26,17 +29,17 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::accept::Acceptor;
+pub use self::accept::{Listener, Local};
 use self::patrol::{Activity, Order, Patrol};
+use self::places::Places;
 use self::stall::StallGuard;
 use super::BoxError;
-
-/// How long to leave the listener alone after it failed, for instance for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How much longer than the drain deadline the server waits for connections to see it.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -44,13 +47,19 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// The least read buffer the protocol library takes, in bytes.
 const MIN_READ_BUFFER_BYTES: usize = 8 * 1024;
 
-/// What clients may take of the server. Worst-case memory for bodies is `max_requests_in_flight` times the body limit.
+/// What clients may take of the server. Worst-case memory for bodies is the sum of `max_connections`,
+/// `max_parallel_reads` and `max_requests_in_flight`, times the body limit.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
     /// Connections held at once; further ones wait in the listener's backlog.
     pub max_connections: usize,
-    /// Requests being answered at once over all connections; further ones get [`Fault::Overloaded`].
+    /// Requests being answered at once over all connections, each counted from when it is read; further ones get
+    /// [`Fault::Overloaded`].
     pub max_requests_in_flight: usize,
+    /// Requests of one connection, at least 1, whose bodies are read at once; further ones get [`Fault::Overloaded`].
+    pub max_reads_per_connection: usize,
+    /// Requests whose bodies are read at once over all connections, not counting one for each connection.
+    pub max_parallel_reads: usize,
     /// Time for a complete request head, counted from the accept for the first one, and for an HTTP/1.1 connection also
     /// the time it may idle between requests.
     pub header_read_timeout: Duration,
@@ -83,6 +92,8 @@ impl Default for ServerLimits {
         Self {
             max_connections: 1024,
             max_requests_in_flight: 512,
+            max_reads_per_connection: 64,
+            max_parallel_reads: 1024,
             header_read_timeout: Duration::from_secs(10),
             max_header_bytes: 64 * 1024,
             max_header_count: 100,
@@ -104,7 +115,7 @@ impl Default for ServerLimits {
 pub enum Fault {
     /// The handler panicked: status 500.
     Panicked,
-    /// [`ServerLimits::max_requests_in_flight`] is reached: status 503.
+    /// [`ServerLimits::max_requests_in_flight`] or a limit of bodies read at once is reached: status 503.
     Overloaded,
 }
 
@@ -113,17 +124,25 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseAfter;
 
-/// Answers requests.
-pub trait Handler: Send + Sync + 'static {
+/// Answers requests from a peer `P`.
+pub trait Handler<P = SocketAddr>: Send + Sync + 'static {
     /// The body of its responses.
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
+    /// A request as far as it is read before it is answered.
+    type Taken: Send;
+
+    /// Reads one request. Meanwhile it takes none of [`ServerLimits::max_requests_in_flight`].
+    fn take(&self, request: Request<Incoming>, peer: P) -> impl Future<Output = Self::Taken> + Send;
 
     /// Answers one request. The future is dropped when the client goes away, so work that must be completed once begun
     /// belongs on a task of its own.
-    fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn call(&self, taken: Self::Taken) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// The response for a fault. It must not depend on what may have caused the fault.
     fn fault(&self, fault: Fault) -> Response<Self::Body>;
+
+    /// Hears `false` each time that accepting a connection failed, and `true` once that is over.
+    fn accepting(&self, _well: bool) {}
 }
 
 /// How serving ended.
@@ -135,17 +154,18 @@ pub struct Stopped {
 
 /// Serves connections of `listener` until `shutdown` completes, then lets running requests finish for at most
 /// [`ServerLimits::drain_deadline`]. Failures to accept and failing connections are logged and do not end it.
-pub async fn serve<H: Handler>(
-    listener: TcpListener,
+pub async fn serve<L: Listener, H: Handler<L::Peer>>(
+    listener: L,
     limits: ServerLimits,
     handler: Arc<H>,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
     let drain_deadline = limits.drain_deadline;
-    let connections = Arc::new(Semaphore::new(limits.max_connections));
+    let mut acceptor = Acceptor::new(listener, limits.max_connections);
     let shared = Arc::new(Shared {
         builder: builder(&limits),
         requests: Arc::new(Semaphore::new(limits.max_requests_in_flight)),
+        reads: Arc::new(Semaphore::new(limits.max_parallel_reads)),
         limits,
         handler,
     });
@@ -158,7 +178,7 @@ pub async fn serve<H: Handler>(
             biased;
             () = &mut shutdown => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-            Some((permit, stream, peer)) = accept(&listener, &connections) => {
+            (permit, stream, peer) = acceptor.next(|well| shared.handler.accepting(well)) => {
                 let connection = drive(stream, peer, Arc::clone(&shared), stopping.clone());
                 tasks.spawn(async move {
                     let end = connection.await;
@@ -168,7 +188,7 @@ pub async fn serve<H: Handler>(
             }
         }
     }
-    drop(listener);
+    drop(acceptor);
     stop.send_replace(true);
     let drained = async {
         while let Some(end) = tasks.join_next().await {
@@ -185,6 +205,7 @@ pub async fn serve<H: Handler>(
 struct Shared<H> {
     builder: auto::Builder<TokioExecutor>,
     requests: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     limits: ServerLimits,
     handler: Arc<H>,
 }
@@ -214,27 +235,6 @@ fn builder(limits: &ServerLimits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// `None` when the listener failed for now.
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
-    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY was refused");
-            }
-            Some((permit, stream, peer))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "accepting a connection failed");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
-}
-
 /// How a connection ended.
 enum End {
     Closed,
@@ -242,15 +242,19 @@ enum End {
 }
 
 /// Runs one connection to its end, sending it home when the patrol says so.
-async fn drive<H: Handler>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Shared<H>>,
-    mut stopping: watch::Receiver<bool>,
-) -> End {
+async fn drive<S, P, H>(stream: S, peer: P, shared: Arc<Shared<H>>, mut stopping: watch::Receiver<bool>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    P: fmt::Debug + Copy + Send + Sync + 'static,
+    H: Handler<P>,
+{
     let activity = Arc::new(Activity::default());
+    let places = Arc::new(Places::new(&shared.limits, &shared.reads));
     let mut patrol = Patrol::new(&shared.limits, Instant::now());
-    let service = service_fn(|request| answer(Arc::clone(&shared), Arc::clone(&activity), peer, request));
+    let service = service_fn(|request| {
+        let hold = Hold::new(Arc::clone(&activity));
+        answer(Arc::clone(&shared), Arc::clone(&places), hold, peer, request)
+    });
     let io = TokioIo::new(StallGuard::new(stream, shared.limits.write_stall_timeout));
     let mut connection = pin!(shared.builder.serve_connection(io, service));
     loop {
@@ -261,7 +265,7 @@ async fn drive<H: Handler>(
         let next = match patrol.order(now, &activity) {
             Order::Wait(next) => next,
             Order::Close => {
-                tracing::debug!(%peer, "connection cut at its time limit");
+                tracing::debug!(?peer, "connection cut at its time limit");
                 return End::Cut;
             }
             Order::Drain => {
@@ -272,7 +276,7 @@ async fn drive<H: Handler>(
         tokio::select! {
             result = connection.as_mut() => {
                 if let Err(error) = result {
-                    tracing::debug!(%peer, %error, "connection failed");
+                    tracing::debug!(?peer, %error, "connection failed");
                 }
                 return End::Closed;
             }
@@ -286,32 +290,35 @@ async fn drive<H: Handler>(
 #[derive(Debug)]
 struct Unanswerable;
 
-impl std::fmt::Display for Unanswerable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Unanswerable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the handler failed and could not answer for it")
     }
 }
 
 impl std::error::Error for Unanswerable {}
 
-async fn answer<H: Handler>(
+async fn answer<P: fmt::Debug + Copy + Send + Sync, H: Handler<P>>(
     shared: Arc<Shared<H>>,
-    activity: Arc<Activity>,
-    peer: SocketAddr,
+    places: Arc<Places>,
+    mut hold: Hold,
+    peer: P,
     request: Request<Incoming>,
 ) -> Result<Response<Held<H::Body>>, Unanswerable> {
     let handler = shared.handler.as_ref();
     let version = request.version();
-    let permit = Arc::clone(&shared.requests).try_acquire_owned().ok();
-    let overloaded = permit.is_none();
-    let hold = Hold::new(activity, permit);
-    let answered = if overloaded {
-        Err(Fault::Overloaded)
-    } else {
-        unwound(|| handler.call(request, peer)).await.map_err(|cause| {
-            tracing::error!(%peer, panic = panic_text(&cause), "a request handler panicked");
-            Fault::Panicked
-        })
+    let answered = match places.take(request.body()) {
+        None => Err(Fault::Overloaded),
+        Some(place) => {
+            let taken = unwound(|| handler.take(request, peer)).await;
+            drop(place);
+            hold.permit = Arc::clone(&shared.requests).try_acquire_owned().ok();
+            match taken {
+                Ok(_) if hold.permit.is_none() => Err(Fault::Overloaded),
+                Ok(taken) => unwound(|| handler.call(taken)).await.map_err(|cause| panicked(&peer, &cause)),
+                Err(cause) => Err(panicked(&peer, &cause)),
+            }
+        }
     };
     let mut response = match answered {
         Ok(response) => response,
@@ -328,6 +335,11 @@ async fn answer<H: Handler>(
 }
 
 type PanicCause = Box<dyn Any + Send>;
+
+fn panicked(peer: &impl fmt::Debug, cause: &PanicCause) -> Fault {
+    tracing::error!(?peer, panic = panic_text(cause), "a request handler panicked");
+    Fault::Panicked
+}
 
 /// Runs a future and gives a panic, in its making or in its running, as an error.
 async fn unwound<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, PanicCause> {
@@ -350,13 +362,13 @@ fn panic_text(cause: &PanicCause) -> &str {
 /// Counts a request as running until its response body is done.
 struct Hold {
     activity: Arc<Activity>,
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Hold {
-    fn new(activity: Arc<Activity>, permit: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(activity: Arc<Activity>) -> Self {
         activity.begin();
-        Self { activity, _permit: permit }
+        Self { activity, permit: None }
     }
 }
 

@@ -46,6 +46,34 @@ async fn a_failing_store_denies_until_it_works_again() {
 }
 
 #[tokio::test]
+async fn a_store_that_refuses_writes_is_failing_until_it_takes_one() {
+    let origin = Origin::start(|_| ok("ok")).await;
+    let mut site = Site::new(Wish::before(&origin)).await;
+    let store = Arc::new(FailingStore::new(site.memory()));
+    let gate = site.start_on(Arc::<FailingStore<MemoryStore>>::clone(&store)).await;
+    let agent = site.agent("agent-7", &["web:*"]);
+    let control = site.control().await;
+    // A full disk: what is there can be read, and a sweep of nothing succeeds.
+    for verb in [Verb::Admit, Verb::Append, Verb::Revoke] {
+        store.fail(verb, Failure::NotWritten);
+    }
+    for _ in 0..3 {
+        site.send(&agent.get("/search")).await.assert_refusal(503, "store_unavailable");
+    }
+    let asked = store.calls(Verb::Append);
+    eventually(async || (store.calls(Verb::Append) >= asked + 2).then_some(())).await;
+    assert!(matches!(control.health().await, Err(ClientError::Refused { status: 503, .. })));
+    assert_eq!(metric(&gate, "passgate_store_up"), "0");
+    store.heal();
+    eventually(async || control.health().await.ok()).await;
+    let counted = site.attestations().await.pop().unwrap();
+    assert_eq!((&counted["kind"], &counted["seq"]), (&"refusals_folded".into(), &1.into()));
+    assert_eq!(counted["folded"]["by_reason"]["store_unavailable"], 3);
+    assert_eq!(site.send(&agent.get("/search")).await.status, 200);
+    patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
 async fn an_outcome_that_cannot_be_recorded_is_counted() {
     let origin = Origin::start(|_| ok("ok")).await;
     let mut site = Site::new(Wish::before(&origin)).await;

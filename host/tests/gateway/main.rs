@@ -7,6 +7,7 @@ mod origin;
 mod support;
 
 mod control;
+mod crowding;
 mod decisions;
 mod failures;
 mod forwarding;

@@ -8,6 +8,7 @@
     reason = "a test rig stops at the first surprise"
 )]
 
+mod crowding;
 mod framing;
 mod http2;
 mod identity;

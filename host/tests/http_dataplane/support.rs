@@ -12,8 +12,8 @@ use hyper::body::{Body, Frame, Incoming};
 use passgate_host::http::BoxError;
 use passgate_host::http::authority::Scheme;
 use passgate_host::http::headers;
-use passgate_host::http::intake::{Intake, IntakeLimits, intake};
-use passgate_host::http::server::{CloseAfter, Fault, Handler, ServerLimits, Stopped, serve};
+use passgate_host::http::intake::{Intake, IntakeError, IntakeLimits, intake};
+use passgate_host::http::server::{CloseAfter, Fault, Handler, Listener, ServerLimits, Stopped, serve};
 use passgate_host::http::upstream::{BodyReport, Outbound, Upstream, UpstreamConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,12 +65,23 @@ pub(crate) struct Core {
     /// Requests to `/hold` add a permit to `held` when they arrive and take one of `release` to go on.
     pub(crate) held: Semaphore,
     pub(crate) release: Semaphore,
+    /// What the gate said of accepting connections.
+    pub(crate) accepting: Mutex<Vec<bool>>,
 }
 
 impl Gate {
     pub(crate) async fn start(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::start_on(listener, address, settings)
+    }
+
+    /// A gate that takes its connections from `listener`, which clients reach at `address`.
+    pub(crate) fn start_on(
+        listener: impl Listener<Peer = SocketAddr>,
+        address: SocketAddr,
+        settings: Settings,
+    ) -> Self {
         let (sender, reports) = mpsc::unbounded_channel();
         let core = Arc::new(Core {
             intake: settings.intake,
@@ -79,6 +90,7 @@ impl Gate {
             reports: sender,
             held: Semaphore::new(0),
             release: Semaphore::new(0),
+            accepting: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
@@ -208,9 +220,16 @@ impl Core {
 
 impl Handler for Core {
     type Body = TestBody;
+    type Taken = (String, SocketAddr, Result<Intake, IntakeError>);
 
-    async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<TestBody> {
-        match request.uri().path() {
+    async fn take(&self, request: Request<Incoming>, peer: SocketAddr) -> Self::Taken {
+        let path = request.uri().path().to_owned();
+        assert_ne!(path, "/panic-in-intake", "a handler panics on purpose");
+        (path, peer, intake(request, &self.intake).await)
+    }
+
+    async fn call(&self, (path, peer, taken): Self::Taken) -> Response<TestBody> {
+        match path.as_str() {
             "/panic" => panic!("a handler panics on purpose"),
             "/panic-in-body" => return Response::new(Bomb.boxed_unsync()),
             "/hold" => {
@@ -220,7 +239,7 @@ impl Handler for Core {
             }
             _ => {}
         }
-        match intake(request, &self.intake).await {
+        match taken {
             Ok(taken) => self.forward(taken, peer).await,
             Err(error) => {
                 // The error's own name tells more apart than the code that callers are given.
@@ -230,6 +249,10 @@ impl Handler for Core {
                 response
             }
         }
+    }
+
+    fn accepting(&self, well: bool) {
+        self.accepting.lock().unwrap().push(well);
     }
 
     fn fault(&self, fault: Fault) -> Response<TestBody> {

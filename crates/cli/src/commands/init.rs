@@ -68,6 +68,7 @@ pub(crate) struct Layout {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     issuer::check_id(&args.issuer_id)?;
+    config::check_upstream(&args.upstream).map_err(|(problem, remedy)| Failure::usage(problem).hint(remedy))?;
     let settings = Settings {
         gate_id: "gate_local".to_owned(),
         listen: "127.0.0.1:8787".to_owned(),

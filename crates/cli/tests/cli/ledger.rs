@@ -114,6 +114,9 @@ fn records_are_queried_and_exported() {
     let tail = run(folder.path(), &["--format", "json", "ledger", "tail"]).exits(0).stdout;
     let last: Value = serde_json::from_str(tail.lines().last().unwrap()).unwrap();
     assert_eq!(last["attestation_id"], records[6]["attestation_id"]);
+    let streamed = run(folder.path(), &["ledger", "export", "--csv", "--output", "-"]).exits(0);
+    assert_eq!(streamed.stdout, csv);
+    assert!(!folder.path().join("-").exists());
     let before = fs::read(folder.path().join("export.jsonl")).unwrap();
     run(folder.path(), &["ledger", "export", "-o", "export.jsonl"]).exits(1);
     assert_eq!(fs::read(folder.path().join("export.jsonl")).unwrap(), before);

@@ -63,6 +63,10 @@ fn fields_of_the_connection_and_of_the_gate_stay_behind() {
         "x-forwarded-anything",
         "forwarded",
         "x-real-ip",
+        "proxy",
+        "Proxy",
+        "X_Passgate_Decision",
+        "x-passgate.agent",
     ];
     let mut given = fields(&given);
     given.retain(|(name, _)| name != "connection");
@@ -219,4 +223,27 @@ proptest! {
             prop_assert!(passed.iter().all(|field| rest.any(|other| other == field)));
         }
     }
+}
+
+#[test]
+fn an_origin_cannot_ask_for_passports() {
+    let mut given = HeaderMap::new();
+    let ours = [
+        ("www-authenticate", "Passport realm=\"x\", error=\"credential_missing\""),
+        ("www-authenticate", "Basic realm=\"x\", passport"),
+        ("accept-signature", "sig1=(\"@method\");created;tag=\"passgate\""),
+        ("x-passgate-decision", "allow"),
+    ];
+    let theirs = [
+        ("www-authenticate", "Basic realm=\"passport office\""),
+        ("www-authenticate", "Passports"),
+        ("accept-signature", "sig1=(\"@status\");created;tag=\"app\""),
+        ("x-request-id", "Passport"),
+    ];
+    for (name, value) in ours.into_iter().chain(theirs) {
+        given.append(name, HeaderValue::from_static(value));
+    }
+    let returned = returnable(&given);
+    assert_eq!(returned.len(), theirs.len());
+    assert!(theirs.iter().all(|(name, value)| returned.get_all(*name).iter().any(|given| given == value)));
 }

@@ -9,6 +9,7 @@ use super::FilterArgs;
 use crate::access;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::input;
 
 /// Arguments of `ledger export`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     /// A table
     #[arg(long)]
     csv: bool,
-    /// The file to write [default: stdout]
+    /// The file to write, or - for stdout [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it is there
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let access = access::open(&loaded).await?;
     let format = if args.csv { ExportFormat::Csv } else { ExportFormat::Jsonl };
     let query = args.filter.to_query();
-    match &args.output {
+    match args.output.as_ref().filter(|path| path.as_os_str() != input::STDIN) {
         Some(path) => {
             to_file(&access, format, &query, path, args.force).await?;
             context.output.say(&format!("written: {}", path.display()));
