@@ -23,7 +23,7 @@ use passgate_host::files::{self, Existing};
 use passgate_host::gateway::{Gateway, RunningGateway};
 use passgate_host::http::authority::Scheme;
 use passgate_host::http::headers::forwardable;
-use passgate_host::http::intake::{IntakeLimits, intake};
+use passgate_host::http::intake::{Intake, IntakeError, IntakeLimits, intake};
 use passgate_host::http::server::{Fault, Handler, ServerLimits, serve};
 use passgate_host::http::upstream::{MeteredBody, Outbound, Upstream, UpstreamConfig};
 use passgate_store::{MemoryStore, RedbStore};
@@ -181,17 +181,17 @@ async fn plain_proxy(upstream: &str) -> Result<SocketAddr> {
 
 impl Handler for Plain {
     type Body = Either<Full<Bytes>, MeteredBody>;
+    type Taken = Result<Intake, IntakeError>;
 
-    async fn call(&self, request: http::Request<Incoming>, _peer: SocketAddr) -> Response<Self::Body> {
-        let Ok(taken) = intake(request, &self.limits).await else { return failed(StatusCode::BAD_REQUEST) };
+    async fn take(&self, request: http::Request<Incoming>, _peer: SocketAddr) -> Self::Taken {
+        intake(request, &self.limits).await
+    }
+
+    async fn call(&self, taken: Self::Taken) -> Response<Self::Body> {
+        let Ok(taken) = taken else { return failed(StatusCode::BAD_REQUEST) };
         let Ok(headers) = forwardable(&taken.headers) else { return failed(StatusCode::BAD_REQUEST) };
-        let outbound = Outbound {
-            method: taken.method,
-            path: taken.path,
-            query: taken.query,
-            headers,
-            body: taken.body,
-        };
+        let outbound =
+            Outbound { method: taken.method, path: taken.path, query: taken.query, headers, body: taken.body };
         let Ok(answer) = self.upstream.send(outbound).await else { return failed(StatusCode::BAD_GATEWAY) };
         let mut response = Response::new(Either::Right(answer.body));
         *response.status_mut() = answer.status;

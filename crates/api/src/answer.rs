@@ -1,8 +1,10 @@
 //! Refusals as RFC 9457 problem documents, and the header fields of every answer.
 
-use passgate_core::pipeline::RateView;
+use std::borrow::Cow;
+
+use passgate_core::pipeline::{RateView, RawRequest};
 use passgate_core::reason::{Class, Reason};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::driver::{Forward, Refused};
 
@@ -15,20 +17,26 @@ pub const DECISION_FIELD: &str = "passgate-decision";
 /// The retry hint of a gate that fails closed, in seconds.
 const FAULT_RETRY_SECONDS: u64 = 5;
 
-/// A problem document. To a caller that is not authenticated it says no more than [`Reason::public_code`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A problem document, of the gate to its callers and of the control plane to operators. To a caller that is not
+/// authenticated it says no more than [`Reason::public_code`]. Read from JSON, members that are missing are empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Problem {
     /// `urn:passgate:problem:` and the public reason code.
     #[serde(rename = "type")]
     pub kind: String,
     /// The same for every problem of a type.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// The HTTP status.
     pub status: u16,
     /// The public reason code.
-    pub reason_code: &'static str,
-    /// `deny` or `step_up`; `allow` when an allowed request could not be carried out.
-    pub decision: &'static str,
+    pub reason_code: Cow<'static, str>,
+    /// `deny` or `step_up`; `allow` when an allowed request could not be carried out; absent where nothing is decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Cow<'static, str>>,
+    /// What it is about this one, for operators alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The record of the decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attestation_id: Option<String>,
@@ -40,12 +48,64 @@ pub struct Problem {
     pub obligations: Vec<Obligation>,
 }
 
+impl Problem {
+    /// The problem of the type that `code` names, with nothing said beyond it.
+    pub fn new(status: u16, code: &'static str, title: &'static str) -> Self {
+        Self {
+            kind: format!("urn:passgate:problem:{code}"),
+            title: Cow::Borrowed(title),
+            status,
+            reason_code: Cow::Borrowed(code),
+            ..Self::default()
+        }
+    }
+
+    /// The document as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings and integers always serialise.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
 /// Something that has to happen first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obligation {
     /// `approval`: a person approves the action.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
+}
+
+/// What a proof of one request has to cover beside its method, its target and its passport. [`passgate_passport::proof`]
+/// demands exactly these, so that a caller who signs what a refusal asks for has signed enough and nothing that is not
+/// there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ToCover {
+    content_digest: bool,
+    content_encoding: bool,
+    content_type: bool,
+}
+
+impl ToCover {
+    /// `content-digest` with a body or the field, `content-encoding` and `content-type` with the field.
+    pub fn of(raw: &RawRequest<'_>) -> Self {
+        let has = |name: &str| raw.headers.iter().any(|header| header.name == name);
+        Self {
+            content_digest: !raw.body.is_empty() || has("content-digest"),
+            content_encoding: has("content-encoding"),
+            content_type: has("content-type"),
+        }
+    }
+
+    /// The components of the proof, as an Inner List.
+    fn components(self) -> String {
+        let further = [
+            (self.content_digest, " \"content-digest\""),
+            (self.content_encoding, " \"content-encoding\""),
+            (self.content_type, " \"content-type\""),
+        ];
+        let further: String = further.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name).collect();
+        format!("(\"@method\" \"@target-uri\" \"agent-passport\"{further})")
+    }
 }
 
 /// An answer without its transport.
@@ -59,19 +119,18 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// The problem document and fields of a refusal by the gate `gate_id`.
-pub fn refusal(refused: &Refused, gate_id: &str) -> Response {
+/// The problem document and fields of a refusal by the gate `gate_id`. `to_cover` is that of the refused request, and the
+/// default where it could not be read.
+pub fn refusal(refused: &Refused, gate_id: &str, to_cover: ToCover) -> Response {
     let reason = refused.reason;
     let retry_after = refused.retry_after_seconds.or((reason.class() == Class::Fault).then_some(FAULT_RETRY_SECONDS));
+    let approval = || Obligation { kind: Cow::Borrowed("approval") };
     let problem = Problem {
-        kind: format!("urn:passgate:problem:{}", reason.public_code()),
-        title: public_title(reason),
-        status: reason.class().status(),
-        reason_code: reason.public_code(),
-        decision: refused.decision.as_str(),
+        decision: Some(Cow::Borrowed(refused.decision.as_str())),
         attestation_id: refused.attestation_id.clone(),
         retry_after_seconds: retry_after,
-        obligations: if reason.class() == Class::StepUp { vec![Obligation { kind: "approval" }] } else { Vec::new() },
+        obligations: (reason.class() == Class::StepUp).then(approval).into_iter().collect(),
+        ..Problem::new(reason.class().status(), reason.public_code(), public_title(reason))
     };
     let mut headers = vec![
         ("content-type", PROBLEM_MEDIA_TYPE.to_owned()),
@@ -80,10 +139,9 @@ pub fn refusal(refused: &Refused, gate_id: &str) -> Response {
     ];
     headers.extend(refused.attestation_id.clone().map(|id| (ATTESTATION_FIELD, id)));
     headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_string())));
-    headers.extend(challenge(reason, gate_id));
+    headers.extend(challenge(reason, gate_id, to_cover));
     headers.extend(rate_fields(&refused.rates));
-    // Strings and integers always serialise.
-    Response { status: problem.status, headers, body: serde_json::to_vec(&problem).unwrap_or_default() }
+    Response { status: problem.status, headers, body: problem.to_json() }
 }
 
 /// The answer to an allowed request that got no answer from upstream: `status` is 5xx, `code` names the failure,
@@ -95,19 +153,11 @@ pub fn upstream_failure(
     allowed: Vec<(&'static str, String)>,
 ) -> Response {
     let attestation_id = allowed.iter().find(|(name, _)| *name == ATTESTATION_FIELD).map(|(_, id)| id.clone());
-    let problem = Problem {
-        kind: format!("urn:passgate:problem:{code}"),
-        title,
-        status,
-        reason_code: code,
-        decision: "allow",
-        attestation_id,
-        retry_after_seconds: None,
-        obligations: Vec::new(),
-    };
+    let decision = Some(Cow::Borrowed("allow"));
+    let problem = Problem { decision, attestation_id, ..Problem::new(status, code, title) };
     let mut headers = vec![("content-type", PROBLEM_MEDIA_TYPE.to_owned()), ("cache-control", "no-store".to_owned())];
     headers.extend(allowed);
-    Response { status, headers, body: serde_json::to_vec(&problem).unwrap_or_default() }
+    Response { status, headers, body: problem.to_json() }
 }
 
 /// The fields added to the upstream's answer to an allowed request.
@@ -126,8 +176,9 @@ fn public_title(reason: Reason) -> &'static str {
     }
 }
 
-/// RFC 9110 section 11.6.1: a 401 names how to authenticate. RFC 9421 section 5.1: and what a proof has to cover.
-fn challenge(reason: Reason, gate_id: &str) -> Vec<(&'static str, String)> {
+/// RFC 9110 section 11.6.1: a 401 names how to authenticate. RFC 9421 section 5.1: and what a proof of this request has
+/// to cover. One signature is asked for, since a request may carry only one.
+fn challenge(reason: Reason, gate_id: &str, to_cover: ToCover) -> Vec<(&'static str, String)> {
     if reason.class() != Class::Credential {
         return Vec::new();
     }
@@ -136,7 +187,7 @@ fn challenge(reason: Reason, gate_id: &str) -> Vec<(&'static str, String)> {
         ("www-authenticate", format!("Passport realm=\"{gate_id}\", error=\"{error}\"")),
         (
             "accept-signature",
-            "sig1=(\"@method\" \"@target-uri\" \"agent-passport\");created;nonce;keyid;alg=\"ed25519\";tag=\"passgate\"".to_owned(),
+            format!("sig1={};created;nonce;keyid;alg=\"ed25519\";tag=\"passgate\"", to_cover.components()),
         ),
     ]
 }
@@ -165,6 +216,9 @@ fn rate_fields(rates: &[RateView]) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
     use passgate_core::attest::DecisionKind;
+    use passgate_passport::http::{Header, HttpRequest};
+    use passgate_passport::key::SecretKey;
+    use passgate_passport::proof::{ProofParams, sign};
 
     fn refused(reason: Reason) -> Refused {
         Refused {
@@ -183,14 +237,14 @@ mod tests {
     fn unknown_issuer_bad_signature_and_revoked_answer_the_same_bytes() {
         let answers =
             [Reason::IssuerUnknown, Reason::PassportSignatureInvalid, Reason::Revoked, Reason::TierInsufficient]
-                .map(|reason| refusal(&refused(reason), "gate_1"));
+                .map(|reason| refusal(&refused(reason), "gate_1", ToCover::default()));
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
     }
 
     #[test]
     fn every_reason_answers_with_its_status_and_no_detail() {
         for reason in Reason::ALL {
-            let answer = refusal(&refused(*reason), "gate_1");
+            let answer = refusal(&refused(*reason), "gate_1", ToCover::default());
             let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
             assert_eq!(body["status"], answer.status);
             assert_eq!(body["reason_code"], reason.public_code());
@@ -198,5 +252,50 @@ mod tests {
             let challenged = answer.headers.iter().any(|(name, _)| *name == "www-authenticate");
             assert_eq!(challenged, answer.status == 401, "{reason}");
         }
+    }
+
+    /// The components a proof of the request covers when it is signed, and those a refusal of it asks for.
+    fn signed_and_asked(fields: &[(&str, &str)], body: &[u8]) -> (String, String) {
+        let passport = Header { name: "agent-passport", value: b"e30.e30.AA" };
+        let fields = fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() });
+        let headers: Vec<Header<'_>> = [passport].into_iter().chain(fields).collect();
+        let (method, path, query, authority) = ("POST", "/pay", None, "gate.example");
+        let http = HttpRequest { method, scheme: "https", authority, path, query, headers: &headers, body };
+        let params = ProofParams { created: 1_772_366_400, nonce: "nonce-0123456789", expires: None };
+        let signed = sign(&http, &SecretKey::from_seed([7; 32]), &params).unwrap().signature_input;
+        let raw = RawRequest { method, authority: Some(authority), path, query, headers: &headers, body };
+        let answer = refusal(&refused(Reason::ProofMissing), "gate_1", ToCover::of(&raw));
+        let (_, asked) = answer.headers.into_iter().find(|(name, _)| *name == "accept-signature").unwrap();
+        let list = |text: &str| text.split_once(')').unwrap().0.to_owned();
+        (list(&signed), list(&asked))
+    }
+
+    #[test]
+    fn a_challenge_asks_for_what_a_proof_of_the_request_has_to_cover() {
+        let digest = passgate_passport::digest::content_digest(b"");
+        let (kind, coding) = (("content-type", "application/json"), ("content-encoding", "gzip"));
+        for (fields, body, further) in [
+            (&[][..], &b""[..], ""),
+            (&[][..], b"{}", " \"content-digest\""),
+            (&[kind][..], b"", " \"content-type\""),
+            (&[kind][..], b"{}", " \"content-digest\" \"content-type\""),
+            (&[kind, coding][..], b"{}", " \"content-digest\" \"content-encoding\" \"content-type\""),
+            (&[("content-digest", digest.as_str())][..], b"", " \"content-digest\""),
+        ] {
+            let (signed, asked) = signed_and_asked(fields, body);
+            assert_eq!(asked, format!("sig1=(\"@method\" \"@target-uri\" \"agent-passport\"{further}"));
+            assert_eq!(asked, signed);
+        }
+    }
+
+    #[test]
+    fn a_problem_reads_back_as_written_and_what_is_missing_is_empty() {
+        let written = Problem { detail: Some("why".to_owned()), ..Problem::new(404, "not_found", "Not here.") };
+        assert_eq!(serde_json::from_slice::<Problem>(&written.to_json()).unwrap(), written);
+        assert_eq!(serde_json::from_slice::<Problem>(b"{\"error\":1}").unwrap(), Problem::default());
+        let step_up = Refused { decision: DecisionKind::StepUp, ..refused(Reason::ApprovalRequired) };
+        let read: Problem = serde_json::from_slice(&refusal(&step_up, "gate_1", ToCover::default()).body).unwrap();
+        assert_eq!(read.decision.as_deref(), Some("step_up"));
+        assert_eq!(read.obligations, [Obligation { kind: "approval".into() }]);
     }
 }

@@ -108,7 +108,7 @@ pub fn is_hostile(c: char) -> bool {
 }
 
 /// Characters that change the order in which text is shown (Unicode Bidi_Control).
-pub fn is_bidi_control(c: char) -> bool {
+fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

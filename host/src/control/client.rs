@@ -10,9 +10,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use passgate_api::answer::Problem;
 use passgate_passport::jwk;
 use passgate_passport::key::PublicKey;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -55,16 +55,6 @@ pub enum ClientError {
     /// What was received could not be written.
     #[error("the export could not be written: {0}")]
     Output(io::Error),
-}
-
-#[derive(Deserialize)]
-struct ProblemDoc {
-    #[serde(default)]
-    reason_code: String,
-    #[serde(default)]
-    title: String,
-    #[serde(default)]
-    detail: String,
 }
 
 /// A client of the control plane on one socket.
@@ -215,10 +205,14 @@ impl ControlClient {
 
 async fn refused(response: Response<Incoming>) -> ClientError {
     let status: StatusCode = response.status();
-    let problem = collect(response).await.ok().and_then(|body| serde_json::from_slice::<ProblemDoc>(&body).ok());
-    let none = || ProblemDoc { reason_code: String::new(), title: String::new(), detail: String::new() };
-    let ProblemDoc { reason_code: code, title, detail } = problem.unwrap_or_else(none);
-    ClientError::Refused { status: status.as_u16(), code, title, detail }
+    let problem = collect(response).await.ok().and_then(|body| serde_json::from_slice::<Problem>(&body).ok());
+    let Problem { reason_code, title, detail, .. } = problem.unwrap_or_default();
+    ClientError::Refused {
+        status: status.as_u16(),
+        code: reason_code.into_owned(),
+        title: title.into_owned(),
+        detail: detail.unwrap_or_default(),
+    }
 }
 
 async fn collect(response: Response<Incoming>) -> Result<Bytes, ClientError> {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{StatusCode, header};
-use passgate_api::answer::PROBLEM_MEDIA_TYPE;
+use passgate_api::answer::{PROBLEM_MEDIA_TYPE, Problem};
 use passgate_passport::jwk::emit_set;
 use passgate_store::StoreError;
 use serde::Serialize;
@@ -49,59 +49,36 @@ pub(super) fn observing(control: Control) -> Router {
         .with_state(control)
 }
 
-/// A problem document of the control plane.
-struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    detail: String,
-}
+/// A problem document as a response.
+struct Failed(Box<Problem>);
 
-#[derive(Serialize)]
-struct ProblemDoc<'a> {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    reason_code: &'static str,
-    detail: &'a str,
-}
-
-impl IntoResponse for Problem {
+impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let document = ProblemDoc {
-            r#type: format!("urn:passgate:problem:{}", self.code),
-            title: self.title,
-            status: self.status.as_u16(),
-            reason_code: self.code,
-            detail: &self.detail,
-        };
-        // Strings and integers always serialise.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
-        (self.status, [(header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE)], body).into_response()
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(header::CONTENT_TYPE, PROBLEM_MEDIA_TYPE)], self.0.to_json()).into_response()
     }
 }
 
-impl Problem {
+impl Failed {
+    fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
+        Self(Box::new(Problem::new(status.as_u16(), code, title)))
+    }
+
+    fn detail(mut self, detail: impl ToString) -> Self {
+        self.0.detail = Some(detail.to_string());
+        self
+    }
+
     fn bad_request(detail: impl ToString) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            code: "request_malformed",
-            title: "The request is malformed.",
-            detail: detail.to_string(),
-        }
+        Self::new(StatusCode::BAD_REQUEST, "request_malformed", "The request is malformed.").detail(detail)
     }
 
     fn not_found(detail: &str) -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            code: "not_found",
-            title: "There is no such thing here.",
-            detail: detail.to_owned(),
-        }
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing here.").detail(detail)
     }
 }
 
-impl From<OperationError> for Problem {
+impl From<OperationError> for Failed {
     fn from(error: OperationError) -> Self {
         let detail = error.to_string();
         let (status, code, title) = match error {
@@ -116,32 +93,31 @@ impl From<OperationError> for Problem {
                 (StatusCode::SERVICE_UNAVAILABLE, "internal_error", "The gate failed.")
             }
         };
-        Self { status, code, title, detail }
+        Self::new(status, code, title).detail(detail)
     }
 }
 
-impl From<DocumentError> for Problem {
+impl From<DocumentError> for Failed {
     fn from(error: DocumentError) -> Self {
         Self::bad_request(error)
     }
 }
 
-impl From<QueryRejection> for Problem {
+impl From<QueryRejection> for Failed {
     fn from(rejection: QueryRejection) -> Self {
         Self::bad_request(rejection.body_text())
     }
 }
 
-type Answer = Result<Response, Problem>;
+type Answer = Result<Response, Failed>;
 type MaybeQuery<T> = Result<QueryString<T>, QueryRejection>;
 
 fn json(status: StatusCode, value: &impl Serialize) -> Answer {
-    let body = serde_json::to_vec(value).map_err(|error| Problem {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        code: "internal_error",
-        title: "The answer could not be written.",
-        detail: error.to_string(),
-    })?;
+    let unwritten = |error: serde_json::Error| {
+        Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The answer could not be written.")
+            .detail(error)
+    };
+    let body = serde_json::to_vec(value).map_err(unwritten)?;
     let fields = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((status, fields, body).into_response())
 }
@@ -149,20 +125,20 @@ fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 async fn query(State(control): State<Control>, query: MaybeQuery<Query>) -> Answer {
     let QueryString(query) = query?;
     if query.format.is_some() {
-        return Err(Problem::bad_request("`format` belongs to an export"));
+        return Err(Failed::bad_request("`format` belongs to an export"));
     }
     json(StatusCode::OK, &control.operations.query(&query).await?)
 }
 
 async fn attestation(State(control): State<Control>, Path(id): Path<String>) -> Answer {
     let found = control.operations.attestation(&id).await?;
-    json(StatusCode::OK, &found.ok_or_else(|| Problem::not_found("no attestation has this id"))?)
+    json(StatusCode::OK, &found.ok_or_else(|| Failed::not_found("no attestation has this id"))?)
 }
 
 async fn export(State(control): State<Control>, query: MaybeQuery<Query>) -> Answer {
     let QueryString(query) = query?;
     if query.limit.is_some() || query.cursor.is_some() {
-        return Err(Problem::bad_request("an export has neither `limit` nor `cursor`"));
+        return Err(Failed::bad_request("an export has neither `limit` nor `cursor`"));
     }
     let (filter, format) = (query.filter()?, query.format.unwrap_or_default());
     let body = Body::new(Export::start(control.operations, format, filter));
@@ -179,7 +155,7 @@ async fn keys(State(control): State<Control>) -> Response {
 }
 
 async fn revoke(State(control): State<Control>, body: Bytes) -> Answer {
-    let what: Revocation = serde_json::from_slice(&body).map_err(Problem::bad_request)?;
+    let what: Revocation = serde_json::from_slice(&body).map_err(Failed::bad_request)?;
     json(StatusCode::CREATED, &control.operations.revoke(&what).await?)
 }
 
@@ -215,18 +191,13 @@ async fn show_metrics(State(control): State<Control>) -> Response {
 
 /// An answer that no route gave.
 pub(super) fn failure(status: StatusCode, code: &'static str, title: &'static str) -> Response {
-    Problem { status, code, title, detail: String::new() }.into_response()
+    Failed::new(status, code, title).into_response()
 }
 
-async fn not_found() -> Problem {
-    Problem::not_found("no route of the control plane has this path")
+async fn not_found() -> Failed {
+    Failed::not_found("no route of the control plane has this path")
 }
 
-async fn method_not_allowed() -> Problem {
-    Problem {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        code: "method_not_allowed",
-        title: "The route has no such method.",
-        detail: String::new(),
-    }
+async fn method_not_allowed() -> Failed {
+    Failed::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route has no such method.")
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use passgate_api::answer;
+use passgate_api::answer::{self, ToCover};
 use passgate_api::driver::{Answer, Refused};
 use passgate_core::attest::DecisionKind;
 use passgate_core::pipeline::{RawRequest, Refusal};
@@ -91,7 +91,7 @@ impl Handler for Door {
         };
         self.core.metrics.decided(DecisionKind::Deny, Some(reason));
         match Answer::fault(reason, &"", None) {
-            Answer::Refuse(refused) => respond(answer::refusal(&refused, &self.core.gate.id)),
+            Answer::Refuse(refused) => respond(answer::refusal(&refused, &self.core.gate.id, ToCover::default())),
             Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
@@ -119,7 +119,7 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
         Ok(fields) => fields,
         Err(error) => return refuse(&core, &line, Reason::HeaderInvalid, error.to_string()).await,
     };
-    let answer = decide(&core, &taken).await;
+    let (answer, to_cover) = decide(&core, &taken).await;
     core.metrics.decision_took(line.arrived.elapsed());
     match answer {
         Answer::Forward(allowed) => {
@@ -127,7 +127,7 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
             let outbound = Outbound { method, path, query, headers: fields, body };
             forward(&core, *allowed, outbound, &line, slot).await
         }
-        Answer::Refuse(refused) => refusal(&core, &refused, &line),
+        Answer::Refuse(refused) => refusal(&core, &refused, to_cover, &line),
     }
 }
 
@@ -137,8 +137,8 @@ fn fields_to_send(core: &Core, line: &Line, taken: &Intake) -> Result<Vec<(Strin
     Ok(fields)
 }
 
-/// Steps 1 to 7.
-async fn decide(core: &Core, taken: &Intake) -> Answer {
+/// Steps 1 to 7, and what a proof of this request has to cover.
+async fn decide(core: &Core, taken: &Intake) -> (Answer, ToCover) {
     let headers: Vec<Header<'_>> = taken.headers.iter().map(|(name, value)| Header { name, value }).collect();
     let raw = RawRequest {
         method: &taken.method,
@@ -148,10 +148,11 @@ async fn decide(core: &Core, taken: &Intake) -> Answer {
         headers: &headers,
         body: &taken.body,
     };
-    match core.env.stamp() {
+    let answer = match core.env.stamp() {
         Ok(stamp) => within_deadline(core, core.driver.decide(&core.gate, &raw, stamp)).await,
         Err(error) => Answer::fault(Reason::InternalError, &error, None),
-    }
+    };
+    (answer, ToCover::of(&raw))
 }
 
 /// Records and answers a refusal of a request that cannot be judged.
@@ -163,7 +164,7 @@ async fn refuse(core: &Core, line: &Line, reason: Reason, detail: String) -> Res
     };
     core.metrics.decision_took(line.arrived.elapsed());
     match answer {
-        Answer::Refuse(refused) => refusal(core, &refused, line),
+        Answer::Refuse(refused) => refusal(core, &refused, ToCover::default(), line),
         // Refusing never makes an allow; if it did, nothing would be sent.
         Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
     }
@@ -188,9 +189,9 @@ async fn within_deadline(core: &Core, decision: impl Future<Output = Answer>) ->
     answer
 }
 
-fn refusal(core: &Core, refused: &Refused, line: &Line) -> Response<GateBody> {
+fn refusal(core: &Core, refused: &Refused, to_cover: ToCover, line: &Line) -> Response<GateBody> {
     core.metrics.decided(refused.decision, Some(refused.reason));
-    let response = respond(answer::refusal(refused, &core.gate.id));
+    let response = respond(answer::refusal(refused, &core.gate.id, to_cover));
     tracing::info!(
         target: "passgate::decision",
         decision = refused.decision.as_str(),

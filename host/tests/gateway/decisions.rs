@@ -177,3 +177,19 @@ async fn of_a_thousand_equal_requests_exactly_one_passes() {
     assert_eq!(origin.seen().len(), 1);
     patiently(gate.shutdown()).await;
 }
+
+#[tokio::test]
+async fn a_challenge_asks_to_cover_what_the_refused_request_had() {
+    let (site, gate, _origin, agent) = usual().await;
+    let list = |field: &str| field.split_once('(').unwrap().1.split_once(')').unwrap().0.to_owned();
+    for call in [agent.get("/search"), agent.post("/pay", "{\"amount_usd\":1}")] {
+        let proof = call.headers.iter().find(|(name, _)| name == "signature-input").unwrap().1.clone();
+        let mut bare = call.clone();
+        bare.headers.retain(|(name, _)| name != "signature-input" && name != "signature");
+        let refused = site.send(&bare).await;
+        refused.assert_refusal(401, "credential_missing");
+        assert_eq!(list(refused.field("accept-signature")), list(&proof));
+        assert_eq!(site.send(&call).await.status, 200);
+    }
+    patiently(gate.shutdown()).await;
+}

@@ -137,7 +137,7 @@ fn result(gate: &Gate, refused: Option<&Refused>, jws: &str) -> Result<StepResul
     let (decision, status, public_code) = match refused {
         None => ("allow", 200, None),
         Some(refused) => {
-            let answer = answer::refusal(refused, &gate.id);
+            let answer = answer::refusal(refused, &gate.id, answer::ToCover::default());
             (refused.decision.as_str(), answer.status, text_member(&answer.body, "reason_code")?)
         }
     };
