@@ -13,8 +13,6 @@ pub enum Class {
     TooLarge,
     /// The request did not arrive in time (408).
     Timeout,
-    /// The body needs a stated length (411).
-    Length,
     /// The request target is longer than the gate accepts (414).
     TargetTooLong,
     /// The header fields are more than the gate accepts (431).
@@ -40,7 +38,6 @@ impl Class {
             Self::Request => 400,
             Self::TooLarge => 413,
             Self::Timeout => 408,
-            Self::Length => 411,
             Self::TargetTooLong => 414,
             Self::HeadersTooLarge => 431,
             Self::NotSupported => 501,
@@ -96,7 +93,6 @@ reasons! {
     RequestMalformed "request_malformed" Request "request_malformed" "The request is malformed.";
     BodyTooLarge "body_too_large" TooLarge "body_too_large" "The body is larger than this gate accepts.";
     BodyTimeout "body_timeout" Timeout "body_timeout" "The body did not arrive in time.";
-    LengthRequired "length_required" Length "length_required" "The body needs a stated length.";
     TargetTooLong "target_too_long" TargetTooLong "target_too_long" "The request target is longer than this gate accepts.";
     HeadersTooLarge "headers_too_large" HeadersTooLarge "headers_too_large" "The header fields are more than this gate accepts.";
     MethodUnsupported "method_not_supported" NotSupported "method_not_supported" "The method is not supported.";

@@ -90,7 +90,7 @@ pub enum Kind {
     Outcome,
     /// A revocation.
     Revocation,
-    /// Refusals of unauthenticated requests beyond the bound a minute, as one count.
+    /// Refusals as one count: those beyond the bound a minute, and those made while nothing could be recorded.
     RefusalsFolded,
 }
 
@@ -318,7 +318,7 @@ pub struct PreviousChain {
     pub size: u64,
 }
 
-/// Refusals of unauthenticated requests counted together.
+/// Refusals counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FoldedRecord {
     /// Counts by reason code.
