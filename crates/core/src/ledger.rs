@@ -296,12 +296,15 @@ impl<'k> Verifier<'k> {
 
     fn verified(&self, token: &str, typ: TokenType, limit: usize) -> Result<Vec<u8>, Break> {
         let unverified = jws::decode(token, typ, limit).map_err(|_| self.broken(None, What::Token))?;
-        let claimed: Option<Record> = json::parse_into(unverified.payload(), limit).ok();
-        let key = self.keys.iter().find(|key| key.thumbprint() == unverified.kid());
-        let key = key.ok_or_else(|| self.broken(claimed.as_ref(), What::Key))?;
+        // Read only to name a record that does not verify: nothing else may be taken from it.
+        let claimed = |payload: &[u8]| json::parse_into::<Record>(payload, limit).ok();
+        let Some(key) = self.keys.iter().find(|key| key.thumbprint() == unverified.kid()) else {
+            return Err(self.broken(claimed(unverified.payload()).as_ref(), What::Key));
+        };
+        let payload = unverified.payload().to_vec();
         match unverified.verify(key) {
-            Ok(verified) => Ok(verified.into_payload()),
-            Err(_) => Err(self.broken(claimed.as_ref(), What::Signature)),
+            Ok(_) => Ok(payload),
+            Err(_) => Err(self.broken(claimed(&payload).as_ref(), What::Signature)),
         }
     }
 
