@@ -34,7 +34,7 @@ pub struct Step {
     pub at_ms: u64,
     /// What is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoke: Option<Revoke>,
+    pub revoke: Option<Subject>,
     /// What is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
@@ -58,34 +58,6 @@ pub struct Request {
     pub body: String,
 }
 
-/// What an operator revokes, as the control plane takes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Revoke {
-    /// One passport.
-    Passport {
-        /// Its `jti`.
-        id: String,
-    },
-    /// Every passport of an agent.
-    Agent {
-        /// The passports' `iss`.
-        issuer: String,
-        /// The passports' `sub`.
-        agent_id: String,
-    },
-    /// Every passport bound to a key.
-    Key {
-        /// RFC 7638 thumbprint.
-        thumbprint: String,
-    },
-    /// Every passport of an issuer.
-    Issuer {
-        /// The passports' `iss`.
-        id: String,
-    },
-}
-
 /// What a step has to lead to. Absent members are those the step does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,18 +76,6 @@ pub struct Expect {
     pub status: Option<u16>,
     /// The payload of the record.
     pub attestation: Map<String, Value>,
-}
-
-impl Revoke {
-    /// The subject as the state knows it.
-    pub fn subject(&self) -> Subject {
-        match self {
-            Self::Passport { id } => Subject::Passport(id.clone()),
-            Self::Agent { issuer, agent_id } => Subject::Agent { issuer: issuer.clone(), agent_id: agent_id.clone() },
-            Self::Key { thumbprint } => Subject::Key(thumbprint.clone()),
-            Self::Issuer { id } => Subject::Issuer(id.clone()),
-        }
-    }
 }
 
 impl Request {

@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use passgate_api::bundle::Bundle;
 use passgate_core::reason::{Class, Reason};
+use passgate_core::state::Subject;
 
 use crate::agent::{NOW, RequestDraft};
-use crate::case::{Case, Expect, Request, Revoke, Step};
+use crate::case::{Case, Expect, Request, Step};
 use crate::surface::native::Memory;
 use crate::surface::{Implementation as _, StepResult};
 
@@ -133,7 +134,7 @@ impl Draft {
     }
 
     /// Revokes.
-    fn revoke(mut self, revoke: Revoke) -> Self {
+    fn revoke(mut self, revoke: Subject) -> Self {
         let expect = Expect::default();
         self.steps.push(Step { at_ms: millis(self.now), revoke: Some(revoke), request: None, expect });
         self

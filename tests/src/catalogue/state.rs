@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use passgate_api::bundle::Bundle;
+use passgate_core::state::Subject;
 use serde_json::json;
 
 use super::policy::{ask, pay, plain, policy, scout, search};
 use super::{Draft, Recipe};
 use crate::agent::{ISSUER, PassportDraft, RequestDraft, key};
-use crate::case::Revoke;
 
 const COURIER: u8 = 12;
 
@@ -135,30 +135,30 @@ fn rates_by_counter() -> Result<Vec<Recipe>> {
 fn revocations() -> Result<Vec<Recipe>> {
     let revoked = Some("revoked");
     let jti = scout()?.claims.jti;
-    let bites = |description, revoke: Revoke| -> Result<Draft> {
+    let bites = |description, revoke: Subject| -> Result<Draft> {
         Draft::new(description, plain()?).send(search()?, None)?.revoke(revoke).send(search()?, revoked)
     };
-    let passport = bites("A revoked passport is denied at once.", Revoke::Passport { id: jti.clone() })?
+    let passport = bites("A revoked passport is denied at once.", Subject::Passport(jti.clone()))?
         .send(courier()?, None)?
         .at(120)
         .send(search()?, revoked)?;
-    let agent = Revoke::Agent { issuer: ISSUER.to_owned(), agent_id: "agent_scout".to_owned() };
+    let agent = Subject::Agent { issuer: ISSUER.to_owned(), agent_id: "agent_scout".to_owned() };
     let agent = bites("Every passport of a revoked agent is denied.", agent)?;
     let thumbprint = key(super::policy::SCOUT).public().thumbprint().to_owned();
-    let key = bites("Every passport bound to a revoked key is denied.", Revoke::Key { thumbprint })?;
-    let issuer = bites("Every passport of a revoked issuer is denied.", Revoke::Issuer { id: ISSUER.to_owned() })?
+    let key = bites("Every passport bound to a revoked key is denied.", Subject::Key(thumbprint))?;
+    let issuer = bites("Every passport of a revoked issuer is denied.", Subject::Issuer(ISSUER.to_owned()))?
         .send(courier()?, revoked)?;
     let others = Draft::new("Revoking others changes nothing.", plain()?)
-        .revoke(Revoke::Passport { id: "pass_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned() })
-        .revoke(Revoke::Agent { issuer: "https://issuer.evil.example".to_owned(), agent_id: "agent_scout".to_owned() })
-        .revoke(Revoke::Issuer { id: "https://issuer.evil.example".to_owned() })
+        .revoke(Subject::Passport("pass_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned()))
+        .revoke(Subject::Agent { issuer: "https://issuer.evil.example".to_owned(), agent_id: "agent_scout".to_owned() })
+        .revoke(Subject::Issuer("https://issuer.evil.example".to_owned()))
         .send(search()?, None)?;
     let once = search()?.sign()?;
     let burnt = Draft::new(
         "A request of a revoked passport spends its nonce and takes no token.",
         limits(json!({ "requests_per_minute": 1 }))?,
     )
-    .revoke(Revoke::Passport { id: jti })
+    .revoke(Subject::Passport(jti))
     .wire(once.clone(), revoked)?
     .wire(once, Some("nonce_replayed"))?
     .send(search()?, revoked)?;

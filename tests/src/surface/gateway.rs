@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use passgate_core::attest::Kind;
+use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_host::config::{Config, FILE_NAME, Loaded};
 use passgate_host::env::{Environment, RandomError};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixStream};
 
 use super::{Implementation, StepResult, attestation_key, evaluator, payload, stamp, text_member};
-use crate::case::{Case, Request, Revoke};
+use crate::case::{Case, Request};
 use crate::origin::Origin;
 use crate::wire::{self, exchange, exchange_on};
 
@@ -166,7 +167,7 @@ impl Run {
         tokio::time::timeout(SETTLED_WITHIN, settled).await.context("the outcome was not recorded")?
     }
 
-    async fn revoke(&self, socket: &Path, revoke: &Revoke) -> Result<StepResult> {
+    async fn revoke(&self, socket: &Path, revoke: &Subject) -> Result<StepResult> {
         let request = Request {
             method: "POST".to_owned(),
             target: "/v1/revocations".to_owned(),

@@ -104,7 +104,7 @@ async fn drive_step(
     stamp: Stamp,
 ) -> Result<StepResult> {
     if let Some(revoke) = &step.revoke {
-        let entry = driver.revoke(revoke.subject(), stamp).await?;
+        let entry = driver.revoke(revoke.clone(), stamp).await?;
         return Ok(StepResult { attestation: payload(&entry.jws)?, ..StepResult::default() });
     }
     let request = step.request.as_ref().context("a step revokes or requests")?;
