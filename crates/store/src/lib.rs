@@ -4,8 +4,8 @@
 //!
 //! Three traits and the backends that implement them. [`State`] carries out one whole admission and the record of its
 //! decision in one transaction; [`Ledger`] reads records back. The rules over state rows are pure functions in
-//! `passgate_core::state`: a backend loads rows, calls them and writes, and every backend runs the same code. The
-//! `conformance` feature exports the suite that all of them pass.
+//! `passgate_core::state`: a backend loads rows, calls them and writes, and every backend runs the same code; [`backend`]
+//! is what one is written with. The `conformance` feature exports the suite that all of them pass.
 //!
 //! # Out of scope
 //!
@@ -16,10 +16,10 @@
 //! A nonce is consumed and a budget charged exactly when the record that says so is durable. After a crash there is no
 //! admission without evidence and no evidence without admission, and one flush to disk pays for both.
 
+pub mod backend;
 mod memory;
 #[cfg(feature = "redb")]
 mod redb;
-mod verbs;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

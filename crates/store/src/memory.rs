@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use passgate_core::attest::Entry;
 use passgate_core::state::{self, Demand, RowMap, Subject, Write, restart_fence};
 
-use crate::verbs::{self, Chain, Fault, Tables};
+use crate::backend::{self, Chain, Fault, Tables};
 use crate::{
     Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealRecord, SealStart, State, StoreError,
     StoredRecord,
@@ -41,18 +41,18 @@ impl MemoryStore {
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 impl State for MemoryStore {
     async fn start_chain(&self, chain_uid: &str, mut seal: SealStart) -> Result<Entry, StoreError> {
-        Ok(verbs::start_chain(&mut *self.lock(), chain_uid, &mut seal)?)
+        Ok(backend::start_chain(&mut *self.lock(), chain_uid, &mut seal)?)
     }
 
     async fn admit(&self, chain_uid: &str, demand: Demand, mut seal: SealDecision) -> Result<Admitted, StoreError> {
         let mut data = self.lock();
-        let admitted = verbs::admit(&mut *data, chain_uid, &demand, &mut seal)?;
-        verbs::sweep_along(&mut *data, demand.now.seconds(), 1)?;
+        let admitted = backend::admit(&mut *data, chain_uid, &demand, &mut seal)?;
+        backend::sweep_along(&mut *data, demand.now.seconds(), 1)?;
         Ok(admitted)
     }
 
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {
-        Ok(verbs::append(&mut *self.lock(), chain_uid, &mut seal)?)
+        Ok(backend::append(&mut *self.lock(), chain_uid, &mut seal)?)
     }
 
     async fn revoke(
@@ -62,15 +62,15 @@ impl State for MemoryStore {
         at: i64,
         mut seal: SealRecord,
     ) -> Result<Entry, StoreError> {
-        Ok(verbs::revoke(&mut *self.lock(), chain_uid, &subject, at, &mut seal)?)
+        Ok(backend::revoke(&mut *self.lock(), chain_uid, &subject, at, &mut seal)?)
     }
 
     async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
-        Ok(verbs::revoked_at(&*self.lock(), subject)?)
+        Ok(backend::revoked_at(&*self.lock(), subject)?)
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
-        Ok(verbs::sweep(&mut *self.lock(), now, limit)?)
+        Ok(backend::sweep(&mut *self.lock(), now, limit)?)
     }
 
     fn durability(&self) -> Durability {
@@ -207,5 +207,22 @@ impl Tables for Data {
         self.ids.insert(entry.index.attestation_id.clone(), position);
         self.records.insert(position, StoredRecord { jws: entry.jws.clone(), index: entry.index.clone() });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_denied_without_a_record() {
+        let mut data = Data::default();
+        let subject = Subject::Passport("pass_1".to_owned());
+        for at in [20, 10, 30] {
+            backend::deny(&mut data, &subject, at).unwrap();
+            assert_eq!(backend::revoked_at(&data, &subject).unwrap(), Some(20), "the first time stays");
+        }
+        data.set_row(Write { value: b"?".to_vec(), ..state::revocation_write(&subject, 0) });
+        assert!(matches!(backend::deny(&mut data, &subject, 1), Err(Fault::Request(StoreError::Corrupt(_)))));
     }
 }

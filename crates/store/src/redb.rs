@@ -30,7 +30,7 @@ use futures_channel::oneshot;
 use passgate_core::attest::Entry;
 use passgate_core::state::{Demand, Subject};
 
-use crate::verbs::{self, Fault};
+use crate::backend::{self, Fault};
 use crate::{
     Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealRecord, SealStart, State, StoreError,
     StoredRecord,
@@ -125,13 +125,13 @@ impl Drop for RedbStore {
 impl State for RedbStore {
     async fn start_chain(&self, chain_uid: &str, mut seal: SealStart) -> Result<Entry, StoreError> {
         let uid = chain_uid.to_owned();
-        self.write(move |tables| verbs::start_chain(tables, &uid, &mut seal)).await
+        self.write(move |tables| backend::start_chain(tables, &uid, &mut seal)).await
     }
 
     async fn admit(&self, chain_uid: &str, demand: Demand, mut seal: SealDecision) -> Result<Admitted, StoreError> {
         let uid = chain_uid.to_owned();
         self.write(move |tables| {
-            let admitted = verbs::admit(tables, &uid, &demand, &mut seal)?;
+            let admitted = backend::admit(tables, &uid, &demand, &mut seal)?;
             tables.admitted_at(demand.now);
             Ok(admitted)
         })
@@ -140,7 +140,7 @@ impl State for RedbStore {
 
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {
         let uid = chain_uid.to_owned();
-        self.write(move |tables| verbs::append(tables, &uid, &mut seal)).await
+        self.write(move |tables| backend::append(tables, &uid, &mut seal)).await
     }
 
     async fn revoke(
@@ -151,19 +151,19 @@ impl State for RedbStore {
         mut seal: SealRecord,
     ) -> Result<Entry, StoreError> {
         let uid = chain_uid.to_owned();
-        self.write(move |tables| verbs::revoke(tables, &uid, &subject, at, &mut seal)).await
+        self.write(move |tables| backend::revoke(tables, &uid, &subject, at, &mut seal)).await
     }
 
     async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
         let key = passgate_core::state::revocation_write(subject, 0).key;
         self.file.read(|database| {
             let Some(row) = Reader::begin(database)?.row(&key)? else { return Ok(None) };
-            Ok(Some(verbs::revocation_second(key.clone(), &row)?))
+            Ok(Some(backend::revocation_second(key.clone(), &row)?))
         })
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
-        self.write(move |tables| verbs::sweep(tables, now, limit)).await
+        self.write(move |tables| backend::sweep(tables, now, limit)).await
     }
 
     fn durability(&self) -> Durability {

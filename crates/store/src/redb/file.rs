@@ -10,7 +10,7 @@ use redb::{Database, DatabaseError, StorageError};
 
 use super::tables;
 use crate::StoreError;
-use crate::verbs::panic_message;
+use crate::backend::panic_message;
 
 type Opener = Box<dyn Fn() -> Result<Database, StoreError> + Send + Sync>;
 

@@ -1,4 +1,4 @@
-//! The tables of the file, format 1, and how records are encoded in them.
+//! The tables of the file, format 1.
 //!
 //! | table | key | value |
 //! | --- | --- | --- |
@@ -7,12 +7,12 @@
 //! | `expiry` | expiry, row key | – |
 //! | `chains` | chain uid | place in start order, records, SHA-256 of the last one |
 //! | `chain_uids` | place in start order | chain uid |
-//! | `records` | chain's place, `seq` | see [`encode_record`] |
+//! | `records` | chain's place, `seq` | see [`encode_record`](crate::backend::encode_record) |
 //! | `ids` | attestation id | chain's place, `seq` |
 
 use std::ops::Bound;
 
-use passgate_core::attest::{DecisionKind, Entry, EntryIndex, Kind};
+use passgate_core::attest::Entry;
 use passgate_core::state::Write;
 use passgate_core::time::UnixMillis;
 use redb::{
@@ -22,7 +22,7 @@ use redb::{
 
 use super::MAX_SCANNED;
 use super::file::engine_error;
-use crate::verbs::{self, Chain, Fault, Tables};
+use crate::backend::{self, Chain, Fault, Tables, decode_record, encode_record};
 use crate::{Cursor, Filter, Page, StoreError, StoredRecord};
 
 const FORMAT: u64 = 1;
@@ -100,7 +100,7 @@ impl<'t> Writable<'t> {
     /// Sweeps as much as goes with the admissions of this transaction.
     pub(super) fn sweep_along(&mut self) -> Result<(), StoreError> {
         let (latest, admissions) = (self.latest, self.admissions);
-        Ok(verbs::sweep_along(self, latest, admissions)?)
+        Ok(backend::sweep_along(self, latest, admissions)?)
     }
 }
 
@@ -201,8 +201,7 @@ impl Reader {
         };
         let records = self.transaction.open_table(RECORDS).map_err(engine_error)?;
         let stored = records.get(position).map_err(engine_error)?.ok_or_else(|| record_corrupt(position))?;
-        let (index, jws) = self.decode(position, stored.value(), &mut None)?;
-        Ok(Some(StoredRecord { jws: jws.to_owned(), index }))
+        Ok(Some(self.decode(position, stored.value(), &mut None)?))
     }
 
     /// Reads at most [`MAX_SCANNED`] records.
@@ -219,9 +218,9 @@ impl Reader {
             let (position, stored) = record.map_err(engine_error)?;
             let position = position.value();
             page.next = Some(Cursor { chain: position.0, seq: position.1 });
-            let (index, jws) = self.decode(position, stored.value(), &mut chain_uid)?;
-            if filter.matches(&index) {
-                page.records.push(StoredRecord { jws: jws.to_owned(), index });
+            let record = self.decode(position, stored.value(), &mut chain_uid)?;
+            if filter.matches(&record.index) {
+                page.records.push(record);
             }
         }
         page.next = None;
@@ -229,12 +228,12 @@ impl Reader {
     }
 
     /// Decodes the record at `position`; `chain_uid` keeps the uid of the chain read last.
-    fn decode<'b>(
+    fn decode(
         &self,
         position: (u64, u64),
-        stored: &'b [u8],
+        stored: &[u8],
         chain_uid: &mut Option<(u64, String)>,
-    ) -> Result<(EntryIndex, &'b str), StoreError> {
+    ) -> Result<StoredRecord, StoreError> {
         let uid = match chain_uid {
             Some((number, uid)) if *number == position.0 => uid.clone(),
             _ => {
@@ -251,134 +250,4 @@ impl Reader {
 
 fn record_corrupt((chain, seq): (u64, u64)) -> StoreError {
     StoreError::Corrupt(format!("record {seq} of chain number {chain} cannot be read; restore the store from a backup"))
-}
-
-const RECORD_FORMAT: u8 = 1;
-const KINDS: [Kind; 5] = [Kind::ChainStart, Kind::Decision, Kind::Outcome, Kind::Revocation, Kind::RefusalsFolded];
-const DECISIONS: [Option<DecisionKind>; 4] =
-    [None, Some(DecisionKind::Allow), Some(DecisionKind::Deny), Some(DecisionKind::StepUp)];
-
-/// A record as stored: one byte each for the format (1), the kind and the decision; the time in 8 bytes, big-endian;
-/// attestation id, gate id and agent id, each after its length (LEB128; for the agent id one more than its length, and
-/// 0 if there is none); the JWS. Chain and position are in the key.
-fn encode_record(index: &EntryIndex, jws: &str) -> Vec<u8> {
-    let code = |position: Option<usize>| position.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
-    let kind = code(KINDS.iter().position(|kind| *kind == index.kind));
-    let decision = code(DECISIONS.iter().position(|decision| *decision == index.decision));
-    let mut bytes = Vec::with_capacity(jws.len() + 128);
-    bytes.extend_from_slice(&[RECORD_FORMAT, kind, decision]);
-    bytes.extend_from_slice(&index.timestamp_ms.to_be_bytes());
-    for text in [&index.attestation_id, &index.gate_id] {
-        push_length(&mut bytes, text.len());
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    push_length(&mut bytes, index.agent_id.as_ref().map_or(0, |id| id.len() + 1));
-    bytes.extend_from_slice(index.agent_id.as_deref().unwrap_or_default().as_bytes());
-    bytes.extend_from_slice(jws.as_bytes());
-    bytes
-}
-
-fn push_length(bytes: &mut Vec<u8>, mut length: usize) {
-    while length >= 0x80 {
-        bytes.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
-        length >>= 7;
-    }
-    bytes.push(u8::try_from(length).unwrap_or_default());
-}
-
-fn decode_record(chain_uid: String, seq: u64, bytes: &[u8]) -> Option<(EntryIndex, &str)> {
-    let ([format, kind, decision], rest) = bytes.split_first_chunk()?;
-    let (time, rest) = rest.split_first_chunk()?;
-    if *format != RECORD_FORMAT {
-        return None;
-    }
-    let (id_length, rest) = take_length(rest)?;
-    let (attestation_id, rest) = take_text(rest, id_length)?;
-    let (gate_length, rest) = take_length(rest)?;
-    let (gate_id, rest) = take_text(rest, gate_length)?;
-    let (agent_length, rest) = take_length(rest)?;
-    let (agent_id, rest) = take_text(rest, agent_length.saturating_sub(1))?;
-    let index = EntryIndex {
-        attestation_id: attestation_id.to_owned(),
-        chain_uid,
-        seq,
-        kind: *KINDS.get(usize::from(*kind))?,
-        timestamp_ms: u64::from_be_bytes(*time),
-        gate_id: gate_id.to_owned(),
-        agent_id: (agent_length > 0).then(|| agent_id.to_owned()),
-        decision: *DECISIONS.get(usize::from(*decision))?,
-    };
-    Some((index, std::str::from_utf8(rest).ok()?))
-}
-
-fn take_length(mut bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut length = 0_usize;
-    let mut shift = 0;
-    loop {
-        let (byte, rest) = bytes.split_first()?;
-        bytes = rest;
-        length |= usize::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some((length, bytes));
-        }
-        shift += 7;
-    }
-}
-
-fn take_text(bytes: &[u8], length: usize) -> Option<(&str, &[u8])> {
-    let (text, rest) = bytes.split_at_checked(length)?;
-    Some((std::str::from_utf8(text).ok()?, rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn index() -> EntryIndex {
-        EntryIndex {
-            attestation_id: "att_01".to_owned(),
-            chain_uid: "chain_01".to_owned(),
-            seq: 7,
-            kind: Kind::Decision,
-            timestamp_ms: 0x0102_0304_0506_0708,
-            gate_id: "g".repeat(300),
-            agent_id: Some("agent".to_owned()),
-            decision: Some(DecisionKind::StepUp),
-        }
-    }
-
-    /// Files written by earlier releases must stay readable.
-    #[test]
-    fn records_are_encoded_as_documented() {
-        let short = EntryIndex { gate_id: "gate".to_owned(), ..index() };
-        let mut expected = vec![1, 1, 3, 1, 2, 3, 4, 5, 6, 7, 8, 6];
-        expected.extend_from_slice(b"att_01\x04gate\x06agentA.B.C");
-        assert_eq!(encode_record(&short, "A.B.C"), expected);
-        let without_agent = EntryIndex { agent_id: None, ..short };
-        assert!(encode_record(&without_agent, "A.B.C").ends_with(b"gate\x00A.B.C"));
-    }
-
-    #[test]
-    fn records_survive_the_encoding() {
-        for kind in KINDS {
-            for decision in DECISIONS {
-                for agent_id in [None, Some(String::new()), Some("a".repeat(70_000))] {
-                    let index = EntryIndex { kind, decision, agent_id, ..index() };
-                    let bytes = encode_record(&index, "A.B.C");
-                    assert_eq!(decode_record("chain_01".to_owned(), 7, &bytes), Some((index, "A.B.C")));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn cut_records_are_refused() {
-        let bytes = encode_record(&index(), "");
-        for length in 0..bytes.len() {
-            assert_eq!(decode_record("chain_01".to_owned(), 7, &bytes[..length]), None, "{length}");
-        }
-        assert_eq!(decode_record("chain_01".to_owned(), 7, &[&[9], &bytes[1..]].concat()), None);
-        let endless = [&bytes[..11], &[0xff; 40]].concat();
-        assert_eq!(decode_record("chain_01".to_owned(), 7, &endless), None);
-    }
 }

@@ -11,7 +11,7 @@ use super::MAX_BATCH;
 use super::file::{File, engine_error};
 use super::tables::Writable;
 use crate::StoreError;
-use crate::verbs::{Fault, panic_message};
+use crate::backend::{Fault, panic_message};
 
 /// One waiting request.
 pub(super) trait Job: Send {

@@ -1,7 +1,19 @@
-//! The verbs of a store, written once over the few operations every backend has.
+//! For those who write a backend: the verbs of a store, written once over the few operations every backend has.
 //!
-//! A backend makes each call of a verb one transaction. Verbs read and seal first and write last, so that a request
-//! which fails for its own reasons ([`Fault::Request`]) leaves the transaction as it was.
+//! A backend implements [`Tables`] over what it stores, and [`State`](crate::State) by calling the verb of the same name
+//! here, like this:
+//!
+//! 1. One call of a verb is one transaction: nothing else is read or written between its first and its last operation,
+//!    and its writes become durable together or not at all, before the answer is given.
+//! 2. `Err(Fault::Storage)`: the transaction is given up; whatever it wrote must not stay.
+//! 3. `Err(Fault::Request)`: the request fails, and the transaction is as it was before. Verbs read and seal first and
+//!    write last, so a backend may go on in the same transaction with the next request.
+//! 4. After [`admit`] it calls [`sweep_along`] once for the admissions of a transaction, so that expired rows go without
+//!    anybody asking for it.
+//!
+//! The suite behind the feature `conformance` tells whether a backend does it right.
+
+mod encoding;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,16 +22,17 @@ use passgate_core::state::{self, Demand, FENCE_KEY, LoadedRows, RowCorrupt, Subj
 
 use crate::{Admitted, SealDecision, SealRecord, SealStart, StoreError};
 
+pub use encoding::{decode_record, encode_record};
+
 /// Expired rows deleted with each admission. An admission adds one nonce, so two a time catch up with any backlog.
-pub(crate) const SWEPT_PER_ADMISSION: usize = 2;
+pub const SWEPT_PER_ADMISSION: usize = 2;
 
 /// Why a verb failed, and how far the damage reaches.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// This request cannot be carried out. The transaction is as it was.
     Request(StoreError),
     /// The storage failed. The transaction must not be committed.
-    #[cfg_attr(not(feature = "redb"), expect(dead_code, reason = "memory does not fail"))]
     Storage(StoreError),
 }
 
@@ -39,17 +52,17 @@ impl From<RowCorrupt> for Fault {
 
 /// Where a chain ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Chain {
+pub struct Chain {
     /// Its place in start order.
-    pub(crate) number: u64,
+    pub number: u64,
     /// How many records it has.
-    pub(crate) next_seq: u64,
+    pub next_seq: u64,
     /// SHA-256 of its last record's JWS.
-    pub(crate) head: [u8; 32],
+    pub head: [u8; 32],
 }
 
-/// What a backend stores, within one transaction.
-pub(crate) trait Tables {
+/// What a backend stores, within one transaction. Every operation sees what those before it wrote.
+pub trait Tables {
     /// A state row's bytes.
     fn row(&self, key: &str) -> Result<Option<Vec<u8>>, Fault>;
     /// Answers a demand with `passgate_core::state::admit`. A backend that has its rows at hand need not load them.
@@ -72,11 +85,17 @@ pub(crate) trait Tables {
     fn last_chain(&self) -> Result<Option<(String, Chain)>, Fault>;
     /// Whether a record has this id.
     fn has_record(&self, attestation_id: &str) -> Result<bool, Fault>;
-    /// Appends a record and moves its chain's end to `end`.
+    /// Appends a record and moves its chain's end to `end`. The chain is new when the record's `seq` is 0.
     fn put_record(&mut self, entry: &Entry, end: Chain) -> Result<(), Fault>;
 }
 
-pub(crate) fn start_chain(tables: &mut impl Tables, uid: &str, seal: &mut SealStart) -> Result<Entry, Fault> {
+/// [`State::start_chain`](crate::State::start_chain)
+///
+/// # Errors
+///
+/// `ChainState` when the chain is started already or the record is not its first one, `SealFailed` when the seal
+/// panics, and the faults of `tables`.
+pub fn start_chain(tables: &mut impl Tables, uid: &str, seal: &mut SealStart) -> Result<Entry, Fault> {
     if tables.chain(uid)?.is_some() {
         return Err(chain_state(uid));
     }
@@ -93,12 +112,14 @@ pub(crate) fn start_chain(tables: &mut impl Tables, uid: &str, seal: &mut SealSt
     Ok(entry)
 }
 
-pub(crate) fn admit(
-    tables: &mut impl Tables,
-    uid: &str,
-    demand: &Demand,
-    seal: &mut SealDecision,
-) -> Result<Admitted, Fault> {
+/// [`State::admit`](crate::State::admit), without the sweeping; see [`sweep_along`].
+///
+/// # Errors
+///
+/// `Corrupt` when a row that the demand needs cannot be read, `ChainState` when the chain is not started or the record is
+/// not its next one, `SealFailed` when the seal panics or gives no record of something consumed, and the faults of
+/// `tables`.
+pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut SealDecision) -> Result<Admitted, Fault> {
     let state::Admitted { admission, writes } = tables.answer(demand)?;
     let (number, link) = next_link(tables, uid)?;
     let entry = sealed_if(tables, uid, &link, || seal(&admission, &link))?;
@@ -116,14 +137,25 @@ pub(crate) fn admit(
     Ok(Admitted { admission, entry })
 }
 
-pub(crate) fn append(tables: &mut impl Tables, uid: &str, seal: &mut SealRecord) -> Result<Entry, Fault> {
+/// [`State::append`](crate::State::append)
+///
+/// # Errors
+///
+/// `ChainState` when the chain is not started or the record is not its next one, `SealFailed` when the seal panics, and
+/// the faults of `tables`.
+pub fn append(tables: &mut impl Tables, uid: &str, seal: &mut SealRecord) -> Result<Entry, Fault> {
     let (number, link) = next_link(tables, uid)?;
     let entry = sealed(tables, uid, &link, || seal(&link))?;
     tables.put_record(&entry, end_after(number, &entry))?;
     Ok(entry)
 }
 
-pub(crate) fn revoke(
+/// [`State::revoke`](crate::State::revoke)
+///
+/// # Errors
+///
+/// Those of [`append`], and `Corrupt` when the row of an earlier revocation cannot be read.
+pub fn revoke(
     tables: &mut impl Tables,
     uid: &str,
     subject: &Subject,
@@ -138,7 +170,25 @@ pub(crate) fn revoke(
     Ok(entry)
 }
 
-pub(crate) fn revoked_at(tables: &impl Tables, subject: &Subject) -> Result<Option<i64>, Fault> {
+/// Revokes `subject` from Unix second `at` on without a record: for a store that is told of a revocation whose record is
+/// in another one. A time that is known already stays.
+///
+/// # Errors
+///
+/// `Corrupt` when the row of an earlier revocation cannot be read, and the faults of `tables`.
+pub fn deny(tables: &mut impl Tables, subject: &Subject, at: i64) -> Result<(), Fault> {
+    if revoked_at(tables, subject)?.is_none() {
+        tables.put_row(state::revocation_write(subject, at))?;
+    }
+    Ok(())
+}
+
+/// [`State::revoked_at`](crate::State::revoked_at)
+///
+/// # Errors
+///
+/// `Corrupt` when the row cannot be read, and the faults of `tables`.
+pub fn revoked_at(tables: &impl Tables, subject: &Subject) -> Result<Option<i64>, Fault> {
     let key = state::revocation_write(subject, 0).key;
     let Some(row) = tables.row(&key)? else { return Ok(None) };
     Ok(Some(revocation_second(key, &row)?))
@@ -149,8 +199,12 @@ pub(crate) fn revocation_second(key: String, row: &[u8]) -> Result<i64, RowCorru
     row.try_into().map(i64::from_be_bytes).map_err(|_| RowCorrupt { key })
 }
 
-/// Deletes up to `limit` rows that expired before `now` (Unix seconds) and raises the fence; returns how many.
-pub(crate) fn sweep(tables: &mut impl Tables, now: i64, limit: usize) -> Result<usize, Fault> {
+/// [`State::sweep`](crate::State::sweep)
+///
+/// # Errors
+///
+/// `Corrupt` when the stored fence cannot be read, and the faults of `tables`.
+pub fn sweep(tables: &mut impl Tables, now: i64, limit: usize) -> Result<usize, Fault> {
     let expired = tables.expired(now, limit)?;
     if expired.is_empty() {
         return Ok(0);
@@ -169,7 +223,11 @@ pub(crate) fn sweep(tables: &mut impl Tables, now: i64, limit: usize) -> Result<
 
 /// The little sweeping that goes with `admissions` admissions, the latest of them at `now`. That the fence cannot be
 /// read is no reason to fail requests that did not need it: those that do fail on their own.
-pub(crate) fn sweep_along(tables: &mut impl Tables, now: i64, admissions: usize) -> Result<(), Fault> {
+///
+/// # Errors
+///
+/// [`Fault::Storage`] only.
+pub fn sweep_along(tables: &mut impl Tables, now: i64, admissions: usize) -> Result<(), Fault> {
     match sweep(tables, now, admissions.saturating_mul(SWEPT_PER_ADMISSION)) {
         Err(fault @ Fault::Storage(_)) => Err(fault),
         Ok(_) | Err(Fault::Request(_)) => Ok(()),
