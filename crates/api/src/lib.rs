@@ -4,7 +4,7 @@
 //!
 //! The policy's JSON shape and its compilation to a [`passgate_core::gate::Gate`] ([`bundle`]); the driver that carries
 //! a request through parse, authenticate, judge, admit, decide and attest ([`driver`]); refusals as problem documents
-//! with their header fields ([`answer`]); attestations as the REST API shows them ([`view`]).
+//! with their header fields ([`answer`]); policies as signed bundles ([`edge`]); attestations as the REST API shows them ([`view`]).
 //!
 //! # Out of scope
 //!
@@ -13,5 +13,7 @@
 pub mod answer;
 pub mod bundle;
 pub mod driver;
+pub mod edge;
+pub mod origin;
 pub mod usd;
 pub mod view;

@@ -1,7 +1,7 @@
 //! From the shapes to a gate, refusing what does not hold together.
 
 use passgate_core::attest::sha256_label;
-use passgate_core::domain::{self, DomainPattern};
+use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
     EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, RateLimits, RatePolicy, SpendLimits,
 };
@@ -17,6 +17,7 @@ use super::{
     AmountDoc, Bundle, DomainDoc, GateDoc, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc,
     LevelDoc, RateLimitsDoc, RouteDoc, SelfIssuedDoc, UnitDoc, WindowsDoc,
 };
+use crate::origin;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -102,22 +103,7 @@ impl GateDoc {
 
     fn origin(&self) -> Result<Origin, BundleError> {
         let why = "write scheme and host, e.g. `https://tools.example.com`: lower case, no path, no default port";
-        let (scheme, authority) = self.public_url.split_once("://").ok_or_else(|| error("gate.public_url", why))?;
-        let default_port = match scheme {
-            "http" => ":80",
-            "https" => ":443",
-            _ => return Err(error("gate.public_url", why)),
-        };
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        let good_port = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n > 0 && n.to_string() == p));
-        let canonical = domain::target_host(host).is_ok_and(|h| h == host);
-        if !good_port || !canonical || authority.ends_with(default_port) {
-            return Err(error("gate.public_url", why));
-        }
-        Ok(Origin { scheme: scheme.to_owned(), authority: authority.to_owned() })
+        origin::parse(&self.public_url).ok_or_else(|| error("gate.public_url", why))
     }
 }
 
