@@ -195,6 +195,7 @@ pub struct Verifier<'k> {
     records: HeadBuilder,
     unchained: Option<(u64, Record, What)>,
     loose_predecessors: u64,
+    gaps: u64,
     head: Option<Head>,
 }
 
@@ -215,6 +216,7 @@ impl<'k> Verifier<'k> {
             records: HeadBuilder::default(),
             unchained: None,
             loose_predecessors: 0,
+            gaps: 0,
             head: None,
         }
     }
@@ -248,6 +250,7 @@ impl<'k> Verifier<'k> {
         {
             self.unchained = Some((self.line, record.clone(), what));
         }
+        self.gaps += u64::from(record.kind == Kind::Gap);
         self.records.push(&record.chain_uid, token, &sha256);
         self.chain = Some(Chain { next_seq: record.seq.saturating_add(1), uid: record.chain_uid, last: sha256 });
         Ok(())
@@ -341,6 +344,9 @@ impl<'k> Verifier<'k> {
         if self.loose_predecessors > 0 {
             not_checked
                 .push(alloc::format!("where {} chains left a predecessor that went on", self.loose_predecessors));
+        }
+        if self.gaps > 0 {
+            not_checked.push(alloc::format!("what {} gap records say may be missing", self.gaps));
         }
         Ok(Report { head, not_checked })
     }

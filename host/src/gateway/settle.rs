@@ -91,6 +91,7 @@ fn result_of(end: BodyEnd) -> OutcomeResult {
 impl Open {
     async fn record(self, result: OutcomeResult, report: Option<&BodyReport>) {
         let outcome = OutcomeRecord {
+            budget: None,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             request_bytes: self.request_bytes,
             response_bytes: report.map_or(0, |report| report.bytes),

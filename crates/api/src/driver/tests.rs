@@ -143,6 +143,7 @@ fn every_decision_leaves_its_record() {
     );
     assert_eq!(reason(&world.ask("GET", "/search", "", &[], 4)), Some(Reason::PassportMissing));
     let outcome = OutcomeRecord {
+        budget: None,
         duration_ms: 1,
         request_bytes: 0,
         response_bytes: 2,

@@ -10,8 +10,9 @@ mod writer;
 
 pub use payload::DecisionView;
 pub use records::{
-    AgentRecord, Body, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GateRecord, GuardrailOutcome,
-    GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PreviousChain, Record, RequestRecord, RevocationCheck,
+    AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GapRecord, GateRecord,
+    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PreviousChain, Record, RequestRecord,
+    RevocationCheck,
 };
 pub use writer::{Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
 

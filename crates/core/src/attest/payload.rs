@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::records::{
-    AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GateRecord, GuardrailRecord, Kind, OutcomeRecord,
-    PreviousChain, RequestRecord, RevocationCheck,
+    AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
+    OutcomeRecord, PreviousChain, RequestRecord, RevocationCheck,
 };
 use super::writer::EntryIndex;
 use crate::gate::{EvaluatorRef, PolicyRef};
@@ -65,6 +65,8 @@ pub(super) struct Payload<'a> {
     evaluator: Option<&'a EvaluatorRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     folded: Option<&'a FoldedRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<&'a GapRecord>,
     gate: &'a GateRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     guardrails_evaluated: Option<&'a [GuardrailRecord]>,
@@ -119,6 +121,7 @@ impl<'a> Payload<'a> {
             error: None,
             evaluator: None,
             folded: None,
+            gap: None,
             gate: frame.gate,
             guardrails_evaluated: None,
             kind,
@@ -161,6 +164,8 @@ impl<'a> Payload<'a> {
             Body::Start(previous) => Self { previous_chain: previous.as_ref(), ..Self::new(frame, Kind::ChainStart) },
             Body::Revocation(subject) => Self { revoked: Some(subject), ..Self::new(frame, Kind::Revocation) },
             Body::Folded(folded) => Self { folded: Some(folded), ..Self::new(frame, Kind::RefusalsFolded) },
+            Body::Restart => Self::new(frame, Kind::Restart),
+            Body::Gap(gap) => Self { gap: Some(gap), ..Self::new(frame, Kind::Gap) },
         }
     }
 

@@ -38,6 +38,9 @@ pub struct Record {
     /// Refusals counted instead of recorded one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folded: Option<FoldedRecord>,
+    /// What may be missing from the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<GapRecord>,
     /// The gate.
     pub gate: GateRecord,
     /// Every guardrail with its result, in evaluation order.
@@ -92,6 +95,10 @@ pub enum Kind {
     Revocation,
     /// Refusals as one count: those beyond the bound a minute, and those made while nothing could be recorded.
     RefusalsFolded,
+    /// The chain's writer restarted and goes on.
+    Restart,
+    /// Something that belongs into the chain may be missing from it.
+    Gap,
 }
 
 impl Kind {
@@ -103,6 +110,8 @@ impl Kind {
             Self::Outcome => "outcome",
             Self::Revocation => "revocation",
             Self::RefusalsFolded => "refusals_folded",
+            Self::Restart => "restart",
+            Self::Gap => "gap",
         }
     }
 }
@@ -148,10 +157,14 @@ pub enum Body {
     Revocation(Subject),
     /// `kind: refusals_folded`.
     Folded(FoldedRecord),
+    /// `kind: restart`.
+    Restart,
+    /// `kind: gap`.
+    Gap(GapRecord),
 }
 
 /// The members of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionRecord {
     /// The agent, when its passport was verified.
     pub agent: Option<AgentRecord>,
@@ -274,9 +287,13 @@ pub enum EvidenceValue {
     Text(String),
 }
 
-/// What became of a forwarded request.
+/// What became of an allowed request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeRecord {
+    /// What became of the budgets that the decision charged; absent when it charged none or was settled before. The
+    /// store knows it: whoever asks for the settling leaves it `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetOutcome>,
     /// From forwarding to the last byte, in milliseconds.
     pub duration_ms: u64,
     /// Bytes of the request body.
@@ -293,7 +310,17 @@ pub struct OutcomeRecord {
     pub status: Option<u16>,
 }
 
-/// How a forwarded request ended.
+/// What became of the budgets that an allow charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetOutcome {
+    /// The amounts stay charged.
+    Committed,
+    /// The amounts were given back.
+    Released,
+}
+
+/// How an allowed request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeResult {
@@ -305,6 +332,19 @@ pub enum OutcomeResult {
     TimedOut,
     /// The response broke off, was too large, or the caller went away; the upstream may have acted.
     Aborted,
+    /// It was never forwarded: allowed too late, or the gate failed before sending. The upstream saw nothing.
+    NotForwarded,
+}
+
+impl OutcomeResult {
+    /// Whether what the decision charged is given back: only when the upstream certainly saw nothing. Where it may have
+    /// acted, the money may have been spent.
+    pub const fn releases_budget(self) -> bool {
+        match self {
+            Self::Unreachable | Self::NotForwarded => true,
+            Self::Completed | Self::TimedOut | Self::Aborted => false,
+        }
+    }
 }
 
 /// The head of another chain.
@@ -326,5 +366,16 @@ pub struct FoldedRecord {
     /// When the first of them came, RFC 3339.
     pub from: String,
     /// When the last of them came, RFC 3339.
+    pub to: String,
+}
+
+/// What may be missing from a chain, and from when to when it would have been made.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GapRecord {
+    /// From when on, RFC 3339.
+    pub from: String,
+    /// What: `refusal_counts` are the refusals counted in memory that no record was made of.
+    pub lost: Vec<String>,
+    /// Until when, RFC 3339.
     pub to: String,
 }

@@ -63,6 +63,7 @@ fn decision(path: &str) -> Body {
 
 fn bodies() -> Vec<Body> {
     let outcome = OutcomeRecord {
+        budget: Some(BudgetOutcome::Released),
         duration_ms: 3,
         request_bytes: 1,
         response_bytes: 2,
@@ -82,6 +83,8 @@ fn bodies() -> Vec<Body> {
         Body::Outcome { decision_id: "att_1".to_owned(), outcome },
         Body::Revocation(Subject::Passport("pass_1".to_owned())),
         Body::Folded(folded),
+        Body::Restart,
+        Body::Gap(GapRecord { from: "f".to_owned(), lost: vec!["refusal_counts".to_owned()], to: "t".to_owned() }),
     ]
 }
 
@@ -135,4 +138,18 @@ fn the_format_is_pinned() {
 fn equal_inputs_seal_to_equal_bytes() {
     let link = Link { seq: 1, prev: None };
     assert_eq!(writer().seal(&link, &stamp(1), decision("/")), writer().seal(&link, &stamp(1), decision("/")));
+}
+
+#[test]
+fn a_budget_is_given_back_only_when_the_upstream_saw_nothing() {
+    for (result, name, releases) in [
+        (OutcomeResult::Completed, "completed", false),
+        (OutcomeResult::Unreachable, "unreachable", true),
+        (OutcomeResult::TimedOut, "timed_out", false),
+        (OutcomeResult::Aborted, "aborted", false),
+        (OutcomeResult::NotForwarded, "not_forwarded", true),
+    ] {
+        assert_eq!(serde_json::to_value(result).unwrap(), name);
+        assert_eq!(result.releases_budget(), releases, "{name}");
+    }
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use passgate_passport::key::SecretKey;
 
 use super::*;
-use crate::attest::{Body, Entry, GateRecord, Link, Stamp, Writer};
+use crate::attest::{Body, Entry, GapRecord, GateRecord, Link, Stamp, Writer};
 use crate::state::Subject;
 use crate::time::UnixMillis;
 
@@ -153,4 +153,25 @@ fn a_filtered_export_says_what_it_does_not_show() {
     let mut cut = lines(&entries, true);
     cut.remove(2);
     assert_eq!(verify(&cut).unwrap_err().what, What::Head);
+}
+
+#[test]
+fn a_chain_that_went_on_after_a_restart_verifies_and_its_gaps_are_named() {
+    let mut entries = chain("chain_1", None, 2);
+    let gap = GapRecord { from: "f".to_owned(), lost: vec!["refusal_counts".to_owned()], to: "t".to_owned() };
+    for (n, body) in (2_u8..).zip([Body::Restart, Body::Gap(gap.clone()), Body::Restart, Body::Gap(gap)]) {
+        let link = Link { seq: n.into(), prev: entries.last().map(|entry| entry.sha256) };
+        let stamp = Stamp { now: UnixMillis(1_800_000_000_000), random: [n; 10] };
+        entries.push(writer("chain_1").seal(&link, &stamp, body));
+    }
+    let report = verify(&lines(&entries, false)).unwrap();
+    assert_eq!(report.head.records, 6);
+    assert_eq!(report.not_checked, ["what 2 gap records say may be missing"]);
+    // A restart goes on with a chain; it starts none.
+    let restart = writer("chain_1").seal(
+        &Link { seq: 0, prev: None },
+        &Stamp { now: UnixMillis(1_800_000_000_000), random: [9; 10] },
+        Body::Restart,
+    );
+    assert_eq!(verify(&lines(&[restart], false)).unwrap_err().what, What::Start);
 }

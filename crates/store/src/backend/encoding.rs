@@ -6,7 +6,8 @@ use crate::StoredRecord;
 
 const RECORD_FORMAT: u8 = 1;
 /// By their byte: only ever appended to.
-const KINDS: [Kind; 5] = [Kind::ChainStart, Kind::Decision, Kind::Outcome, Kind::Revocation, Kind::RefusalsFolded];
+const KINDS: [Kind; 7] =
+    [Kind::ChainStart, Kind::Decision, Kind::Outcome, Kind::Revocation, Kind::RefusalsFolded, Kind::Restart, Kind::Gap];
 const DECISIONS: [Option<DecisionKind>; 4] =
     [None, Some(DecisionKind::Allow), Some(DecisionKind::Deny), Some(DecisionKind::StepUp)];
 
@@ -110,6 +111,16 @@ mod tests {
         assert_eq!(encode_record(&short, "A.B.C"), expected);
         let without_agent = EntryIndex { agent_id: None, ..short };
         assert!(encode_record(&without_agent, "A.B.C").ends_with(b"gate\x00A.B.C"));
+    }
+
+    #[test]
+    fn every_kind_keeps_its_byte() {
+        let names = KINDS.map(Kind::as_str);
+        assert_eq!(
+            names,
+            ["chain_start", "decision", "outcome", "revocation", "refusals_folded", "restart", "gap"],
+            "stored records are read by these places"
+        );
     }
 
     #[test]
