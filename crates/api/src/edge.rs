@@ -216,8 +216,10 @@ pub fn verify(jws: &str, keys: &[PublicKey], now_seconds: i64) -> Result<Verifie
     if bundle.iat > now_seconds.saturating_add(MAX_SKEW_SECONDS) {
         return Err(BundleError::Future { iat: bundle.iat, now: now_seconds });
     }
-    let sha256 = sha256_label(&Sha256::digest(jws.as_bytes()).into());
-    Ok(VerifiedBundle { jws: jws.to_owned(), sha256, bundle })
+    let content = serde_json_canonicalizer::to_vec(&(&bundle.policy, &bundle.edge))
+        .map_err(|error| BundleError::member("policy", error.to_string()))?;
+    let digest = |bytes: &[u8]| sha256_label(&Sha256::digest(bytes).into());
+    Ok(VerifiedBundle { jws: jws.to_owned(), sha256: digest(jws.as_bytes()), content_sha256: digest(&content), bundle })
 }
 
 /// Reads a bundle without verifying it: good for showing it to its owner, for nothing else.
@@ -254,6 +256,7 @@ fn has_null(node: &Node<'_>) -> bool {
 pub struct VerifiedBundle {
     jws: String,
     sha256: String,
+    content_sha256: String,
     bundle: EdgeBundle,
 }
 
@@ -296,32 +299,11 @@ impl VerifiedBundle {
     pub fn current(&self) -> Current {
         Current {
             version: self.version(),
-            sha256: self.sha256.clone(),
+            content_sha256: self.content_sha256.clone(),
+            issued_at: self.bundle.iat,
             gate_id: self.bundle.policy.gate.id.clone(),
             admission: self.bundle.edge.admission,
         }
-    }
-
-    /// Whether this bundle may take the place of `current`. The very same bundle may, again and again.
-    ///
-    /// # Errors
-    ///
-    /// [`ReplaceError`], which says what to do.
-    pub fn replaces(&self, current: &Current) -> Result<(), ReplaceError> {
-        let new = self.current();
-        if new.gate_id != current.gate_id {
-            return Err(ReplaceError::OtherGate { current: current.gate_id.clone(), new: new.gate_id });
-        }
-        if new.admission != current.admission {
-            return Err(ReplaceError::OtherAdmission { current: current.admission, new: new.admission });
-        }
-        if new.version < current.version {
-            return Err(ReplaceError::Older { current: current.version, new: new.version });
-        }
-        if new.version == current.version && new.sha256 != current.sha256 {
-            return Err(ReplaceError::SameVersion { version: new.version });
-        }
-        Ok(())
     }
 }
 
@@ -331,12 +313,44 @@ impl VerifiedBundle {
 pub struct Current {
     /// The policy's version.
     pub version: u64,
-    /// `sha256:` and the hex digest of the token.
-    pub sha256: String,
+    /// Unix second at which it was signed.
+    pub issued_at: i64,
+    /// `sha256:` and the hex digest of the canonical JSON (RFC 8785) of everything in it but its times.
+    pub content_sha256: String,
     /// The gate's id.
     pub gate_id: String,
     /// Where its requests are admitted.
     pub admission: AdmissionDoc,
+}
+
+impl Current {
+    /// Whether this bundle may take the place of `known`. One that says the same may when it was not signed earlier, so
+    /// that a policy which does not change can be kept fresh.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplaceError`], which says what to do.
+    pub fn replaces(&self, known: &Self) -> Result<(), ReplaceError> {
+        if self.gate_id != known.gate_id {
+            return Err(ReplaceError::OtherGate { current: known.gate_id.clone(), new: self.gate_id.clone() });
+        }
+        if self.admission != known.admission {
+            return Err(ReplaceError::OtherAdmission { current: known.admission, new: self.admission });
+        }
+        if self.version < known.version {
+            return Err(ReplaceError::Older { current: known.version, new: self.version });
+        }
+        if self.version > known.version {
+            return Ok(());
+        }
+        if self.content_sha256 != known.content_sha256 {
+            return Err(ReplaceError::SameVersion { version: self.version });
+        }
+        if self.issued_at < known.issued_at {
+            return Err(ReplaceError::SignedEarlier { current: known.issued_at, new: self.issued_at });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

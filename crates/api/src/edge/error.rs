@@ -98,6 +98,16 @@ pub enum ReplaceError {
         /// The version of both.
         version: u64,
     },
+    /// Of the same content, and signed earlier.
+    #[error(
+        "this gate serves the same bundle, signed at {current}, and the given one was signed at {new}: sign it again"
+    )]
+    SignedEarlier {
+        /// Unix second at which the gate's was signed.
+        current: i64,
+        /// Unix second at which the bundle was signed.
+        new: i64,
+    },
 }
 
 impl ReplaceError {
@@ -109,6 +119,7 @@ impl ReplaceError {
             Self::OtherAdmission { .. } => "bundle_other_admission",
             Self::Older { .. } => "bundle_older",
             Self::SameVersion { .. } => "bundle_same_version",
+            Self::SignedEarlier { .. } => "bundle_signed_earlier",
         }
     }
 }

@@ -209,11 +209,14 @@ fn limits_across_agents_take_one_place_for_all() {
 #[test]
 fn versions_only_rise_and_the_gate_stays_itself() {
     let current = check(&token(&document())).unwrap().current();
-    let replaces = |document: &Value| check(&token(document)).unwrap().replaces(&current);
+    let replaces = |document: &Value| check(&token(document)).unwrap().current().replaces(&current);
     assert_eq!(replaces(&document()), Ok(()));
     assert_eq!(replaces(&set("/policy/version", json!(4))), Ok(()));
     assert_eq!(replaces(&set("/policy/version", json!(2))), Err(ReplaceError::Older { current: 3, new: 2 }));
-    assert_eq!(replaces(&set("/exp", json!(NOW + 1))), Err(ReplaceError::SameVersion { version: 3 }));
+    assert_eq!(replaces(&set("/edge/max_body_bytes", json!(7))), Err(ReplaceError::SameVersion { version: 3 }));
+    assert_eq!(replaces(&set("/exp", json!(NOW + 1))), Ok(()));
+    let earlier = replaces(&set("/iat", json!(current.issued_at - 1)));
+    assert_eq!(earlier, Err(ReplaceError::SignedEarlier { current: current.issued_at, new: current.issued_at - 1 }));
     let mut other_gate = set("/policy/version", json!(4));
     other_gate["policy"]["gate"]["id"] = json!("gate_2");
     assert_eq!(replaces(&other_gate).unwrap_err().code(), "bundle_other_gate");
