@@ -17,15 +17,16 @@ mod encoding;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use passgate_core::attest::{Entry, Link, PreviousChain, sha256_label};
-use passgate_core::state::{self, Demand, FENCE_KEY, LoadedRows, RowCorrupt, Subject, Write};
+use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, Link, PreviousChain, sha256_label};
+use passgate_core::state::{self, Demand, FENCE_KEY, Lease, LoadedRows, RowCorrupt, Subject, Write};
 
-use crate::{Admitted, SealDecision, SealRecord, SealStart, StoreError};
+use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, StoreError};
 
 pub use encoding::{decode_record, encode_record};
 
-/// Expired rows deleted with each admission. An admission adds one nonce, so two a time catch up with any backlog.
-pub const SWEPT_PER_ADMISSION: usize = 2;
+/// Expired rows deleted with each admission. An admission adds a nonce and at times a lease that nobody settles, so three
+/// a time catch up with any backlog.
+pub const SWEPT_PER_ADMISSION: usize = 3;
 
 /// Why a verb failed, and how far the damage reaches.
 #[derive(Debug)]
@@ -120,7 +121,7 @@ pub fn start_chain(tables: &mut impl Tables, uid: &str, seal: &mut SealStart) ->
 /// not its next one, `SealFailed` when the seal panics or gives no record of something consumed, and the faults of
 /// `tables`.
 pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut SealDecision) -> Result<Admitted, Fault> {
-    let state::Admitted { admission, writes } = tables.answer(demand)?;
+    let state::Admitted { admission, writes, charged } = tables.answer(demand)?;
     let (number, link) = next_link(tables, uid)?;
     let entry = sealed_if(tables, uid, &link, || seal(&admission, &link))?;
     if entry.is_none() && !writes.is_empty() {
@@ -132,6 +133,11 @@ pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut Se
         tables.put_row(write)?;
     }
     if let Some(entry) = &entry {
+        if entry.index.decision == Some(DecisionKind::Allow)
+            && let Some(lease) = Lease::of(charged, demand.now)
+        {
+            tables.put_row(lease.write(&entry.index.attestation_id))?;
+        }
         tables.put_record(entry, end_after(number, entry))?;
     }
     Ok(Admitted { admission, entry })
@@ -146,6 +152,37 @@ pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut Se
 pub fn append(tables: &mut impl Tables, uid: &str, seal: &mut SealRecord) -> Result<Entry, Fault> {
     let (number, link) = next_link(tables, uid)?;
     let entry = sealed(tables, uid, &link, || seal(&link))?;
+    tables.put_record(&entry, end_after(number, &entry))?;
+    Ok(entry)
+}
+
+/// [`State::settle`](crate::State::settle)
+///
+/// # Errors
+///
+/// Those of [`append`], and `Corrupt` when the lease or a row that it charged cannot be read.
+pub fn settle(
+    tables: &mut impl Tables,
+    uid: &str,
+    decision_id: &str,
+    release: bool,
+    seal: &mut SealOutcome,
+) -> Result<Entry, Fault> {
+    let (number, link) = next_link(tables, uid)?;
+    let lease_key = Lease::row_key(decision_id);
+    let lease = tables.row(&lease_key)?.map(|row| Lease::read(&lease_key, &row)).transpose()?;
+    let given_back = match &lease {
+        Some(lease) if release => lease.release(&load(tables, lease.charged_rows().map(str::to_owned))?)?,
+        _ => Vec::new(),
+    };
+    let budget = lease.as_ref().map(|_| if release { BudgetOutcome::Released } else { BudgetOutcome::Committed });
+    let entry = sealed(tables, uid, &link, || seal(budget, &link))?;
+    for write in given_back {
+        tables.put_row(write)?;
+    }
+    if let Some(lease) = lease {
+        tables.delete_row(&lease_key, lease.expires_at())?;
+    }
     tables.put_record(&entry, end_after(number, &entry))?;
     Ok(entry)
 }

@@ -7,14 +7,15 @@
 #![expect(clippy::expect_used, reason = "a test suite stops at the first surprise")]
 
 mod admission;
+mod leases;
 mod ledger;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use passgate_core::attest::{
-    AgentRecord, Body, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, RequestRecord, RevocationCheck,
-    Stamp, Writer,
+    AgentRecord, Body, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, OutcomeRecord, OutcomeResult,
+    RequestRecord, RevocationCheck, Stamp, Writer,
 };
 use passgate_core::gate::{EvaluatorRef, PolicyRef};
 use passgate_core::ledger::{Break, HeadBuilder, Report, Verifier, head_line, record_line};
@@ -25,7 +26,7 @@ use passgate_core::state::{
 };
 use passgate_core::time::UnixMillis;
 
-use crate::{Admitted, Cursor, Filter, Ledger, SealDecision, SealRecord, State, StoreError, StoredRecord};
+use crate::{Admitted, Cursor, Filter, Ledger, SealDecision, SealOutcome, SealRecord, State, StoreError, StoredRecord};
 
 /// When the stores under test start: a store that begins with a replay fence begins with the one of this Unix second.
 pub const START_SECONDS: i64 = 1_771_900_000;
@@ -49,6 +50,14 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     admission::sweeping_deletes_expired_rows_only(&make().await).await;
     admission::admissions_sweep_a_little(&make().await).await;
     admission::a_swept_nonce_is_not_accepted_again(&make().await).await;
+    leases::a_released_lease_gives_back_what_was_charged(&make().await).await;
+    leases::a_committed_lease_stays_charged(&make().await).await;
+    leases::a_lease_is_settled_once(&make().await).await;
+    leases::without_a_charge_there_is_no_lease(&make().await).await;
+    leases::amounts_go_back_to_the_period_they_were_charged_to(&make().await).await;
+    leases::an_unsettled_lease_expires_and_stays_charged(&make().await).await;
+    leases::a_failing_seal_settles_nothing(&make().await).await;
+    leases::charges_and_releases_at_once_keep_the_cap(&make().await).await;
     ledger::chains_are_linear(&make().await).await;
     ledger::chains_start_once(&make().await).await;
     ledger::the_next_chain_names_the_one_before(&make().await).await;
@@ -133,6 +142,33 @@ impl Kit {
     /// Whatever the store says.
     pub async fn append(&self, store: &impl State) -> Result<Entry, StoreError> {
         store.append(self.chain_uid(), self.seal_record(Body::Folded(FoldedRecord::default()))).await
+    }
+
+    /// Settles the decision `decision_id`, giving back what it charged when `result` says that the upstream saw nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the store says.
+    pub async fn settle(
+        &self,
+        store: &impl State,
+        decision_id: &str,
+        result: OutcomeResult,
+    ) -> Result<Entry, StoreError> {
+        let (writer, now, id) = (Arc::clone(&self.writer), self.now, decision_id.to_owned());
+        let seal: SealOutcome = Box::new(move |budget, link| {
+            let outcome = OutcomeRecord {
+                budget,
+                duration_ms: 0,
+                request_bytes: 0,
+                response_bytes: 0,
+                response_sha256: None,
+                result,
+                status: None,
+            };
+            writer.seal(link, &stamp(now), Body::Outcome { decision_id: id.clone(), outcome })
+        });
+        store.settle(self.chain_uid(), decision_id, result.releases_budget(), seal).await
     }
 
     /// Revokes `subject`.

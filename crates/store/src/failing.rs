@@ -8,8 +8,8 @@ use passgate_core::attest::Entry;
 use passgate_core::state::{Demand, Subject};
 
 use crate::{
-    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealRecord, SealStart, State, StoreError,
-    StoredRecord,
+    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
+    StoreError, StoredRecord,
 };
 
 /// An operation of a store.
@@ -21,6 +21,8 @@ pub enum Verb {
     Admit,
     /// [`State::append`]
     Append,
+    /// [`State::settle`]
+    Settle,
     /// [`State::revoke`]
     Revoke,
     /// [`State::revoked_at`]
@@ -35,10 +37,11 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::StartChain,
         Self::Admit,
         Self::Append,
+        Self::Settle,
         Self::Revoke,
         Self::RevokedAt,
         Self::Sweep,
@@ -143,6 +146,16 @@ impl<S: State> State for FailingStore<S> {
         self.run(Verb::Append, self.inner.append(chain_uid, seal)).await
     }
 
+    async fn settle(
+        &self,
+        chain_uid: &str,
+        decision_id: &str,
+        release: bool,
+        seal: SealOutcome,
+    ) -> Result<Entry, StoreError> {
+        self.run(Verb::Settle, self.inner.settle(chain_uid, decision_id, release, seal)).await
+    }
+
     async fn revoke(&self, chain_uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Entry, StoreError> {
         self.run(Verb::Revoke, self.inner.revoke(chain_uid, subject, at, seal)).await
     }
@@ -178,6 +191,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use futures_executor::block_on;
+    use passgate_core::attest::OutcomeResult;
     use passgate_core::state::NonceAnswer;
 
     use super::*;
@@ -217,6 +231,7 @@ mod tests {
         assert!(block_on(kit.start(&store)).is_err());
         assert!(block_on(kit.admit(&store, kit.demand("nonce"))).is_err());
         assert!(block_on(kit.append(&store)).is_err());
+        assert!(block_on(kit.settle(&store, "att", OutcomeResult::Completed)).is_err());
         let subject = Subject::Key("key".to_owned());
         assert!(block_on(kit.revoke(&store, subject.clone(), 1)).is_err());
         assert!(block_on(store.revoked_at(&subject)).is_err());

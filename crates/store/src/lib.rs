@@ -27,7 +27,7 @@ pub mod conformance;
 pub mod failing;
 
 use async_trait::async_trait;
-use passgate_core::attest::{DecisionKind, Entry, EntryIndex, Link, PreviousChain};
+use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, EntryIndex, Link, PreviousChain};
 use passgate_core::state::{Admission, Demand, RowCorrupt, Subject};
 
 #[cfg(feature = "redb")]
@@ -49,6 +49,14 @@ pub type SealRecord = Box<dyn FnMut(&Link) -> Entry + Send>;
 /// As natively; a Worker's isolate has one thread.
 #[cfg(target_arch = "wasm32")]
 pub type SealRecord = Box<dyn FnMut(&Link) -> Entry>;
+
+/// Seals the record of an outcome, given what became of the budgets that the decision charged; `None` when there was no
+/// lease.
+#[cfg(not(target_arch = "wasm32"))]
+pub type SealOutcome = Box<dyn FnMut(Option<BudgetOutcome>, &Link) -> Entry + Send>;
+/// As natively; a Worker's isolate has one thread.
+#[cfg(target_arch = "wasm32")]
+pub type SealOutcome = Box<dyn FnMut(Option<BudgetOutcome>, &Link) -> Entry>;
 
 /// `Send + Sync` where there are threads. In a Worker's isolate there is one thread, and its handles are neither.
 #[cfg(not(target_arch = "wasm32"))]
@@ -91,11 +99,23 @@ pub trait State: Shared {
     async fn start_chain(&self, chain_uid: &str, seal: SealStart) -> Result<Entry, StoreError>;
 
     /// Answers the whole `demand` with `passgate_core::state::admit`, appends the record `seal` makes of the answer to
-    /// `chain_uid`, and makes both durable.
+    /// `chain_uid`, and makes both durable. An allow that charged budgets leaves a lease, to be settled.
     async fn admit(&self, chain_uid: &str, demand: Demand, seal: SealDecision) -> Result<Admitted, StoreError>;
 
     /// Appends a record to `chain_uid`.
     async fn append(&self, chain_uid: &str, seal: SealRecord) -> Result<Entry, StoreError>;
+
+    /// Appends to `chain_uid` the record `seal` makes of the outcome of the decision `decision_id`, and ends its lease if
+    /// there is one: with `release` the charged amounts go back to the periods they were charged to, else they stay
+    /// charged. A lease can be ended once, so settling again only adds a record; so does settling a decision that
+    /// charged nothing, or whose lease was swept.
+    async fn settle(
+        &self,
+        chain_uid: &str,
+        decision_id: &str,
+        release: bool,
+        seal: SealOutcome,
+    ) -> Result<Entry, StoreError>;
 
     /// Revokes `subject` from Unix second `at` on, with its record. When this returns, every admission that begins
     /// later sees it. Revoking again keeps the first time.

@@ -11,8 +11,8 @@ use passgate_core::state::{self, Demand, RowMap, Subject, Write, restart_fence};
 
 use crate::backend::{self, Chain, Fault, Tables};
 use crate::{
-    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealRecord, SealStart, State, StoreError,
-    StoredRecord,
+    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
+    StoreError, StoredRecord,
 };
 
 /// State and ledger of one process, lost when it ends. One lock makes every verb one transaction.
@@ -53,6 +53,16 @@ impl State for MemoryStore {
 
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {
         Ok(backend::append(&mut *self.lock(), chain_uid, &mut seal)?)
+    }
+
+    async fn settle(
+        &self,
+        chain_uid: &str,
+        decision_id: &str,
+        release: bool,
+        mut seal: SealOutcome,
+    ) -> Result<Entry, StoreError> {
+        Ok(backend::settle(&mut *self.lock(), chain_uid, decision_id, release, &mut seal)?)
     }
 
     async fn revoke(

@@ -32,8 +32,8 @@ use passgate_core::state::{Demand, Subject};
 
 use crate::backend::{self, Fault};
 use crate::{
-    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealRecord, SealStart, State, StoreError,
-    StoredRecord,
+    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
+    StoreError, StoredRecord,
 };
 use file::File;
 use tables::{Reader, Writable};
@@ -141,6 +141,17 @@ impl State for RedbStore {
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {
         let uid = chain_uid.to_owned();
         self.write(move |tables| backend::append(tables, &uid, &mut seal)).await
+    }
+
+    async fn settle(
+        &self,
+        chain_uid: &str,
+        decision_id: &str,
+        release: bool,
+        mut seal: SealOutcome,
+    ) -> Result<Entry, StoreError> {
+        let (uid, decision_id) = (chain_uid.to_owned(), decision_id.to_owned());
+        self.write(move |tables| backend::settle(tables, &uid, &decision_id, release, &mut seal)).await
     }
 
     async fn revoke(

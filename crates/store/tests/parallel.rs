@@ -1,7 +1,10 @@
 //! Threads at once on one store.
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop at the first surprise")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures_executor::block_on;
+use passgate_core::attest::OutcomeResult;
 use passgate_core::money::MicroUsd;
 use passgate_core::state::{Admission, Demand, NonceAnswer, SpendClaim, SpendMode, SpendPeriod};
 use passgate_store::conformance::{Kit, START_SECONDS};
@@ -45,9 +48,51 @@ fn admits_exactly_one_of_many(store: &(impl State + Ledger)) {
     assert_eq!(report.head.records, 1 + 125 * 8 + 50 * 8);
 }
 
+/// Threads charge one budget and give half of it back; what is charged and not given back never exceeds the cap.
+fn keeps_the_cap(store: &(impl State + Ledger)) {
+    const CAP: u64 = 1_000;
+    let kit = Kit::new("gate");
+    block_on(kit.start(store)).unwrap();
+    let demand = |nonce: &str, mode| {
+        let mut demand = kit.demand(nonce);
+        let (agent, cap, amount) = ("agent".to_owned(), MicroUsd(CAP), MicroUsd(70));
+        demand.spends.push(SpendClaim { agent, period: SpendPeriod::Day, cap, amount, mode });
+        demand
+    };
+    // Counted after the store charges and before it gives back, so never more than what the store has charged.
+    let (held, committed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let call = |thread: usize, call: usize| {
+        let admitted = block_on(kit.admit(store, demand(&format!("{thread} {call}"), SpendMode::Charge))).unwrap();
+        if admitted.admission.spends.iter().any(|spend| !spend.fits) {
+            return;
+        }
+        assert!(held.fetch_add(70, Ordering::SeqCst) + 70 <= CAP);
+        let id = admitted.entry.unwrap().index.attestation_id;
+        if (thread + call).is_multiple_of(10) {
+            block_on(kit.settle(store, &id, OutcomeResult::Completed)).unwrap();
+            committed.fetch_add(70, Ordering::SeqCst);
+        } else {
+            held.fetch_sub(70, Ordering::SeqCst);
+            block_on(kit.settle(store, &id, OutcomeResult::NotForwarded)).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let call = &call;
+            scope.spawn(move || (0..60).for_each(|number| call(thread, number)));
+        }
+    });
+    let probe = block_on(kit.admit(store, demand("probe", SpendMode::Probe))).unwrap().admission;
+    let committed = committed.into_inner();
+    assert!(committed > 0 && held.into_inner() == committed);
+    assert_eq!(probe.spends.first().map(|spend| spend.spent_before), Some(MicroUsd(committed)));
+    block_on(kit.verify_ledger(store)).unwrap();
+}
+
 #[test]
 fn memory() {
     admits_exactly_one_of_many(&MemoryStore::new(START_SECONDS));
+    keeps_the_cap(&MemoryStore::new(START_SECONDS));
 }
 
 #[test]
@@ -56,4 +101,5 @@ fn redb() {
     let store = RedbStore::open(folder.path().join("gate.redb")).unwrap();
     admits_exactly_one_of_many(&store);
     assert!(store.commits() < 1 + 125 * 8 + 50 * 8, "threads share commits: {}", store.commits());
+    keeps_the_cap(&RedbStore::open(folder.path().join("budgets.redb")).unwrap());
 }

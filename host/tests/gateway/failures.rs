@@ -9,8 +9,8 @@ use passgate_core::state::{Demand, Subject};
 use passgate_host::control::ClientError;
 use passgate_store::failing::{FailingStore, Failure, Verb};
 use passgate_store::{
-    Admitted, Cursor, Durability, Filter, Ledger, MemoryStore, Page, SealDecision, SealRecord, SealStart, State,
-    StoreError, StoredRecord,
+    Admitted, Cursor, Durability, Filter, Ledger, MemoryStore, Page, SealDecision, SealOutcome, SealRecord, SealStart,
+    State, StoreError, StoredRecord,
 };
 
 use crate::origin::{Origin, ok};
@@ -119,6 +119,10 @@ impl State for Explosive {
 
     async fn append(&self, uid: &str, seal: SealRecord) -> Result<Entry, StoreError> {
         self.inner.append(uid, seal).await
+    }
+
+    async fn settle(&self, uid: &str, id: &str, release: bool, seal: SealOutcome) -> Result<Entry, StoreError> {
+        self.inner.settle(uid, id, release, seal).await
     }
 
     async fn revoke(&self, uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Entry, StoreError> {

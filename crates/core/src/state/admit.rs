@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
 use super::{
-    Admission, Admitted, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, RateAnswer, SpendAnswer, SpendMode, Subject,
+    Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, RateAnswer, SpendAnswer, SpendMode,
+    Subject,
 };
 use crate::time::UnixMillis;
 
@@ -24,6 +25,7 @@ use crate::time::UnixMillis;
 /// [`RowCorrupt`] when a stored row cannot be read; the store then refuses the request and writes nothing.
 pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt> {
     let mut writes = Vec::new();
+    let mut charged = Vec::new();
     let mut admission = Admission {
         nonce: claim_nonce(demand, rows, &mut writes)?,
         revoked: None,
@@ -35,11 +37,11 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
         if admission.revoked.is_none() {
             admission.rates = take_tokens(demand, rows, &mut writes)?;
             if admission.rates.iter().all(|rate| rate.conforms) {
-                admission.spends = charge(demand, rows, &mut writes)?;
+                admission.spends = charge(demand, rows, &mut writes, &mut charged)?;
             }
         }
     }
-    Ok(Admitted { admission, writes })
+    Ok(Admitted { admission, writes, charged })
 }
 
 fn claim_nonce(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<NonceAnswer, RowCorrupt> {
@@ -116,7 +118,12 @@ fn tat_expiry(tat_micros: u64) -> i64 {
     i64::try_from(tat_micros / 1_000_000).unwrap_or(i64::MAX).saturating_add(86_400)
 }
 
-fn charge(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<Vec<SpendAnswer>, RowCorrupt> {
+fn charge(
+    demand: &Demand,
+    rows: &impl RowMap,
+    writes: &mut Vec<Write>,
+    charged: &mut Vec<Charge>,
+) -> Result<Vec<SpendAnswer>, RowCorrupt> {
     let mut answers = Vec::with_capacity(demand.spends.len());
     let mut charges = Vec::with_capacity(demand.spends.len());
     for claim in &demand.spends {
@@ -126,15 +133,15 @@ fn charge(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Resul
         let fits = total.is_some_and(|total| total <= claim.cap.0);
         answers.push(SpendAnswer { fits, spent_before: crate::money::MicroUsd(spent) });
         if let (Some(total), SpendMode::Charge) = (total, claim.mode) {
-            charges.push(Write {
-                key,
-                value: total.to_be_bytes().to_vec(),
-                expires_at: Some(rows::spend_expiry(demand.now)),
-            });
+            let value = total.to_be_bytes().to_vec();
+            let expires_at = Some(rows::spend_expiry(demand.now.seconds()));
+            charges.push((Write { key, value, expires_at }, claim.amount));
         }
     }
     if answers.iter().all(|answer| answer.fits) {
-        writes.append(&mut charges);
+        let some = charges.iter().filter(|(_, amount)| amount.0 > 0);
+        charged.extend(some.map(|(write, amount)| Charge { row_key: write.key.clone(), amount: *amount }));
+        writes.extend(charges.into_iter().map(|(write, _)| write));
     }
     Ok(answers)
 }

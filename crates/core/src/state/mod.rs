@@ -7,10 +7,12 @@
 //! Rate limits use the generic cell rate algorithm (GCRA): a limit of *n* allows *n* calls at once and then one every
 //! *n*-th part of the window, so at most 2*n* - 1 pass in any one window. It needs one timestamp a counter where an exact
 //! window needs a list of calls, and recovers steadily where a fixed window lets everybody back in at once. Spend caps
-//! use UTC calendar days and months, which is how budgets are stated.
+//! use UTC calendar days and months, which is how budgets are stated. What an allowed request charged is kept as a
+//! [`Lease`] until its outcome is known, and given back if the request never reached the upstream.
 
 mod admit;
 mod gcra;
+mod lease;
 mod rows;
 mod subject;
 mod sweep;
@@ -22,6 +24,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
+pub use lease::{Charge, LEASE_SECONDS, Lease};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
 pub use subject::Subject;
 pub use sweep::{FENCE_KEY, Sweep, restart_fence, sweep};
@@ -196,6 +199,8 @@ pub struct Admitted {
     pub admission: Admission,
     /// The rows to write in the same transaction.
     pub writes: Vec<Write>,
+    /// What those writes charge to budgets: an allow leaves a [`Lease`] of it in the same transaction.
+    pub charged: Vec<Charge>,
 }
 
 /// The identity of an agent in counters, budgets and revocations: base64url SHA-256 over issuer and agent id.

@@ -75,9 +75,9 @@ pub(super) fn spend_key(claim: &SpendClaim, now: UnixMillis) -> String {
     ["s:", &claim.agent, ":", &period].concat()
 }
 
-/// When a spend row written now may be swept.
-pub(super) fn spend_expiry(now: UnixMillis) -> i64 {
-    now.seconds().saturating_add(MONTH_SECONDS + SPEND_GRACE_SECONDS)
+/// When a spend row written at Unix second `now` may be swept.
+pub(super) fn spend_expiry(now: i64) -> i64 {
+    now.saturating_add(MONTH_SECONDS + SPEND_GRACE_SECONDS)
 }
 
 /// The write that revokes `subject` from `at` (Unix seconds) on. Revocations never expire.

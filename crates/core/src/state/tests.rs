@@ -58,9 +58,18 @@ impl Rows {
     }
 
     fn admit(&mut self, demand: &Demand) -> Admission {
+        self.admit_leased(demand).0
+    }
+
+    /// The answer, and the lease that an allow would leave.
+    fn admit_leased(&mut self, demand: &Demand) -> (Admission, Option<Lease>) {
         let admitted = admit(demand, &self.values).unwrap();
         admitted.writes.into_iter().for_each(|write| self.put(write));
-        admitted.admission
+        (admitted.admission, Lease::of(admitted.charged, demand.now))
+    }
+
+    fn release(&mut self, lease: &Lease) {
+        lease.release(&self.values).unwrap().into_iter().for_each(|write| self.put(write));
     }
 
     /// Takes one token of `claim` at `now`, with a nonce never used before.
@@ -513,6 +522,49 @@ mod spends {
             }
             prop_assert!(days.values().all(|spent| *spent <= day_cap));
             prop_assert!(months.values().all(|spent| *spent <= month_cap));
+        }
+
+        /// Whatever is charged, committed and given back in whatever order, each period holds exactly what was charged
+        /// to it and not given back, and never more than its cap.
+        #[test]
+        fn periods_hold_what_was_charged_and_not_given_back(
+            day_cap in 0_u64..1000,
+            month_cap in 0_u64..3000,
+            steps in prop::collection::vec((0_u64..400, 0_i64..40_000, any::<prop::sample::Index>(), 0_u8..4), 1..150),
+        ) {
+            let mut rows = Rows::default();
+            let mut now = NOW;
+            let mut under_way: Vec<(Lease, u64, [String; 2])> = Vec::new();
+            let mut spent = BTreeMap::<String, u64>::new();
+            for (number, (amount, gap, which, what)) in steps.into_iter().enumerate() {
+                now += gap;
+                let at = millis(now);
+                if what < 2 {
+                    let mut demand = demand_at(at, &format!("{number}"));
+                    demand.spends =
+                        vec![spend(SpendPeriod::Day, day_cap, amount), spend(SpendPeriod::Month, month_cap, amount)];
+                    let (admission, lease) = rows.admit_leased(&demand);
+                    let fits = admission.spends.iter().all(|answer| answer.fits);
+                    prop_assert_eq!(lease.is_some(), fits && amount > 0);
+                    if let Some(lease) = lease {
+                        let periods = [at.utc_day(), at.utc_month()];
+                        periods.iter().for_each(|period| *spent.entry(period.clone()).or_default() += amount);
+                        under_way.push((lease, amount, periods));
+                    }
+                } else if !under_way.is_empty() {
+                    let (lease, amount, periods) = under_way.swap_remove(which.index(under_way.len()));
+                    if what == 2 {
+                        rows.release(&lease);
+                        periods.iter().for_each(|period| *spent.entry(period.clone()).or_default() -= amount);
+                    }
+                }
+                for (period, expected) in &spent {
+                    let stored = rows.values.get(&format!("s:agent:{period}")).unwrap();
+                    prop_assert_eq!(stored.as_slice(), expected.to_be_bytes(), "{}", period);
+                    let cap = if period.len() > 7 { day_cap } else { month_cap };
+                    prop_assert!(*expected <= cap);
+                }
+            }
         }
     }
 }

@@ -1,0 +1,160 @@
+//! Cases about leases: what becomes of a charge once the outcome is known.
+
+use futures_util::future::join_all;
+use passgate_core::attest::{BudgetOutcome, Entry, Kind, OutcomeResult, Record};
+use passgate_core::passport::b64;
+use passgate_core::state::{Demand, LEASE_SECONDS, SpendMode, SpendPeriod};
+
+use super::{Kit, with_spend};
+use crate::{Ledger, State, StoreError};
+
+async fn started(store: &impl State) -> Kit {
+    let kit = Kit::new("gate");
+    kit.start(store).await.expect("a chain starts");
+    kit
+}
+
+/// A demand of `nonce` and of 60 from a day of 100.
+fn demand(kit: &Kit, nonce: &str) -> Demand {
+    let mut demand = with_spend(kit.demand(nonce), SpendPeriod::Day, 100, 60);
+    // Not fenced when the clock is set back.
+    demand.nonce.remember_until += 30 * 86_400;
+    demand
+}
+
+/// The id of the decision when everything was given.
+async fn allowed(kit: &Kit, store: &impl State, demand: Demand) -> Option<String> {
+    let admitted = kit.admit(store, demand).await.expect("the store admits");
+    let fits = admitted.admission.spends.iter().all(|spend| spend.fits);
+    admitted.entry.filter(|_| fits).map(|entry| entry.index.attestation_id)
+}
+
+async fn settled(kit: &Kit, store: &impl State, decision_id: &str, result: OutcomeResult) -> Option<BudgetOutcome> {
+    let entry = kit.settle(store, decision_id, result).await.expect("the store settles");
+    let record = read(&entry);
+    assert_eq!((record.kind, record.decision_id.as_deref()), (Kind::Outcome, Some(decision_id)));
+    record.outcome.expect("an outcome").budget
+}
+
+fn read(entry: &Entry) -> Record {
+    let payload = entry.jws.split('.').nth(1).expect("a payload");
+    serde_json::from_slice(&b64::decode(payload).expect("base64url")).expect("a record")
+}
+
+/// What is spent of the day at the kit's time.
+async fn spent(kit: &Kit, store: &impl State, nonce: &str) -> u64 {
+    let mut probe = demand(kit, nonce);
+    probe.spends.iter_mut().for_each(|claim| claim.mode = SpendMode::Probe);
+    let admitted = kit.admit(store, probe).await.expect("the store admits");
+    admitted.admission.spends.first().expect("an answer").spent_before.0
+}
+
+pub(super) async fn a_released_lease_gives_back_what_was_charged(store: &(impl State + Ledger)) {
+    let kit = started(store).await;
+    for (nonce, result) in [("a", OutcomeResult::Unreachable), ("b", OutcomeResult::NotForwarded)] {
+        let mut both = with_spend(demand(&kit, nonce), SpendPeriod::Month, 100, 60);
+        both.spends.push(both.spends.first().cloned().expect("a claim"));
+        both.spends.iter_mut().skip(2).for_each(|claim| "other".clone_into(&mut claim.agent));
+        let id = allowed(&kit, store, both).await.expect("it fits");
+        assert_eq!(allowed(&kit, store, demand(&kit, &format!("{nonce} full"))).await, None, "charged while under way");
+        assert_eq!(settled(&kit, store, &id, result).await, Some(BudgetOutcome::Released));
+    }
+    assert_eq!(spent(&kit, store, "c").await, 0);
+    assert_eq!(kit.verify_ledger(store).await.expect("the ledger verifies").head.records, 8);
+}
+
+pub(super) async fn a_committed_lease_stays_charged(store: &impl State) {
+    for (number, result) in
+        [OutcomeResult::Completed, OutcomeResult::TimedOut, OutcomeResult::Aborted].iter().enumerate()
+    {
+        let kit = started(store).await.later(i64::try_from(number).unwrap_or(0) * 86_400);
+        let id = allowed(&kit, store, demand(&kit, &format!("a {number}"))).await.expect("it fits");
+        assert_eq!(settled(&kit, store, &id, *result).await, Some(BudgetOutcome::Committed));
+        assert_eq!(spent(&kit, store, &format!("b {number}")).await, 60);
+    }
+}
+
+pub(super) async fn a_lease_is_settled_once(store: &impl State) {
+    let kit = started(store).await;
+    let one = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
+    assert_eq!(settled(&kit, store, &one, OutcomeResult::Unreachable).await, Some(BudgetOutcome::Released));
+    let two = allowed(&kit, store, demand(&kit, "b")).await.expect("it fits");
+    for _ in 0..3 {
+        assert_eq!(settled(&kit, store, &one, OutcomeResult::Unreachable).await, None);
+    }
+    assert_eq!(spent(&kit, store, "c").await, 60, "the other's charge is not given back");
+    assert_eq!(settled(&kit, store, &two, OutcomeResult::Completed).await, Some(BudgetOutcome::Committed));
+    assert_eq!(settled(&kit, store, &two, OutcomeResult::Unreachable).await, None, "what is committed stays");
+    assert_eq!(spent(&kit, store, "d").await, 60);
+}
+
+pub(super) async fn without_a_charge_there_is_no_lease(store: &impl State) {
+    let kit = started(store).await;
+    let nothing = allowed(&kit, store, kit.demand("a")).await.expect("allowed");
+    let free = with_spend(kit.demand("b"), SpendPeriod::Day, 100, 0);
+    let free = allowed(&kit, store, free).await.expect("allowed");
+    let id = allowed(&kit, store, demand(&kit, "c")).await.expect("it fits");
+    let refused = kit.admit(store, demand(&kit, "d")).await.expect("the store admits").entry.expect("recorded");
+    for id in [&nothing, &free, &refused.index.attestation_id, "att_01JZZZZZZZZZZZZZZZZZZZZZZZ"] {
+        assert_eq!(settled(&kit, store, id, OutcomeResult::NotForwarded).await, None);
+    }
+    assert_eq!(spent(&kit, store, "e").await, 60);
+    assert_eq!(settled(&kit, store, &id, OutcomeResult::NotForwarded).await, Some(BudgetOutcome::Released));
+}
+
+pub(super) async fn amounts_go_back_to_the_period_they_were_charged_to(store: &impl State) {
+    let today = started(store).await;
+    let id = allowed(&today, store, demand(&today, "a")).await.expect("it fits");
+    let tomorrow = today.later(86_400 - 60);
+    allowed(&tomorrow, store, demand(&tomorrow, "b")).await.expect("it fits");
+    assert_eq!(settled(&tomorrow, store, &id, OutcomeResult::Unreachable).await, Some(BudgetOutcome::Released));
+    assert_eq!(spent(&tomorrow, store, "c").await, 60, "tomorrow's budget is another one");
+    assert_eq!(spent(&today, store, "d").await, 0);
+}
+
+pub(super) async fn an_unsettled_lease_expires_and_stays_charged(store: &impl State) {
+    let kit = started(store).await;
+    let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
+    let end = kit.now() + LEASE_SECONDS;
+    store.sweep(end, 100).await.expect("sweeps");
+    assert_eq!(store.sweep(end + 1, 100).await.expect("sweeps"), 1, "the lease");
+    assert_eq!(settled(&kit, store, &id, OutcomeResult::Unreachable).await, None);
+    assert_eq!(spent(&kit, store, "b").await, 60);
+}
+
+pub(super) async fn a_failing_seal_settles_nothing(store: &(impl State + Ledger)) {
+    let kit = started(store).await;
+    let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
+    let panics = Box::new(|_, _: &_| std::panic::resume_unwind(Box::new("no")));
+    let failed = store.settle(kit.chain_uid(), &id, true, panics).await;
+    assert!(matches!(failed, Err(StoreError::SealFailed(_))), "{failed:?}");
+    let unstarted = Kit::new("gate").settle(store, &id, OutcomeResult::Unreachable).await;
+    assert!(matches!(unstarted, Err(StoreError::ChainState(_))), "{unstarted:?}");
+    assert_eq!(spent(&kit, store, "b").await, 60);
+    assert_eq!(settled(&kit, store, &id, OutcomeResult::Unreachable).await, Some(BudgetOutcome::Released));
+    assert_eq!(kit.verify_ledger(store).await.expect("the ledger verifies").head.records, 4);
+}
+
+/// Fifty agents' worth of calls at once over a budget of ten; every other one that is let through never reaches the
+/// upstream. What is spent in the end is what was committed.
+pub(super) async fn charges_and_releases_at_once_keep_the_cap(store: &(impl State + Ledger)) {
+    let kit = started(store).await;
+    let call = |number: usize| {
+        let kit = &kit;
+        async move {
+            let demand = with_spend(kit.demand(&number.to_string()), SpendPeriod::Day, 100, 10);
+            let Some(id) = allowed(kit, store, demand).await else { return 0 };
+            let is_sent = number.is_multiple_of(2);
+            let result = if is_sent { OutcomeResult::Completed } else { OutcomeResult::Unreachable };
+            settled(kit, store, &id, result).await.expect("there was a lease");
+            if is_sent { 10 } else { 0 }
+        }
+    };
+    let committed: u64 = join_all((0..50).map(call)).await.into_iter().sum();
+    assert!(committed <= 100, "{committed} of 100");
+    let mut probe = with_spend(kit.demand("probe"), SpendPeriod::Day, 100, 10);
+    probe.spends.iter_mut().for_each(|claim| claim.mode = SpendMode::Probe);
+    let answer = kit.admit(store, probe).await.expect("the store admits").admission;
+    assert_eq!(answer.spends.first().map(|spend| spend.spent_before.0), Some(committed));
+    kit.verify_ledger(store).await.expect("the ledger verifies");
+}
