@@ -14,6 +14,7 @@ use super::client::{ClientError, ControlClient};
 use super::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
 use super::export::Export;
 use super::operations::{self, OperationError, Operations};
+use super::remote::{RemoteGate, RemoteGateError};
 use crate::config::Loaded;
 use crate::env::{Environment, RandomError};
 use crate::files::{self, FileError};
@@ -55,7 +56,9 @@ impl AccessError {
             Self::Key(_) => ErrorClass::Configuration,
             Self::NoStore { .. }
             | Self::Volatile
-            | Self::Client(ClientError::NotRunning { .. } | ClientError::Exchange(_))
+            | Self::Client(
+                ClientError::NotRunning { .. } | ClientError::Unreachable { .. } | ClientError::Exchange(_),
+            )
             | Self::Operation(OperationError::Store(_)) => ErrorClass::Unreachable,
             Self::Client(ClientError::Refused { status, .. }) if *status >= 500 => ErrorClass::Unreachable,
             _ => ErrorClass::Unexpected,
@@ -77,7 +80,7 @@ impl From<RandomError> for AccessError {
 
 /// The running gateway, or its store.
 pub enum Access {
-    /// A gateway runs.
+    /// A gateway runs, here or elsewhere.
     Running(ControlClient),
     /// None runs.
     Offline(Box<Offline>),
@@ -94,6 +97,15 @@ impl Access {
             Ok(client) => Ok(Self::Running(client)),
             Err(_) => Ok(Self::Offline(Box::new(Offline::open(loaded, env).await?))),
         }
+    }
+
+    /// A gate that runs elsewhere. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteGateError`].
+    pub fn remote(gate: RemoteGate) -> Result<Self, RemoteGateError> {
+        Ok(Self::Running(ControlClient::remote(gate)?))
     }
 
     /// As [`Access::open`], and makes the store when the gate was never served, so that what is revoked before the

@@ -1,16 +1,17 @@
-//! A client of a running gateway's control plane.
+//! A client of a gate's control plane: on this machine's socket, or of a gate that runs elsewhere.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use passgate_api::answer::Problem;
+use passgate_api::edge;
 use passgate_passport::jwk;
 use passgate_passport::key::PublicKey;
 use serde::de::DeserializeOwned;
@@ -19,11 +20,16 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
+use super::remote::{Remote, RemoteGate, RemoteGateError};
 
 /// How long the gateway may take to begin an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may stand still.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer read as one document, in bytes: a full page of the largest records.
 const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
+/// The media type of a status list token on the wire.
+const STATUS_LIST_MEDIA_TYPE: &str = "application/statuslist+jwt";
 
 /// The gateway did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,22 @@ pub enum ClientError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// The gate that runs elsewhere cannot be connected to.
+    #[error("no gate answers at {gate}: {why}")]
+    Unreachable {
+        /// Where it should be.
+        gate: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// What answers wants to be asked elsewhere.
+    #[error("a redirect to `{location}` ({status}) is not followed: name the gate's own URL")]
+    Redirected {
+        /// The HTTP status.
+        status: u16,
+        /// Where it leads.
+        location: String,
     },
     /// The gateway refused, with its problem document.
     #[error("the gateway refused ({status}): {title} {detail}")]
@@ -57,10 +79,17 @@ pub enum ClientError {
     Output(io::Error),
 }
 
-/// A client of the control plane on one socket.
+/// A client of one gate's control plane.
 #[derive(Debug, Clone)]
 pub struct ControlClient {
-    socket: PathBuf,
+    way: Way,
+}
+
+/// How the gate is reached.
+#[derive(Debug, Clone)]
+enum Way {
+    Socket(PathBuf),
+    Remote(Box<Remote>),
 }
 
 impl ControlClient {
@@ -70,9 +99,26 @@ impl ControlClient {
     ///
     /// [`ClientError::NotRunning`] when nobody does.
     pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let client = Self { socket: socket.to_owned() };
-        client.stream().await?;
-        Ok(client)
+        connected(socket).await?;
+        Ok(Self { way: Way::Socket(socket.to_owned()) })
+    }
+
+    /// A client of a gate that runs elsewhere. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteGateError`].
+    pub fn remote(gate: RemoteGate) -> Result<Self, RemoteGateError> {
+        Ok(Self { way: Way::Remote(Box::new(Remote::new(gate)?)) })
+    }
+
+    /// Where the gate is reached, when it runs elsewhere.
+    #[must_use]
+    pub fn remote_origin(&self) -> Option<&str> {
+        match &self.way {
+            Way::Socket(_) => None,
+            Way::Remote(remote) => Some(remote.origin()),
+        }
     }
 
     /// One page of attestations.
@@ -93,7 +139,8 @@ impl ControlClient {
         let path = format!("/v1/attestations/{}", segment(id));
         match self.document(Method::GET, &path, Bytes::new()).await {
             Ok(found) => Ok(Some(found)),
-            Err(ClientError::Refused { status: 404, .. }) => Ok(None),
+            // Without a code it is not the gate that finds nothing.
+            Err(ClientError::Refused { status: 404, code, .. }) if !code.is_empty() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -112,7 +159,7 @@ impl ControlClient {
         let query = Query { format: Some(format), limit: None, cursor: None, ..query.clone() };
         let path = with_query("/v1/attestations/export", &query)?;
         let mut body = self.request(Method::GET, &path, Bytes::new()).await?.into_body();
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = in_time(IDLE_TIMEOUT, body.frame()).await? {
             if let Ok(data) = frame.map_err(exchange)?.into_data() {
                 output.write_all(&data).await.map_err(ClientError::Output)?;
             }
@@ -168,45 +215,93 @@ impl ControlClient {
         String::from_utf8(body.into()).map_err(exchange)
     }
 
+    /// Gives a gate that runs elsewhere another bundle, and gives what it says about it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn put_bundle(&self, jws: &str) -> Result<Map<String, Value>, ClientError> {
+        let body = Bytes::from(jws.to_owned());
+        self.parsed(self.send(Method::PUT, "/v1/bundle", edge::MEDIA_TYPE, body).await?).await
+    }
+
+    /// Gives a gate that runs elsewhere a newer status list.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn put_status_list(&self, jws: &str) -> Result<(), ClientError> {
+        let body = Bytes::from(jws.to_owned());
+        let response = self.send(Method::PUT, "/v1/status-lists", STATUS_LIST_MEDIA_TYPE, body).await?;
+        collect(response).await.map(|_| ())
+    }
+
     async fn document<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
-        let body = self.bytes(method, path, body).await?;
-        serde_json::from_slice(&body).map_err(exchange)
+        self.parsed(self.request(method, path, body).await?).await
+    }
+
+    async fn parsed<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, ClientError> {
+        serde_json::from_slice(&collect(response).await?).map_err(exchange)
     }
 
     async fn bytes(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         collect(self.request(method, path, body).await?).await
     }
 
-    /// Sends one request on a connection of its own. An answer other than 2xx is an error.
     async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, ClientError> {
-        let stream = TokioIo::new(self.stream().await?);
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(exchange)?;
-        tokio::spawn(async move {
-            // Its failure shows in the response body.
-            let _ = connection.await;
-        });
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "passgate")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(exchange)?;
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request));
-        let response = answer.await.map_err(|_| exchange("no answer in time"))?.map_err(exchange)?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        self.send(method, path, "application/json", body).await
     }
 
-    async fn stream(&self) -> Result<UnixStream, ClientError> {
-        let failed = |source| ClientError::NotRunning { path: self.socket.clone(), source };
-        UnixStream::connect(&self.socket).await.map_err(failed)
+    /// Sends one request. An answer other than 2xx is an error.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        media_type: &'static str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, media_type);
+        let request = request.body(Full::new(body)).map_err(exchange)?;
+        let response = match &self.way {
+            Way::Socket(socket) => send_on_socket(socket, request).await?,
+            Way::Remote(remote) => in_time(ANSWER_TIMEOUT, remote.send(request)).await??,
+        };
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
     }
+}
+
+/// Sends the request on a connection of its own.
+async fn send_on_socket(socket: &Path, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+    let stream = TokioIo::new(connected(socket).await?);
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(exchange)?;
+    tokio::spawn(async move {
+        // Its failure shows in the response body.
+        let _ = connection.await;
+    });
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("passgate"));
+    in_time(ANSWER_TIMEOUT, sender.send_request(request)).await?.map_err(exchange)
+}
+
+async fn connected(socket: &Path) -> Result<UnixStream, ClientError> {
+    let failed = |source| ClientError::NotRunning { path: socket.to_owned(), source };
+    UnixStream::connect(socket).await.map_err(failed)
+}
+
+async fn in_time<T>(limit: Duration, doing: impl Future<Output = T>) -> Result<T, ClientError> {
+    tokio::time::timeout(limit, doing).await.map_err(|_| exchange("no answer in time"))
 }
 
 async fn refused(response: Response<Incoming>) -> ClientError {
     let status: StatusCode = response.status();
     let problem = collect(response).await.ok().and_then(|body| serde_json::from_slice::<Problem>(&body).ok());
-    let Problem { reason_code, title, detail, .. } = problem.unwrap_or_default();
+    let Some(Problem { reason_code, title, detail, .. }) = problem else {
+        return ClientError::Refused {
+            status: status.as_u16(),
+            code: String::new(),
+            title: "The answer is no gate's: it holds no problem document.".to_owned(),
+            detail: String::new(),
+        };
+    };
     ClientError::Refused {
         status: status.as_u16(),
         code: reason_code.into_owned(),
@@ -217,10 +312,10 @@ async fn refused(response: Response<Incoming>) -> ClientError {
 
 async fn collect(response: Response<Incoming>) -> Result<Bytes, ClientError> {
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-    Ok(body.collect().await.map_err(exchange)?.to_bytes())
+    Ok(in_time(IDLE_TIMEOUT, body.collect()).await?.map_err(exchange)?.to_bytes())
 }
 
-fn exchange(error: impl ToString) -> ClientError {
+pub(super) fn exchange(error: impl ToString) -> ClientError {
     ClientError::Exchange(error.to_string())
 }
 

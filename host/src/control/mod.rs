@@ -19,6 +19,7 @@ mod documents;
 mod export;
 mod operations;
 mod plane;
+mod remote;
 mod routes;
 
 use std::io;
@@ -38,6 +39,7 @@ pub use documents::{
     DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Revocation, RevocationState,
 };
 pub use operations::{OperationError, Operations};
+pub use remote::{RemoteGate, RemoteGateError};
 
 use crate::files;
 use crate::gateway::ServeError;

@@ -350,7 +350,8 @@ fn parse_origin(origin: &str) -> Option<(UriScheme, Authority)> {
     Some((uri_scheme, authority.parse().ok()?))
 }
 
-fn tls_config(trust_roots: &TrustRoots) -> Result<rustls::ClientConfig, UpstreamConfigError> {
+/// What a client of this program offers and accepts.
+pub(crate) fn tls_config(trust_roots: &TrustRoots) -> Result<rustls::ClientConfig, UpstreamConfigError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
