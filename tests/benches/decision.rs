@@ -61,9 +61,9 @@ fn authenticate_and_judge(gate: &Gate, request: &Request) -> Result<()> {
     let headers = headers(request);
     let raw = raw(request, &headers);
     let refused = |refusal: pipeline::Refusal| anyhow::anyhow!("refused: {}", refusal.detail);
-    let parsed = pipeline::parse(gate, &raw).map_err(refused)?;
-    let authenticated =
-        pipeline::authenticate(gate, &parsed, UnixMillis(1000 * NOW.unsigned_abs())).map_err(refused)?;
+    let now = UnixMillis(1000 * NOW.unsigned_abs());
+    let parsed = pipeline::parse(gate, &raw, now).map_err(refused)?;
+    let authenticated = pipeline::authenticate(gate, &parsed, now).map_err(refused)?;
     std::hint::black_box(pipeline::judge(gate, &authenticated));
     Ok(())
 }

@@ -102,7 +102,7 @@ impl Driver {
         let attestation_id = match fold {
             Fold::Counted => None,
             Fold::Record => {
-                let record = Box::new(refusal.record(gate));
+                let record = Box::new(refusal.record(gate, stamp.now));
                 match self.append(Body::Decision(record), stamp).await {
                     Ok(entry) => Some(entry.index.attestation_id),
                     Err(error) => return Answer::fault(Reason::StoreUnavailable, &error, None),

@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use passgate_passport::trust::{Tier, TrustStore};
 use serde::{Deserialize, Serialize};
 
-use crate::attest::GateRecord;
+use crate::attest::{GateRecord, PolicyRecord};
 use crate::domain::DomainPattern;
 use crate::money::MicroUsd;
 use crate::route::Route;
 use crate::state::RateWindow;
+use crate::time::UnixMillis;
 
 /// The security level of a gate: which trust tier it asks for at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +122,15 @@ pub struct PolicyRef {
     pub version: u64,
 }
 
+/// From when a gate's policy is, and how long decisions may rely on it. Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyFreshness {
+    /// When it was issued.
+    pub issued_at: i64,
+    /// The last second in which it may be relied on.
+    pub good_until: i64,
+}
+
 /// Which code made a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluatorRef {
@@ -151,6 +161,8 @@ pub struct Gate {
     pub guardrails: Guardrails,
     /// The policy this was made from.
     pub policy: PolicyRef,
+    /// How long the policy may be relied on; for ever when absent, as one that is read from the operator's own disk.
+    pub policy_freshness: Option<PolicyFreshness>,
     /// The code that evaluates it.
     pub evaluator: EvaluatorRef,
 }
@@ -159,5 +171,15 @@ impl Gate {
     /// The gate as records name it.
     pub fn record(&self) -> GateRecord {
         GateRecord { gate_id: self.id.clone(), level: self.level.as_str().into() }
+    }
+
+    /// The policy as records made at `now` name it.
+    pub fn policy_record(&self, now: UnixMillis) -> PolicyRecord {
+        let age = |freshness: PolicyFreshness| now.seconds().saturating_sub(freshness.issued_at).max(0).unsigned_abs();
+        PolicyRecord {
+            age_seconds: self.policy_freshness.map(age),
+            sha256: self.policy.sha256.clone(),
+            version: self.policy.version,
+        }
     }
 }

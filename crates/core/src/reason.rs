@@ -141,9 +141,23 @@ reasons! {
     StoreUnavailable "store_unavailable" Fault "store_unavailable" "The state cannot be reached; the gate fails closed.";
     GateOverloaded "gate_overloaded" Fault "gate_overloaded" "The gate has as many requests as it takes at once; it fails closed.";
     InternalError "internal_error" Fault "internal_error" "The gate failed while deciding; it fails closed.";
+    StatusMissing "status_missing" Credential "credential_rejected" "The passport names no status list, and its issuer's passports have to.";
+    StatusRevoked "status_revoked" Credential "credential_rejected" "The status list of its issuer says that the passport is revoked.";
+    StatusSuspended "status_suspended" Credential "credential_rejected" "The status list of its issuer says that the passport is suspended.";
+    StatusUnknown "status_unknown" Credential "credential_rejected" "The status list of its issuer does not say that the passport is valid.";
+    StatusListUnavailable "status_list_unavailable" Fault "status_list_unavailable" "The gate has no status list for the passport; it fails closed.";
+    StatusListStale "status_list_stale" Fault "status_list_stale" "The status list for the passport is too old to rely on; the gate fails closed.";
+    PolicyStale "policy_stale" Fault "policy_stale" "The gate's policy is too old to rely on; it fails closed.";
 }
 
 impl Reason {
+    /// Whether the refusal was decided: the gate worked, even where what it relies on is too old. The other faults are
+    /// the gate's own failures, of which nothing may be recorded.
+    pub const fn is_decided(self) -> bool {
+        matches!(self, Self::StatusListUnavailable | Self::StatusListStale | Self::PolicyStale)
+            || !matches!(self.class(), Class::Fault)
+    }
+
     /// The reason with this code, if there is one.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|r| r.code() == code)

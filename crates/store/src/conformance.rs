@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use passgate_core::attest::{
     AgentRecord, Body, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, OutcomeRecord, OutcomeResult,
-    RequestRecord, RevocationCheck, Stamp, Writer,
+    PolicyRecord, RequestRecord, RevocationCheck, Stamp, Writer,
 };
-use passgate_core::gate::{EvaluatorRef, PolicyRef};
+use passgate_core::gate::EvaluatorRef;
 use passgate_core::ledger::{Break, HeadBuilder, Report, Verifier, head_line, record_line};
 use passgate_core::money::MicroUsd;
 use passgate_core::passport::key::SecretKey;
@@ -220,9 +220,10 @@ impl Kit {
             },
             guardrails: Vec::new(),
             not_checked: Vec::new(),
-            policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 1 },
+            policy: PolicyRecord { age_seconds: None, sha256: "sha256:00".to_owned(), version: 1 },
             request: RequestRecord::default(),
             revocation: RevocationCheck::Admission,
+            status_list: None,
         }
     }
 

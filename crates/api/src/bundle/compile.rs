@@ -51,6 +51,7 @@ impl Bundle {
             routes: self.compiled_routes()?,
             guardrails: self.guardrails.compile()?,
             policy: self.policy_ref()?,
+            policy_freshness: None,
             evaluator,
         })
     }

@@ -11,8 +11,8 @@ mod writer;
 pub use payload::DecisionView;
 pub use records::{
     AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GapRecord, GateRecord,
-    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PreviousChain, Record, RequestRecord,
-    RevocationCheck,
+    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PolicyRecord, PreviousChain, Record,
+    RequestRecord, RevocationCheck, StatusListRecord,
 };
 pub use writer::{Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
 

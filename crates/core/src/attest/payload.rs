@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::records::{
     AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
-    OutcomeRecord, PreviousChain, RequestRecord, RevocationCheck,
+    OutcomeRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
 };
 use super::writer::EntryIndex;
-use crate::gate::{EvaluatorRef, PolicyRef};
+use crate::gate::EvaluatorRef;
 use crate::reason::{Class, Reason};
 use crate::state::Subject;
 
@@ -27,9 +27,10 @@ pub struct DecisionView<'a> {
     pub evaluator: &'a EvaluatorRef,
     pub guardrails: &'a [GuardrailRecord],
     pub not_checked: &'a [String],
-    pub policy: &'a PolicyRef,
+    pub policy: &'a PolicyRecord,
     pub request: &'a RequestRecord,
     pub revocation: RevocationCheck,
+    pub status_list: Option<&'a StatusListRecord>,
 }
 
 impl<'a> From<&'a DecisionRecord> for DecisionView<'a> {
@@ -44,6 +45,7 @@ impl<'a> From<&'a DecisionRecord> for DecisionView<'a> {
             policy: &record.policy,
             request: &record.request,
             revocation: record.revocation,
+            status_list: record.status_list.as_ref(),
         }
     }
 }
@@ -76,7 +78,7 @@ pub(super) struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a OutcomeRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<&'a PolicyRef>,
+    policy: Option<&'a PolicyRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +92,8 @@ pub(super) struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<&'a Subject>,
     seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_list: Option<&'a StatusListRecord>,
     timestamp: &'a str,
 }
 
@@ -135,6 +139,7 @@ impl<'a> Payload<'a> {
             revocation: None,
             revoked: None,
             seq: frame.place.seq,
+            status_list: None,
             timestamp: &frame.place.timestamp,
         }
     }
@@ -151,6 +156,7 @@ impl<'a> Payload<'a> {
             reason_code: decision.reason,
             request: Some(decision.request),
             revocation: Some(decision.revocation),
+            status_list: decision.status_list,
             ..Self::new(frame, Kind::Decision)
         }
     }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{EvaluatorRef, PolicyRef};
+use crate::gate::EvaluatorRef;
 use crate::reason::Reason;
 use crate::state::Subject;
 
@@ -56,7 +56,7 @@ pub struct Record {
     pub outcome: Option<OutcomeRecord>,
     /// The policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<PolicyRef>,
+    pub policy: Option<PolicyRecord>,
     /// SHA-256 of the previous record's JWS, `sha256:` and hex; absent in the first record of a chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prev: Option<String>,
@@ -77,6 +77,9 @@ pub struct Record {
     pub revoked: Option<Subject>,
     /// Position in the chain, from 0.
     pub seq: u64,
+    /// The status list that was consulted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_list: Option<StatusListRecord>,
     /// RFC 3339 in UTC with milliseconds.
     pub timestamp: String,
 }
@@ -179,11 +182,38 @@ pub struct DecisionRecord {
     /// Checks not made.
     pub not_checked: Vec<String>,
     /// The policy in force.
-    pub policy: PolicyRef,
+    pub policy: PolicyRecord,
     /// The request.
     pub request: RequestRecord,
     /// Whether revocation was checked.
     pub revocation: RevocationCheck,
+    /// The status list that was consulted, if one was.
+    pub status_list: Option<StatusListRecord>,
+}
+
+/// The policy in a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// Seconds since the policy was issued, when the gate knows when that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
+    /// `sha256:` and the hex digest of the policy's canonical JSON.
+    pub sha256: String,
+    /// The operator's version number.
+    pub version: u64,
+}
+
+/// A status list that was consulted, also one that was too old to rely on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusListRecord {
+    /// Seconds since the list was issued.
+    pub age_seconds: u64,
+    /// When it was issued, RFC 3339.
+    pub issued_at: String,
+    /// What it says of the passport: `valid`, `invalid`, `suspended`, `other` or `out_of_range`.
+    pub status: String,
+    /// Its URI.
+    pub uri: String,
 }
 
 /// The agent in a record.

@@ -9,7 +9,7 @@ use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::SecretKey;
 
 use super::*;
-use crate::gate::{EvaluatorRef, PolicyRef};
+use crate::gate::EvaluatorRef;
 use crate::reason::Reason;
 use crate::state::Subject;
 use crate::time::UnixMillis;
@@ -47,7 +47,7 @@ fn decision(path: &str) -> Body {
         evaluator: EvaluatorRef { digest: "d".to_owned(), engine: "native".to_owned(), version: "0".to_owned() },
         guardrails: vec![guardrail],
         not_checked: vec!["status_list".to_owned()],
-        policy: PolicyRef { sha256: "s".to_owned(), version: u64::from(u32::MAX) },
+        policy: PolicyRecord { age_seconds: Some(5), sha256: "s".to_owned(), version: u64::from(u32::MAX) },
         request: RequestRecord {
             action: Some("a:b".to_owned()),
             amount_micro_usd: Some(1),
@@ -58,6 +58,12 @@ fn decision(path: &str) -> Body {
             target_sha256: Some("t".to_owned()),
         },
         revocation: RevocationCheck::Admission,
+        status_list: Some(StatusListRecord {
+            age_seconds: 7,
+            issued_at: "i".to_owned(),
+            status: "valid".to_owned(),
+            uri: "u".to_owned(),
+        }),
     }))
 }
 

@@ -6,7 +6,7 @@ use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
 use passgate_passport::proof::{self, PASSPORT_FIELD, VerifiedProof};
 
 use super::parse::{Parsed, Refusal};
-use crate::attest::{AgentRecord, sha256_label};
+use crate::attest::{AgentRecord, StatusListRecord, sha256_label};
 use crate::gate::Gate;
 use crate::reason::Reason;
 use crate::time::UnixMillis;
@@ -18,6 +18,7 @@ pub struct Authenticated<'a> {
     pub(super) passport: VerifiedPassport,
     pub(super) proof: VerifiedProof<'a>,
     pub(super) now: UnixMillis,
+    pub(super) status_list: Option<StatusListRecord>,
 }
 
 /// Verifies passport, tier and proof of `parsed`, in this order.
@@ -48,7 +49,7 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
         return Err(refuse(Reason::TierInsufficient, detail, agent()));
     }
     match proof::verify(&parsed.http, &passport.claims().cnf_key, now.seconds()) {
-        Ok(proof) => Ok(Authenticated { passport, proof, now }),
+        Ok(proof) => Ok(Authenticated { passport, proof, now, status_list: None }),
         Err(error) => Err(refuse(known(error.code()), error.to_string(), agent())),
     }
 }

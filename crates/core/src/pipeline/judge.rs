@@ -9,8 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::authenticate::{Authenticated, agent_record};
 use super::decide::Decision;
-use crate::attest::{AgentRecord, DecisionRecord, DecisionView, GateRecord, RequestRecord, sha256_label};
-use crate::gate::{EvaluatorRef, Gate, Guardrails, PolicyRef, RateLimits};
+use crate::attest::{
+    AgentRecord, DecisionRecord, DecisionView, GateRecord, PolicyRecord, RequestRecord, StatusListRecord, sha256_label,
+};
+use crate::gate::{EvaluatorRef, Gate, Guardrails, RateLimits};
 use crate::money::MicroUsd;
 use crate::reason::Reason;
 use crate::route::{Route, Values};
@@ -23,9 +25,10 @@ pub struct Judged {
     pub(super) agent: AgentRecord,
     pub(super) request: RequestRecord,
     pub(super) gate: GateRecord,
-    pub(super) policy: PolicyRef,
+    pub(super) policy: PolicyRecord,
     pub(super) evaluator: EvaluatorRef,
     pub(super) not_checked: Vec<String>,
+    pub(super) status_list: Option<StatusListRecord>,
     pub(super) findings: Findings,
     pub(super) demand: Demand,
 }
@@ -52,9 +55,9 @@ pub(super) enum Finding {
     Fail(Reason),
 }
 
-/// Bytes on the gate's own channel are not a judgement.
+/// Bytes on the gate's own channel are not what should come over it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the handed-over judgement cannot be read: both ends must run the same release")]
+#[error("what was handed over cannot be read: both ends must run the same release")]
 pub struct HandoffError;
 
 /// Judges an authenticated request under `gate`.
@@ -86,9 +89,10 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         agent: agent_record(&authenticated.passport),
         request,
         gate: gate.record(),
-        policy: gate.policy.clone(),
+        policy: gate.policy_record(authenticated.now),
         evaluator: gate.evaluator.clone(),
         not_checked: not_checked(authenticated),
+        status_list: authenticated.status_list.clone(),
         findings,
         demand,
     }
@@ -148,7 +152,7 @@ fn request_record(covered: &CoveredRequest<'_>) -> RequestRecord {
 
 fn not_checked(authenticated: &Authenticated<'_>) -> Vec<String> {
     let has_status = authenticated.passport.claims().status_list.is_some();
-    if has_status { alloc::vec!["status_list".to_string()] } else { Vec::new() }
+    if has_status && authenticated.status_list.is_none() { alloc::vec!["status_list".to_string()] } else { Vec::new() }
 }
 
 fn demand(
@@ -254,6 +258,7 @@ impl Judged {
             policy: self.policy.clone(),
             request: self.request.clone(),
             revocation: decision.revocation,
+            status_list: self.status_list.clone(),
         }
     }
 
@@ -269,6 +274,7 @@ impl Judged {
             policy: &self.policy,
             request: &self.request,
             revocation: decision.revocation,
+            status_list: self.status_list.as_ref(),
         }
     }
 

@@ -41,7 +41,7 @@ use crate::time::UnixMillis;
 ///
 /// The [`Refusal`] of the step that ends the request.
 pub fn judge_request(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-    let parsed = parse(gate, raw)?;
+    let parsed = parse(gate, raw, now)?;
     let authenticated = authenticate(gate, &parsed, now)?;
     Ok(judge(gate, &authenticated))
 }

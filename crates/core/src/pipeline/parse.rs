@@ -8,10 +8,11 @@ use alloc::vec::Vec;
 use passgate_passport::http::{Header, HttpRequest};
 use passgate_passport::proof::PASSPORT_FIELD;
 
-use crate::attest::{AgentRecord, DecisionKind, DecisionRecord, RequestRecord, RevocationCheck};
+use crate::attest::{AgentRecord, DecisionKind, DecisionRecord, RequestRecord, RevocationCheck, StatusListRecord};
 use crate::gate::Gate;
 use crate::path;
 use crate::reason::Reason;
+use crate::time::UnixMillis;
 
 /// The most field lines a request may have.
 pub const MAX_HEADERS: usize = 100;
@@ -50,18 +51,20 @@ pub struct Refusal {
     pub detail: String,
     agent: Option<Box<AgentRecord>>,
     request: Box<RequestRecord>,
+    status_list: Option<Box<StatusListRecord>>,
 }
 
-/// Reads `raw` for `gate`.
+/// Reads `raw` for `gate` at `now`.
 ///
-/// In this order: field count (`header_invalid`), canonical path and query (`path_not_canonical`), host
+/// In this order: the policy may still be relied on (`policy_stale`), field count (`header_invalid`), canonical path and query (`path_not_canonical`), host
 /// (`host_mismatch`), method override (`method_override`), at most one passport (`header_invalid`).
 ///
 /// # Errors
 ///
 /// The first of these that fails.
-pub fn parse<'a>(gate: &'a Gate, raw: &RawRequest<'a>) -> Result<Parsed<'a>, Refusal> {
-    check(gate, raw).map_err(|(reason, detail)| Refusal::early(raw.method, raw.path, reason, detail))?;
+pub fn parse<'a>(gate: &'a Gate, raw: &RawRequest<'a>, now: UnixMillis) -> Result<Parsed<'a>, Refusal> {
+    let checked = check_policy(gate, now).and_then(|()| check(gate, raw));
+    checked.map_err(|(reason, detail)| Refusal::early(raw.method, raw.path, reason, detail))?;
     let http = HttpRequest {
         method: raw.method,
         scheme: &gate.origin.scheme,
@@ -72,6 +75,17 @@ pub fn parse<'a>(gate: &'a Gate, raw: &RawRequest<'a>) -> Result<Parsed<'a>, Ref
         body: raw.body,
     };
     Ok(Parsed { http })
+}
+
+/// Under a policy that may since have been replaced nothing is decided, not even what is wrong with a request.
+fn check_policy(gate: &Gate, now: UnixMillis) -> Result<(), (Reason, String)> {
+    match gate.policy_freshness {
+        Some(freshness) if now.seconds() > freshness.good_until => {
+            let detail = alloc::format!("the policy was good until {}; it is {}", freshness.good_until, now.seconds());
+            Err((Reason::PolicyStale, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check(gate: &Gate, raw: &RawRequest<'_>) -> Result<(), (Reason, String)> {
@@ -117,7 +131,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 impl Refusal {
     /// A refusal of a request that has no reading yet.
     pub fn early(method: &str, path: &str, reason: Reason, detail: String) -> Self {
-        Self { reason, detail, agent: None, request: Box::new(request_record(method, path)) }
+        Self { reason, detail, agent: None, request: Box::new(request_record(method, path)), status_list: None }
     }
 
     /// A fault of the evaluator itself, as a deny.
@@ -134,8 +148,12 @@ impl Refusal {
         self.agent.as_deref()
     }
 
-    /// The decision to attest.
-    pub fn record(&self, gate: &Gate) -> DecisionRecord {
+    pub(super) fn with_status_list(self, consulted: Option<StatusListRecord>) -> Self {
+        Self { status_list: consulted.map(Box::new), ..self }
+    }
+
+    /// The decision to attest, as made at `now`.
+    pub fn record(&self, gate: &Gate, now: UnixMillis) -> DecisionRecord {
         DecisionRecord {
             agent: self.agent.as_deref().cloned(),
             decision: DecisionKind::Deny,
@@ -143,9 +161,10 @@ impl Refusal {
             evaluator: gate.evaluator.clone(),
             guardrails: Vec::new(),
             not_checked: Vec::new(),
-            policy: gate.policy.clone(),
+            policy: gate.policy_record(now),
             request: (*self.request).clone(),
             revocation: RevocationCheck::NotChecked,
+            status_list: self.status_list.as_deref().cloned(),
         }
     }
 }

@@ -62,6 +62,7 @@ fn gate() -> Gate {
         ],
         guardrails,
         policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 7 },
+        policy_freshness: None,
         evaluator: EvaluatorRef {
             digest: "sha256:11".to_owned(),
             engine: "native".to_owned(),
@@ -125,7 +126,7 @@ impl Call {
             headers: &headers,
             body: &self.body,
         };
-        let parsed = parse(gate, &raw)?;
+        let parsed = parse(gate, &raw, NOW)?;
         let authenticated = authenticate(gate, &parsed, NOW)?;
         Ok(judge(gate, &authenticated))
     }
@@ -292,7 +293,7 @@ fn refusals_before_judgement_name_what_is_known() {
     anonymous.headers.clear();
     let refusal = anonymous.judged(&gate).unwrap_err();
     assert_eq!((refusal.reason, refusal.agent()), (Reason::PassportMissing, None));
-    let record = refusal.record(&gate);
+    let record = refusal.record(&gate, NOW);
     assert_eq!((record.decision, record.reason), (DecisionKind::Deny, Some(Reason::PassportMissing)));
 }
 
@@ -315,7 +316,7 @@ fn parse_refuses_what_has_two_readings() {
         (raw(Some("gate.example"), "/a", Some("_method=DELETE")), Reason::MethodOverride),
         (raw(Some("gate.example"), "/a", Some("%5Fmethod=DELETE")), Reason::MethodOverride),
     ] {
-        assert_eq!(parse(&gate, &request).unwrap_err().reason, reason, "{request:?}");
+        assert_eq!(parse(&gate, &request, NOW).unwrap_err().reason, reason, "{request:?}");
     }
     for (kind, body) in [
         ("application/x-www-form-urlencoded", "a=1&_method=PUT"),
@@ -328,11 +329,11 @@ fn parse_refuses_what_has_two_readings() {
             method: "POST",
             ..raw(Some("gate.example"), "/a", None)
         };
-        assert_eq!(parse(&gate, &request).unwrap_err().reason, Reason::MethodOverride, "{kind}");
+        assert_eq!(parse(&gate, &request, NOW).unwrap_err().reason, Reason::MethodOverride, "{kind}");
     }
     let two = [Header { name: "agent-passport", value: b"a" }, Header { name: "agent-passport", value: b"b" }];
     let request = RawRequest { headers: &two, ..raw(Some("gate.example"), "/", None) };
-    assert_eq!(parse(&gate, &request).unwrap_err().reason, Reason::HeaderInvalid);
+    assert_eq!(parse(&gate, &request, NOW).unwrap_err().reason, Reason::HeaderInvalid);
 }
 
 #[test]

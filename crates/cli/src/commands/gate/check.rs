@@ -75,7 +75,7 @@ fn check(gate: &Gate, request: &Request, now: UnixMillis) -> Result<Checked, Fai
         headers: &headers,
         body: &request.body,
     };
-    let parsed = match pipeline::parse(gate, &raw) {
+    let parsed = match pipeline::parse(gate, &raw, now) {
         Ok(parsed) => parsed,
         Err(refusal) => return Ok(Checked::Refused(Box::new(refusal))),
     };
