@@ -24,6 +24,7 @@ const MAX_RESPONSE_BYTES: u64 = 1 << 40;
 const MAX_CONNECTIONS: u64 = 100_000;
 const MAX_DECISION_TIMEOUT_MS: u64 = 60_000;
 const MAX_TIMEOUT_MS: u64 = 600_000;
+const MAX_BUNDLE_AGE_DAYS: u64 = 366;
 /// What every Unix accepts as the path of a socket, in bytes, with some room.
 const MAX_SOCKET_PATH_BYTES: usize = 100;
 /// Room for a bundle of some hundred certificates, in bytes.
@@ -65,7 +66,7 @@ impl Check<'_> {
 
     fn ranges(&self, config: &Config) -> Result<(), ConfigError> {
         let (server, upstream) = (&config.server, &config.upstream);
-        let rows: [(&str, u64, u64, u64); 10] = [
+        let rows: [(&str, u64, u64, u64); 11] = [
             ("server.max_body_bytes", server.max_body_bytes, 0, MAX_BODY_BYTES),
             ("server.max_connections", server.max_connections.into(), 1, MAX_CONNECTIONS),
             ("server.header_timeout_ms", server.header_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
@@ -76,6 +77,7 @@ impl Check<'_> {
             ("upstream.response_timeout_ms", upstream.response_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
             ("upstream.idle_timeout_ms", upstream.idle_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
             ("upstream.max_response_bytes", upstream.max_response_bytes, 0, MAX_RESPONSE_BYTES),
+            ("edge.max_age_days", config.edge.max_age_days.into(), 1, MAX_BUNDLE_AGE_DAYS),
         ];
         for (member, value, least, most) in rows {
             if value < least || value > most {

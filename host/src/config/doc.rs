@@ -3,6 +3,7 @@
 use passgate_api::bundle::{
     GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc, SelfIssuedDoc,
 };
+use passgate_api::edge::AdmissionDoc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,9 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub log: LogDoc,
+    /// What `passgate bundle` says of the edge; a gate served from this file does not use it.
+    #[serde(default)]
+    pub edge: EdgeSettings,
 }
 
 /// A trusted issuer. Exactly one of `keys` and `keys_file` is given.
@@ -225,4 +229,20 @@ pub enum LogLevel {
     Info,
     /// And connections.
     Debug,
+}
+
+/// How an edge gate serves this policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeSettings {
+    /// Where requests are admitted. It cannot be changed for a gate that was deployed.
+    pub admission: AdmissionDoc,
+    /// For how many days a signed bundle decides requests: 1 to 366. Sign it anew before that.
+    pub max_age_days: u16,
+}
+
+impl Default for EdgeSettings {
+    fn default() -> Self {
+        Self { admission: AdmissionDoc::Agent, max_age_days: 30 }
+    }
 }

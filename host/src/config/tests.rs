@@ -109,6 +109,9 @@ fn mistakes_are_named_with_place_and_remedy() {
         ("upstream:", "server: {listen: \"localhost:80\"}\nupstream:", &["server.listen", "IP address"]),
         ("upstream:", "server: {decision_timeout_ms: 0}\nupstream:", &["server.decision_timeout_ms", "1 to 60000"]),
         ("upstream:", "server: {max_body_bytes: 1099511627776}\nupstream:", &["server.max_body_bytes"]),
+        ("upstream:", "edge: {max_age_days: 0}\nupstream:", &["edge.max_age_days"]),
+        ("upstream:", "edge: {max_age_days: 367}\nupstream:", &["edge.max_age_days"]),
+        ("upstream:", "edge: {admission: tenant}\nupstream:", &["edge.admission", "agent"]),
         (
             "upstream:",
             "store: {kind: memory}\nupstream:",
