@@ -4,10 +4,12 @@
 //! gives the time and the random bits of each record in a [`Stamp`], puts a deadline around the returned futures, and
 //! forwards with the [`Forward`] it gets. Whatever goes wrong here ends as [`Answer::Refuse`].
 
+mod handover;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use passgate_core::attest::{Body, DecisionKind, Entry, OutcomeRecord, Stamp, Writer};
+use passgate_core::attest::{Body, DecisionKind, Entry, FoldedRecord, GapRecord, OutcomeRecord, Stamp, Writer};
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Decision, Judged, Permit, RateView, RawRequest, Refusal, Verdict};
@@ -15,6 +17,10 @@ use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, NonceAnswer, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_store::{Admitted, State, StoreError};
+use serde::{Deserialize, Serialize};
+
+pub use handover::RefusalRecord;
+pub use passgate_core::pipeline::HandoffError;
 
 /// Carries requests through their life over one store and one chain.
 pub struct Driver {
@@ -48,7 +54,8 @@ pub struct Forward {
 }
 
 /// A deny or a step_up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Refused {
     /// Deny or step_up.
     pub decision: DecisionKind,
@@ -82,6 +89,27 @@ impl Driver {
         Ok(Self { state, writer, bound: Arc::default() })
     }
 
+    /// Goes on with a chain that `state` holds already, with a record that says so, and returns the driver that writes
+    /// it. `writer` must be made for that chain, and nobody else may write it any more.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot record the restart, or holds no such chain.
+    pub async fn resume(state: Arc<dyn State>, writer: Writer, stamp: Stamp) -> Result<Self, StoreError> {
+        let driver = Self { state, writer: Arc::new(writer), bound: Arc::default() };
+        driver.append(Body::Restart, stamp).await?;
+        Ok(driver)
+    }
+
+    /// Records that something may be missing from the chain, such as what was kept in memory before a restart.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot record it.
+    pub async fn gap(&self, gap: GapRecord, stamp: Stamp) -> Result<Entry, StoreError> {
+        self.append(Body::Gap(gap), stamp).await
+    }
+
     /// The writer of this driver's chain.
     pub fn writer(&self) -> &Writer {
         &self.writer
@@ -98,27 +126,22 @@ impl Driver {
     /// Records and answers a refusal of steps 1 and 2, or one the host found before the request could be read. Past a
     /// bound a minute refusals are counted instead; see [`Driver::flush_refusals`].
     pub async fn refuse(&self, gate: &Gate, refusal: &Refusal, stamp: Stamp) -> Answer {
-        let fold = note(&self.bound, stamp, refusal.reason);
-        let attestation_id = match fold {
+        self.record_refusal(&RefusalRecord::new(gate, refusal, stamp.now), stamp).await
+    }
+
+    /// As [`Driver::refuse`], of a refusal found here, or found elsewhere and handed over.
+    pub async fn record_refusal(&self, refusal: &RefusalRecord, stamp: Stamp) -> Answer {
+        if refusal.gate() != self.writer.gate() {
+            return Answer::fault(Reason::InternalError, &"the request was refused by another gate", None);
+        }
+        let attestation_id = match note(&self.bound, stamp, refusal.reason()) {
             Fold::Counted => None,
-            Fold::Record => {
-                let record = Box::new(refusal.record(gate, stamp.now));
-                match self.append(Body::Decision(record), stamp).await {
-                    Ok(entry) => Some(entry.index.attestation_id),
-                    Err(error) => return Answer::fault(Reason::StoreUnavailable, &error, None),
-                }
-            }
+            Fold::Record => match self.append(refusal.body(), stamp).await {
+                Ok(entry) => Some(entry.index.attestation_id),
+                Err(error) => return Answer::fault(Reason::StoreUnavailable, &error, None),
+            },
         };
-        Answer::Refuse(Box::new(Refused {
-            decision: DecisionKind::Deny,
-            reason: refusal.reason,
-            detail: refusal.detail.clone(),
-            attestation_id,
-            rates: Vec::new(),
-            retry_after_seconds: None,
-            agent_id: refusal.agent().map(|agent| agent.agent_id.clone()),
-            action: None,
-        }))
+        Answer::Refuse(Box::new(refusal.refused(attestation_id)))
     }
 
     /// Steps 4 to 7 of a request judged here, or judged elsewhere and handed over.
@@ -149,13 +172,21 @@ impl Driver {
         }
     }
 
-    /// Step 9: records what became of an allowed request.
+    /// Step 9: records what became of an allowed request, and says in the record what became of the budgets it charged:
+    /// given back when [`OutcomeResult::releases_budget`](passgate_core::attest::OutcomeResult::releases_budget). Settling
+    /// again gives nothing back.
     ///
     /// # Errors
     ///
-    /// When the store cannot record it.
+    /// When the store cannot record it; what was charged may then be given back or not.
     pub async fn settle(&self, decision_id: String, outcome: OutcomeRecord, stamp: Stamp) -> Result<Entry, StoreError> {
-        self.append(Body::Outcome { decision_id, outcome }, stamp).await
+        let release = outcome.result.releases_budget();
+        let (sealer, id) = (Arc::clone(&self.writer), decision_id.clone());
+        let seal = Box::new(move |budget, link: &_| {
+            let outcome = OutcomeRecord { budget, ..outcome.clone() };
+            sealer.seal(link, &stamp, Body::Outcome { decision_id: id.clone(), outcome })
+        });
+        self.state.settle(self.writer.chain_uid(), &decision_id, release, seal).await
     }
 
     /// Revokes `subject`. When this returns, the next admission is refused.
@@ -167,6 +198,15 @@ impl Driver {
         let (sealer, body) = (Arc::clone(&self.writer), Body::Revocation(subject.clone()));
         let seal = Box::new(move |link: &_| sealer.seal(link, &stamp, body.clone()));
         self.state.revoke(self.writer.chain_uid(), subject, stamp.now.seconds(), seal).await
+    }
+
+    /// Records refusals that were counted elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot record them.
+    pub async fn fold(&self, folded: FoldedRecord, stamp: Stamp) -> Result<Entry, StoreError> {
+        self.append(Body::Folded(folded), stamp).await
     }
 
     /// Records the refusals counted so far, if any. Hosts call this at least once a minute and before they stop.

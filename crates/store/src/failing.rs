@@ -1,7 +1,9 @@
 //! A store that fails on purpose, for testing that everything above it fails closed.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
@@ -61,6 +63,8 @@ pub enum Failure {
     NeverAnswers,
     /// No answer ever, although everything was written.
     WrittenNeverAnswers,
+    /// Everything is written, and answered as it should be once the store is healed.
+    AnswersLate,
 }
 
 /// A store that carries out what the store inside it does, except for the verbs told to fail.
@@ -69,12 +73,13 @@ pub struct FailingStore<S> {
     inner: S,
     plan: Mutex<BTreeMap<Verb, (Failure, u64)>>,
     calls: Mutex<BTreeMap<Verb, u64>>,
+    waiting: Mutex<Vec<Waker>>,
 }
 
 impl<S> FailingStore<S> {
     /// A store in which nothing fails yet.
     pub fn new(inner: S) -> Self {
-        Self { inner, plan: Mutex::default(), calls: Mutex::default() }
+        Self { inner, plan: Mutex::default(), calls: Mutex::default(), waiting: Mutex::default() }
     }
 
     /// The store inside, which never fails on purpose.
@@ -97,9 +102,26 @@ impl<S> FailingStore<S> {
         Verb::ALL.into_iter().for_each(|verb| self.fail(verb, failure));
     }
 
-    /// Makes everything work again.
+    /// Makes everything work again, and gives the answers that are late.
     pub fn heal(&self) {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.clear();
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(plan);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    async fn healed(&self) {
+        poll_fn(|context| {
+            // Held until the waker is noted, so that a healing in between does not miss it.
+            let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+            if plan.is_empty() {
+                return Poll::Ready(());
+            }
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// How often `verb` was called, failing or not.
@@ -122,6 +144,11 @@ impl<S> FailingStore<S> {
             Some(Failure::NotWritten | Failure::NeverAnswers) => {}
             Some(Failure::Written | Failure::WrittenNeverAnswers) => {
                 work.await?;
+            }
+            Some(Failure::AnswersLate) => {
+                let answer = work.await;
+                self.healed().await;
+                return answer;
             }
         }
         if matches!(failure, Some(Failure::NeverAnswers | Failure::WrittenNeverAnswers)) {
@@ -188,7 +215,7 @@ impl<S: Ledger> Ledger for FailingStore<S> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::Context;
 
     use futures_executor::block_on;
     use passgate_core::attest::OutcomeResult;
@@ -221,6 +248,19 @@ mod tests {
             assert_eq!(next.admission.nonce, then, "{failure:?}");
             assert_eq!(store.calls(Verb::Admit), 2);
         }
+    }
+
+    #[test]
+    fn a_late_answer_comes_with_the_healing() {
+        let kit = Kit::new("gate");
+        let store = FailingStore::new(MemoryStore::new(START_SECONDS));
+        block_on(kit.start(&store)).unwrap();
+        store.fail(Verb::Admit, Failure::AnswersLate);
+        let mut late = pin!(kit.admit(&store, kit.demand("nonce")));
+        assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(block_on(kit.verify_ledger(&store)).unwrap().head.records, 2, "it is written");
+        store.heal();
+        assert_eq!(block_on(late).unwrap().admission.nonce, NonceAnswer::Fresh);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use futures_executor::block_on;
-use passgate_core::attest::{GateRecord, Kind, OutcomeRecord, OutcomeResult, Record};
+use passgate_core::attest::{BudgetOutcome, GateRecord, Kind, OutcomeRecord, OutcomeResult, Record};
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::ledger::{HeadBuilder, Verifier, head_line, record_line};
 use passgate_core::time::UnixMillis;
@@ -28,7 +28,7 @@ fn gate() -> Gate {
         "issuers":[{{"id":"https://issuer.example","tier":"L2","keys":[{{"jwk":{issuer}}}]}}],
         "routes":[{{"method":"GET","path":"/search","action":"web:search"}},
                   {{"method":"POST","path":"/pay","action":"payments:create","amount":{{"pointer":"/usd"}}}}],
-        "guardrails":{{"rate_limits":{{"requests_per_minute":10}},"approval_workflows":{{"require_approval_above_usd":50}}}}}}"#
+        "guardrails":{{"rate_limits":{{"requests_per_minute":10}},"spend_limits":{{"daily_usd":80}},"approval_workflows":{{"require_approval_above_usd":50}}}}}}"#
     );
     let bundle: Bundle = serde_json::from_str(&policy).unwrap();
     bundle
@@ -121,6 +121,18 @@ impl World {
     }
 }
 
+fn outcome(result: OutcomeResult) -> OutcomeRecord {
+    OutcomeRecord {
+        budget: None,
+        duration_ms: 1,
+        request_bytes: 0,
+        response_bytes: 2,
+        response_sha256: None,
+        result,
+        status: Some(200),
+    }
+}
+
 fn reason(answer: &Answer) -> Option<Reason> {
     match answer {
         Answer::Forward(_) => None,
@@ -142,16 +154,7 @@ fn every_decision_leaves_its_record() {
         Some(Reason::ApprovalRequired)
     );
     assert_eq!(reason(&world.ask("GET", "/search", "", &[], 4)), Some(Reason::PassportMissing));
-    let outcome = OutcomeRecord {
-        budget: None,
-        duration_ms: 1,
-        request_bytes: 0,
-        response_bytes: 2,
-        response_sha256: None,
-        result: OutcomeResult::Completed,
-        status: Some(200),
-    };
-    block_on(world.driver.settle(forward.attestation_id.clone(), outcome, stamp(5))).unwrap();
+    block_on(world.driver.settle(forward.attestation_id.clone(), outcome(OutcomeResult::Completed), stamp(5))).unwrap();
     let records = world.records();
     let kinds: Vec<_> = records.iter().map(|r| (r.kind, r.decision, r.reason_code)).collect();
     let decision = |kind, reason| (Kind::Decision, Some(kind), reason);
@@ -243,4 +246,124 @@ fn a_judgement_for_another_gate_is_refused() {
     let elsewhere = judge(&other, &raw, stamp(1).now).unwrap();
     assert_eq!(reason(&block_on(world.driver.admit(elsewhere, stamp(1)))), Some(Reason::InternalError));
     assert_eq!(reason(&block_on(world.driver.admit(judged, stamp(2)))), None);
+}
+
+#[test]
+fn what_was_charged_is_given_back_when_the_upstream_saw_nothing() {
+    let world = World::new();
+    let pay = r#"{"usd":45}"#;
+    let ask = |n: u8| world.ask("POST", "/pay", pay, &signed("POST", "/pay", pay, n.into()), n);
+    let settle = |id: &str, result, n| {
+        block_on(world.driver.settle(id.to_owned(), outcome(result), stamp(n))).unwrap();
+        world.records().pop().unwrap().outcome.unwrap().budget
+    };
+    let Answer::Forward(first) = ask(1) else { panic!("the first fits") };
+    assert_eq!(reason(&ask(2)), Some(Reason::SpendDailyExceeded));
+    assert_eq!(settle(&first.attestation_id, OutcomeResult::Unreachable, 3), Some(BudgetOutcome::Released));
+    let Answer::Forward(second) = ask(4) else { panic!("the second fits again") };
+    assert_eq!(settle(&first.attestation_id, OutcomeResult::Unreachable, 5), None);
+    assert_eq!(settle(&second.attestation_id, OutcomeResult::TimedOut, 6), Some(BudgetOutcome::Committed));
+    assert_eq!(reason(&ask(7)), Some(Reason::SpendDailyExceeded));
+    world.verify();
+}
+
+#[test]
+fn a_driver_goes_on_with_its_chain_after_a_restart() {
+    let mut world = World::new();
+    world.ask("GET", "/search", "", &signed("GET", "/search", "", 1), 1);
+    let writer = |chain: String| Writer::new(SecretKey::from_seed([9; 32]), chain, world.gate.record());
+    let chain = world.driver.writer().chain_uid().to_owned();
+    let resumed = block_on(Driver::resume(world.store.clone(), writer(chain.clone()), stamp(2))).unwrap();
+    let unknown = block_on(Driver::resume(world.store.clone(), writer("chain_other".to_owned()), stamp(3)));
+    assert!(matches!(unknown, Err(StoreError::ChainState(_))));
+    world.driver = resumed;
+    let gap = GapRecord { from: "f".to_owned(), lost: vec!["refusal_counts".to_owned()], to: "t".to_owned() };
+    block_on(world.driver.gap(gap.clone(), stamp(4))).unwrap();
+    assert_eq!(
+        reason(&world.ask("GET", "/search", "", &signed("GET", "/search", "", 1), 5)),
+        Some(Reason::NonceReplayed)
+    );
+    let records = world.records();
+    let kinds: Vec<_> = records.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [Kind::ChainStart, Kind::Decision, Kind::Restart, Kind::Gap, Kind::Decision]);
+    assert_eq!(records[3].gap, Some(gap));
+    assert!(records.iter().all(|record| record.chain_uid == chain));
+    world.verify();
+}
+
+mod handed_over {
+    use super::*;
+
+    fn over(answer: Answer) -> Answer {
+        Answer::from_bytes(&answer.to_bytes()).unwrap()
+    }
+
+    #[test]
+    fn answers_cross_whole() {
+        let world = World::new();
+        let fields = signed("GET", "/search", "", 1);
+        let Answer::Forward(allowed) = world.ask("GET", "/search", "", &fields, 1) else { panic!("allowed") };
+        let sent = format!("{allowed:?}");
+        let Answer::Forward(arrived) = over(Answer::Forward(allowed)) else { panic!("still allowed") };
+        assert_eq!(format!("{arrived:?}"), sent);
+        assert_eq!(arrived.rates.len(), 1);
+        let Answer::Refuse(refused) = world.ask("GET", "/search", "", &fields, 2) else { panic!("a replay") };
+        let Answer::Refuse(arrived) = over(Answer::Refuse(refused.clone())) else { panic!("still refused") };
+        assert_eq!(arrived, refused);
+    }
+
+    #[test]
+    fn refusals_cross_and_leave_the_same_record() {
+        let (here, there) = (World::new(), World::new());
+        let fields = &signed("GET", "/search", "", 1)[..1];
+        let headers: Vec<Header<'_>> = fields.iter().map(|(name, value)| Header { name, value }).collect();
+        let authority = Some("gate.example");
+        let raw = RawRequest { method: "GET", authority, path: "/search", query: None, headers: &headers, body: b"" };
+        let refusal = judge(&here.gate, &raw, stamp(1).now).unwrap_err();
+        let one = block_on(here.driver.refuse(&here.gate, &refusal, stamp(1)));
+        let sent = RefusalRecord::new(&there.gate, &refusal, stamp(1).now);
+        let arrived = RefusalRecord::from_bytes(&sent.to_bytes()).unwrap();
+        assert_eq!(arrived, sent);
+        let other = block_on(there.driver.record_refusal(&arrived, stamp(1)));
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        assert_eq!(here.records(), there.records());
+        assert_eq!(reason(&other), Some(Reason::ProofMissing));
+        let elsewhere = Gate { id: "gate_2".to_owned(), ..there.gate.clone() };
+        let foreign = RefusalRecord::new(&elsewhere, &refusal, stamp(2).now);
+        let foreign = block_on(there.driver.record_refusal(&foreign, stamp(2)));
+        assert_eq!(reason(&foreign), Some(Reason::InternalError));
+        assert_eq!(there.records().len(), 2);
+    }
+
+    #[test]
+    fn other_bytes_are_errors() {
+        let world = World::new();
+        let allowed = world.ask("GET", "/search", "", &signed("GET", "/search", "", 1), 1).to_bytes();
+        for length in 0..allowed.len() {
+            assert!(Answer::from_bytes(&allowed[..length]).is_err(), "{length}");
+        }
+        let text = String::from_utf8(allowed).unwrap();
+        assert!(Answer::from_bytes(text.as_bytes()).is_ok());
+        for (from, to) in [
+            (r#""forward_once""#, r#""forward""#),
+            (r#""forward_once""#, "null"),
+            (r#""permit":"forward_once","#, ""),
+            (r#""permit":"#, r#""other":1,"permit":"#),
+            (r#"{"forward":"#, r#"{"allow":"#),
+        ] {
+            let changed = text.replacen(from, to, 1);
+            assert!(changed != text && Answer::from_bytes(changed.as_bytes()).is_err(), "{changed}");
+        }
+        let refusal = Refusal::early("GET", "/", Reason::HostMismatch, "detail".to_owned());
+        let text = String::from_utf8(RefusalRecord::new(&world.gate, &refusal, stamp(1).now).to_bytes()).unwrap();
+        for (from, to) in [
+            (r#""decision":"deny""#, r#""decision":"allow""#),
+            (r#""decision":"deny""#, r#""decision":"step_up""#),
+            (r#""reason":"host_mismatch","detail""#, r#""reason":"revoked","detail""#),
+            (r#"{"gate""#, r#"{"other":1,"gate""#),
+        ] {
+            let changed = text.replacen(from, to, 1);
+            assert!(changed != text && RefusalRecord::from_bytes(changed.as_bytes()).is_err(), "{changed}");
+        }
+    }
 }

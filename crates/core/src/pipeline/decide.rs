@@ -5,6 +5,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::judge::{Finding, Judged};
 use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord, RevocationCheck};
 use crate::money::MicroUsd;
@@ -37,14 +39,44 @@ pub enum Verdict {
     StepUp,
 }
 
-/// The right to forward one request. It cannot be made, copied or stored elsewhere: only [`decide`] gives it out.
+/// The right to forward one request. It cannot be made, copied or stored elsewhere: only [`decide`] gives it out. Where
+/// another place of the same gate forwards, it crosses as a [`HandedPermit`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     private: (),
 }
 
+/// A [`Permit`] on its way from the place that decides to the place that forwards, over a channel that only the gate can
+/// write to. Whoever can write to that channel can grant anything, and whoever can read it twice can forward twice: the
+/// receiving end takes one answer to one request and no other.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HandedPermit {
+    right: Right,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Right {
+    ForwardOnce,
+}
+
+impl Permit {
+    /// Sends the right away. Nothing can be forwarded here with it any more.
+    pub fn hand_over(self) -> HandedPermit {
+        HandedPermit { right: Right::ForwardOnce }
+    }
+
+    /// Takes the right that [`Permit::hand_over`] sent from the other place of this gate.
+    pub fn handed_over(handed: HandedPermit) -> Self {
+        let HandedPermit { right: Right::ForwardOnce } = handed;
+        Self { private: () }
+    }
+}
+
 /// One rate counter after a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RateView {
     /// What is counted.
     pub per: String,

@@ -11,7 +11,7 @@
 //! 9. *Settle*: the caller appends the outcome as a second record.
 //!
 //! Steps 1 to 3 may run in one place and steps 5 to 7 in another: [`Judged::to_bytes`] carries the judgement over a
-//! channel that only the gate can write to.
+//! channel that only the gate can write to, and a [`HandedPermit`] the right to forward back.
 //!
 //! A failure in steps 1 and 2 ends the request as a [`Refusal`]: a deny with its reason. Nothing here fails otherwise; the
 //! driver turns faults around these steps, a lost store or a panic, into denies.
@@ -28,7 +28,7 @@ mod judge;
 mod parse;
 
 pub use authenticate::{Authenticated, authenticate};
-pub use decide::{Decision, Permit, RateView, Verdict, decide};
+pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide};
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 
