@@ -22,7 +22,7 @@ pub(super) async fn forward(
     allowed: Forward,
     outbound: Outbound,
     line: &Line,
-    slot: Slot,
+    slot: Arc<Slot>,
 ) -> Response<GateBody> {
     core.metrics.decided(DecisionKind::Allow, None);
     let fields = answer::allow_fields(&allowed);

@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{Answer, Refused};
-use passgate_core::attest::DecisionKind;
+use passgate_api::driver::{self, Answer, RefusalRecord, Refused};
+use passgate_core::attest::{DecisionKind, Stamp};
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::{Class, Reason};
 use passgate_passport::http::Header;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::Core;
 use super::forward::forward;
+use super::settle::carry_on;
 use crate::http::headers::{self, HeaderError};
 use crate::http::intake::{Intake, IntakeError, intake};
 use crate::http::server::{CloseAfter, Fault, Handler};
@@ -72,7 +73,7 @@ impl Handler for Door {
         let Ok(permit) = Arc::clone(&self.core.limits.slots).try_acquire_owned() else {
             return self.fault(Fault::Overloaded);
         };
-        let slot = Slot { _permit: permit, _in_flight: self.core.metrics.in_flight() };
+        let slot = Arc::new(Slot { _permit: permit, _in_flight: self.core.metrics.in_flight() });
         // A task of its own: once a decision is begun it is carried out and recorded, whether the caller waits or not.
         let life = tokio::spawn(live(Arc::clone(&self.core), line, taken, slot));
         life.await.unwrap_or_else(|error| {
@@ -105,11 +106,11 @@ impl Handler for Door {
 }
 
 /// Steps 1 to 8.
-async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, slot: Slot) -> Response<GateBody> {
+async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, slot: Arc<Slot>) -> Response<GateBody> {
     let taken = match taken {
         Ok(taken) => taken,
         Err(error) => {
-            let mut response = refuse(&core, &line, error.reason(), error.to_string()).await;
+            let mut response = refuse(&core, &line, &slot, error.reason(), error.to_string()).await;
             response.extensions_mut().insert(CloseAfter);
             return response;
         }
@@ -117,9 +118,9 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
     // Made before the request is judged, so that an allow cannot fail on it.
     let fields = match fields_to_send(&core, &line, &taken) {
         Ok(fields) => fields,
-        Err(error) => return refuse(&core, &line, Reason::HeaderInvalid, error.to_string()).await,
+        Err(error) => return refuse(&core, &line, &slot, Reason::HeaderInvalid, error.to_string()).await,
     };
-    let (answer, to_cover) = decide(&core, &taken).await;
+    let (answer, to_cover) = decide(&core, &taken, &slot).await;
     core.metrics.decision_took(line.arrived.elapsed());
     match answer {
         Answer::Forward(allowed) => {
@@ -138,7 +139,7 @@ fn fields_to_send(core: &Core, line: &Line, taken: &Intake) -> Result<Vec<(Strin
 }
 
 /// Steps 1 to 7, and what a proof of this request has to cover.
-async fn decide(core: &Core, taken: &Intake) -> (Answer, ToCover) {
+async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> (Answer, ToCover) {
     let headers: Vec<Header<'_>> = taken.headers.iter().map(|(name, value)| Header { name, value }).collect();
     let raw = RawRequest {
         method: &taken.method,
@@ -149,17 +150,24 @@ async fn decide(core: &Core, taken: &Intake) -> (Answer, ToCover) {
         body: &taken.body,
     };
     let answer = match core.env.stamp() {
-        Ok(stamp) => within_deadline(core, core.driver.decide(&core.gate, &raw, stamp)).await,
+        Ok(stamp) => match driver::judge(&core.gate, &raw, stamp.now) {
+            Ok(judged) => {
+                let driver = Arc::clone(&core.driver);
+                let decision = async move { driver.admit(judged, stamp).await };
+                within_deadline(core, decision, taken.body.len(), slot).await
+            }
+            Err(refusal) => record(core, &refusal, stamp, slot).await,
+        },
         Err(error) => Answer::fault(Reason::InternalError, &error, None),
     };
     (answer, ToCover::of(&raw))
 }
 
 /// Records and answers a refusal of a request that cannot be judged.
-async fn refuse(core: &Core, line: &Line, reason: Reason, detail: String) -> Response<GateBody> {
+async fn refuse(core: &Arc<Core>, line: &Line, slot: &Arc<Slot>, reason: Reason, detail: String) -> Response<GateBody> {
     let early = Refusal::early(&line.method, &line.path, reason, detail);
     let answer = match core.env.stamp() {
-        Ok(stamp) => within_deadline(core, core.driver.refuse(&core.gate, &early, stamp)).await,
+        Ok(stamp) => record(core, &early, stamp, slot).await,
         Err(error) => Answer::fault(Reason::InternalError, &error, None),
     };
     core.metrics.decision_took(line.arrived.elapsed());
@@ -170,11 +178,28 @@ async fn refuse(core: &Core, line: &Line, reason: Reason, detail: String) -> Res
     }
 }
 
-/// A decision that comes too late is none.
-async fn within_deadline(core: &Core, decision: impl Future<Output = Answer>) -> Answer {
-    let answer = tokio::time::timeout(core.limits.decision_timeout, decision)
-        .await
-        .unwrap_or_else(|_| Answer::fault(Reason::StoreUnavailable, &"no decision within the deadline", None));
+async fn record(core: &Arc<Core>, refusal: &Refusal, stamp: Stamp, slot: &Arc<Slot>) -> Answer {
+    let (driver, refusal) = (Arc::clone(&core.driver), RefusalRecord::new(&core.gate, refusal, stamp.now));
+    let decision = async move { driver.record_refusal(&refusal, stamp).await };
+    within_deadline(core, decision, 0, slot).await
+}
+
+/// A decision that comes too late is none. The store may have begun it all the same, so it is carried on, to settle it
+/// should it have become an allow.
+async fn within_deadline(
+    core: &Arc<Core>,
+    decision: impl Future<Output = Answer> + Send + 'static,
+    request_bytes: usize,
+    slot: &Arc<Slot>,
+) -> Answer {
+    let mut decision = Box::pin(decision);
+    let answer = match tokio::time::timeout(core.limits.decision_timeout, decision.as_mut()).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            tokio::spawn(carry_on(Arc::clone(core), decision, request_bytes, Arc::clone(slot)));
+            Answer::fault(Reason::StoreUnavailable, &"no decision within the deadline", None)
+        }
+    };
     match &answer {
         Answer::Forward(_) => core.health.store_write(true),
         Answer::Refuse(refused) if refused.attestation_id.is_some() => core.health.store_write(true),

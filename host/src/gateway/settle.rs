@@ -1,8 +1,10 @@
 //! Step 9: what became of an allowed request, as a second record.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use passgate_api::driver::Answer;
 use passgate_core::attest::{OutcomeRecord, OutcomeResult, sha256_label};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -14,6 +16,27 @@ use crate::http::upstream::{BodyEnd, BodyReport, UpstreamError};
 
 /// How long the record of an outcome may take. Nobody waits for it, so it gets more than a decision.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a decision that is late is still waited for. A store that takes longer is not coming back in time to tell.
+const LATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waits for a decision that its caller no longer waits for: an allow is recorded as not forwarded, which gives back what
+/// it charged.
+pub(super) async fn carry_on(
+    core: Arc<Core>,
+    decision: impl Future<Output = Answer>,
+    request_bytes: usize,
+    slot: Arc<Slot>,
+) {
+    match tokio::time::timeout(LATE_TIMEOUT, decision).await {
+        Ok(Answer::Forward(allowed)) => {
+            let decision_id = allowed.attestation_id;
+            tracing::warn!(decision_id, "an allow came too late to be acted on");
+            Settlement::open(&core, decision_id, request_bytes, slot).not_forwarded().await;
+        }
+        Ok(Answer::Refuse(_)) => {}
+        Err(_) => tracing::error!("a decision never came; if it was an allow, it is recorded without an outcome"),
+    }
+}
 
 /// An allowed request whose outcome is still to be recorded. Dropped, it is recorded as aborted, so that a failure on
 /// the way leaves no allow without an outcome.
@@ -27,11 +50,11 @@ struct Open {
     started: Instant,
     request_bytes: u64,
     status: Option<u16>,
-    slot: Slot,
+    slot: Arc<Slot>,
 }
 
 impl Settlement {
-    pub(super) fn open(core: &Arc<Core>, decision_id: String, request_bytes: usize, slot: Slot) -> Self {
+    pub(super) fn open(core: &Arc<Core>, decision_id: String, request_bytes: usize, slot: Arc<Slot>) -> Self {
         let open = Open {
             core: Arc::clone(core),
             decision_id,
@@ -58,9 +81,17 @@ impl Settlement {
         });
     }
 
+    /// Records that nothing was sent.
+    async fn not_forwarded(mut self) {
+        if let Some(open) = self.open.take() {
+            open.record(OutcomeResult::NotForwarded, None).await;
+        }
+    }
+
     /// Records that there was no response.
     pub(super) fn failed(mut self, error: &UpstreamError) {
         let result = match error {
+            UpstreamError::Unsendable => OutcomeResult::NotForwarded,
             _ if !error.may_have_arrived() => OutcomeResult::Unreachable,
             UpstreamError::HeadTimeout => OutcomeResult::TimedOut,
             _ => OutcomeResult::Aborted,
@@ -103,23 +134,25 @@ impl Open {
         };
         let Self { core, decision_id, slot, .. } = self;
         let before = core.health.writes();
-        if let Err(error) = append(&core, decision_id.clone(), outcome).await {
-            core.metrics.append_failed();
-            core.health.slow_write_failed(before);
-            tracing::error!(error, decision_id, "the outcome of an allowed request could not be recorded");
+        match settle(&core, decision_id.clone(), outcome).await {
+            // A store that decides too late does not work well because it also settles late.
+            Ok(()) if result == OutcomeResult::NotForwarded => {}
+            Ok(()) => core.health.store_write(true),
+            Err(error) => {
+                core.metrics.append_failed();
+                core.health.slow_write_failed(before);
+                tracing::error!(error, decision_id, "the outcome of an allowed request could not be recorded");
+            }
         }
         drop(slot);
     }
 }
 
-async fn append(core: &Core, decision_id: String, outcome: OutcomeRecord) -> Result<(), String> {
+async fn settle(core: &Core, decision_id: String, outcome: OutcomeRecord) -> Result<(), String> {
     let stamp = core.env.stamp().map_err(|error| error.to_string())?;
     let settled = tokio::time::timeout(SETTLE_TIMEOUT, core.driver.settle(decision_id, outcome, stamp));
     match settled.await {
-        Ok(Ok(_)) => {
-            core.health.store_write(true);
-            Ok(())
-        }
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the store did not answer in time".to_owned()),
     }

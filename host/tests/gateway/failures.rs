@@ -80,9 +80,42 @@ async fn an_outcome_that_cannot_be_recorded_is_counted() {
     let store = Arc::new(FailingStore::new(site.memory()));
     let gate = site.start_on(Arc::<FailingStore<MemoryStore>>::clone(&store)).await;
     let agent = site.agent("agent-7", &["web:*"]);
-    store.fail(Verb::Append, Failure::NotWritten);
+    store.fail(Verb::Settle, Failure::NotWritten);
     assert_eq!(site.send(&agent.get("/search")).await.status, 200);
     eventually(async || (metric(&gate, "passgate_ledger_append_failures_total") == "1").then_some(())).await;
+    patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
+async fn an_allow_that_comes_too_late_is_settled_as_not_forwarded() {
+    let origin = Origin::start(|_| ok("ok")).await;
+    let wish = Wish {
+        server: ", decision_timeout_ms: 200".to_owned(),
+        guardrails: "spend_limits: {daily_usd: 10}".to_owned(),
+        ..Wish::before(&origin)
+    };
+    let mut site = Site::new(wish).await;
+    let store = Arc::new(FailingStore::new(site.memory()));
+    let gate = site.start_on(Arc::<FailingStore<MemoryStore>>::clone(&store)).await;
+    let agent = site.agent("agent-7", &["payments:create"]);
+    let pay = || agent.post("/pay", r#"{"amount_usd": 8}"#);
+    store.fail(Verb::Admit, Failure::AnswersLate);
+    site.send(&pay()).await.assert_refusal(503, "store_unavailable");
+    assert_eq!(metric(&gate, "passgate_requests_in_flight"), "1", "its place is held until it is settled");
+    assert!(site.attestations().await.iter().all(|record| record["kind"] != "outcome"));
+    store.heal();
+    let all = site.attestations().await;
+    let late = all.iter().find(|record| record["kind"] == "decision").unwrap();
+    assert_eq!(late["decision"], "allow");
+    let outcome = site.outcome_of(late["attestation_id"].as_str().unwrap()).await;
+    assert_eq!((&outcome["result"], &outcome["budget"]), (&"not_forwarded".into(), &"released".into()));
+    assert_eq!(origin.seen().len(), 0);
+    eventually(async || (metric(&gate, "passgate_requests_in_flight") == "0").then_some(())).await;
+    let paid = site.send(&pay()).await;
+    assert_eq!(paid.status, 200, "the budget is whole again: {paid:?}");
+    let outcome = site.outcome_of(paid.field("passgate-attestation")).await;
+    assert_eq!((&outcome["result"], &outcome["budget"]), (&"completed".into(), &"committed".into()));
+    site.send(&pay()).await.assert_refusal(403, "spend_daily_exceeded");
     patiently(gate.shutdown()).await;
 }
 

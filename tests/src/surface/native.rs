@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use passgate_api::answer;
-use passgate_api::driver::{self, Answer, Driver, Refused};
+use passgate_api::driver::{self, Answer, Driver, RefusalRecord, Refused};
 use passgate_core::attest::Stamp;
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::Judged;
@@ -26,7 +26,7 @@ pub struct Memory;
 #[derive(Debug, Default)]
 pub struct Redb;
 
-/// Parse, authenticate and judge in one place; admit, decide and attest in another that sees only bytes.
+/// Parse, authenticate and judge in one place; admit, decide and attest in another that sees and gives only bytes.
 #[derive(Debug, Default)]
 pub struct Handoff;
 
@@ -113,8 +113,11 @@ async fn drive_step(
     let answer = match handover {
         Handover::None => driver.decide(gate, &raw, stamp).await,
         Handover::Bytes => match driver::judge(gate, &raw, stamp.now) {
-            Ok(judged) => driver.admit(Judged::from_bytes(&judged.to_bytes())?, stamp).await,
-            Err(refusal) => driver.refuse(gate, &refusal, stamp).await,
+            Ok(judged) => over(driver.admit(Judged::from_bytes(&judged.to_bytes())?, stamp).await)?,
+            Err(refusal) => {
+                let refusal = RefusalRecord::from_bytes(&RefusalRecord::new(gate, &refusal, stamp.now).to_bytes())?;
+                over(driver.record_refusal(&refusal, stamp).await)?
+            }
         },
     };
     let id = match &answer {
@@ -128,6 +131,11 @@ async fn drive_step(
         Answer::Refuse(refused) => Some(refused.as_ref()),
     };
     result(gate, refused, &record.jws)
+}
+
+/// The answer as it comes back.
+fn over(answer: Answer) -> Result<Answer> {
+    Ok(Answer::from_bytes(&answer.to_bytes())?)
 }
 
 /// A refusal as the caller sees it, or the 200 of the upstream that an allowed request reaches.
