@@ -13,8 +13,24 @@
 #[cfg(all(feature = "testing", not(debug_assertions)))]
 compile_error!("the feature `testing` scripts time and randomness: no release build may have it");
 
+mod admission;
+mod calls;
+mod clock;
+mod gate;
+mod handler;
+mod intake;
+mod messages;
+mod object;
+mod policy;
+mod settings;
+mod sql;
+mod store;
+#[cfg_attr(not(feature = "testing"), path = "testing_off.rs")]
+mod testing;
+mod upstream;
+
 use wasm_bindgen::prelude::*;
-use worker::{Context, DurableObject, Env, Request, Response, State, durable_object, event};
+use worker::{Context, Env, Request, Response, event};
 
 #[wasm_bindgen(inline_js = "export function evaluator_digest() { return \"passgate-evaluator-digest-unset\"; }")]
 extern "C" {
@@ -24,40 +40,11 @@ extern "C" {
 
 /// Every request.
 #[event(fetch)]
-async fn fetch(_request: Request, _env: Env, _context: Context) -> worker::Result<Response> {
-    Response::error(evaluator_digest(), 503)
-}
-
-/// Admission of one root agent.
-#[durable_object]
-#[derive(Debug)]
-pub struct AdmissionObject {
-    _state: State,
-}
-
-impl DurableObject for AdmissionObject {
-    fn new(state: State, _env: Env) -> Self {
-        Self { _state: state }
+async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+    testing::take_over(request.headers());
+    #[cfg(feature = "testing")]
+    if let Some(route) = testing::Route::of(&request) {
+        return Ok(route.serve(request, env, &context).await);
     }
-
-    async fn fetch(&self, _request: Request) -> worker::Result<Response> {
-        Response::error("", 503)
-    }
-}
-
-/// What concerns the whole gate.
-#[durable_object]
-#[derive(Debug)]
-pub struct GateObject {
-    _state: State,
-}
-
-impl DurableObject for GateObject {
-    fn new(state: State, _env: Env) -> Self {
-        Self { _state: state }
-    }
-
-    async fn fetch(&self, _request: Request) -> worker::Result<Response> {
-        Response::error("", 503)
-    }
+    Ok(handler::serve(request, env, &context).await)
 }

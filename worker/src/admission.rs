@@ -1,0 +1,205 @@
+//! The object of one root agent, or of the whole gate: admits, decides, signs and appends, in one call.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use passgate_api::driver::Answer;
+use passgate_core::pipeline::Judged;
+use passgate_core::state::Subject;
+use passgate_store::StoreError;
+use passgate_store::backend::{self, Fault};
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
+
+use crate::calls::{self, CallError};
+use crate::messages::{Admit, Deny, Settle, Watch, Watched, subject_key};
+use crate::object::{Chain, Failure, Message, json, reply};
+use crate::sql::{SqlTables, take};
+use crate::{clock, testing};
+
+/// How long an object relies on being told of revocations before it asks again. The gate's object remembers for longer.
+pub(crate) const WATCH_SECONDS: i64 = 7 * 86_400;
+/// The status of an answer to a judgement under a policy that is no longer in force.
+pub(crate) const OUTDATED: u16 = 409;
+/// Setting: the newest version of the policy that is known here.
+const META_POLICY: &str = "policy_version";
+const MAX_SUBJECTS_IN_MEMORY: usize = 10_000;
+
+const SCHEMA: &str =
+    "CREATE TABLE IF NOT EXISTS watched (subject TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID";
+
+/// Admission of one root agent, or of the whole gate.
+#[durable_object]
+pub struct AdmissionObject {
+    opened: Result<Admission, StoreError>,
+}
+
+struct Admission {
+    chain: Chain,
+    /// What the `watched` table has of some subjects, so that it need not be asked.
+    watched: RefCell<BTreeMap<String, i64>>,
+    policy_version: RefCell<Option<u64>>,
+}
+
+impl DurableObject for AdmissionObject {
+    fn new(state: State, env: Env) -> Self {
+        Self { opened: Admission::open(state, env) }
+    }
+
+    async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        reply(match &self.opened {
+            Ok(admission) => admission.serve(request).await,
+            Err(error) => Err(error.clone().into()),
+        })
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        reply(match &self.opened {
+            Ok(admission) => admission.chain.flush().await.map(|()| Vec::new()),
+            Err(error) => Err(error.clone().into()),
+        })
+    }
+}
+
+impl Admission {
+    fn open(state: State, env: Env) -> Result<Self, StoreError> {
+        let chain = Chain::open(state, env)?;
+        chain.database.transaction(|tables| tables.execute(SCHEMA, Vec::new()))?;
+        Ok(Self { chain, watched: RefCell::default(), policy_version: RefCell::default() })
+    }
+
+    async fn serve(&self, request: Request) -> Result<Vec<u8>, Failure> {
+        let message = Message::read(request).await?;
+        match message.path.as_str() {
+            "/admit" => self.admit(&message).await,
+            "/settle" => self.settle(&message).await,
+            "/deny" => self.deny(&message.parse()?),
+            "/records" => json(&self.chain.records(&message.parse()?).await?),
+            "/record" => json(&self.chain.record(&message.parse::<String>()?).await?),
+            path => testing::serve_object(&self.chain, path).await,
+        }
+    }
+
+    /// Steps 4 to 7. From the look at what is revoked to the record nothing waits, so nothing comes between.
+    async fn admit(&self, message: &Message) -> Result<Vec<u8>, Failure> {
+        let asked: Admit = message.parse()?;
+        let stamp = message.stamp()?;
+        let judged = Judged::from_bytes(asked.judged.as_bytes()).map_err(|error| Failure::new(400, error))?;
+        self.watch(&asked, &judged.demand().subjects).await?;
+        self.follow_policy(asked.current.version)?;
+        testing::panic_at("admit");
+        let driver = self.chain.driver(judged.gate()).await?;
+        let answer = driver.admit(judged, stamp).await;
+        testing::panic_at("admitted");
+        self.chain.mind_counts(&answer, stamp.now).await?;
+        Ok(answer.to_bytes())
+    }
+
+    /// Asks the gate's object about subjects that are new here, and is told of their revocation from then on.
+    async fn watch(&self, asked: &Admit, subjects: &[Subject]) -> Result<(), Failure> {
+        let now = clock::now().seconds();
+        let mut new = Vec::new();
+        for subject in subjects {
+            if !self.is_watched(subject, now)? {
+                new.push(subject.clone());
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let watch = Watch { object: asked.object.clone(), subjects: new.clone(), current: asked.current.clone() };
+        let gate = calls::gate(&self.chain.env).map_err(unreachable_gate)?;
+        let told: Watched = calls::ask(&gate, "/watch", &watch, None).await.map_err(unreachable_gate)?;
+        self.chain.database.transaction(|tables| {
+            for (subject, at) in &told.revoked {
+                backend::deny(tables, subject, *at)?;
+            }
+            new.iter().try_for_each(|subject| keep_watched(tables, subject, now))
+        })?;
+        let mut watched = self.watched.borrow_mut();
+        if watched.len() > MAX_SUBJECTS_IN_MEMORY {
+            watched.clear();
+        }
+        watched.extend(new.iter().map(|subject| (subject_key(subject), now.saturating_add(WATCH_SECONDS))));
+        drop(watched);
+        self.raise_policy(told.policy_version)
+    }
+
+    fn is_watched(&self, subject: &Subject, now: i64) -> Result<bool, Failure> {
+        let key = subject_key(subject);
+        if let Some(until) = self.watched.borrow().get(&key) {
+            return Ok(*until > now);
+        }
+        let tables = self.chain.database.read();
+        let found = tables.execute("SELECT until FROM watched WHERE subject = ?", vec![key.as_str().into()]);
+        let Some(row) = found.map_err(StoreError::from)?.into_iter().next() else { return Ok(false) };
+        let until = take(row).integer().map_err(StoreError::from)?;
+        self.watched.borrow_mut().insert(key, until);
+        Ok(until > now)
+    }
+
+    /// Refuses a judgement under an older policy than one that was in force here.
+    fn follow_policy(&self, version: u64) -> Result<(), Failure> {
+        let known = self.known_policy()?;
+        if version < known {
+            let why = format!("judged under version {version} of the policy, and version {known} is in force");
+            return Err(Failure::new(OUTDATED, why));
+        }
+        self.raise_policy(version)
+    }
+
+    fn known_policy(&self) -> Result<u64, Failure> {
+        if let Some(version) = *self.policy_version.borrow() {
+            return Ok(version);
+        }
+        let text = self.chain.database.read().meta(META_POLICY).map_err(StoreError::from)?;
+        let version = text.map_or(Ok(0), |text| text.parse()).map_err(|_| {
+            Failure::from(StoreError::Corrupt(format!("the setting {META_POLICY} of the object is no number")))
+        })?;
+        *self.policy_version.borrow_mut() = Some(version);
+        Ok(version)
+    }
+
+    fn raise_policy(&self, version: u64) -> Result<(), Failure> {
+        if version > self.known_policy()? {
+            self.chain.database.transaction(|tables| tables.set_meta(META_POLICY, &version.to_string()))?;
+            *self.policy_version.borrow_mut() = Some(version);
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, message: &Message) -> Result<Vec<u8>, Failure> {
+        let Settle { gate, decision_id, outcome } = message.parse()?;
+        let driver = self.chain.driver(&gate).await?;
+        driver.settle(decision_id, outcome, message.stamp()?).await?;
+        Ok(Vec::new())
+    }
+
+    fn deny(&self, deny: &Deny) -> Result<Vec<u8>, Failure> {
+        self.chain.database.transaction(|tables| backend::deny(tables, &deny.subject, deny.at))?;
+        Ok(Vec::new())
+    }
+}
+
+fn keep_watched(tables: &SqlTables<'_>, subject: &Subject, now: i64) -> Result<(), Fault> {
+    let values = vec![subject_key(subject).into(), now.saturating_add(WATCH_SECONDS).into()];
+    tables.execute("INSERT OR REPLACE INTO watched (subject, until) VALUES (?, ?)", values)?;
+    Ok(())
+}
+
+/// Not knowing what is revoked is a reason to refuse.
+fn unreachable_gate(error: CallError) -> Failure {
+    match error {
+        CallError::Refused(status, why) => Failure::new(status, why),
+        CallError::Failed(why) => Failure::new(503, why),
+    }
+}
+
+/// Whether an answer says that the policy is no longer in force.
+pub(crate) fn is_outdated(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(OUTDATED, _))
+}
+
+/// What the answer to an admission says.
+pub(crate) fn read_answer(bytes: &[u8]) -> Result<Answer, String> {
+    Answer::from_bytes(bytes).map_err(|error| error.to_string())
+}

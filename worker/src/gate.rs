@@ -1,0 +1,306 @@
+//! The object of the whole gate: the bundle in force, revocations and who has to be told of them, refusals before
+//! authentication.
+//!
+//! | table | columns |
+//! | --- | --- |
+//! | `objects` | `number` (order of first contact), `name` of an admission object |
+//! | `watches` | `subject`, `object` (name), `until` (Unix seconds) |
+//! | `untold` | `subject` whose revocation may not have reached every watcher yet |
+//! | `lists` | `uri` of a status list, `issued_at`, `sha256` of the newest token |
+
+use futures_util::stream::{self, StreamExt as _};
+use passgate_api::driver::RefusalRecord;
+use passgate_api::edge::Current;
+use passgate_core::state::Subject;
+use passgate_store::backend::Fault;
+use passgate_store::{State as _, StoreError};
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
+
+use crate::admission::WATCH_SECONDS;
+use crate::calls;
+use crate::messages::{
+    Deny, FoldedRefusals, NoteList, ObjectNames, Objects, PutBundle, Refuse, Revoke, Revoked, Tell, Told, Watch,
+    Watched, subject_key,
+};
+use crate::object::{Chain, Failure, Message, json, reply};
+use crate::sql::{SqlTables, integer, take};
+use crate::{clock, testing};
+
+/// Watches outlast what their objects rely on, so that clocks may differ by a week.
+const KEEP_WATCH_SECONDS: i64 = 2 * WATCH_SECONDS;
+/// Watchers told with one call.
+const TOLD_AT_ONCE: usize = 200;
+/// Watchers told at the same time.
+const TOLD_IN_PARALLEL: usize = 20;
+/// Names in one answer.
+const OBJECTS_AT_ONCE: u64 = 1_000;
+/// When an unfinished revocation is taken up again.
+const RETRY_AFTER_MS: i64 = 20_000;
+/// Expired watches removed at once.
+const SWEPT_WATCHES: u64 = 1_000;
+
+/// Setting: the bundle in force, as [`Current`].
+const META_CURRENT: &str = "current";
+/// Setting: the token of the bundle in force, when it was put here.
+const META_BUNDLE: &str = "bundle";
+
+const SCHEMA: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS objects (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE IF NOT EXISTS watches \
+     (subject TEXT NOT NULL, object TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (subject, object)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS watches_by_time ON watches (until)",
+    "CREATE TABLE IF NOT EXISTS untold (subject TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS lists \
+     (uri TEXT PRIMARY KEY, issued_at INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID",
+];
+
+/// What concerns the whole gate.
+#[durable_object]
+pub struct GateObject {
+    opened: Result<Chain, StoreError>,
+}
+
+impl DurableObject for GateObject {
+    fn new(state: State, env: Env) -> Self {
+        let open = || {
+            let chain = Chain::open(state, env)?;
+            chain.database.transaction(|tables| {
+                SCHEMA.iter().try_for_each(|statement| tables.execute(statement, Vec::new()).map(|_| ()))
+            })?;
+            Ok(chain)
+        };
+        Self { opened: open() }
+    }
+
+    async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        reply(match &self.opened {
+            Ok(chain) => serve(chain, request).await,
+            Err(error) => Err(error.clone().into()),
+        })
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        reply(match &self.opened {
+            Ok(chain) => catch_up(chain).await.map(|()| Vec::new()),
+            Err(error) => Err(error.clone().into()),
+        })
+    }
+}
+
+async fn serve(chain: &Chain, request: Request) -> Result<Vec<u8>, Failure> {
+    let message = Message::read(request).await?;
+    match message.path.as_str() {
+        "/watch" => json(&watch(chain, &message.parse()?).await?),
+        "/refuse" => refuse(chain, &message).await,
+        "/fold" => fold(chain, &message).await,
+        "/revoke" => json(&revoke(chain, &message).await?),
+        "/tell" => json(&tell(chain, &message.parse()?).await?),
+        "/revoked" => json(&chain.revoked_at(&message.parse()?).await?),
+        "/bundle" => json(&chain.database.read().meta(META_BUNDLE).map_err(StoreError::from)?),
+        "/put-bundle" => put_bundle(chain, &message.parse()?),
+        "/list" => note_list(chain, &message.parse()?),
+        "/lists" => json(&list_uris(&chain.database.read()).map_err(StoreError::from)?),
+        "/objects" => json(&objects(&chain.database.read(), &message.parse()?).map_err(StoreError::from)?),
+        "/records" => json(&chain.records(&message.parse()?).await?),
+        "/record" => json(&chain.record(&message.parse::<String>()?).await?),
+        path => testing::serve_object(chain, path).await,
+    }
+}
+
+/// Notes who wants to know what, and says what is revoked by now.
+async fn watch(chain: &Chain, asked: &Watch) -> Result<Watched, Failure> {
+    let now = clock::now().seconds();
+    let current = chain.database.transaction(|tables| {
+        let current = follow(tables, &asked.current)?;
+        tables.execute("INSERT OR IGNORE INTO objects (name) VALUES (?)", vec![asked.object.as_str().into()])?;
+        for subject in &asked.subjects {
+            let until = now.saturating_add(KEEP_WATCH_SECONDS);
+            tables.execute(
+                "INSERT OR REPLACE INTO watches (subject, object, until) VALUES (?, ?, ?)",
+                vec![subject_key(subject).into(), asked.object.as_str().into(), until.into()],
+            )?;
+        }
+        tables.execute(
+            "DELETE FROM watches WHERE (subject, object) IN (SELECT subject, object FROM watches WHERE until < ? LIMIT ?)",
+            vec![now.into(), integer(SWEPT_WATCHES)],
+        )?;
+        Ok(current)
+    })?;
+    let mut revoked = Vec::new();
+    for subject in &asked.subjects {
+        revoked.extend(chain.revoked_at(subject).await?.map(|at| (subject.clone(), at)));
+    }
+    Ok(Watched { revoked, policy_version: current.version })
+}
+
+/// Notes a bundle that is in use somewhere. Its gate and where it admits never change; an older one is no news.
+fn follow(tables: &SqlTables<'_>, seen: &Current) -> Result<Current, Fault> {
+    let Some(known) = current(tables)? else {
+        return set_current(tables, seen);
+    };
+    if known.gate_id != seen.gate_id || known.admission != seen.admission {
+        return Err(Fault::Request(StoreError::Unavailable(format!(
+            "this deployment is gate {} with admission `{}`; the bundle in Workers KV is of gate {} with admission `{}`; \
+             publish a bundle of this gate, or deploy another Worker for the other",
+            known.gate_id,
+            known.admission.as_str(),
+            seen.gate_id,
+            seen.admission.as_str()
+        ))));
+    }
+    if seen.version > known.version { set_current(tables, seen) } else { Ok(known) }
+}
+
+fn current(tables: &SqlTables<'_>) -> Result<Option<Current>, Fault> {
+    let Some(text) = tables.meta(META_CURRENT)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        Fault::Storage(StoreError::Corrupt(format!("the setting {META_CURRENT} of the object: {error}")))
+    })
+}
+
+fn set_current(tables: &SqlTables<'_>, current: &Current) -> Result<Current, Fault> {
+    let text =
+        serde_json::to_string(current).map_err(|error| Fault::Request(StoreError::Unavailable(error.to_string())))?;
+    tables.set_meta(META_CURRENT, &text)?;
+    Ok(current.clone())
+}
+
+async fn refuse(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
+    let Refuse { refusal, gate } = message.parse()?;
+    let refusal = RefusalRecord::from_bytes(refusal.as_bytes()).map_err(|error| Failure::new(400, error))?;
+    let stamp = message.stamp()?;
+    let answer = chain.driver(&gate).await?.record_refusal(&refusal, stamp).await;
+    chain.mind_counts(&answer, stamp.now).await?;
+    Ok(answer.to_bytes())
+}
+
+async fn fold(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
+    let FoldedRefusals { gate, folded } = message.parse()?;
+    chain.driver(&gate).await?.fold(folded, message.stamp()?).await?;
+    Ok(Vec::new())
+}
+
+/// Records a revocation. Its watchers are told with [`tell`]; should that not happen, the alarm does it.
+async fn revoke(chain: &Chain, message: &Message) -> Result<Revoked, Failure> {
+    let Revoke { gate, subject } = message.parse()?;
+    let stamp = message.stamp()?;
+    let driver = chain.driver(&gate).await?;
+    chain.database.transaction(|tables| {
+        tables.execute("INSERT OR IGNORE INTO untold (subject) VALUES (?)", vec![subject_key(&subject).into()])?;
+        Ok(())
+    })?;
+    chain.wake_in(RETRY_AFTER_MS).await?;
+    let entry = driver.revoke(subject.clone(), stamp).await?;
+    let record = chain.record(&entry.index.attestation_id).await?;
+    let at = chain.store.revoked_at(&subject).await?;
+    match (record, at) {
+        (Some(record), Some(at)) => Ok(Revoked { record, at }),
+        _ => Err(Failure::new(500, "the revocation was not stored")),
+    }
+}
+
+/// Tells the next watchers of a subject that it is revoked.
+async fn tell(chain: &Chain, Tell { subject, after }: &Tell) -> Result<Told, Failure> {
+    let at = chain.store.revoked_at(subject).await?.ok_or_else(|| Failure::new(404, "it is not revoked"))?;
+    let watchers = watchers(&chain.database.read(), subject, after).map_err(StoreError::from)?;
+    let deny = Deny { subject: subject.clone(), at };
+    let told: Vec<Result<(), Failure>> = stream::iter(&watchers)
+        .map(|name| deny_at(chain, name, &deny))
+        .buffer_unordered(TOLD_IN_PARALLEL)
+        .collect()
+        .await;
+    told.into_iter().collect::<Result<(), Failure>>()?;
+    let next = (watchers.len() == TOLD_AT_ONCE).then(|| watchers.last().cloned()).flatten();
+    if next.is_none() {
+        chain.database.transaction(|tables| {
+            tables.execute("DELETE FROM untold WHERE subject = ?", vec![subject_key(subject).into()])?;
+            Ok(())
+        })?;
+    }
+    Ok(Told { next })
+}
+
+async fn deny_at(chain: &Chain, name: &str, deny: &Deny) -> Result<(), Failure> {
+    let told = async { calls::send(&calls::admission(&chain.env, name)?, "/deny", deny, None).await };
+    told.await.map(|_| ()).map_err(|error| Failure::new(503, error))
+}
+
+fn watchers(tables: &SqlTables<'_>, subject: &Subject, after: &str) -> Result<Vec<String>, Fault> {
+    let rows = tables.execute(
+        "SELECT object FROM watches WHERE subject = ? AND object > ? ORDER BY object LIMIT ?",
+        vec![subject_key(subject).into(), after.into(), integer(TOLD_AT_ONCE as u64)],
+    )?;
+    rows.into_iter().map(|row| take(row).text()).collect()
+}
+
+/// Records counts, and finishes revocations whose caller did not.
+async fn catch_up(chain: &Chain) -> Result<(), Failure> {
+    chain.flush().await?;
+    let rows = chain.database.read().execute("SELECT subject FROM untold", Vec::new()).map_err(StoreError::from)?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // Should one of them fail, the next alarm takes it up again.
+    chain.wake_in(RETRY_AFTER_MS).await?;
+    for row in rows {
+        let text = take(row).text().map_err(StoreError::from)?;
+        let subject: Subject = serde_json::from_str(&text).map_err(|error| Failure::new(500, error))?;
+        let mut after = String::new();
+        while let Some(next) = tell(chain, &Tell { subject: subject.clone(), after }).await?.next {
+            after = next;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a bundle that was verified, unless it may not take the place of the one in force.
+fn put_bundle(chain: &Chain, PutBundle { current: new, jws }: &PutBundle) -> Result<Vec<u8>, Failure> {
+    let known = current(&chain.database.read()).map_err(StoreError::from)?;
+    if let Some(known) = known {
+        new.replaces(&known).map_err(|error| Failure::new(409, error))?;
+    }
+    chain.database.transaction(|tables| {
+        tables.set_meta(META_BUNDLE, jws)?;
+        set_current(tables, new).map(|_| ())
+    })?;
+    Ok(Vec::new())
+}
+
+/// Notes that a status list is published, unless a newer one of the same URI was.
+fn note_list(chain: &Chain, list: &NoteList) -> Result<Vec<u8>, Failure> {
+    let tables = chain.database.read();
+    let rows = tables.execute("SELECT issued_at, sha256 FROM lists WHERE uri = ?", vec![list.uri.as_str().into()]);
+    if let Some(row) = rows.map_err(StoreError::from)?.into_iter().next() {
+        let mut columns = take(row);
+        let issued_at = columns.integer().map_err(StoreError::from)?;
+        let sha256 = columns.text().map_err(StoreError::from)?;
+        if list.issued_at < issued_at || (list.issued_at == issued_at && list.sha256 != sha256) {
+            let why = format!("the list published for {} was issued at {issued_at}; give a newer one", list.uri);
+            return Err(Failure::new(409, why));
+        }
+    }
+    chain.database.transaction(|tables| {
+        tables.execute(
+            "INSERT OR REPLACE INTO lists (uri, issued_at, sha256) VALUES (?, ?, ?)",
+            vec![list.uri.as_str().into(), list.issued_at.into(), list.sha256.as_str().into()],
+        )?;
+        Ok(())
+    })?;
+    json(&list_uris(&chain.database.read()).map_err(StoreError::from)?)
+}
+
+fn list_uris(tables: &SqlTables<'_>) -> Result<Vec<String>, Fault> {
+    tables.execute("SELECT uri FROM lists ORDER BY uri", Vec::new())?.into_iter().map(|row| take(row).text()).collect()
+}
+
+fn objects(tables: &SqlTables<'_>, asked: &Objects) -> Result<ObjectNames, Fault> {
+    let rows = tables.execute(
+        "SELECT number, name FROM objects WHERE number > ? ORDER BY number LIMIT ?",
+        vec![integer(asked.after), integer(OBJECTS_AT_ONCE)],
+    )?;
+    let pair = |row| {
+        let mut columns = take(row);
+        Ok((columns.number()?, columns.text()?))
+    };
+    rows.into_iter().map(pair).collect::<Result<_, Fault>>().map(ObjectNames)
+}

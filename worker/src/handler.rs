@@ -1,0 +1,417 @@
+//! One request, from its arrival to the head of its answer.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use passgate_api::answer::{self, ToCover};
+use passgate_api::driver::{self, Answer, Forward, RefusalRecord, Refused};
+use passgate_api::edge::AdmissionDoc;
+use passgate_api::http::authority::Scheme;
+use passgate_api::http::headers;
+use passgate_api::http::intake::HeadLimits;
+use passgate_core::attest::{OutcomeRecord, OutcomeResult, Stamp};
+use passgate_core::flood::{Fold, RefusalBound};
+use passgate_core::pipeline::{Judged, Refusal};
+use passgate_core::reason::Reason;
+use passgate_core::state::agent_key;
+use worker::{Context, Delay, Env, Headers, Request, Response, ResponseBuilder, Stub};
+
+use crate::calls::{self, CallError};
+use crate::intake::{self, Intake, Line};
+use crate::messages::{Admit, FoldedRefusals, Refuse, Settle};
+use crate::policy::{self, Policy};
+use crate::upstream::{self, Metered, Outbound, SendError};
+use crate::{admission, clock, testing};
+
+/// How long refusals are counted in the isolate before the count is sent on.
+const FLUSH_AFTER: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// Refusals before authentication, so that a flood of them costs no call of an object each.
+    static BOUND: RefCell<RefusalBound> = RefCell::default();
+    static FLUSHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What the steps of one request share.
+struct Life<'c> {
+    env: Env,
+    context: &'c Context,
+    policy: Rc<Policy>,
+}
+
+/// Decides a request and carries it upstream or refuses it.
+pub(crate) async fn serve(request: Request, env: Env, context: &Context) -> Response {
+    let line = Line::of(&request);
+    let policy = match policy::in_force(&env, context).await {
+        Ok(policy) => policy,
+        Err(error) => return fault(Reason::InternalError, &error, "", &line),
+    };
+    testing::panic_at("intake");
+    let life = Life { env, context, policy };
+    let peer = request.headers().get("cf-connecting-ip").ok().flatten();
+    match intake::take(request, line.clone(), &life.limits()).await {
+        Ok(taken) => life.decide_and_carry(taken, peer).await,
+        Err(error) => {
+            life.refuse(
+                &Refusal::early(&line.method, &line.path, error.reason(), error.to_string()),
+                ToCover::default(),
+                &line,
+            )
+            .await
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+/// As [`serve`], of a request taken in elsewhere.
+pub(crate) async fn serve_taken(taken: Intake, env: Env, context: &Context) -> Response {
+    match policy::in_force(&env, context).await {
+        Ok(policy) => Life { env, context, policy }.decide_and_carry(taken, None).await,
+        Err(error) => fault(Reason::InternalError, &error, "", &taken.line),
+    }
+}
+
+impl Life<'_> {
+    fn limits(&self) -> HeadLimits {
+        let scheme = if self.policy.gate.origin.scheme == "http" { Scheme::Http } else { Scheme::Https };
+        let max_body_bytes = usize::try_from(self.policy.edge.max_body_bytes).unwrap_or(usize::MAX);
+        HeadLimits { max_body_bytes, ..HeadLimits::new(scheme) }
+    }
+
+    /// Steps 1 to 9.
+    async fn decide_and_carry(mut self, taken: Intake, peer: Option<String>) -> Response {
+        let line = taken.line.clone();
+        // Made before the request is judged, so that an allow cannot fail on it.
+        let fields = match headers::forwardable(&taken.fields) {
+            Ok(fields) => fields,
+            Err(error) => {
+                let refusal = Refusal::early(&line.method, &line.path, Reason::HeaderInvalid, error.to_string());
+                return self.refuse(&refusal, ToCover::default(), &line).await;
+            }
+        };
+        let borrowed = taken.headers();
+        let raw = taken.raw(&borrowed);
+        let to_cover = ToCover::of(&raw);
+        let stamp = match testing::stamp().map_or_else(clock::stamp, Ok) {
+            Ok(stamp) => stamp,
+            Err(error) => return fault(Reason::InternalError, &error, &self.policy.gate.id, &line),
+        };
+        testing::panic_at("judge");
+        let mut judged = driver::judge(&self.policy.gate, &raw, stamp.now);
+        let mut answer = match &judged {
+            Ok(judged) => self.admit(judged, stamp).await,
+            Err(_) => None,
+        };
+        if judged.is_ok() && answer.is_none() {
+            // The agent's object has seen a newer policy than this isolate.
+            let Some(newer) = policy::newer_than(&self.policy, &self.env).await else {
+                return fault(
+                    Reason::InternalError,
+                    "a newer policy is in force and cannot be had",
+                    &self.policy.gate.id,
+                    &line,
+                );
+            };
+            self.policy = newer;
+            judged = driver::judge(&self.policy.gate, &raw, stamp.now);
+            if let Ok(judged) = &judged {
+                answer = self.admit(judged, stamp).await;
+            }
+        }
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(refusal) => return self.refuse(&refusal, to_cover, &line).await,
+        };
+        let answer = answer
+            .unwrap_or_else(|| Answer::fault(Reason::InternalError, &"the policy changes too fast", Some(&judged)));
+        testing::panic_at("decided");
+        match answer {
+            Answer::Refuse(refused) => refusal(&refused, &self.policy.gate.id, to_cover, &line),
+            Answer::Forward(allowed) => {
+                let mut fields = fields;
+                let scheme = self.limits().scheme;
+                let peer = peer.and_then(|peer| peer.parse().ok());
+                fields.extend(
+                    peer.map(|peer| headers::proxy_claims(peer, scheme, taken.authority.as_deref()))
+                        .unwrap_or_default(),
+                );
+                let Intake { line, body, .. } = taken;
+                let Line { method, path, query, .. } = line.clone();
+                self.carry(*allowed, &judged, Outbound { method, path, query, fields, body }, &line).await
+            }
+        }
+    }
+
+    /// Steps 4 to 7, in the agent's object, with one call. `None` when the judgement is under an outdated policy.
+    async fn admit(&self, judged: &Judged, stamp: Stamp) -> Option<Answer> {
+        let unavailable = |error: &dyn std::fmt::Display| Answer::fault(Reason::StoreUnavailable, error, Some(judged));
+        let name = self.object_of(judged);
+        let Ok(text) = String::from_utf8(judged.to_bytes()) else {
+            return Some(unavailable(&"the judgement cannot be handed over"));
+        };
+        let admit = Admit { current: self.policy.current.clone(), object: name.clone(), judged: text };
+        let stub = match calls::admission(&self.env, &name) {
+            Ok(stub) => stub,
+            Err(error) => return Some(unavailable(&error)),
+        };
+        let call = async move { calls::send(&stub, "/admit", &admit, Some(stamp)).await };
+        let timeout = Duration::from_millis(self.policy.edge.decision_timeout_ms.into());
+        match within(timeout, call).await {
+            Ok(Ok(bytes)) => Some(admission::read_answer(&bytes).unwrap_or_else(|error| unavailable(&error))),
+            Ok(Err(error)) if admission::is_outdated(&error) => None,
+            Ok(Err(error)) => Some(unavailable(&error)),
+            Err(late) => {
+                self.settle_late(late, judged);
+                Some(unavailable(&"no decision within the deadline"))
+            }
+        }
+    }
+
+    /// A decision that comes too late is none: an allow is settled as not forwarded.
+    fn settle_late(&self, late: impl Future<Output = Result<Vec<u8>, CallError>> + 'static, judged: &Judged) {
+        let (env, name, gate) = (self.env.clone(), self.object_of(judged), judged.gate().clone());
+        self.context.wait_until(async move {
+            let Ok(bytes) = late.await else { return };
+            let Ok(Answer::Forward(allowed)) = admission::read_answer(&bytes) else { return };
+            let outcome = upstream::outcome(Err(OutcomeResult::NotForwarded), None, 0, 0);
+            settle(&env, &name, Settle { gate, decision_id: allowed.attestation_id, outcome }).await;
+        });
+    }
+
+    fn object_of(&self, judged: &Judged) -> String {
+        let Policy { gate, current, .. } = &*self.policy;
+        let name = match current.admission {
+            AdmissionDoc::Gate => format!("{}/gate", gate.id),
+            AdmissionDoc::Agent => {
+                let agent = judged.agent();
+                format!("{}/agent/{}", gate.id, agent_key(&agent.issuer, &agent.agent_id))
+            }
+        };
+        testing::site_name(&name)
+    }
+
+    /// Steps 8 and 9.
+    async fn carry(self, allowed: Forward, judged: &Judged, outbound: Outbound, line: &Line) -> Response {
+        let own = answer::allow_fields(&allowed);
+        let Forward { permit, attestation_id, agent_id, action, .. } = allowed;
+        let settling = Settling {
+            env: self.env.clone(),
+            object: self.object_of(judged),
+            gate: judged.gate().clone(),
+            decision_id: attestation_id.clone(),
+            request_bytes: outbound.body.len(),
+            sent_at: clock::now().0,
+        };
+        let upstream = &self.policy.edge.upstream;
+        testing::count_upstream_fetch();
+        let sent = upstream::send(permit, upstream, &outbound).await;
+        testing::panic_at("sent");
+        let metered = sent.and_then(|answer| {
+            upstream::meter(&answer, upstream, &own)
+                .map_err(|error| SendError { result: OutcomeResult::Aborted, why: error.to_string() })
+        });
+        let response = match metered {
+            Ok(Metered { response, status, report }) => {
+                self.context.wait_until(async move {
+                    // A body that is dropped reports; without a report it broke off.
+                    let report = report.await.map_err(|_| OutcomeResult::Aborted);
+                    settling
+                        .end(|duration_ms, request_bytes| {
+                            upstream::outcome(report, Some(status), request_bytes, duration_ms)
+                        })
+                        .await;
+                });
+                response
+            }
+            Err(error) => {
+                worker::console_warn!("an allowed request got no answer from upstream: {}", error.why);
+                let (status, code, title) = error.answer();
+                let result = error.result;
+                self.context.wait_until(async move {
+                    settling
+                        .end(|duration_ms, request_bytes| {
+                            upstream::outcome(Err(result), None, request_bytes, duration_ms)
+                        })
+                        .await;
+                });
+                respond(answer::upstream_failure(status, code, title, own))
+            }
+        };
+        log(
+            &Decided {
+                decision: "allow",
+                reason: "none",
+                detail: "",
+                attestation_id: Some(&attestation_id),
+                agent: Some(&agent_id),
+                action: Some(&action),
+            },
+            line,
+            response.status_code(),
+        );
+        response
+    }
+
+    /// Records and answers a refusal before authentication, or one of a request that cannot be judged.
+    async fn refuse(&self, early: &Refusal, to_cover: ToCover, line: &Line) -> Response {
+        let gate = &self.policy.gate;
+        let answer = match testing::stamp().map_or_else(clock::stamp, Ok) {
+            Ok(stamp) => self.record_refusal(early, stamp).await,
+            Err(error) => Answer::fault(Reason::InternalError, &error, None),
+        };
+        match answer {
+            Answer::Refuse(refused) => refusal(&refused, &gate.id, to_cover, line),
+            // Refusing never makes an allow; if it did, nothing would be sent.
+            Answer::Forward(_) => fault(Reason::InternalError, "a refusal came back as an allow", &gate.id, line),
+        }
+    }
+
+    async fn record_refusal(&self, early: &Refusal, stamp: Stamp) -> Answer {
+        let record = RefusalRecord::new(&self.policy.gate, early, stamp.now);
+        if BOUND.with_borrow_mut(|bound| bound.note(stamp.now, early.reason)) == Fold::Counted {
+            self.flush_soon();
+            return Answer::Refuse(Box::new(record.refused(None)));
+        }
+        let unavailable = |error: &dyn std::fmt::Display| Answer::fault(Reason::StoreUnavailable, error, None);
+        let Ok(refusal) = String::from_utf8(record.to_bytes()) else {
+            return unavailable(&"the refusal cannot be handed over");
+        };
+        let message = Refuse { refusal, gate: self.policy.gate.record() };
+        let stub = match calls::gate(&self.env) {
+            Ok(stub) => stub,
+            Err(error) => return unavailable(&error),
+        };
+        let call = async move { calls::send(&stub, "/refuse", &message, Some(stamp)).await };
+        match within(Duration::from_millis(self.policy.edge.decision_timeout_ms.into()), call).await {
+            Ok(Ok(bytes)) => admission::read_answer(&bytes).unwrap_or_else(|error| unavailable(&error)),
+            Ok(Err(error)) => unavailable(&error),
+            Err(_) => unavailable(&"no record within the deadline"),
+        }
+    }
+
+    /// Sends what this isolate counted to the gate's object. What is counted when the platform ends the isolate is lost.
+    fn flush_soon(&self) {
+        if FLUSHING.replace(true) {
+            return;
+        }
+        let (env, gate) = (self.env.clone(), self.policy.gate.record());
+        self.context.wait_until(async move {
+            Delay::from(FLUSH_AFTER).await;
+            FLUSHING.set(false);
+            let Some(folded) = BOUND.with_borrow_mut(RefusalBound::take) else { return };
+            let message = FoldedRefusals { gate, folded: folded.clone() };
+            let sent = async {
+                let stamp = clock::stamp().map_err(CallError::Failed)?;
+                calls::send(&calls::gate(&env)?, "/fold", &message, Some(stamp)).await
+            };
+            if let Err(error) = sent.await {
+                worker::console_error!("counted refusals could not be recorded: {error}");
+                BOUND.with_borrow_mut(|bound| bound.restore(folded));
+            }
+        });
+    }
+}
+
+/// An allowed request whose outcome is still to be recorded.
+struct Settling {
+    env: Env,
+    object: String,
+    gate: passgate_core::attest::GateRecord,
+    decision_id: String,
+    request_bytes: usize,
+    sent_at: u64,
+}
+
+impl Settling {
+    async fn end(self, outcome: impl FnOnce(u64, usize) -> OutcomeRecord) {
+        let Self { env, object, gate, decision_id, request_bytes, sent_at } = self;
+        let outcome = outcome(clock::now().0.saturating_sub(sent_at), request_bytes);
+        settle(&env, &object, Settle { gate, decision_id, outcome }).await;
+    }
+}
+
+async fn settle(env: &Env, object: &str, message: Settle) {
+    let settled = async {
+        let stub: Stub = calls::admission(env, object)?;
+        let stamp = clock::stamp().map_err(CallError::Failed)?;
+        calls::send(&stub, "/settle", &message, Some(stamp)).await
+    };
+    if let Err(error) = settled.await {
+        worker::console_error!("the outcome of {} could not be recorded: {error}", message.decision_id);
+    }
+}
+
+/// The output, or the future itself when it takes longer.
+async fn within<T, F: Future<Output = T> + 'static>(
+    timeout: Duration,
+    work: F,
+) -> Result<T, std::pin::Pin<Box<dyn Future<Output = T>>>> {
+    let work: std::pin::Pin<Box<dyn Future<Output = T>>> = Box::pin(work);
+    match select(work, Box::pin(Delay::from(timeout))).await {
+        Either::Left((done, _)) => Ok(done),
+        Either::Right(((), late)) => Err(late),
+    }
+}
+
+/// The answer to a request that the gate itself failed on.
+fn fault(reason: Reason, cause: &str, gate_id: &str, line: &Line) -> Response {
+    match Answer::fault(reason, &cause, None) {
+        Answer::Refuse(refused) => refusal(&refused, gate_id, ToCover::default(), line),
+        Answer::Forward(_) => respond(answer::Response { status: 503, headers: Vec::new(), body: Vec::new() }),
+    }
+}
+
+fn refusal(refused: &Refused, gate_id: &str, to_cover: ToCover, line: &Line) -> Response {
+    let response = respond(answer::refusal(refused, gate_id, to_cover));
+    let decided = Decided {
+        decision: refused.decision.as_str(),
+        reason: refused.reason.code(),
+        detail: &refused.detail,
+        attestation_id: refused.attestation_id.as_deref(),
+        agent: refused.agent_id.as_deref(),
+        action: refused.action.as_deref(),
+    };
+    log(&decided, line, response.status_code());
+    response
+}
+
+/// The response without its transport, for this runtime.
+pub(crate) fn respond(given: answer::Response) -> Response {
+    let headers = Headers::new();
+    for (name, value) in &given.headers {
+        // The gate's own fields are ASCII.
+        if let Err(error) = headers.set(name, value) {
+            worker::console_error!("the field {name} is left out of an answer: {error}");
+        }
+    }
+    ResponseBuilder::new().with_status(given.status).with_headers(headers).fixed(given.body)
+}
+
+struct Decided<'a> {
+    decision: &'static str,
+    reason: &'static str,
+    detail: &'a str,
+    attestation_id: Option<&'a str>,
+    agent: Option<&'a str>,
+    action: Option<&'a str>,
+}
+
+/// One line of JSON a decision. No tokens, bodies or query strings.
+fn log(decided: &Decided<'_>, line: &Line, status: u16) {
+    let text = serde_json::json!({
+        "message": "decision",
+        "decision": decided.decision,
+        "reason": decided.reason,
+        "detail": decided.detail,
+        "attestation_id": decided.attestation_id,
+        "agent": decided.agent,
+        "action": decided.action,
+        "method": line.method,
+        "path": line.path,
+        "status": status,
+    });
+    worker::console_log!("{text}");
+}

@@ -1,0 +1,216 @@
+//! What both classes of objects have: a database, a store over it, and the chain they write.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use passgate_api::driver::{Answer, Driver};
+use passgate_core::attest::{GapRecord, GateRecord, Writer};
+use passgate_core::time::UnixMillis;
+use passgate_store::backend::Tables as _;
+use passgate_store::{Ledger as _, State as _, StoreError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use worker::{Env, Request, Response, State};
+
+use crate::messages::{Record, RecordPage, Records, STAMP_FIELD};
+use crate::sql::Database;
+use crate::store::ObjectStore;
+use crate::{clock, settings, testing};
+
+/// How long refusals are counted in memory before the count is recorded. Idle objects are evicted sooner than a minute.
+const FLUSH_AFTER_MS: i64 = 5_000;
+/// What a gap record says may be missing.
+const COUNTS: &str = "refusal_counts";
+/// Setting: the gate whose chain was last started.
+const META_GATE: &str = "gate";
+/// Setting: since when refusals are counted in memory.
+const META_COUNTING: &str = "counting_since";
+
+/// Why a message was not carried out. Nothing was changed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// The status of the answer.
+    pub(crate) status: u16,
+    /// For the caller's log.
+    pub(crate) why: String,
+}
+
+impl Failure {
+    pub(crate) fn new(status: u16, why: impl ToString) -> Self {
+        Self { status, why: why.to_string() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let status = if matches!(error, StoreError::Corrupt(_)) { 500 } else { 503 };
+        Self::new(status, error)
+    }
+}
+
+/// The database and the chain of one object.
+pub(crate) struct Chain {
+    state: State,
+    pub(crate) env: Env,
+    pub(crate) database: Rc<Database>,
+    pub(crate) store: ObjectStore,
+    driver: RefCell<Option<Arc<Driver>>>,
+    is_counting: Cell<bool>,
+}
+
+impl Chain {
+    pub(crate) fn open(state: State, env: Env) -> Result<Self, StoreError> {
+        let database = Rc::new(Database::open(state.storage())?);
+        let store = ObjectStore::new(Rc::clone(&database));
+        Ok(Self { state, env, database, store, driver: RefCell::default(), is_counting: Cell::default() })
+    }
+
+    /// The driver of this object's chain for `gate`.
+    ///
+    /// The first call after the object was made or evicted goes on with the chain it finds, and says so in it. A gate
+    /// that changed its level gets a chain of its own, because every record names the gate.
+    ///
+    /// Nothing in here waits, so no other event comes between.
+    pub(crate) async fn driver(&self, gate: &GateRecord) -> Result<Arc<Driver>, Failure> {
+        let current = self.driver.borrow().clone();
+        if let Some(driver) = current.as_ref().filter(|driver| driver.writer().gate() == gate) {
+            return Ok(Arc::clone(driver));
+        }
+        let driver = Arc::new(match self.chain_to_resume(gate, current.is_none())? {
+            Some(chain_uid) => self.resume(chain_uid, gate).await?,
+            None => self.start(gate).await?,
+        });
+        *self.driver.borrow_mut() = Some(Arc::clone(&driver));
+        Ok(driver)
+    }
+
+    fn chain_to_resume(&self, gate: &GateRecord, is_first: bool) -> Result<Option<String>, Failure> {
+        let tables = self.database.read();
+        let known = tables.meta(META_GATE).map_err(StoreError::from)?;
+        if !is_first || known.as_deref() != Some(gate_text(gate).as_str()) {
+            return Ok(None);
+        }
+        Ok(tables.last_chain().map_err(StoreError::from)?.map(|(uid, _)| uid))
+    }
+
+    async fn start(&self, gate: &GateRecord) -> Result<Driver, Failure> {
+        let key = self.key()?;
+        let stamp = testing::start_stamp().map_or_else(clock::stamp, Ok).map_err(|error| Failure::new(503, error))?;
+        let writer = Writer::new(key, stamp.chain_uid(), gate.clone());
+        let driver = Driver::start(self.shared_store(), writer, stamp).await?;
+        self.database.transaction(|tables| tables.set_meta(META_GATE, &gate_text(gate)))?;
+        Ok(driver)
+    }
+
+    async fn resume(&self, chain_uid: String, gate: &GateRecord) -> Result<Driver, Failure> {
+        let writer = Writer::new(self.key()?, chain_uid, gate.clone());
+        let stamp = || clock::stamp().map_err(|error| Failure::new(503, error));
+        let driver = Driver::resume(self.shared_store(), writer, stamp()?).await?;
+        let counting_since = self.database.read().meta(META_COUNTING).map_err(StoreError::from)?;
+        if let Some(from) = counting_since {
+            let gap = GapRecord { from, to: clock::now().rfc3339(), lost: vec![COUNTS.to_owned()] };
+            driver.gap(gap, stamp()?).await?;
+            self.database.transaction(|tables| tables.clear_meta(META_COUNTING))?;
+        }
+        Ok(driver)
+    }
+
+    fn key(&self) -> Result<passgate_passport::key::SecretKey, Failure> {
+        settings::attestation_key(&self.env).map_err(|error| Failure::new(503, error))
+    }
+
+    #[expect(clippy::arc_with_non_send_sync, reason = "the driver is the same where there are threads")]
+    fn shared_store(&self) -> Arc<ObjectStore> {
+        Arc::new(self.store.clone())
+    }
+
+    /// Sees to it that refusals counted in memory are recorded, or that their loss is.
+    pub(crate) async fn mind_counts(&self, answer: &Answer, now: UnixMillis) -> Result<(), Failure> {
+        let Answer::Refuse(refused) = answer else { return Ok(()) };
+        let is_counted =
+            refused.attestation_id.is_none() && refused.reason.class() != passgate_core::reason::Class::Fault;
+        if !is_counted || self.is_counting.replace(true) {
+            return Ok(());
+        }
+        self.database.transaction(|tables| tables.set_meta(META_COUNTING, &now.rfc3339()))?;
+        self.wake_in(FLUSH_AFTER_MS).await
+    }
+
+    /// Sets the object's alarm.
+    pub(crate) async fn wake_in(&self, milliseconds: i64) -> Result<(), Failure> {
+        let offset = std::time::Duration::from_millis(milliseconds.unsigned_abs());
+        self.state.storage().set_alarm(offset).await.map_err(|error| Failure::new(503, error))
+    }
+
+    /// Records the refusals counted so far.
+    pub(crate) async fn flush(&self) -> Result<(), Failure> {
+        let driver = self.driver.borrow().clone();
+        // Without a driver the object was evicted meanwhile; the next request records the gap.
+        let Some(driver) = driver else { return Ok(()) };
+        driver.flush_refusals(clock::stamp().map_err(|error| Failure::new(503, error))?).await?;
+        self.is_counting.set(false);
+        Ok(self.database.transaction(|tables| tables.clear_meta(META_COUNTING))?)
+    }
+
+    /// A page of this object's records.
+    pub(crate) async fn records(&self, asked: &Records) -> Result<RecordPage, Failure> {
+        Ok(self.store.records(&asked.filter(), asked.cursor(), asked.limit).await?.into())
+    }
+
+    /// One of this object's records.
+    pub(crate) async fn record(&self, attestation_id: &str) -> Result<Option<Record>, Failure> {
+        Ok(self.store.record(attestation_id).await?.map(Into::into))
+    }
+
+    /// Since which Unix second something is revoked, as far as this object knows.
+    pub(crate) async fn revoked_at(&self, subject: &passgate_core::state::Subject) -> Result<Option<i64>, Failure> {
+        Ok(self.store.revoked_at(subject).await?)
+    }
+}
+
+fn gate_text(gate: &GateRecord) -> String {
+    format!("{} {}", gate.level, gate.gate_id)
+}
+
+/// A message as it arrived.
+pub(crate) struct Message {
+    pub(crate) path: String,
+    stamp: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Message {
+    pub(crate) async fn read(mut request: Request) -> Result<Self, Failure> {
+        let unreadable = |error: worker::Error| Failure::new(400, error);
+        let stamp = request.headers().get(STAMP_FIELD).map_err(unreadable)?;
+        testing::take_over(request.headers());
+        let (path, body) = (request.path(), request.bytes().await.map_err(unreadable)?);
+        Ok(Self { path, stamp, body })
+    }
+
+    /// What it says.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Failure::new(400, format_args!("{}: {error}: both ends must run the same release", self.path))
+        })
+    }
+
+    /// The stamp of the record it leads to.
+    pub(crate) fn stamp(&self) -> Result<passgate_core::attest::Stamp, Failure> {
+        let text = self.stamp.as_deref().unwrap_or_default();
+        clock::from_text(text).ok_or_else(|| Failure::new(400, format_args!("{}: no stamp", self.path)))
+    }
+}
+
+/// The answer to a message.
+pub(crate) fn reply(answer: Result<Vec<u8>, Failure>) -> worker::Result<Response> {
+    match answer {
+        Ok(bytes) => Response::from_bytes(bytes),
+        Err(Failure { status, why }) => Response::error(why, status),
+    }
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(value).map_err(|error| Failure::new(500, error))
+}

@@ -1,0 +1,143 @@
+//! The gate in force, from the signed bundle in Workers KV.
+//!
+//! An isolate keeps what it verified last. It looks for a newer bundle every [`REFRESH_AFTER_MS`], beside a request and
+//! not in front of it, and keeps the last good one when Workers KV fails or holds something else; how old a bundle may
+//! get stands in the bundle, and the gate refuses beyond it. Workers KV shows a new value everywhere within 60 seconds
+//! or more, and may show an old one again: so a lower version than one seen before is never taken, here or in an object.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use passgate_api::edge::{self, Current, EdgeDoc};
+use passgate_core::gate::{EvaluatorRef, Gate};
+use worker::{Context, Env};
+
+use crate::calls;
+use crate::{clock, evaluator_digest, settings, testing};
+
+/// The key of the bundle in Workers KV.
+pub(crate) const BUNDLE_KEY: &str = "bundle";
+/// How long an isolate uses what it has before it looks again.
+const REFRESH_AFTER_MS: u64 = 10_000;
+/// After this long without a successful look, one is made in front of the request.
+const MUST_REFRESH_AFTER_MS: u64 = 300_000;
+/// What the build leaves in the place of the digest when it is not the project's own.
+const UNSET_DIGEST: &str = "passgate-evaluator-digest-unset";
+
+/// A verified bundle, compiled. One value is one snapshot: a request sees exactly one.
+pub(crate) struct Policy {
+    pub(crate) gate: Gate,
+    pub(crate) edge: EdgeDoc,
+    pub(crate) current: Current,
+}
+
+/// What this isolate has.
+#[derive(Default)]
+struct Kept {
+    policy: Option<Rc<Policy>>,
+    looked_at_ms: u64,
+    is_looking: bool,
+}
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+/// The policy in force. Fails when there is none.
+pub(crate) async fn in_force(env: &Env, context: &Context) -> Result<Rc<Policy>, String> {
+    if let Some(policy) = testing::site_policy() {
+        return Ok(policy);
+    }
+    let (policy, age) =
+        KEPT.with_borrow(|kept| (kept.policy.clone(), clock::now().0.saturating_sub(kept.looked_at_ms)));
+    match policy {
+        Some(policy) if age < REFRESH_AFTER_MS => Ok(policy),
+        Some(policy) if age < MUST_REFRESH_AFTER_MS => {
+            if !KEPT.with_borrow_mut(|kept| std::mem::replace(&mut kept.is_looking, true)) {
+                let env = env.clone();
+                context.wait_until(async move {
+                    refresh(&env).await;
+                });
+            }
+            Ok(policy)
+        }
+        Some(policy) => Ok(refresh(env).await.unwrap_or(policy)),
+        None => look(env).await,
+    }
+}
+
+/// The policy that the gate's object has, when it is newer than `seen`: a bundle is there before Workers KV shows it.
+pub(crate) async fn newer_than(seen: &Policy, env: &Env) -> Option<Rc<Policy>> {
+    let told: Result<Option<String>, _> = async { calls::ask(&calls::gate(env)?, "/bundle", &(), None).await }.await;
+    let policy = match told {
+        Ok(Some(jws)) => compile(env, &jws).and_then(keep),
+        Ok(None) => look(env).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match policy {
+        Ok(policy) => Some(policy).filter(|policy| policy.current.version > seen.current.version),
+        Err(error) => {
+            worker::console_error!("the newer bundle cannot be used: {error}");
+            None
+        }
+    }
+}
+
+/// Looks for a newer bundle, and goes on with the last good one when there is none.
+async fn refresh(env: &Env) -> Option<Rc<Policy>> {
+    let looked = look(env).await;
+    KEPT.with_borrow_mut(|kept| kept.is_looking = false);
+    looked.inspect_err(|error| worker::console_error!("the bundle in use is kept: {error}")).ok()
+}
+
+/// Reads, verifies and keeps the bundle in Workers KV.
+async fn look(env: &Env) -> Result<Rc<Policy>, String> {
+    let kv = settings::kv(env).map_err(|error| error.to_string())?;
+    let read = kv.get(BUNDLE_KEY).text().await;
+    let jws = match read {
+        Ok(Some(jws)) => jws,
+        Ok(None) => return Err("no bundle is published: run `passgate bundle push`".to_owned()),
+        Err(error) => return Err(format!("Workers KV cannot be read: {error}")),
+    };
+    let policy = compile(env, &jws).and_then(keep);
+    if policy.is_ok() {
+        KEPT.with_borrow_mut(|kept| kept.looked_at_ms = clock::now().0);
+    }
+    policy
+}
+
+fn compile(env: &Env, jws: &str) -> Result<Policy, String> {
+    let keys = settings::bundle_keys(env).map_err(|error| error.to_string())?;
+    let bundle = edge::verify(jws.trim(), &keys, clock::now().seconds()).map_err(|error| error.to_string())?;
+    let gate = bundle.gate(evaluator()?).map_err(|error| error.to_string())?;
+    Ok(Policy { gate, edge: bundle.bundle().edge.clone(), current: bundle.current() })
+}
+
+/// Keeps a policy unless it may not take the place of the one kept.
+fn keep(policy: Policy) -> Result<Rc<Policy>, String> {
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(known) = &kept.policy {
+            if known.current == policy.current {
+                return Ok(Rc::clone(known));
+            }
+            policy.current.replaces(&known.current).map_err(|error| error.to_string())?;
+        }
+        let policy = Rc::new(policy);
+        kept.policy = Some(Rc::clone(&policy));
+        Ok(policy)
+    })
+}
+
+/// The code that decides here. The build puts its digest in place; without it records would not say what decided.
+fn evaluator() -> Result<EvaluatorRef, String> {
+    let digest = evaluator_digest();
+    if digest == UNSET_DIGEST {
+        return Err("this module was not built with `cargo xtask worker build`".to_owned());
+    }
+    Ok(EvaluatorRef { digest, engine: "edge".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+/// Adds status lists that verify to a gate.
+pub(crate) fn add_lists(_gate: &mut Gate, lists: Vec<(String, String)>) -> Result<(), String> {
+    lists.is_empty().then_some(()).ok_or_else(|| "status lists".to_owned())
+}

@@ -1,0 +1,92 @@
+//! State and ledger of one object: each verb is one transaction of its database.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use passgate_core::attest::Entry;
+use passgate_core::state::{Demand, Subject};
+use passgate_store::backend::{self, Fault};
+use passgate_store::{
+    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
+    StoreError, StoredRecord,
+};
+
+use crate::sql::{Database, SqlTables};
+
+/// The store over an object's database. The runtime gives an answer to nobody before what it tells of is on disk.
+#[derive(Debug, Clone)]
+pub(crate) struct ObjectStore {
+    database: Rc<Database>,
+}
+
+impl ObjectStore {
+    pub(crate) fn new(database: Rc<Database>) -> Self {
+        Self { database }
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&mut SqlTables<'_>) -> Result<T, Fault>) -> Result<T, StoreError> {
+        self.database.transaction(work)
+    }
+}
+
+#[async_trait(?Send)]
+impl State for ObjectStore {
+    async fn start_chain(&self, chain_uid: &str, mut seal: SealStart) -> Result<Entry, StoreError> {
+        self.write(|tables| backend::start_chain(tables, chain_uid, &mut seal))
+    }
+
+    async fn admit(&self, chain_uid: &str, demand: Demand, mut seal: SealDecision) -> Result<Admitted, StoreError> {
+        self.write(|tables| {
+            let admitted = backend::admit(tables, chain_uid, &demand, &mut seal)?;
+            backend::sweep_along(tables, demand.now.seconds(), 1)?;
+            Ok(admitted)
+        })
+    }
+
+    async fn settle(
+        &self,
+        chain_uid: &str,
+        decision_id: &str,
+        release: bool,
+        mut seal: SealOutcome,
+    ) -> Result<Entry, StoreError> {
+        self.write(|tables| backend::settle(tables, chain_uid, decision_id, release, &mut seal))
+    }
+
+    async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {
+        self.write(|tables| backend::append(tables, chain_uid, &mut seal))
+    }
+
+    async fn revoke(
+        &self,
+        chain_uid: &str,
+        subject: Subject,
+        at: i64,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        self.write(|tables| backend::revoke(tables, chain_uid, &subject, at, &mut seal))
+    }
+
+    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
+        Ok(backend::revoked_at(&self.database.read(), subject)?)
+    }
+
+    async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
+        self.write(|tables| backend::sweep(tables, now, limit))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Durable
+    }
+}
+
+#[async_trait(?Send)]
+impl Ledger for ObjectStore {
+    async fn records(&self, filter: &Filter, cursor: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
+        Ok(self.database.read().page(filter, cursor, limit)?)
+    }
+
+    async fn record(&self, attestation_id: &str) -> Result<Option<StoredRecord>, StoreError> {
+        Ok(self.database.read().record(attestation_id)?)
+    }
+}
