@@ -4,7 +4,9 @@
 //!
 //! The policy's JSON shape and its compilation to a [`passgate_core::gate::Gate`] ([`bundle`]); the driver that carries
 //! a request through parse, authenticate, judge, admit, decide and attest ([`driver`]); refusals as problem documents
-//! with their header fields ([`answer`]); policies as signed bundles ([`edge`]); attestations as the REST API shows them ([`view`]).
+//! with their header fields ([`answer`]); policies as signed bundles ([`edge`]); attestations as
+//! the REST API shows them ([`view`]); with the feature `http`, what all gates that speak HTTP share: rules and control
+//! routes (`http`).
 //!
 //! # Out of scope
 //!
@@ -14,6 +16,8 @@ pub mod answer;
 pub mod bundle;
 pub mod driver;
 pub mod edge;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod origin;
 pub mod usd;
 pub mod view;

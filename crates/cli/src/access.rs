@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use passgate_core::state::Subject;
 use passgate_host::config::Loaded;
 use passgate_host::control::{Access, AccessError, ClientError, Revocation};
 use passgate_host::env::SystemEnvironment;
@@ -96,11 +97,11 @@ pub(crate) async fn revocation(loaded: &Loaded, all: &[Revocation]) -> Result<Re
     };
     for one in all {
         if let Some(at) = access.revocation(one).await?.revoked_at {
-            let what = match one {
-                Revocation::Passport { .. } => "passport",
-                Revocation::Agent { .. } => "agent",
-                Revocation::Key { .. } => "agent's key",
-                Revocation::Issuer { .. } => "issuer",
+            let what = match one.subject() {
+                Subject::Passport(_) => "passport",
+                Subject::Agent { .. } => "agent",
+                Subject::Key(_) => "agent's key",
+                Subject::Issuer(_) => "issuer",
             };
             return Ok(RevocationCheck::Revoked { what, at });
         }

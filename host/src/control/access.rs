@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::client::{ClientError, ControlClient};
-use super::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
 use super::export::Export;
 use super::operations::{self, OperationError, Operations};
 use super::remote::{RemoteGate, RemoteGateError};
@@ -20,6 +19,7 @@ use crate::env::{Environment, RandomError};
 use crate::files::{self, FileError};
 use crate::gateway::ErrorClass;
 use crate::store::{self, Store};
+use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
 
 /// An operation that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -247,11 +247,10 @@ impl Offline {
 
     /// Starts a chain of its own for the record.
     async fn revoke(&self, what: &Revocation) -> Result<Map<String, Value>, AccessError> {
-        let subject = what.subject().map_err(OperationError::from)?;
         let stamp: Stamp = self.env.stamp()?;
         let writer = Writer::new(files::read_key(&self.key_file)?, stamp.chain_uid(), self.gate.clone());
         let state = Arc::<dyn Store>::clone(&self.store);
         let driver = Driver::start(state, writer, self.env.stamp()?).await?;
-        Ok(operations::revoke(&driver, self.env.as_ref(), subject).await?)
+        Ok(operations::revoke(&driver, self.env.as_ref(), what).await?)
     }
 }

@@ -19,8 +19,8 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use super::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
 use super::remote::{Remote, RemoteGate, RemoteGateError};
+use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
 
 /// How long the gateway may take to begin an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -12,9 +12,9 @@ use passgate_store::{Cursor, Filter, StoreError, StoredRecord};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::documents::ExportFormat;
 use super::operations::{OperationError, Operations};
 use crate::store::Store;
+use passgate_api::http::documents::ExportFormat;
 
 /// Records read at once.
 const PAGE: usize = 500;

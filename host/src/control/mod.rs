@@ -15,7 +15,6 @@
 
 mod access;
 mod client;
-mod documents;
 mod export;
 mod operations;
 mod plane;
@@ -35,10 +34,10 @@ use tokio::time::Instant;
 
 pub use access::{Access, AccessError, Offline};
 pub use client::{ClientError, ControlClient};
-pub use documents::{
+pub use operations::{OperationError, Operations};
+pub use passgate_api::http::documents::{
     DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Revocation, RevocationState,
 };
-pub use operations::{OperationError, Operations};
 pub use remote::{RemoteGate, RemoteGateError};
 
 use crate::files;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use passgate_api::driver::Driver;
 use passgate_api::view::{self, ViewError};
 use passgate_core::attest::Writer;
-use passgate_core::state::Subject;
 use passgate_passport::key::PublicKey;
 use passgate_store::StoreError;
 use serde_json::{Map, Value};
 
-use super::documents::{DocumentError, Query, QueryPage, Revocation, RevocationState, cursor_text};
 use crate::env::{Environment, RandomError};
 use crate::store::{Store, remedy};
+use passgate_api::http::documents::{DocumentError, Query, QueryPage, Revocation, RevocationState, cursor_text};
 
 /// How many pages of the store one query looks at before it answers with what it found.
 const MAX_PAGES_PER_QUERY: usize = 20;
@@ -120,7 +119,7 @@ impl Operations {
     ///
     /// [`OperationError`].
     pub async fn revocation(&self, of: &Revocation) -> Result<RevocationState, OperationError> {
-        Ok(RevocationState { revoked_at: self.store.revoked_at(&of.subject()?).await? })
+        Ok(RevocationState { revoked_at: self.store.revoked_at(of.subject()).await? })
     }
 
     /// Revokes; when this returns, the next admission is refused. Gives the record of it.
@@ -132,7 +131,7 @@ impl Operations {
         let Signer::Driver(driver) = &self.signer else {
             return Err(StoreError::Unavailable("no chain is open to record the revocation".to_owned()).into());
         };
-        revoke(driver, self.env.as_ref(), what.subject()?).await
+        revoke(driver, self.env.as_ref(), what).await
     }
 }
 
@@ -140,8 +139,8 @@ impl Operations {
 pub(super) async fn revoke(
     driver: &Driver,
     env: &dyn Environment,
-    subject: Subject,
+    what: &Revocation,
 ) -> Result<Map<String, Value>, OperationError> {
-    let entry = driver.revoke(subject, env.stamp()?).await?;
+    let entry = driver.revoke(what.subject().clone(), env.stamp()?).await?;
     Ok(view::attestation(&entry.jws)?)
 }

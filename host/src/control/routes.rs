@@ -9,16 +9,17 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use passgate_api::answer::{PROBLEM_MEDIA_TYPE, Problem};
+use passgate_core::state::Subject;
 use passgate_passport::jwk::emit_set;
 use passgate_store::StoreError;
 use serde::Serialize;
 use serde_json::json;
 
 use super::Control;
-use super::documents::{DocumentError, ExportFormat, Query, Revocation};
 use super::export::Export;
 use super::operations::OperationError;
 use crate::metrics;
+use passgate_api::http::documents::{DocumentError, ExportFormat, Query, Revocation, from_body};
 
 /// The longest request body, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -155,7 +156,7 @@ async fn keys(State(control): State<Control>) -> Response {
 }
 
 async fn revoke(State(control): State<Control>, body: Bytes) -> Answer {
-    let what: Revocation = serde_json::from_slice(&body).map_err(Failed::bad_request)?;
+    let what: Revocation = from_body(&body, MAX_BODY_BYTES)?;
     json(StatusCode::CREATED, &control.operations.revoke(&what).await?)
 }
 
@@ -165,7 +166,8 @@ async fn revocation(State(control): State<Control>, of: MaybeQuery<Revocation>) 
 }
 
 async fn revoke_passport(State(control): State<Control>, Path(id): Path<String>) -> Answer {
-    json(StatusCode::CREATED, &control.operations.revoke(&Revocation::Passport { id }).await?)
+    let what = Revocation::try_from(Subject::Passport(id))?;
+    json(StatusCode::CREATED, &control.operations.revoke(&what).await?)
 }
 
 async fn healthz(State(control): State<Control>) -> Answer {

@@ -14,11 +14,12 @@
 //! own. Whatever framing the client used ends here, so a request that two parsers would cut at different places reaches
 //! the origin as the one request that was judged, or not at all.
 
-pub mod authority;
 pub mod headers;
 pub mod intake;
 pub mod server;
 pub mod upstream;
+
+pub use passgate_api::http::authority;
 
 /// An error of a foreign body or connector, kept only to be logged.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

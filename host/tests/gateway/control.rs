@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Method;
 use passgate_core::attest::DecisionKind;
 use passgate_core::ledger::Verifier;
+use passgate_core::state::Subject;
 use passgate_host::control::{Access, AccessError, ClientError, ExportFormat, Query, Revocation};
 use passgate_host::env::Environment;
 use passgate_host::gateway::ErrorClass;
@@ -74,7 +75,7 @@ async fn a_revocation_without_a_gate_holds_when_it_starts() {
     let access = Access::open(&site.loaded(), env(&site)).await.unwrap();
     let second = Access::open(&site.loaded(), env(&site)).await.err().unwrap();
     assert!(second.to_string().contains("in use"), "{second}");
-    let what = Revocation::Passport { id: agent.id.clone() };
+    let what = Revocation::try_from(Subject::Passport(agent.id.clone())).unwrap();
     let record = access.revoke(&what).await.unwrap();
     assert_eq!((&record["kind"], &record["seq"]), (&"revocation".into(), &1.into()));
     assert_eq!(access.revocation(&what).await.unwrap().revoked_at, Some(site.env.seconds()));
@@ -93,7 +94,7 @@ async fn a_revocation_before_the_first_start_holds_from_it_on() {
     let mut site = Site::new(Wish::before(&origin)).await;
     let agent = site.agent("agent-7", &["web:*"]);
     let access = Access::open_or_create(&site.loaded(), env(&site)).await.unwrap();
-    access.revoke(&Revocation::Passport { id: agent.id.clone() }).await.unwrap();
+    access.revoke(&Revocation::try_from(Subject::Passport(agent.id.clone())).unwrap()).await.unwrap();
     drop(access);
 
     let gate = site.start_elsewhere().await;

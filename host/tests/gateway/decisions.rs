@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use passgate_core::state::Subject;
 use passgate_host::control::Revocation;
 use sha2::{Digest as _, Sha256};
 
@@ -111,7 +112,7 @@ async fn a_revocation_bites_at_once() {
     let (site, gate, origin, agent) = usual().await;
     assert_eq!(site.send(&agent.get("/search")).await.status, 200);
     let control = site.control().await;
-    let what = Revocation::Passport { id: agent.id.clone() };
+    let what = Revocation::try_from(Subject::Passport(agent.id.clone())).unwrap();
     assert_eq!(control.revocation(&what).await.unwrap().revoked_at, None);
     let record = control.revoke(&what).await.unwrap();
     assert_eq!(record["kind"], "revocation");
@@ -123,7 +124,8 @@ async fn a_revocation_bites_at_once() {
 
     let other = site.agent("agent-8", &["web:*"]);
     assert_eq!(site.send(&other.get("/search")).await.status, 200);
-    let agent_8 = Revocation::Agent { issuer: crate::support::ISSUER.to_owned(), agent_id: "agent-8".to_owned() };
+    let agent_8 = Subject::Agent { issuer: crate::support::ISSUER.to_owned(), agent_id: "agent-8".to_owned() };
+    let agent_8 = Revocation::try_from(agent_8).unwrap();
     control.revoke(&agent_8).await.unwrap();
     site.send(&other.get("/search")).await.assert_refusal(401, "credential_rejected");
     assert_eq!(origin.seen().len(), 2);

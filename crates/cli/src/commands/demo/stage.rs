@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use passgate_core::attest::DecisionKind;
+use passgate_core::state::Subject;
 use passgate_host::config::Loaded;
 use passgate_host::control::{Access, ExportFormat, Query, Revocation};
 use passgate_passport::key::{PublicKey, SecretKey};
@@ -200,7 +201,8 @@ impl<'a> Stage<'a> {
     /// Revokes through the gate's control plane.
     pub(super) async fn revoke(&mut self, agent: &Actor, what: &str) -> Result<(), Failure> {
         let name = agent.passport_id.clone();
-        let record = self.access.revoke(&Revocation::Passport { id: name.clone() }).await?;
+        let record =
+            self.access.revoke(&Revocation::try_from(Subject::Passport(name.clone())).map_err(Failure::usage)?).await?;
         let id = record.get("attestation_id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let line = format!("revoked {name} ({id})");
         self.narrate(what, json!({ "revoked": name, "attestation_id": id }), &[line])

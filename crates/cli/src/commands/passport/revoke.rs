@@ -1,5 +1,6 @@
 //! `passport revoke`: in force when it returns.
 
+use passgate_core::state::Subject;
 use passgate_host::control::Revocation;
 use passgate_passport::id::{self, PASSPORT_PREFIX};
 use passgate_passport::passport;
@@ -31,11 +32,10 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let what = revocation(args)?;
-    what.subject().map_err(Failure::usage)?;
     let loaded = context.load()?;
     let access = access::open_or_create(&loaded).await?;
     let record = access.revoke(&what).await?;
-    let (name, through) = (describe(&what), access::describe(&access));
+    let (name, through) = (what.to_string(), access::describe(&access));
     let id = record.get("attestation_id").and_then(Value::as_str).unwrap_or_default();
     let output = &context.output;
     if output.is_json() {
@@ -48,29 +48,24 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
 }
 
 fn revocation(args: &Args) -> Result<Revocation, Failure> {
+    Revocation::try_from(subject(args)?).map_err(Failure::usage)
+}
+
+fn subject(args: &Args) -> Result<Subject, Failure> {
     if let Some([issuer, agent_id]) = args.agent.as_deref() {
-        return Ok(Revocation::Agent { issuer: issuer.clone(), agent_id: agent_id.clone() });
+        return Ok(Subject::Agent { issuer: issuer.clone(), agent_id: agent_id.clone() });
     }
     if let Some(thumbprint) = &args.key {
-        return Ok(Revocation::Key { thumbprint: thumbprint.clone() });
+        return Ok(Subject::Key(thumbprint.clone()));
     }
     if let Some(issuer) = &args.issuer_id {
-        return Ok(Revocation::Issuer { id: issuer.clone() });
+        return Ok(Subject::Issuer(issuer.clone()));
     }
     let named = args.passport.as_deref().ok_or_else(|| Failure::usage("name what to revoke"))?;
     if id::is_id(named, PASSPORT_PREFIX) {
-        return Ok(Revocation::Passport { id: named.to_owned() });
+        return Ok(Subject::Passport(named.to_owned()));
     }
     // Valid or not, expired or not: a revocation only narrows.
     let claims = passport::inspect(&input::passport(named)?).map_err(|error| invalid(&error))?;
-    Ok(Revocation::Passport { id: claims.jti })
-}
-
-fn describe(what: &Revocation) -> String {
-    match what {
-        Revocation::Passport { id } => format!("passport {id}"),
-        Revocation::Agent { issuer, agent_id } => format!("agent {agent_id} of {issuer}"),
-        Revocation::Key { thumbprint } => format!("key {thumbprint}"),
-        Revocation::Issuer { id } => format!("issuer {id}"),
-    }
+    Ok(Subject::Passport(claims.jti))
 }

@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let token = input::passport(&args.token)?;
     let loaded = context.load()?;
     let verified = verify(&token, &loaded)?;
-    let revocation = access::revocation(&loaded, &subjects(&verified)).await?;
+    let revocation = access::revocation(&loaded, &Revocation::all_of(&verified)).await?;
     if matches!(revocation, RevocationCheck::Revoked { .. }) {
         return Err(Failure::new(Exit::Invalid, "revoked", revocation));
     }
@@ -47,17 +47,6 @@ fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedPassport, Failure> {
         return Err(Failure::new(Exit::Invalid, "tier_insufficient", message));
     }
     Ok(verified)
-}
-
-/// Everything whose revocation revokes this passport.
-fn subjects(verified: &VerifiedPassport) -> [Revocation; 4] {
-    let claims = verified.claims();
-    [
-        Revocation::Passport { id: claims.jti.clone() },
-        Revocation::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() },
-        Revocation::Key { thumbprint: claims.cnf_key.thumbprint().to_owned() },
-        Revocation::Issuer { id: claims.iss.clone() },
-    ]
 }
 
 fn report(verified: &VerifiedPassport, revocation: &RevocationCheck, loaded: &Loaded, context: &Context) -> Outcome {

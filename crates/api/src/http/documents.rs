@@ -1,9 +1,15 @@
-//! The JSON of the control plane.
+//! The JSON of the control routes, and their query strings.
+
+use std::borrow::Cow;
+use std::fmt;
 
 use passgate_core::attest::DecisionKind;
 use passgate_core::state::Subject;
 use passgate_passport::id::{PASSPORT_PREFIX, is_id};
+use passgate_passport::json;
+use passgate_passport::passport::VerifiedPassport;
 use passgate_store::{Cursor, Filter};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,57 +22,70 @@ const MAX_ID_BYTES: usize = 256;
 /// Length of a SHA-256 in base64url.
 const THUMBPRINT_BYTES: usize = 43;
 
-/// What to revoke.
+/// What to revoke: a [`Subject`] whose ids can be those of something. A revocation that hits nothing must not look like
+/// one that worked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Revocation {
-    /// One passport.
-    Passport {
-        /// Its `jti`.
-        id: String,
-    },
-    /// Every passport of an agent.
-    Agent {
-        /// The `iss` of its passports.
-        issuer: String,
-        /// Their `sub`.
-        agent_id: String,
-    },
-    /// Every passport bound to a key.
-    Key {
-        /// The key's RFC 7638 thumbprint.
-        thumbprint: String,
-    },
-    /// Every passport of an issuer.
-    Issuer {
-        /// The `iss`.
-        id: String,
-    },
-}
+#[serde(try_from = "Subject", into = "Subject")]
+pub struct Revocation(Subject);
 
 impl Revocation {
     /// What is looked up in an admission.
-    ///
-    /// # Errors
-    ///
-    /// When an id cannot be that of anything: a revocation that hits nothing must not look like one that worked.
-    pub fn subject(&self) -> Result<Subject, DocumentError> {
-        match self {
-            Self::Passport { id } if is_id(id, PASSPORT_PREFIX) => Ok(Subject::Passport(id.clone())),
-            Self::Passport { .. } => Err(DocumentError("`id` is no passport id: it is `pass_` and 26 characters")),
-            Self::Agent { issuer, agent_id } => Ok(Subject::Agent {
-                issuer: named(issuer, "`issuer` is empty or too long")?.to_owned(),
-                agent_id: named(agent_id, "`agent_id` is empty or too long")?.to_owned(),
-            }),
-            Self::Key { thumbprint } if is_thumbprint(thumbprint) => Ok(Subject::Key(thumbprint.clone())),
-            Self::Key { .. } => Err(DocumentError("`thumbprint` is no RFC 7638 thumbprint: it has 43 characters")),
-            Self::Issuer { id } => Ok(Subject::Issuer(named(id, "`id` is empty or too long")?.to_owned())),
-        }
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.0
+    }
+
+    /// Everything whose revocation revokes this passport.
+    #[must_use]
+    pub fn all_of(passport: &VerifiedPassport) -> [Self; 4] {
+        let claims = passport.claims();
+        // The claims of a verified passport are within the bounds that are checked here.
+        [
+            Self(Subject::Passport(claims.jti.clone())),
+            Self(Subject::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() }),
+            Self(Subject::Key(claims.cnf_key.thumbprint().to_owned())),
+            Self(Subject::Issuer(claims.iss.clone())),
+        ]
     }
 }
 
-fn named<'a>(id: &'a str, problem: &'static str) -> Result<&'a str, DocumentError> {
-    if id.is_empty() || id.len() > MAX_ID_BYTES { Err(DocumentError(problem)) } else { Ok(id) }
+impl TryFrom<Subject> for Revocation {
+    type Error = DocumentError;
+
+    fn try_from(subject: Subject) -> Result<Self, DocumentError> {
+        match &subject {
+            Subject::Passport(id) if is_id(id, PASSPORT_PREFIX) => {}
+            Subject::Passport(_) => {
+                return Err(DocumentError::new("`id` is no passport id: it is `pass_` and 26 characters"));
+            }
+            Subject::Agent { issuer, agent_id } => {
+                named(issuer, "`issuer` is empty or too long")?;
+                named(agent_id, "`agent_id` is empty or too long")?;
+            }
+            Subject::Key(thumbprint) if is_thumbprint(thumbprint) => {}
+            Subject::Key(_) => {
+                return Err(DocumentError::new("`thumbprint` is no RFC 7638 thumbprint: it has 43 characters"));
+            }
+            Subject::Issuer(id) => named(id, "`id` is empty or too long")?,
+        }
+        Ok(Self(subject))
+    }
+}
+
+impl From<Revocation> for Subject {
+    fn from(revocation: Revocation) -> Self {
+        revocation.0
+    }
+}
+
+impl fmt::Display for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn named(id: &str, problem: &'static str) -> Result<(), DocumentError> {
+    if id.is_empty() || id.len() > MAX_ID_BYTES { Err(DocumentError::new(problem)) } else { Ok(()) }
 }
 
 fn is_thumbprint(text: &str) -> bool {
@@ -132,9 +151,38 @@ pub struct QueryPage {
 }
 
 /// A request that makes no sense, with what is wrong about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct DocumentError(pub &'static str);
+pub struct DocumentError(Cow<'static, str>);
+
+impl DocumentError {
+    /// The error that says `problem`.
+    pub fn new(problem: impl Into<Cow<'static, str>>) -> Self {
+        Self(problem.into())
+    }
+}
+
+/// Reads a request body as a JSON object: strict JSON (duplicate members refused) of at most `limit_bytes` bytes.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn from_body<T: DeserializeOwned>(body: &[u8], limit_bytes: usize) -> Result<T, DocumentError> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(DocumentError::new("the body is no JSON object"));
+    }
+    json::parse_into(body, limit_bytes).map_err(|error| DocumentError::new(error.to_string()))
+}
+
+/// Reads a query string, without its `?`.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, DocumentError> {
+    serde_urlencoded::from_str(query.unwrap_or_default())
+        .map_err(|error| DocumentError::new(format!("the query string: {error}")))
+}
 
 impl Query {
     /// What the store is asked.
@@ -144,7 +192,7 @@ impl Query {
     /// When a time cannot be read.
     pub fn filter(&self) -> Result<Filter, DocumentError> {
         let time = |text: &Option<String>, problem| {
-            text.as_deref().map(|text| parse_time(text).ok_or(DocumentError(problem))).transpose()
+            text.as_deref().map(|text| parse_time(text).ok_or(DocumentError::new(problem))).transpose()
         };
         Ok(Filter {
             agent_id: self.agent_id.clone(),
@@ -155,23 +203,35 @@ impl Query {
         })
     }
 
-    pub(super) fn checked_limit(&self) -> Result<usize, DocumentError> {
+    /// How many are wanted: 1 to [`MAX_QUERY_LIMIT`].
+    ///
+    /// # Errors
+    ///
+    /// When it is another number.
+    pub fn checked_limit(&self) -> Result<usize, DocumentError> {
         match self.limit.unwrap_or(DEFAULT_QUERY_LIMIT) {
             limit @ 1..=MAX_QUERY_LIMIT => Ok(limit),
-            _ => Err(DocumentError("`limit` is 1 to 1000")),
+            _ => Err(DocumentError::new("`limit` is 1 to 1000")),
         }
     }
 
-    pub(super) fn parsed_cursor(&self) -> Result<Option<Cursor>, DocumentError> {
+    /// Where to go on.
+    ///
+    /// # Errors
+    ///
+    /// When it is not the `next_cursor` of an answer.
+    pub fn parsed_cursor(&self) -> Result<Option<Cursor>, DocumentError> {
         let Some(text) = &self.cursor else { return Ok(None) };
         let cursor = text
             .split_once('.')
             .and_then(|(chain, seq)| Some(Cursor { chain: plain_number(chain)?, seq: plain_number(seq)? }));
-        cursor.map(Some).ok_or(DocumentError("`cursor` is not the `next_cursor` of an answer"))
+        cursor.map(Some).ok_or(DocumentError::new("`cursor` is not the `next_cursor` of an answer"))
     }
 }
 
-pub(super) fn cursor_text(cursor: Cursor) -> String {
+/// The cursor as [`QueryPage::next_cursor`] gives it.
+#[must_use]
+pub fn cursor_text(cursor: Cursor) -> String {
     format!("{}.{}", cursor.chain, cursor.seq)
 }
 
@@ -192,11 +252,11 @@ mod tests {
 
     #[test]
     fn revocations_name_something_that_can_exist() {
-        let json = |text: &str| serde_json::from_str::<Revocation>(text).map(|doc| doc.subject());
+        let read = |text: &str| from_body::<Revocation>(text.as_bytes(), 1024).map(Subject::from);
         let id = "pass_01ARYZ6S410000000000000001";
-        let passport = json(&format!("{{\"kind\":\"passport\",\"id\":\"{id}\"}}")).unwrap();
+        let passport = read(&format!("{{\"kind\":\"passport\",\"id\":\"{id}\"}}"));
         assert_eq!(passport, Ok(Subject::Passport(id.to_owned())));
-        let agent = json("{\"kind\":\"agent\",\"issuer\":\"https://i.example\",\"agent_id\":\"a\"}").unwrap();
+        let agent = read("{\"kind\":\"agent\",\"issuer\":\"https://i.example\",\"agent_id\":\"a\"}");
         assert_eq!(agent, Ok(Subject::Agent { issuer: "https://i.example".to_owned(), agent_id: "a".to_owned() }));
         for text in [
             "{\"kind\":\"passport\",\"id\":\"pass_1\"}",
@@ -204,13 +264,22 @@ mod tests {
             "{\"kind\":\"key\",\"thumbprint\":\"short\"}",
             "{\"kind\":\"issuer\",\"id\":\"\"}",
             "{\"kind\":\"agent\",\"issuer\":\"\",\"agent_id\":\"a\"}",
+            "",
+            "{}",
+            "[]",
+            "[null,\"i\",null,\"issuer\",null]",
+            "{\"kind\":\"all\"}",
+            "{\"kind\":\"issuer\",\"id\":\"a\",\"also\":1}",
+            "{\"kind\":\"issuer\",\"id\":\"a\",\"id\":\"b\"}",
+            "{\"kind\":\"key\"}",
         ] {
-            assert!(json(text).unwrap().is_err(), "{text}");
+            assert!(read(text).is_err(), "{text}");
         }
-        for text in
-            ["{}", "[]", "{\"kind\":\"all\"}", "{\"kind\":\"issuer\",\"id\":\"a\",\"also\":1}", "{\"kind\":\"key\"}"]
-        {
-            assert!(json(text).is_err(), "{text}");
+        assert!(from_body::<Revocation>(b"{\"kind\":\"issuer\",\"id\":\"a\"}", 25).is_err());
+        let query = from_query::<Revocation>(Some("kind=issuer&id=https%3A%2F%2Fi.example"));
+        assert_eq!(query.unwrap().subject(), &Subject::Issuer("https://i.example".to_owned()));
+        for query in [None, Some("kind=issuer"), Some("kind=issuer&id=a&id=b"), Some("kind=issuer&id=a&x=1")] {
+            assert!(from_query::<Revocation>(query).is_err(), "{query:?}");
         }
     }
 
