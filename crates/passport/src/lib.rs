@@ -5,12 +5,13 @@
 //! - Ed25519 keys as JWK ([`jwk`], RFC 8037) and as `did:key` ([`did_key`]), named by their RFC 7638 thumbprint ([`key`]).
 //! - Strict JSON ([`json`], RFC 8259 within RFC 7493) and strict compact JWS ([`jws`], RFC 7515 under RFC 8725).
 //! - Passports: issuing ([`issue`]), reading ([`claims`]) and verifying ([`passport`]) against a trust store ([`trust`]).
+//! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - The permission scopes a passport carries ([`scope`]).
 //!
 //! # Out of scope
 //!
 //! - What a caller may do: guardrails, policies and decisions.
-//! - Revocation state and every other thing that has to be looked up; a passport only names its status entry ([`status`]).
+//! - Revocation state and every other thing that has to be looked up; a status list is read when it is at hand.
 //! - Clocks, randomness and I/O. Time is an argument in unix seconds, random bytes are arguments, and nothing is ever fetched.
 //!
 //! Everything here is a pure function of its arguments, so one binary answers the same on every runtime.

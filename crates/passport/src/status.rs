@@ -1,10 +1,21 @@
-//! Where the revocation status of a token is published (Token Status List, draft-ietf-oauth-status-list).
+//! Whether a token still holds, as its issuer publishes it (Token Status List, draft-ietf-oauth-status-list).
+//!
+//! A token names an entry of a list ([`StatusRef`]). The list is a token too, signed by the issuer: [`verify`] reads it
+//! and [`issue`] makes one. Nothing here fetches a list, or decides how old one may be.
+
+mod issue;
+mod list;
 
 use alloc::string::String;
 
 use serde_json::Value;
 
 use crate::json::MAX_SAFE_INTEGER;
+
+pub use issue::{IssueListError, NewStatusList, issue};
+pub use list::{
+    MAX_STATUS_LIST_BYTES, MAX_STATUS_LIST_TOKEN_BYTES, Status, StatusList, StatusListContext, StatusListError, verify,
+};
 
 /// Longest status list URI in bytes.
 pub const MAX_STATUS_URI_BYTES: usize = 1024;
@@ -46,41 +57,4 @@ fn is_uri_text(uri: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn one_status_list_entry_is_read() {
-        let claim = json!({"status_list": {"idx": 412, "uri": "https://example.com/statuslists/1"}});
-        let status = StatusRef::from_claim(&claim).unwrap();
-        assert_eq!((status.idx, status.uri.as_str()), (412, "https://example.com/statuslists/1"));
-    }
-
-    #[test]
-    fn other_shapes_are_refused() {
-        let uri = "https://example.com/1";
-        for claim in [
-            json!(null),
-            json!("https://example.com/1"),
-            json!([]),
-            json!({}),
-            json!({"status_list": null}),
-            json!({"status_list": {"idx": 1}}),
-            json!({"status_list": {"uri": uri}}),
-            json!({"status_list": {"idx": -1, "uri": uri}}),
-            json!({"status_list": {"idx": 1.5, "uri": uri}}),
-            json!({"status_list": {"idx": "1", "uri": uri}}),
-            json!({"status_list": {"idx": 9_007_199_254_740_992_u64, "uri": uri}}),
-            json!({"status_list": {"idx": 1, "uri": ""}}),
-            json!({"status_list": {"idx": 1, "uri": "a b"}}),
-            json!({"status_list": {"idx": 1, "uri": "a".repeat(1025)}}),
-            json!({"status_list": {"idx": 1, "uri": uri, "bits": 1}}),
-            json!({"status_list": {"idx": 1, "uri": uri}, "other_mechanism": {}}),
-            json!({"other_mechanism": {}}),
-        ] {
-            assert!(StatusRef::from_claim(&claim).is_err(), "{claim}");
-        }
-    }
-}
+mod tests;
