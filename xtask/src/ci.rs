@@ -3,7 +3,7 @@
 use crate::Checkout;
 use crate::process::Task;
 use crate::steps::{Outcome, Step};
-use crate::{setup, test, tidy, wasm};
+use crate::{setup, test, tidy, wasm, worker};
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = setup::steps(checkout);
@@ -11,6 +11,7 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     steps.extend(tidy::steps(checkout));
     steps.push(clippy(checkout));
     steps.extend(wasm::steps(checkout));
+    steps.extend(worker::release_steps(checkout));
     steps.extend(test::build_and_test(checkout));
     steps
 }

@@ -15,12 +15,15 @@ mod steps;
 mod test;
 mod tidy;
 mod wasm;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+
+use crate::process::Task;
 
 /// Project tasks of Passgate.
 #[derive(Parser)]
@@ -31,18 +34,21 @@ struct Arguments {
 }
 
 /// One variant per file of the same name.
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Command {
     /// Install what the tests need from the registries, into target/tools (does nothing when it is all there)
     Setup,
     /// Check the rules of the repository: dependencies, sizes, crate docs, links
     Tidy,
-    /// Everything continuous integration runs: setup, format, tidy, clippy, wasm, build, test
+    /// Everything continuous integration runs: setup, format, tidy, clippy, wasm, worker, build, test
     Ci,
-    /// Set up, build the binary, run every test
+    /// Set up, build the binary and the edge worker, run every test
     Test,
     /// Check the crates that also build for wasm32-unknown-unknown
     Wasm,
+    /// Build, try, test and deploy the edge worker
+    #[command(subcommand)]
+    Worker(worker::Command),
     /// Run the benchmarks
     Bench,
 }
@@ -65,6 +71,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ci => steps::run("ci", ci::steps(&checkout)),
         Command::Test => steps::run("test", test::steps(&checkout)),
         Command::Wasm => steps::run("wasm", wasm::steps(&checkout)),
+        Command::Worker(command) => worker::run(&checkout, command),
         Command::Bench => steps::run("bench", bench::steps(&checkout)),
     }
 }
@@ -87,5 +94,26 @@ impl Checkout {
     /// Where `setup` installs, and where tests look: `target/tools`.
     fn tools(&self) -> PathBuf {
         self.root.join("target").join("tools")
+    }
+
+    /// The Node.js that runs the npm packages of `setup`.
+    fn node(&self) -> PathBuf {
+        self.tools().join("bin").join("node")
+    }
+
+    /// A program of the npm packages of `setup`.
+    fn npm_tool(&self, name: &str) -> PathBuf {
+        self.tools().join("npm").join("node_modules").join(".bin").join(name)
+    }
+
+    /// A program that `setup` installed from crates.io.
+    fn cargo_tool(&self, name: &str) -> PathBuf {
+        self.tools().join("cargo").join("bin").join(name)
+    }
+
+    /// `task` with the Node.js of `setup` first in its PATH: programs of npm packages look there for theirs.
+    fn with_node(&self, task: Task) -> Task {
+        let path = std::env::var("PATH").unwrap_or_default();
+        task.env("PATH", &format!("{}:{path}", self.tools().join("bin").display()))
     }
 }

@@ -39,6 +39,12 @@ impl Task {
         self
     }
 
+    /// Further arguments, each as it is.
+    pub(crate) fn append(mut self, arguments: &[String]) -> Self {
+        self.arguments.extend_from_slice(arguments);
+        self
+    }
+
     pub(crate) fn env(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
         self
@@ -108,7 +114,9 @@ impl Task {
     }
 
     fn shown(&self) -> String {
-        let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        // PATH is long, and repeating the command by hand rarely needs it.
+        let variables = self.variables.iter().filter(|(name, _)| *name != "PATH");
+        let variables = variables.map(|(name, value)| format!("{name}={value}"));
         let words = variables.chain([self.program.clone()]).chain(self.arguments.iter().cloned());
         words.collect::<Vec<_>>().join(" ")
     }

@@ -2,10 +2,13 @@
 //!
 //! - `target/tools/venv`: a Python environment with the packages of `xtask/assets/requirements.txt`
 //! - `target/tools/npm/node_modules`: the npm packages of `xtask/assets/package.json`
+//! - `target/tools/bin/node`: the Node.js that runs them
+//! - `target/tools/cargo/bin`: the programs that make a Worker of a Rust crate
 //! - the Rust target wasm32-unknown-unknown, rustfmt and clippy
 //!
 //! Running it again costs less than a second: each folder holds a stamp with the hash of the lists it was made from.
 
+mod cargo;
 mod node;
 mod python;
 pub(crate) mod wasm_target;
@@ -31,6 +34,7 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
         step("rust wasm target", wasm_target::ensure),
         step("python packages", python::ensure),
         step("npm packages", node::ensure),
+        step("cargo programs", cargo::ensure),
     ]
 }
 
@@ -60,7 +64,12 @@ fn fingerprint(parts: &[&[u8]]) -> String {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().fold(String::new(), |mut text, byte| {
+    hex(&hash.finalize())
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         // A formatter that writes to a String cannot fail.
         let _infallible = write!(text, "{byte:02x}");
         text
@@ -77,7 +86,7 @@ fn stamp(folder: &Path, fingerprint: &str) -> Result<()> {
 }
 
 /// An empty folder at `folder`, whatever was there before.
-fn start_over(folder: &Path) -> Result<()> {
+pub(crate) fn start_over(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }

@@ -2,25 +2,29 @@
 
 use crate::Checkout;
 use crate::process::Task;
-use crate::setup;
 use crate::steps::{Outcome, Step};
+use crate::worker::Flavour;
+use crate::{setup, worker};
 
 /// The variable that names the folder of published test vectors.
 const VECTORS: &str = "PASSGATE_VECTORS";
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = setup::steps(checkout);
+    steps.push(worker::build_step(checkout, Flavour::Release));
     steps.extend(build_and_test(checkout));
     steps
 }
 
-/// The binary first: end-to-end tests start `target/debug/passgate` as a user would, with the features it ships with.
+/// What the tests start comes first: `target/debug/passgate` as a user would build it, with the features it ships with, and
+/// the edge worker that takes its time and randomness from the tests.
 pub(crate) fn build_and_test(checkout: &Checkout) -> Vec<Step> {
     let build = Task::new("cargo", "build --package passgate-cli", &checkout.root)
         .remedy("Mend the compile errors above; `cargo build --package passgate-cli` repeats them.");
     let test = Task::new("cargo", "test --workspace --all-features", &checkout.root)
         .remedy("Repeat one failing test with `cargo test --package <package> <test name>`.");
     vec![
+        worker::build_step(checkout, Flavour::Testing),
         Step::new("build", move || build.run().map(|()| Outcome::Done)),
         Step::new("test", move || test.run().map(|()| vectors_remark())),
     ]

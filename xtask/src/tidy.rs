@@ -73,13 +73,14 @@ fn tidy(checkout: &Checkout) -> Result<Outcome> {
 
 fn check_packages(checkout: &Checkout, metadata: &Metadata, findings: &mut Findings) -> Result<()> {
     let packages = metadata.workspace_packages();
+    let workspace = read(checkout, &checkout.root.join("Cargo.toml"))?;
     let members: Vec<_> = packages.iter().map(|package| dependencies::Member::of(package)).collect();
     dependencies::check_members(&members, findings);
     let page = fs::read_to_string(checkout.root.join("ARCHITECTURE.md")).ok();
     dependencies::check_page(page.as_deref(), &members, findings);
     for package in packages {
         let manifest = read(checkout, package.manifest_path.as_std_path())?;
-        manifests::check(&package.name, package.license.as_deref(), &manifest, findings);
+        manifests::check(&package.name, package.license.as_deref(), &manifest, &workspace, findings);
         check_crate_root(checkout, package, findings)?;
     }
     Ok(())
@@ -93,7 +94,7 @@ fn check_crate_root(checkout: &Checkout, package: &Package, findings: &mut Findi
     let path = library.src_path.as_std_path();
     let shown = path.strip_prefix(&checkout.root).unwrap_or(path).to_string_lossy().into_owned();
     let text = read(checkout, path)?;
-    if shown.starts_with("crates/") || shown.starts_with("host/") {
+    if ["crates/", "host/", "worker/"].iter().any(|folder| shown.starts_with(folder)) {
         sources::check_scope(&shown, &text, findings);
     }
     if dependencies::is_pure(&package.name) {

@@ -2,7 +2,7 @@
 
 use crate::Checkout;
 use crate::process::Task;
-use crate::setup::wasm_target::{self, TARGET};
+use crate::setup::wasm_target::{self, TARGET, Toolchain};
 use crate::steps::{Outcome, Step};
 
 /// Each line is one `cargo check`: store and api only without the features that need an operating system.
@@ -12,6 +12,36 @@ const CHECKS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
+    let mut steps = checks(checkout);
+    steps.extend(["", "--features testing"].map(|features| worker(checkout, features)));
+    steps
+}
+
+/// The worker is empty on every other target, so the workspace's clippy sees nothing of it.
+fn worker(checkout: &Checkout, features: &'static str) -> Step {
+    let root = checkout.root.clone();
+    let name = if features.is_empty() { "wasm: worker" } else { "wasm: worker for tests" };
+    Step::new(name, move || {
+        let toolchain = wasm_target::toolchain(&root)?;
+        // Debian's toolchain has no clippy.
+        let (command, warnings) = match toolchain {
+            Toolchain::Current => ("clippy", "-- --deny warnings"),
+            Toolchain::Debian => ("check", ""),
+        };
+        Task::new("cargo", toolchain.argument(), &root)
+            .arg(command)
+            .arg("--target")
+            .arg(TARGET)
+            .args("--package passgate-worker")
+            .args(features)
+            .args(warnings)
+            .remedy("Mend what is named above; where a rule does not fit, `#[expect(rule, reason = \"...\")]`.")
+            .run()
+            .map(|()| Outcome::Done)
+    })
+}
+
+fn checks(checkout: &Checkout) -> Vec<Step> {
     CHECKS
         .iter()
         .map(|&(name, packages)| {

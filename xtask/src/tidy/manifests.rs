@@ -2,16 +2,46 @@
 
 use super::Findings;
 
-/// `licence` is the resolved field, `text` the file itself: `cargo metadata` does not show the lints.
-pub(super) fn check(package: &str, licence: Option<&str>, text: &str, findings: &mut Findings) {
+/// The package whose macros expand to code that the workspace's lints forbid, so that it repeats them with one difference.
+const OWN_LINTS: &str = "passgate-worker";
+/// That difference: denied can be expected at one place, forbidden cannot.
+const OWN_LINT: (&str, &str) = ("unsafe_code = \"forbid\"", "unsafe_code = \"deny\"");
+
+/// `licence` is the resolved field, `text` the file itself: `cargo metadata` does not show the lints. `workspace` is the
+/// manifest of the root.
+pub(super) fn check(package: &str, licence: Option<&str>, text: &str, workspace: &str, findings: &mut Findings) {
     if licence.is_none() {
         findings.problem(format!("package `{package}` names no licence: add `license.workspace = true`"));
     }
-    if !inherits_lints(text) {
+    if package == OWN_LINTS {
+        for lint in missing_lints(text, workspace) {
+            findings.problem(format!("package `{package}` has lints of its own and lacks `{lint}`: add it"));
+        }
+    } else if !inherits_lints(text) {
         findings.problem(format!(
             "package `{package}` does not inherit the lints: add a section `[lints]` with `workspace = true`"
         ));
     }
+}
+
+/// The lints with which the workspace fails a build and that a manifest with its own does not have.
+fn missing_lints(text: &str, workspace: &str) -> Vec<String> {
+    let mut missing = Vec::new();
+    let tables = [("[lints.rust]", "[workspace.lints.rust]"), ("[lints.clippy]", "[workspace.lints.clippy]")];
+    for (own, wanted) in tables {
+        let own: Vec<&str> = section(text, own).collect();
+        let wanted = section(workspace, wanted).filter(|lint| !lint.ends_with("\"warn\""));
+        let wanted = wanted.map(|lint| if lint == OWN_LINT.0 { OWN_LINT.1 } else { lint });
+        missing.extend(wanted.filter(|lint| !own.contains(lint)).map(str::to_owned));
+    }
+    missing
+}
+
+/// The assignments of a section, one a line as this repository writes them.
+fn section<'a>(text: &'a str, header: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = text.lines().map(str::trim).skip_while(move |line| *line != header).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn inherits_lints(text: &str) -> bool {
@@ -33,7 +63,7 @@ fn inherits_lints(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, inherits_lints};
+    use super::{OWN_LINTS, check, inherits_lints};
     use crate::tidy::Findings;
 
     #[test]
@@ -62,12 +92,31 @@ mod tests {
     #[test]
     fn each_missing_part_is_its_own_problem() {
         let mut findings = Findings::default();
-        check("a", None, "", &mut findings);
+        check("a", None, "", "", &mut findings);
         assert_eq!(findings.problems.len(), 2);
         assert!(findings.problems.iter().all(|problem| problem.starts_with("package `a`")), "{findings:?}");
 
         let mut findings = Findings::default();
-        check("a", Some("Apache-2.0"), "[lints]\nworkspace = true\n", &mut findings);
+        check("a", Some("Apache-2.0"), "[lints]\nworkspace = true\n", "", &mut findings);
         assert_eq!(findings, Findings::default());
+    }
+
+    #[test]
+    fn own_lints_are_those_of_the_workspace_with_unsafe_code_denied() {
+        let workspace = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\nmissing_docs = \"warn\"\n[workspace.lints.clippy]\n\
+                         panic = \"deny\"\ntodo = \"deny\"\n[profile.dev]\ndebug = 1\n";
+        let full =
+            "[lints.rust]\n# Why.\nunsafe_code = \"deny\"\n\n[lints.clippy]\ntodo = \"deny\"\npanic = \"deny\"\n";
+        for (text, problems) in [
+            (full.to_owned(), 0),
+            (full.replace("todo = \"deny\"", "todo = \"warn\""), 1),
+            (full.replace("panic = \"deny\"\n", ""), 1),
+            (full.replace("unsafe_code = \"deny\"", "unsafe_code = \"warn\""), 1),
+            ("[lints]\n".to_owned(), 3),
+        ] {
+            let mut findings = Findings::default();
+            check(OWN_LINTS, Some("Apache-2.0"), &text, workspace, &mut findings);
+            assert_eq!(findings.problems.len(), problems, "{text}: {findings:?}");
+        }
     }
 }

@@ -1,0 +1,217 @@
+//! From the crate `worker` to the two files that are deployed: `index.js` and `index_bg.wasm`.
+//!
+//! 1. `worker-build` compiles the crate and writes the glue between Rust and the runtime
+//! 2. `wasm-opt` makes the module smaller
+//! 3. `esbuild` puts `worker/entry.mjs` around the glue, in one file
+//! 4. the digest of the module goes into that file, for the records that name their evaluator
+//! 5. the sizes are checked
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use crate::Checkout;
+use crate::process::Task;
+use crate::setup::wasm_target::{self, Toolchain};
+use crate::setup::{hex, start_over};
+use crate::steps::Outcome;
+
+/// Which Worker to build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// The one that is deployed, in `worker/build`.
+    Release,
+    /// With the feature `testing`, in `worker/build-testing`. Its profile has debug assertions, without which that feature
+    /// does not compile: no release can have it.
+    Testing,
+}
+
+impl Flavour {
+    /// The profile in the workspace's Cargo.toml.
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Release => "worker",
+            Self::Testing => "worker-testing",
+        }
+    }
+
+    fn features(self) -> &'static str {
+        match self {
+            Self::Release => "",
+            Self::Testing => "--features testing",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Release => "build",
+            Self::Testing => "build-testing",
+        }
+    }
+}
+
+/// Most bytes of the deployed files together after gzip -9. What is loaded in every place where a request arrives has to
+/// be small; the platform itself allows 3 MB.
+const GZIP_LIMIT: u64 = 350 * 1024;
+
+/// What the crate says its evaluator's digest is, until [`with_digest`] puts the digest there.
+const DIGEST_UNSET: &str = "passgate-evaluator-digest-unset";
+
+/// How a Worker asks for its requests to go straight to the origin when it fails.
+const PASS_THROUGH: &str = "passThroughOnException";
+
+/// What the Rust compiler's module may use, and what the glue's catching of exceptions adds: `wasm-opt` is not to bring in
+/// encodings that the runtime may not know.
+const WASM_FEATURES: &[&str] = &[
+    "bulk-memory",
+    "exception-handling",
+    "multivalue",
+    "mutable-globals",
+    "nontrapping-float-to-int",
+    "reference-types",
+    "sign-ext",
+];
+
+/// Where builds leave what is not deployed. Not `target/worker`: that is cargo's, for the profile of that name.
+pub(super) fn stage(checkout: &Checkout) -> PathBuf {
+    checkout.root.join("target").join("edge")
+}
+
+/// Builds `flavour` and says how large it is.
+///
+/// # Errors
+/// A program fails or is missing, the module cannot be told its digest, or the release is too large or could pass requests
+/// by.
+pub(super) fn build(checkout: &Checkout, flavour: Flavour) -> Result<Outcome> {
+    let stage = stage(checkout).join(flavour.folder());
+    start_over(&stage)?;
+    compile(checkout, flavour, &stage)?;
+    optimise(checkout, &stage)?;
+    bundle(checkout, &stage)?;
+    let built = [stage.join("bundled.js"), stage.join("optimised.wasm")];
+    finish(&built)?;
+    let sizes = sizes(checkout, &built)?;
+    if flavour == Flavour::Release && sizes.gzip > GZIP_LIMIT {
+        bail!("the Worker has {sizes}, more than the {} KB it may have", GZIP_LIMIT / 1024);
+    }
+    // Only now: whoever watches the folder sees two files that belong together, and none of a failed build.
+    let folder = checkout.root.join("worker").join(flavour.folder());
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for (from, name) in built.iter().rev().zip(["index_bg.wasm", "index.js"]) {
+        let to = folder.join(name);
+        fs::copy(from, &to).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(Outcome::Note(sizes.to_string()))
+}
+
+fn compile(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
+    let task = Task::new(checkout.cargo_tool("worker-build"), "--no-opt --profile", &checkout.root.join("worker"))
+        .arg(flavour.profile())
+        .arg("--out-dir")
+        .arg(stage)
+        .args(flavour.features())
+        .env("WASM_BINDGEN_BIN", &checkout.cargo_tool("wasm-bindgen").to_string_lossy())
+        .env("ESBUILD_BIN", &esbuild(checkout)?.to_string_lossy())
+        .remedy("Mend the compile errors above; if a program is missing: cargo xtask setup");
+    let task = match wasm_target::toolchain(&checkout.root)? {
+        Toolchain::Current => task,
+        Toolchain::Debian => task.env("RUSTUP_TOOLCHAIN", "debian"),
+    };
+    checkout.with_node(task).run()
+}
+
+/// `worker-build` would rather download an esbuild than fail when the one it is told of is not there.
+fn esbuild(checkout: &Checkout) -> Result<PathBuf> {
+    let program = checkout.npm_tool("esbuild");
+    if !program.exists() {
+        bail!("{} is not there: cargo xtask setup", program.display());
+    }
+    Ok(program)
+}
+
+fn optimise(checkout: &Checkout, stage: &Path) -> Result<()> {
+    let task = Task::new(checkout.npm_tool("wasm-opt"), "-O", &checkout.root)
+        .args("--debuginfo")
+        .arg(stage.join("index_bg.wasm"))
+        .args("-o")
+        .arg(stage.join("optimised.wasm"))
+        .remedy("If it is missing: cargo xtask setup");
+    let task = WASM_FEATURES.iter().fold(task, |task, feature| task.arg(format!("--enable-{feature}")));
+    checkout.with_node(task).run()
+}
+
+fn bundle(checkout: &Checkout, stage: &Path) -> Result<()> {
+    let task = Task::new(esbuild(checkout)?, "--bundle --minify --format=esm --log-level=warning", &checkout.root)
+        .args("--external:./index_bg.wasm --external:cloudflare:*")
+        .arg(format!("--alias:passgate-worker={}", stage.join("index.js").display()))
+        .arg(format!("--outfile={}", stage.join("bundled.js").display()))
+        .arg("worker/entry.mjs")
+        .remedy("Mend worker/entry.mjs.");
+    checkout.with_node(task).run()
+}
+
+/// Tells the script which module it goes with.
+fn finish([script, module]: &[PathBuf; 2]) -> Result<()> {
+    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    let text = fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
+    if text.contains(PASS_THROUGH) {
+        bail!("the Worker can call `{PASS_THROUGH}`, and with it let requests pass when it fails: remove the call");
+    }
+    let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+    fs::write(script, with_digest(&text, &digest)?).with_context(|| format!("cannot write {}", script.display()))
+}
+
+fn with_digest(script: &str, digest: &str) -> Result<String> {
+    match script.matches(DIGEST_UNSET).count() {
+        1 => Ok(script.replace(DIGEST_UNSET, digest)),
+        count => bail!(
+            "the script names the digest of its module {count} times instead of once: the crate `worker` has to return \
+             \"{DIGEST_UNSET}\" from one snippet of JavaScript"
+        ),
+    }
+}
+
+/// Bytes of the deployed files together.
+struct Sizes {
+    raw: u64,
+    gzip: u64,
+}
+
+impl std::fmt::Display for Sizes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes, {} after gzip -9", self.raw, self.gzip)
+    }
+}
+
+fn sizes(checkout: &Checkout, files: &[PathBuf]) -> Result<Sizes> {
+    let mut sizes = Sizes { raw: 0, gzip: 0 };
+    for file in files {
+        Task::new("gzip", "-9 --keep --force --no-name", &checkout.root).arg(file).remedy("Install gzip.").run()?;
+        let mut packed = file.clone().into_os_string();
+        packed.push(".gz");
+        let size = |path: &Path| fs::metadata(path).with_context(|| format!("cannot read {}", path.display()));
+        sizes.raw += size(file)?.len();
+        sizes.gzip += size(Path::new(&packed))?.len();
+    }
+    Ok(sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DIGEST_UNSET, with_digest};
+
+    #[test]
+    fn the_digest_replaces_the_one_placeholder() {
+        let text = format!("function d() {{ return \"{DIGEST_UNSET}\"; }}");
+        assert_eq!(with_digest(&text, "sha256:00").unwrap(), "function d() { return \"sha256:00\"; }");
+    }
+
+    #[test]
+    fn a_script_without_the_placeholder_or_with_two_is_refused() {
+        for text in [String::new(), format!("{DIGEST_UNSET} {DIGEST_UNSET}")] {
+            with_digest(&text, "sha256:00").unwrap_err();
+        }
+    }
+}
