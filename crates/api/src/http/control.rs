@@ -1,0 +1,226 @@
+//! The control routes: what operators and auditors ask of a gate, over whatever transport and store it has.
+//!
+//! Whoever serves parses the [`Route`], lets in whom [`keys`](super::keys) lets in, reads the body within
+//! [`Route::max_body_bytes`], and gives back the [`Reply`] of [`respond`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use passgate_core::gate::Gate;
+use passgate_core::state::Subject;
+use passgate_core::time::UnixMillis;
+use passgate_passport::jwk::emit_set;
+use passgate_passport::key::PublicKey;
+use passgate_store::{Ledger, Shared, StoreError};
+use serde_json::{Map, Value};
+
+use super::documents::{
+    DocumentError, ExportFormat, Query, QueryPage, Revocation, RevocationState, cursor_text, from_body, from_query,
+};
+use super::export::export;
+use super::ledger;
+use super::passports::{self, Presented};
+use super::reply::{Body, Reply};
+use super::route::Route;
+use crate::answer::Problem;
+use crate::view::{self, ViewError};
+
+/// How many pages of the store one query looks at before it answers with what it found.
+const MAX_PAGES_PER_QUERY: usize = 20;
+
+/// A gate as its control routes see it.
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+pub trait Controlled: Shared {
+    /// The gate as requests are judged by it at present.
+    fn gate(&self) -> Arc<Gate>;
+
+    /// The time.
+    fn now(&self) -> UnixMillis;
+
+    /// The records.
+    fn ledger(&self) -> &dyn Ledger;
+
+    /// The keys that the records verify with.
+    fn keys(&self) -> Vec<PublicKey>;
+
+    /// Signs the head of an export (see `passgate_core::attest::Writer::seal_head`).
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to sign with.
+    fn seal_head(&self, payload: &[u8]) -> Result<String, OperationError>;
+
+    /// Since which Unix second each of `subjects` is revoked, if it is, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the state cannot be asked.
+    async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError>;
+
+    /// Revokes, and gives the record of it as signed. When this returns, the next admission is refused.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be carried out; the revocation may then be in force or not, and is safe to repeat.
+    async fn revoke(&self, what: &Revocation) -> Result<String, OperationError>;
+}
+
+/// An operation that did not succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperationError {
+    /// The request makes no sense.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored is no record.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The gate failed, such as for want of randomness.
+    #[error("{0}")]
+    Gate(String),
+}
+
+impl From<OperationError> for Reply {
+    fn from(error: OperationError) -> Self {
+        let (status, code, title) = match &error {
+            OperationError::Document(problem) => return Self::bad_request(problem),
+            OperationError::Store(StoreError::Corrupt(_)) | OperationError::View(_) => {
+                (500, "store_corrupt", "What is stored cannot be read.")
+            }
+            OperationError::Store(_) => (503, "store_unavailable", "The state cannot be reached."),
+            OperationError::Gate(_) => (503, "internal_error", "The gate failed."),
+        };
+        Self::problem(&Problem { detail: Some(error.to_string()), ..Problem::new(status, code, title) })
+    }
+}
+
+impl From<DocumentError> for Reply {
+    fn from(error: DocumentError) -> Self {
+        Self::bad_request(error)
+    }
+}
+
+/// Answers a request of `route` with its query string (without `?`) and its body. Whether the caller may is settled
+/// before.
+///
+/// Routes of bundles and status lists are not found here: a gate that has them answers them itself.
+pub async fn respond(gate: Arc<dyn Controlled>, route: Route, query: Option<&str>, body: &[u8]) -> Reply {
+    answer(gate, route, query, body).await.unwrap_or_else(Reply::from)
+}
+
+async fn answer(
+    gate: Arc<dyn Controlled>,
+    route: Route,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<Reply, OperationError> {
+    let limit = route.max_body_bytes();
+    if body.len() > limit {
+        return Ok(Reply::too_large());
+    }
+    Ok(match route {
+        Route::Attestations => {
+            let query: Query = from_query(query)?;
+            Reply::json(200, &attestations(gate.as_ref(), &query).await?)
+        }
+        Route::Attestation(id) => match attestation(gate.as_ref(), &id).await? {
+            Some(found) => Reply::json(200, &found),
+            None => Reply::not_found("no attestation has this id"),
+        },
+        Route::Export => exported(gate, &from_query(query)?)?,
+        Route::VerifyLedger => Reply::new(200, "application/json", Body::Pieces(ledger::report(gate))),
+        Route::Keys => key_set(gate.as_ref()),
+        Route::VerifyPassport => {
+            let presented: Presented = from_body(body, limit)?;
+            Reply::json(200, &passports::verify(gate.as_ref(), &presented).await)
+        }
+        Route::RevokePassport(id) => {
+            let what = Revocation::try_from(Subject::Passport(id))?;
+            Reply::json(201, &revoke(gate.as_ref(), &what).await?)
+        }
+        Route::Revoke => Reply::json(201, &revoke(gate.as_ref(), &from_body(body, limit)?).await?),
+        Route::Revocation => Reply::json(200, &revocation(gate.as_ref(), &from_query(query)?).await?),
+        Route::Bundle | Route::PutBundle => Reply::not_found("this gate does not run on a bundle"),
+        Route::StatusList(_) | Route::PutStatusLists => Reply::not_found("no status lists are pushed to this gate"),
+    })
+}
+
+/// One page of attestations.
+///
+/// # Errors
+///
+/// [`OperationError`].
+pub async fn attestations(gate: &dyn Controlled, query: &Query) -> Result<QueryPage, OperationError> {
+    if query.format.is_some() {
+        return Err(DocumentError::new("`format` belongs to an export").into());
+    }
+    let (filter, limit) = (query.filter()?, query.checked_limit()?);
+    let mut cursor = query.parsed_cursor()?;
+    let mut attestations = Vec::new();
+    for _ in 0..MAX_PAGES_PER_QUERY {
+        let page = gate.ledger().records(&filter, cursor, limit.saturating_sub(attestations.len())).await?;
+        for record in &page.records {
+            attestations.push(view::attestation(&record.jws)?);
+        }
+        cursor = page.next;
+        if cursor.is_none() || attestations.len() >= limit {
+            break;
+        }
+    }
+    Ok(QueryPage { attestations, next_cursor: cursor.map(cursor_text) })
+}
+
+/// The attestation with this id.
+///
+/// # Errors
+///
+/// [`OperationError`].
+pub async fn attestation(gate: &dyn Controlled, id: &str) -> Result<Option<Map<String, Value>>, OperationError> {
+    let record = gate.ledger().record(id).await?;
+    Ok(record.map(|record| view::attestation(&record.jws)).transpose()?)
+}
+
+/// Since when something is revoked.
+///
+/// # Errors
+///
+/// [`OperationError`].
+pub async fn revocation(gate: &dyn Controlled, of: &Revocation) -> Result<RevocationState, OperationError> {
+    let found = gate.revoked_at(std::slice::from_ref(of.subject())).await?;
+    Ok(RevocationState { revoked_at: found.into_iter().flatten().next() })
+}
+
+/// Revokes; when this returns, the next admission is refused. Gives the record of it.
+///
+/// # Errors
+///
+/// [`OperationError`]; the revocation may then be in force or not, and is safe to repeat.
+pub async fn revoke(gate: &dyn Controlled, what: &Revocation) -> Result<Map<String, Value>, OperationError> {
+    Ok(view::attestation(&gate.revoke(what).await?)?)
+}
+
+fn exported(gate: Arc<dyn Controlled>, query: &Query) -> Result<Reply, OperationError> {
+    if query.limit.is_some() || query.cursor.is_some() {
+        return Err(DocumentError::new("an export has neither `limit` nor `cursor`").into());
+    }
+    let (filter, format) = (query.filter()?, query.format.unwrap_or_default());
+    let media_type = match format {
+        ExportFormat::Jsonl => "application/jsonl",
+        ExportFormat::Csv => "text/csv; charset=utf-8; header=present",
+    };
+    Ok(Reply::new(200, media_type, Body::Pieces(export(gate, format, filter))))
+}
+
+/// Public, and the same until the gate gets another key: a cache may keep it, as long as it asks whether it still holds.
+fn key_set(gate: &dyn Controlled) -> Reply {
+    let fields =
+        vec![("content-type", "application/jwk-set+json".to_owned()), ("cache-control", "no-cache".to_owned())];
+    Reply { status: 200, fields, body: Body::Whole(emit_set(&gate.keys()).into_bytes()) }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,123 @@
+//! Whether a passport holds at a gate, for whoever asks.
+
+use passgate_core::gate::Gate;
+use passgate_core::reason::Reason;
+use passgate_core::state::Subject;
+use passgate_core::time::UnixMillis;
+use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
+use passgate_passport::scope::Scope;
+use serde::{Deserialize, Serialize};
+
+use super::control::Controlled;
+use super::documents::Revocation;
+
+/// A passport to verify.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Presented {
+    /// The compact JWS.
+    pub passport: String,
+    /// Whom it has to be meant for; the gate when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+}
+
+/// What a gate says about a passport. It is what the gate would let count in a request, proof of possession apart; and
+/// about one that does not hold it says no more than it says to callers: [`Reason::public_code`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Whether it holds.
+    pub valid: bool,
+    /// The gate that says so.
+    pub gate_id: String,
+    /// Why it does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<&'static str>,
+    /// What a passport that holds says.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub passport: Option<PassportView>,
+    /// What was not looked at: `proof_of_possession`, `revocation`, `status_list`.
+    pub not_checked: Vec<&'static str>,
+}
+
+/// What a passport says, read by a gate that it holds for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PassportView {
+    /// Its `jti`.
+    pub passport_id: String,
+    /// The agent's id, unique for its issuer.
+    pub agent_id: String,
+    /// The agent's name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_name: Option<String>,
+    /// Its `iss`.
+    pub issuer: String,
+    /// The tier by the gate's own list of issuers.
+    pub trust_tier: &'static str,
+    /// The thumbprint of the key whose possession has to be proven.
+    pub key_thumbprint: String,
+    /// What the agent may ask for.
+    pub permissions: Vec<String>,
+    /// Until when it is valid: RFC 3339.
+    pub expires_at: String,
+}
+
+/// Verifies a passport as the gate does in a request, and looks for revocations in the state.
+pub async fn verify(gate: &dyn Controlled, presented: &Presented) -> Verification {
+    let policy = gate.gate();
+    let refused = |reason: Reason| Verification {
+        valid: false,
+        gate_id: policy.id.clone(),
+        reason_code: Some(reason.public_code()),
+        passport: None,
+        not_checked: Vec::new(),
+    };
+    let verified = match check(&policy, presented, gate.now()) {
+        Ok(verified) => verified,
+        Err(reason) => return refused(reason),
+    };
+    let mut not_checked = vec!["proof_of_possession"];
+    let subjects = Revocation::all_of(&verified).map(Subject::from);
+    match gate.revoked_at(&subjects).await {
+        Ok(found) if found.iter().any(Option::is_some) => return refused(Reason::Revoked),
+        Ok(found) if found.len() == subjects.len() => {}
+        Ok(_) | Err(_) => not_checked.push("revocation"),
+    }
+    if verified.claims().status_list.is_some() {
+        not_checked.push("status_list");
+    }
+    Verification {
+        valid: true,
+        gate_id: policy.id.clone(),
+        reason_code: None,
+        passport: Some(view(&verified)),
+        not_checked,
+    }
+}
+
+/// What needs no state.
+fn check(gate: &Gate, presented: &Presented, now: UnixMillis) -> Result<VerifiedPassport, Reason> {
+    let audience = presented.audience.as_deref().unwrap_or(&gate.id);
+    let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(audience) };
+    let verified = passport::verify(&presented.passport, &gate.trust, &context)
+        .map_err(|error| Reason::from_code(error.code()).unwrap_or(Reason::InternalError))?;
+    if verified.tier() < gate.level.minimum_tier() {
+        return Err(Reason::TierInsufficient);
+    }
+    Ok(verified)
+}
+
+fn view(verified: &VerifiedPassport) -> PassportView {
+    let claims = verified.claims();
+    let expires = UnixMillis(u64::try_from(claims.exp).unwrap_or_default().saturating_mul(1000));
+    PassportView {
+        passport_id: claims.jti.clone(),
+        agent_id: claims.sub.clone(),
+        agent_name: claims.agent_name.clone(),
+        issuer: claims.iss.clone(),
+        trust_tier: verified.tier().as_str(),
+        key_thumbprint: claims.cnf_key.thumbprint().to_owned(),
+        permissions: claims.permissions.iter().map(Scope::as_str).map(str::to_owned).collect(),
+        expires_at: expires.rfc3339(),
+    }
+}

@@ -1,0 +1,283 @@
+//! The control routes as data.
+//!
+//! | route | scope | |
+//! | --- | --- | --- |
+//! | `GET /v1/attestations` | `ledger:read` | one page, filtered by `agent_id`, `gate_id`, `decision`, `after`, `before`; `limit`, `cursor` |
+//! | `GET /v1/attestations/{id}` | `ledger:read` | one attestation |
+//! | `GET /v1/attestations/export` | `ledger:read` | all that match, `format=jsonl` (with a signed head) or `format=csv`, streamed |
+//! | `GET /v1/ledger/verify` | `ledger:read` | reads the whole ledger and says whether it holds |
+//! | `GET /v1/keys` | public | the attestation keys as a JWK Set |
+//! | `POST /v1/passports/verify` | public | whether a passport holds at this gate |
+//! | `POST /v1/passports/{id}/revoke` | `revoke` | revokes a passport |
+//! | `POST /v1/revocations` | `revoke` | revokes a passport, an agent, a key or an issuer |
+//! | `GET /v1/revocations` | `ledger:read` | since when something is revoked |
+//! | `GET /v1/bundle` | `bundle:write` | the signed bundle in force; only where the gate runs on one |
+//! | `PUT /v1/bundle` | `bundle:write` | replaces it |
+//! | `GET /v1/status-lists/{key}` | public | a status list in force; only where lists are pushed |
+//! | `PUT /v1/status-lists` | `bundle:write` | brings a newer one |
+//!
+//! `HEAD` is answered like `GET`; the transport leaves the body out.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use super::reply::Reply;
+use crate::answer::Problem;
+use crate::edge::MAX_BUNDLE_BYTES;
+
+/// The longest body of a route that takes a short document, in bytes: room for the largest passport.
+const MAX_DOCUMENT_BYTES: usize = 20 * 1024;
+/// The longest status list token, in bytes: a list of 8 million entries that does not compress, in base64url.
+pub const MAX_STATUS_LIST_BYTES: usize = 2 * 1024 * 1024;
+
+/// What an API key may be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Reading records, and what is revoked.
+    LedgerRead,
+    /// Revoking.
+    Revoke,
+    /// Replacing the bundle and the status lists.
+    BundleWrite,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::LedgerRead, Self::Revoke, Self::BundleWrite];
+
+    /// The scope as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LedgerRead => "ledger:read",
+            Self::Revoke => "revoke",
+            Self::BundleWrite => "bundle:write",
+        }
+    }
+
+    /// The scope of exactly that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A control route, with what its path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /v1/attestations`
+    Attestations,
+    /// `GET /v1/attestations/{id}`
+    Attestation(String),
+    /// `GET /v1/attestations/export`
+    Export,
+    /// `GET /v1/ledger/verify`
+    VerifyLedger,
+    /// `GET /v1/keys`
+    Keys,
+    /// `POST /v1/passports/verify`
+    VerifyPassport,
+    /// `POST /v1/passports/{id}/revoke`
+    RevokePassport(String),
+    /// `POST /v1/revocations`
+    Revoke,
+    /// `GET /v1/revocations`
+    Revocation,
+    /// `GET /v1/bundle`
+    Bundle,
+    /// `PUT /v1/bundle`
+    PutBundle,
+    /// `GET /v1/status-lists/{key}`
+    StatusList(String),
+    /// `PUT /v1/status-lists`
+    PutStatusLists,
+}
+
+/// No route is meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// The path is none of a route.
+    #[error("no control route has this path")]
+    NotFound,
+    /// The path is, with other methods.
+    #[error("the route has no such method")]
+    MethodNotAllowed {
+        /// The methods there are, as in `Allow`.
+        allow: String,
+    },
+}
+
+impl Route {
+    /// The route of a request, `path` being what follows the gate's own prefix, without the query.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError`].
+    pub fn parse(method: &str, path: &str) -> Result<Self, RouteError> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        let there = Self::at(path).ok_or(RouteError::NotFound)?;
+        let allow = || there.iter().map(|route| route.method().to_owned()).collect::<Vec<_>>().join(", ");
+        let found = there.iter().find(|route| route.method() == method);
+        found.cloned().ok_or_else(|| RouteError::MethodNotAllowed { allow: allow() })
+    }
+
+    /// The routes of a path, whatever their method.
+    fn at(path: &str) -> Option<Vec<Self>> {
+        let segments: Vec<&str> = path.strip_prefix("/v1/")?.split('/').collect();
+        Some(match segments.as_slice() {
+            ["attestations"] => vec![Self::Attestations],
+            ["attestations", "export"] => vec![Self::Export],
+            ["attestations", id] => vec![Self::Attestation(decoded(id)?)],
+            ["ledger", "verify"] => vec![Self::VerifyLedger],
+            ["keys"] => vec![Self::Keys],
+            ["passports", "verify"] => vec![Self::VerifyPassport],
+            ["passports", id, "revoke"] => vec![Self::RevokePassport(decoded(id)?)],
+            ["revocations"] => vec![Self::Revocation, Self::Revoke],
+            ["bundle"] => vec![Self::Bundle, Self::PutBundle],
+            ["status-lists"] => vec![Self::PutStatusLists],
+            ["status-lists", key] => vec![Self::StatusList(decoded(key)?)],
+            _ => return None,
+        })
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        match self {
+            Self::Attestations
+            | Self::Attestation(_)
+            | Self::Export
+            | Self::VerifyLedger
+            | Self::Keys
+            | Self::Revocation
+            | Self::Bundle
+            | Self::StatusList(_) => "GET",
+            Self::VerifyPassport | Self::RevokePassport(_) | Self::Revoke => "POST",
+            Self::PutBundle | Self::PutStatusLists => "PUT",
+        }
+    }
+
+    /// The scope that an API key needs for it; `None` when it is public.
+    #[must_use]
+    pub const fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Keys | Self::VerifyPassport | Self::StatusList(_) => None,
+            Self::Attestations | Self::Attestation(_) | Self::Export | Self::VerifyLedger | Self::Revocation => {
+                Some(Scope::LedgerRead)
+            }
+            Self::RevokePassport(_) | Self::Revoke => Some(Scope::Revoke),
+            Self::Bundle | Self::PutBundle | Self::PutStatusLists => Some(Scope::BundleWrite),
+        }
+    }
+
+    /// The longest body it takes, in bytes. Whoever reads the body stops there and answers with [`Reply::too_large`].
+    #[must_use]
+    pub const fn max_body_bytes(&self) -> usize {
+        match self {
+            Self::PutBundle => MAX_BUNDLE_BYTES,
+            Self::PutStatusLists => MAX_STATUS_LIST_BYTES,
+            _ => MAX_DOCUMENT_BYTES,
+        }
+    }
+}
+
+/// A segment as it is meant; `None` when it names nothing.
+fn decoded(segment: &str) -> Option<String> {
+    let text = percent_decode_str(segment).decode_utf8().ok()?;
+    (!text.is_empty()).then(|| text.into_owned())
+}
+
+impl From<RouteError> for Reply {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::NotFound => Self::not_found("no control route has this path"),
+            RouteError::MethodNotAllowed { allow } => {
+                let problem = Problem::new(405, "method_not_allowed", "The route has no such method.");
+                Self::problem(&problem).with("allow", allow)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_found_by_its_method_and_path() {
+        for (method, path, route) in [
+            ("GET", "/v1/attestations", Route::Attestations),
+            ("HEAD", "/v1/attestations", Route::Attestations),
+            ("GET", "/v1/attestations/att_1", Route::Attestation("att_1".to_owned())),
+            ("GET", "/v1/attestations/a%2Fb%20c", Route::Attestation("a/b c".to_owned())),
+            ("GET", "/v1/attestations/export", Route::Export),
+            ("GET", "/v1/ledger/verify", Route::VerifyLedger),
+            ("GET", "/v1/keys", Route::Keys),
+            ("POST", "/v1/passports/verify", Route::VerifyPassport),
+            ("POST", "/v1/passports/pass_1/revoke", Route::RevokePassport("pass_1".to_owned())),
+            ("POST", "/v1/revocations", Route::Revoke),
+            ("GET", "/v1/revocations", Route::Revocation),
+            ("GET", "/v1/bundle", Route::Bundle),
+            ("PUT", "/v1/bundle", Route::PutBundle),
+            ("GET", "/v1/status-lists/k", Route::StatusList("k".to_owned())),
+            ("PUT", "/v1/status-lists", Route::PutStatusLists),
+        ] {
+            assert_eq!(Route::parse(method, path), Ok(route), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn other_paths_are_not_found_and_other_methods_are_told_what_there_is() {
+        for path in [
+            "",
+            "/",
+            "/v1",
+            "/v1/",
+            "/v2/keys",
+            "v1/keys",
+            "/v1/keys/",
+            "/v1//keys",
+            "/v1/attestations/",
+            "/v1/attestations/a/b",
+            "/v1/attestations/%ff",
+            "/v1/passports/x",
+            "/v1/passports//revoke",
+            "/v1/status-lists/",
+            "/.passgate/v1/keys",
+            "/V1/keys",
+        ] {
+            assert_eq!(Route::parse("GET", path), Err(RouteError::NotFound), "{path}");
+        }
+        for (method, path, allow) in [
+            ("DELETE", "/v1/attestations", "GET"),
+            ("get", "/v1/keys", "GET"),
+            ("PUT", "/v1/revocations", "GET, POST"),
+            ("POST", "/v1/bundle", "GET, PUT"),
+            ("HEAD", "/v1/passports/verify", "POST"),
+            ("", "/v1/ledger/verify", "GET"),
+        ] {
+            let error = Route::parse(method, path).unwrap_err();
+            assert_eq!(error, RouteError::MethodNotAllowed { allow: allow.to_owned() }, "{method} {path}");
+            let reply = Reply::from(error);
+            assert_eq!(reply.status, 405);
+            assert!(reply.fields.contains(&("allow", allow.to_owned())));
+        }
+    }
+
+    #[test]
+    fn scopes_have_one_name_each() {
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_name(scope.as_str()), Some(scope));
+        }
+        for name in ["", "public", "Revoke", "ledger", "ledger:read ", "*"] {
+            assert_eq!(Scope::from_name(name), None, "{name}");
+        }
+    }
+}
