@@ -12,7 +12,7 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::calls::{self, CallError};
 use crate::messages::{Admit, Deny, Settle, Watch, Watched, subject_key};
-use crate::object::{Chain, Failure, Message, json, reply};
+use crate::object::{Chain, Failure, META_ANCHOR, Message, json, reply};
 use crate::sql::{SqlTables, take};
 use crate::{clock, testing};
 
@@ -84,7 +84,7 @@ impl Admission {
         let asked: Admit = message.parse()?;
         let stamp = message.stamp()?;
         let judged = Judged::from_bytes(asked.judged.as_bytes()).map_err(|error| Failure::new(400, error))?;
-        self.watch(&asked, &judged.demand().subjects).await?;
+        self.watch(&asked, &judged).await?;
         self.follow_policy(asked.current.version)?;
         testing::panic_at("admit");
         let driver = self.chain.driver(judged.gate()).await?;
@@ -95,10 +95,10 @@ impl Admission {
     }
 
     /// Asks the gate's object about subjects that are new here, and is told of their revocation from then on.
-    async fn watch(&self, asked: &Admit, subjects: &[Subject]) -> Result<(), Failure> {
+    async fn watch(&self, asked: &Admit, judged: &Judged) -> Result<(), Failure> {
         let now = clock::now().seconds();
         let mut new = Vec::new();
-        for subject in subjects {
+        for subject in &judged.demand().subjects {
             if !self.is_watched(subject, now)? {
                 new.push(subject.clone());
             }
@@ -106,10 +106,17 @@ impl Admission {
         if new.is_empty() {
             return Ok(());
         }
-        let watch = Watch { object: asked.object.clone(), subjects: new.clone(), current: asked.current.clone() };
+        let watch = Watch {
+            object: asked.object.clone(),
+            subjects: new.clone(),
+            current: asked.current.clone(),
+            gate: judged.gate().clone(),
+        };
         let gate = calls::gate(&self.chain.env).map_err(unreachable_gate)?;
         let told: Watched = calls::ask(&gate, "/watch", &watch, None).await.map_err(unreachable_gate)?;
+        let anchor = serde_json::to_string(&told.anchor).map_err(|error| Failure::new(500, error))?;
         self.chain.database.transaction(|tables| {
+            tables.set_meta(META_ANCHOR, &anchor)?;
             for (subject, at) in &told.revoked {
                 backend::deny(tables, subject, *at)?;
             }

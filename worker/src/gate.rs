@@ -11,8 +11,9 @@
 use futures_util::stream::{self, StreamExt as _};
 use passgate_api::driver::RefusalRecord;
 use passgate_api::edge::Current;
+use passgate_core::attest::{GateRecord, PreviousChain, sha256_label};
 use passgate_core::state::Subject;
-use passgate_store::backend::Fault;
+use passgate_store::backend::{Fault, Tables as _};
 use passgate_store::{State as _, StoreError};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
@@ -95,7 +96,7 @@ async fn serve(chain: &Chain, request: Request) -> Result<Vec<u8>, Failure> {
         "/fold" => fold(chain, &message).await,
         "/revoke" => json(&revoke(chain, &message).await?),
         "/tell" => json(&tell(chain, &message.parse()?).await?),
-        "/revoked" => json(&chain.revoked_at(&message.parse()?).await?),
+        "/revoked" => json(&revoked(chain, &message.parse::<Vec<Subject>>()?).await?),
         "/bundle" => json(&chain.database.read().meta(META_BUNDLE).map_err(StoreError::from)?),
         "/put-bundle" => put_bundle(chain, &message.parse()?),
         "/list" => note_list(chain, &message.parse()?),
@@ -126,11 +127,27 @@ async fn watch(chain: &Chain, asked: &Watch) -> Result<Watched, Failure> {
         )?;
         Ok(current)
     })?;
-    let mut revoked = Vec::new();
-    for subject in &asked.subjects {
-        revoked.extend(chain.revoked_at(subject).await?.map(|at| (subject.clone(), at)));
+    let since = revoked(chain, &asked.subjects).await?;
+    let revoked = asked.subjects.iter().zip(since).filter_map(|(subject, at)| Some((subject.clone(), at?))).collect();
+    let anchor = anchor(chain, &asked.gate).await?;
+    Ok(Watched { revoked, policy_version: current.version, anchor })
+}
+
+/// Since which Unix second each of `subjects` is revoked, if it is.
+async fn revoked(chain: &Chain, subjects: &[Subject]) -> Result<Vec<Option<i64>>, Failure> {
+    let mut since = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        since.push(chain.store.revoked_at(subject).await?);
     }
-    Ok(Watched { revoked, policy_version: current.version })
+    Ok(since)
+}
+
+/// The end of the gate's own chain. An object's first chain names it, so that all chains of a gate hang together.
+async fn anchor(chain: &Chain, gate: &GateRecord) -> Result<PreviousChain, Failure> {
+    let chain_uid = chain.driver(gate).await?.writer().chain_uid().to_owned();
+    let end = chain.database.read().chain(&chain_uid).map_err(StoreError::from)?;
+    let end = end.ok_or_else(|| Failure::new(500, "the gate's own chain is gone"))?;
+    Ok(PreviousChain { chain_uid, head_sha256: sha256_label(&end.head), size: end.next_seq })
 }
 
 /// Notes a bundle that is in use somewhere. Its gate and where it admits never change; an older one is no news.

@@ -16,9 +16,12 @@ compile_error!("the feature `testing` scripts time and randomness: no release bu
 mod admission;
 mod calls;
 mod clock;
+mod control;
 mod gate;
 mod handler;
 mod intake;
+mod ledger;
+mod lists;
 mod messages;
 mod object;
 mod policy;
@@ -45,6 +48,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<R
     #[cfg(feature = "testing")]
     if let Some(route) = testing::Route::of(&request) {
         return Ok(route.serve(request, env, &context).await);
+    }
+    if request.path().starts_with(control::PREFIX) {
+        return Ok(control::serve(request, env, &context).await);
     }
     Ok(handler::serve(request, env, &context).await)
 }

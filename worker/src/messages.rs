@@ -2,7 +2,7 @@
 //! reach an object.
 
 use passgate_api::edge::Current;
-use passgate_core::attest::{DecisionKind, EntryIndex, FoldedRecord, GateRecord, Kind, OutcomeRecord};
+use passgate_core::attest::{DecisionKind, EntryIndex, FoldedRecord, GateRecord, Kind, OutcomeRecord, PreviousChain};
 use passgate_core::state::Subject;
 use passgate_store::{Cursor, Filter, Page, StoredRecord};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub(crate) struct Watch {
     pub(crate) subjects: Vec<Subject>,
     /// The bundle it decides under.
     pub(crate) current: Current,
+    /// The gate.
+    pub(crate) gate: GateRecord,
 }
 
 /// The answer to a [`Watch`].
@@ -34,6 +36,8 @@ pub(crate) struct Watched {
     pub(crate) revoked: Vec<(Subject, i64)>,
     /// The newest version of the policy that is known anywhere.
     pub(crate) policy_version: u64,
+    /// Where the gate's own chain ends at present.
+    pub(crate) anchor: PreviousChain,
 }
 
 /// `POST /admit` to an admission object.

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use passgate_api::driver::{Answer, Driver};
-use passgate_core::attest::{GapRecord, GateRecord, Writer};
+use passgate_core::attest::{GapRecord, GateRecord, PreviousChain, Writer};
 use passgate_core::time::UnixMillis;
 use passgate_store::backend::Tables as _;
-use passgate_store::{Ledger as _, State as _, StoreError};
+use passgate_store::{Ledger as _, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Request, Response, State};
@@ -24,6 +24,8 @@ const FLUSH_AFTER_MS: i64 = 5_000;
 const COUNTS: &str = "refusal_counts";
 /// Setting: the gate whose chain was last started.
 const META_GATE: &str = "gate";
+/// Setting: the chain that the first chain here names as the one before, as JSON.
+pub(crate) const META_ANCHOR: &str = "anchor";
 /// Setting: since when refusals are counted in memory.
 const META_COUNTING: &str = "counting_since";
 
@@ -85,6 +87,11 @@ impl Chain {
         Ok(driver)
     }
 
+    fn anchor(&self) -> Result<Option<PreviousChain>, Failure> {
+        let text = self.database.read().meta(META_ANCHOR).map_err(StoreError::from)?;
+        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| Failure::new(500, error))
+    }
+
     fn chain_to_resume(&self, gate: &GateRecord, is_first: bool) -> Result<Option<String>, Failure> {
         let tables = self.database.read();
         let known = tables.meta(META_GATE).map_err(StoreError::from)?;
@@ -98,7 +105,8 @@ impl Chain {
         let key = self.key()?;
         let stamp = testing::start_stamp().map_or_else(clock::stamp, Ok).map_err(|error| Failure::new(503, error))?;
         let writer = Writer::new(key, stamp.chain_uid(), gate.clone());
-        let driver = Driver::start(self.shared_store(), writer, stamp).await?;
+        let anchor = self.anchor()?;
+        let driver = Driver::start_after(self.shared_store(), writer, anchor, stamp).await?;
         self.database.transaction(|tables| tables.set_meta(META_GATE, &gate_text(gate)))?;
         Ok(driver)
     }
@@ -161,11 +169,6 @@ impl Chain {
     /// One of this object's records.
     pub(crate) async fn record(&self, attestation_id: &str) -> Result<Option<Record>, Failure> {
         Ok(self.store.record(attestation_id).await?.map(Into::into))
-    }
-
-    /// Since which Unix second something is revoked, as far as this object knows.
-    pub(crate) async fn revoked_at(&self, subject: &passgate_core::state::Subject) -> Result<Option<i64>, Failure> {
-        Ok(self.store.revoked_at(subject).await?)
     }
 }
 

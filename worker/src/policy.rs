@@ -7,13 +7,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use passgate_api::edge::{self, Current, EdgeDoc};
 use passgate_core::gate::{EvaluatorRef, Gate};
 use worker::{Context, Env};
 
 use crate::calls;
-use crate::{clock, evaluator_digest, settings, testing};
+use crate::{clock, evaluator_digest, lists, settings, testing};
 
 /// The key of the bundle in Workers KV.
 pub(crate) const BUNDLE_KEY: &str = "bundle";
@@ -25,8 +26,9 @@ const MUST_REFRESH_AFTER_MS: u64 = 300_000;
 const UNSET_DIGEST: &str = "passgate-evaluator-digest-unset";
 
 /// A verified bundle, compiled. One value is one snapshot: a request sees exactly one.
+#[derive(Clone)]
 pub(crate) struct Policy {
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) edge: EdgeDoc,
     pub(crate) current: Current,
 }
@@ -90,37 +92,70 @@ async fn refresh(env: &Env) -> Option<Rc<Policy>> {
     looked.inspect_err(|error| worker::console_error!("the bundle in use is kept: {error}")).ok()
 }
 
-/// Reads, verifies and keeps the bundle in Workers KV.
+/// Reads, verifies and keeps the bundle in Workers KV, and the status lists beside it.
 async fn look(env: &Env) -> Result<Rc<Policy>, String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
-    let read = kv.get(BUNDLE_KEY).text().await;
-    let jws = match read {
+    let jws = match kv.get(BUNDLE_KEY).text().await {
         Ok(Some(jws)) => jws,
         Ok(None) => return Err("no bundle is published: run `passgate bundle push`".to_owned()),
         Err(error) => return Err(format!("Workers KV cannot be read: {error}")),
     };
-    let policy = compile(env, &jws).and_then(keep);
-    if policy.is_ok() {
+    // A bundle that may not be used keeps no newer status list out.
+    let kept = compile(env, &jws).and_then(keep);
+    let policy = match KEPT.with_borrow(|kept| kept.policy.clone()) {
+        Some(policy) => with_lists(env, &policy).await,
+        None => return kept,
+    };
+    if kept.is_ok() {
         KEPT.with_borrow_mut(|kept| kept.looked_at_ms = clock::now().0);
     }
-    policy
+    kept.map(|_| policy)
 }
 
-fn compile(env: &Env, jws: &str) -> Result<Policy, String> {
+/// The policy with the status lists in Workers KV.
+async fn with_lists(env: &Env, policy: &Rc<Policy>) -> Rc<Policy> {
+    let mut gate = Gate::clone(&policy.gate);
+    lists::read_into(env, &mut gate).await;
+    KEPT.with_borrow_mut(|kept| match &mut kept.policy {
+        // Another request may have brought a newer bundle meanwhile.
+        Some(known) if known.current == policy.current => {
+            let Policy { edge, current, .. } = Policy::clone(known);
+            *known = Rc::new(Policy { gate: Arc::new(gate), edge, current });
+            Rc::clone(known)
+        }
+        Some(known) => Rc::clone(known),
+        None => Rc::clone(policy),
+    })
+}
+
+/// Verifies and compiles a bundle.
+pub(crate) fn compile(env: &Env, jws: &str) -> Result<Policy, String> {
     let keys = settings::bundle_keys(env).map_err(|error| error.to_string())?;
     let bundle = edge::verify(jws.trim(), &keys, clock::now().seconds()).map_err(|error| error.to_string())?;
     let gate = bundle.gate(evaluator()?).map_err(|error| error.to_string())?;
-    Ok(Policy { gate, edge: bundle.bundle().edge.clone(), current: bundle.current() })
+    Ok(Policy { gate: Arc::new(gate), edge: bundle.bundle().edge.clone(), current: bundle.current() })
 }
 
-/// Keeps a policy unless it may not take the place of the one kept.
-fn keep(policy: Policy) -> Result<Rc<Policy>, String> {
+/// Puts a bundle where isolates look for it.
+pub(crate) async fn publish(env: &Env, jws: &str) -> Result<(), String> {
+    let kv = settings::kv(env).map_err(|error| error.to_string())?;
+    let put = kv.put(BUNDLE_KEY, jws).map_err(|error| error.to_string())?;
+    put.execute().await.map_err(|error| error.to_string())
+}
+
+/// Keeps a policy unless it may not take the place of the one kept. Status lists at hand go with it.
+pub(crate) fn keep(policy: Policy) -> Result<Rc<Policy>, String> {
     KEPT.with_borrow_mut(|kept| {
+        let mut policy = policy;
         if let Some(known) = &kept.policy {
             if known.current == policy.current {
                 return Ok(Rc::clone(known));
             }
             policy.current.replaces(&known.current).map_err(|error| error.to_string())?;
+            let gate = Arc::make_mut(&mut policy.gate);
+            for list in known.gate.status_lists.iter() {
+                gate.status_lists.insert(Arc::clone(list));
+            }
         }
         let policy = Rc::new(policy);
         kept.policy = Some(Rc::clone(&policy));
@@ -135,9 +170,4 @@ fn evaluator() -> Result<EvaluatorRef, String> {
         return Err("this module was not built with `cargo xtask worker build`".to_owned());
     }
     Ok(EvaluatorRef { digest, engine: "edge".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
-}
-
-/// Adds status lists that verify to a gate.
-pub(crate) fn add_lists(_gate: &mut Gate, lists: Vec<(String, String)>) -> Result<(), String> {
-    lists.is_empty().then_some(()).ok_or_else(|| "status lists".to_owned())
 }

@@ -154,7 +154,10 @@ async fn serve(mut request: Request, env: Env, context: &Context, route: &str) -
 fn put_site(site: Site) -> Result<Response, String> {
     let Site { id, policy, edge, evaluator, status_lists } = site;
     let mut gate = policy.compile(evaluator).map_err(|error| error.to_string())?;
-    crate::policy::add_lists(&mut gate, status_lists.into_iter().collect())?;
+    for (uri, token) in &status_lists {
+        let list = crate::lists::verified(&gate, token, Some(uri))?;
+        gate.status_lists.insert(std::sync::Arc::new(list));
+    }
     let current = Current {
         version: policy.version,
         issued_at: 0,
@@ -162,7 +165,7 @@ fn put_site(site: Site) -> Result<Response, String> {
         gate_id: gate.id.clone(),
         admission: edge.admission,
     };
-    SITES.with_borrow_mut(|sites| sites.insert(id, Rc::new(Policy { gate, edge, current })));
+    SITES.with_borrow_mut(|sites| sites.insert(id, Rc::new(Policy { gate: std::sync::Arc::new(gate), edge, current })));
     Response::ok("").map_err(|error| error.to_string())
 }
 

@@ -9,7 +9,9 @@ mod handover;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use passgate_core::attest::{Body, DecisionKind, Entry, FoldedRecord, GapRecord, OutcomeRecord, Stamp, Writer};
+use passgate_core::attest::{
+    Body, DecisionKind, Entry, FoldedRecord, GapRecord, OutcomeRecord, PreviousChain, Stamp, Writer,
+};
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Decision, Judged, Permit, RateView, RawRequest, Refusal, Verdict};
@@ -82,9 +84,26 @@ impl Driver {
     ///
     /// When the store cannot record the start.
     pub async fn start(state: Arc<dyn State>, writer: Writer, stamp: Stamp) -> Result<Self, StoreError> {
+        Self::start_after(state, writer, None, stamp).await
+    }
+
+    /// As [`Driver::start`], of a gate with several stores: the first chain in `state` names `elsewhere`, a chain of
+    /// another store, as the one before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot record the start.
+    pub async fn start_after(
+        state: Arc<dyn State>,
+        writer: Writer,
+        elsewhere: Option<PreviousChain>,
+        stamp: Stamp,
+    ) -> Result<Self, StoreError> {
         let writer = Arc::new(writer);
         let sealer = Arc::clone(&writer);
-        let seal = Box::new(move |previous, link: &_| sealer.seal(link, &stamp, Body::Start(previous)));
+        let seal = Box::new(move |here: Option<PreviousChain>, link: &_| {
+            sealer.seal(link, &stamp, Body::Start(here.or_else(|| elsewhere.clone())))
+        });
         state.start_chain(writer.chain_uid(), seal).await?;
         Ok(Self { state, writer, bound: Arc::default() })
     }

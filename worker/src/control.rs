@@ -1,0 +1,232 @@
+//! The control routes over this runtime: everything below [`PREFIX`] is the gate's own and never goes upstream.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use passgate_api::edge;
+use passgate_api::http::control::{Controlled, OperationError, respond};
+use passgate_api::http::documents::Revocation;
+use passgate_api::http::keys::ApiKeys;
+use passgate_api::http::reply::{Body, Reply};
+use passgate_api::http::route::Route;
+use passgate_core::attest::Writer;
+use passgate_core::gate::Gate;
+use passgate_core::state::Subject;
+use passgate_core::time::UnixMillis;
+use passgate_passport::key::PublicKey;
+use passgate_store::{Ledger, StoreError};
+use serde_json::json;
+use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
+
+use crate::calls::{self, CallError};
+use crate::intake::Line;
+use crate::ledger::GateLedger;
+use crate::messages::{PutBundle, Revoke, Revoked, Tell, Told};
+use crate::policy::{self, Policy};
+use crate::{clock, lists, settings};
+
+/// What the paths of the gate's own routes start with.
+pub(crate) const PREFIX: &str = "/.passgate/";
+
+/// Answers a request below [`PREFIX`].
+pub(crate) async fn serve(request: Request, env: Env, context: &Context) -> Response {
+    let line = Line::of(&request);
+    let is_head = line.method == "HEAD";
+    let reply = answer(request, &line, env, context).await;
+    given(reply, is_head).unwrap_or_else(|error| {
+        worker::console_error!("an answer of a control route could not be given: {error}");
+        ResponseBuilder::new().with_status(500).empty()
+    })
+}
+
+async fn answer(mut request: Request, line: &Line, env: Env, context: &Context) -> Reply {
+    let path = line.path.strip_prefix(PREFIX.trim_end_matches('/')).unwrap_or_default();
+    let route = match Route::parse(&line.method, path) {
+        Ok(route) => route,
+        Err(error) => return error.into(),
+    };
+    if let Err(refused) = authorise(&env, &route, &request) {
+        return refused;
+    }
+    let body = match body(&mut request, route.max_body_bytes()).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    match route {
+        Route::Bundle => bundle(&env).await,
+        Route::PutBundle => put_bundle(&env, &body).await,
+        Route::StatusList(key) => lists::publish(&env, &key).await,
+        Route::PutStatusLists => match policy::in_force(&env, context).await {
+            Ok(policy) => lists::put(&env, &policy, &body).await,
+            Err(error) => failed(error),
+        },
+        route => match Control::open(env, context).await {
+            Ok(control) => respond(control, route, line.query.as_deref(), &body).await,
+            Err(error) => failed(error),
+        },
+    }
+}
+
+/// Whether the request may use the route. A list of keys that cannot be read lets nobody in.
+fn authorise(env: &Env, route: &Route, request: &Request) -> Result<(), Reply> {
+    if route.scope().is_none() {
+        return Ok(());
+    }
+    let text = settings::api_keys(env).map_err(failed)?;
+    let keys = ApiKeys::from_json(text.as_bytes()).map_err(failed)?;
+    let presented = request.headers().get("authorization").ok().flatten();
+    keys.authorise(route, presented.iter().map(String::as_bytes)).map(|_| ()).map_err(Reply::from)
+}
+
+async fn body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>, Reply> {
+    if request.inner().body().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut stream = request.stream().map_err(Reply::bad_request)?;
+    let mut body = Vec::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(Reply::bad_request)?;
+        if piece.len() > max_bytes.saturating_sub(body.len()) {
+            return Err(Reply::too_large());
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+/// 503: what the gate needs for it is not there.
+pub(crate) fn failed(why: impl ToString) -> Reply {
+    OperationError::Gate(why.to_string()).into()
+}
+
+/// The answer to a call that an object refused or failed.
+pub(crate) fn not_done(error: CallError) -> Reply {
+    match error {
+        CallError::Refused(409, why) => {
+            let problem = passgate_api::answer::Problem::new(409, "conflict", "What is in force does not permit it.");
+            Reply::problem(&passgate_api::answer::Problem { detail: Some(why), ..problem })
+        }
+        error => OperationError::Store(StoreError::Unavailable(error.to_string())).into(),
+    }
+}
+
+fn given(reply: Reply, is_head: bool) -> worker::Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in &reply.fields {
+        headers.append(name, value)?;
+    }
+    let builder = ResponseBuilder::new().with_status(reply.status).with_headers(headers);
+    Ok(match reply.body {
+        _ if is_head => builder.empty(),
+        Body::Whole(bytes) => builder.fixed(bytes),
+        Body::Pieces(pieces) => {
+            builder.from_stream(pieces.map(|piece| piece.map_err(|error| worker::Error::from(error.to_string()))))?
+        }
+    })
+}
+
+async fn bundle(env: &Env) -> Reply {
+    let kept: Result<Option<String>, CallError> =
+        async { calls::ask(&calls::gate(env)?, "/bundle", &(), None).await }.await;
+    match kept {
+        Ok(Some(jws)) => Reply::new(200, edge::MEDIA_TYPE, Body::Whole(jws.into_bytes())),
+        Ok(None) => Reply::not_found("no bundle was put here; one may be published in Workers KV"),
+        Err(error) => not_done(error),
+    }
+}
+
+/// Takes a bundle that verifies, compiles, and may take the place of the one in force. The gate's object has it before
+/// Workers KV shows it, so no isolate goes on deciding under the older one for an agent that saw the newer.
+async fn put_bundle(env: &Env, body: &[u8]) -> Reply {
+    let Ok(jws) = std::str::from_utf8(body).map(str::trim) else { return Reply::bad_request("the bundle is no text") };
+    let policy = match policy::compile(env, jws) {
+        Ok(policy) => policy,
+        Err(error) => return Reply::bad_request(error),
+    };
+    let message = PutBundle { current: policy.current.clone(), jws: jws.to_owned() };
+    let put = async { calls::send(&calls::gate(env)?, "/put-bundle", &message, None).await };
+    if let Err(error) = put.await {
+        return not_done(error);
+    }
+    if let Err(error) = policy::publish(env, jws).await {
+        return failed(format_args!("the bundle is in force and not yet in Workers KV, put it again: {error}"));
+    }
+    let answer = json!({
+        "version": policy.current.version,
+        "gate_id": policy.current.gate_id,
+        "policy_sha256": policy.gate.policy.sha256,
+        "good_until": policy.gate.policy_freshness.map(|freshness| freshness.good_until),
+    });
+    if let Err(error) = policy::keep(policy) {
+        worker::console_error!("the bundle just put is not used by this isolate: {error}");
+    }
+    Reply::json(200, &answer)
+}
+
+/// The gate as its control routes see it.
+struct Control {
+    env: Env,
+    policy: Rc<Policy>,
+    writer: Writer,
+    ledger: GateLedger,
+}
+
+impl Control {
+    #[expect(clippy::arc_with_non_send_sync, reason = "the routes are the same where there are threads")]
+    async fn open(env: Env, context: &Context) -> Result<Arc<dyn Controlled>, String> {
+        let policy = policy::in_force(&env, context).await?;
+        let key = settings::attestation_key(&env).map_err(|error| error.to_string())?;
+        // A writer that signs heads and writes no chain.
+        let writer = Writer::new(key, String::new(), policy.gate.record());
+        let ledger = GateLedger { env: env.clone() };
+        Ok(Arc::new(Self { env, policy, writer, ledger }))
+    }
+}
+
+#[async_trait(?Send)]
+impl Controlled for Control {
+    fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.policy.gate)
+    }
+
+    fn now(&self) -> UnixMillis {
+        clock::now()
+    }
+
+    fn ledger(&self) -> &dyn Ledger {
+        &self.ledger
+    }
+
+    fn keys(&self) -> Vec<PublicKey> {
+        vec![self.writer.public_key().clone()]
+    }
+
+    fn seal_head(&self, payload: &[u8]) -> Result<String, OperationError> {
+        Ok(self.writer.seal_head(payload))
+    }
+
+    async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError> {
+        let found = async { calls::ask(&calls::gate(&self.env)?, "/revoked", &subjects, None).await };
+        found.await.map_err(|error: CallError| StoreError::Unavailable(error.to_string()).into())
+    }
+
+    /// The gate's object records it, then tells everyone who watches; only then it is done.
+    async fn revoke(&self, what: &Revocation) -> Result<String, OperationError> {
+        let stamp = crate::testing::stamp().map_or_else(clock::stamp, Ok).map_err(OperationError::Gate)?;
+        let subject = what.subject().clone();
+        let told = async {
+            let gate = calls::gate(&self.env)?;
+            let message = Revoke { gate: self.policy.gate.record(), subject: subject.clone() };
+            let revoked: Revoked = calls::ask(&gate, "/revoke", &message, Some(stamp)).await?;
+            let mut after = String::new();
+            loop {
+                let told: Told = calls::ask(&gate, "/tell", &Tell { subject: subject.clone(), after }, None).await?;
+                let Some(next) = told.next else { return Ok(revoked.record.jws) };
+                after = next;
+            }
+        };
+        told.await.map_err(|error: CallError| StoreError::Unavailable(error.to_string()).into())
+    }
+}

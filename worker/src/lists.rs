@@ -1,0 +1,151 @@
+//! Status lists: taken in when they are signed and newer, kept in Workers KV, published from there.
+//!
+//! `status-lists` holds the URIs as a JSON array, and `status-list/{key}` each token, the key being the base64url SHA-256
+//! of its URI. Workers KV shows a new list everywhere within 60 seconds or more. How old a list may be stands in the
+//! policy; whoever needs a revocation to bite at once revokes at the gate.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use passgate_api::http::reply::{Body, Reply};
+use passgate_core::attest::sha256_label;
+use passgate_core::gate::Gate;
+use passgate_passport::b64;
+use passgate_passport::status::{self, StatusList, StatusListContext};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use worker::{Env, KvStore};
+
+use crate::calls::{self, CallError};
+use crate::control::{failed, not_done};
+use crate::messages::NoteList;
+use crate::policy::Policy;
+use crate::{clock, settings, testing};
+
+const INDEX_KEY: &str = "status-lists";
+const MEDIA_TYPE: &str = "application/statuslist+jwt";
+/// The most lists that a gate reads.
+const MAX_LISTS: usize = 64;
+
+thread_local! {
+    /// What was verified last, by URI, with the token it came from.
+    static VERIFIED: RefCell<BTreeMap<String, (String, Arc<StatusList>)>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fn list_key(uri: &str) -> String {
+    b64::encode(&Sha256::digest(uri.as_bytes()))
+}
+
+fn value_key(key: &str) -> String {
+    format!("status-list/{key}")
+}
+
+/// Takes the lists in Workers KV into `gate`. One that cannot be read or does not verify is left out, and logged: what
+/// the gate had before stays until it is too old.
+pub(crate) async fn read_into(env: &Env, gate: &mut Gate) {
+    if !gate.trust.issuers().any(|issuer| gate.status_lists.max_age_seconds(&issuer.id).is_some()) {
+        return;
+    }
+    let uris = match uris(env).await {
+        Ok(uris) => uris,
+        Err(error) => return worker::console_error!("the status lists in use are kept: {error}"),
+    };
+    for uri in uris.iter().take(MAX_LISTS) {
+        match read(env, gate, uri).await {
+            Ok(list) => {
+                gate.status_lists.insert(list);
+            }
+            Err(error) => worker::console_error!("the status list {uri} in use is kept: {error}"),
+        }
+    }
+}
+
+async fn uris(env: &Env) -> Result<Vec<String>, String> {
+    let text = text(&settings::kv(env).map_err(|error| error.to_string())?, INDEX_KEY).await?;
+    text.map_or(Ok(Vec::new()), |text| serde_json::from_str(&text).map_err(|error| error.to_string()))
+}
+
+async fn read(env: &Env, gate: &Gate, uri: &str) -> Result<Arc<StatusList>, String> {
+    let kv = settings::kv(env).map_err(|error| error.to_string())?;
+    let token = text(&kv, &value_key(&list_key(uri))).await?.ok_or("it is not in Workers KV")?;
+    let known = VERIFIED.with_borrow(|lists| lists.get(uri).filter(|(known, _)| *known == token).cloned());
+    if let Some((_, list)) = known {
+        return Ok(list);
+    }
+    let list = Arc::new(verified(gate, &token, Some(uri))?);
+    VERIFIED.with_borrow_mut(|lists| lists.insert(uri.to_owned(), (token, Arc::clone(&list))));
+    Ok(list)
+}
+
+async fn text(kv: &KvStore, key: &str) -> Result<Option<String>, String> {
+    kv.get(key).text().await.map_err(|error| format!("Workers KV cannot be read: {error}"))
+}
+
+/// The list, if an issuer whose lists the gate checks signed it.
+pub(crate) fn verified(gate: &Gate, token: &str, uri: Option<&str>) -> Result<StatusList, String> {
+    let mut why = "no issuer's status lists are checked at this gate: set `issuers[].status_list`".to_owned();
+    let now = testing::stamp().map_or_else(clock::now, |stamp| stamp.now).seconds();
+    for issuer in gate.trust.issuers().filter(|issuer| gate.status_lists.max_age_seconds(&issuer.id).is_some()) {
+        let context = StatusListContext { issuer, uri, now, leeway_seconds: gate.leeway_seconds };
+        match status::verify(token, &context) {
+            Ok(list) => return Ok(list),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+/// Takes in a newer list.
+pub(crate) async fn put(env: &Env, policy: &Policy, body: &[u8]) -> Reply {
+    let Ok(token) = std::str::from_utf8(body).map(str::trim) else { return Reply::bad_request("the list is no text") };
+    let list = match verified(&policy.gate, token, None) {
+        Ok(list) => list,
+        Err(error) => return Reply::bad_request(error),
+    };
+    let note = NoteList {
+        uri: list.uri().to_owned(),
+        issued_at: list.issued_at(),
+        sha256: sha256_label(&Sha256::digest(token.as_bytes()).into()),
+    };
+    let noted: Result<Vec<String>, CallError> =
+        async { calls::ask(&calls::gate(env)?, "/list", &note, None).await }.await;
+    let uris = match noted {
+        Ok(uris) => uris,
+        Err(error) => return not_done(error),
+    };
+    let key = list_key(list.uri());
+    match publish_token(env, &key, token, &uris).await {
+        Ok(()) => Reply::json(
+            200,
+            &json!({ "uri": list.uri(), "key": key, "issued_at": list.issued_at(), "entries": list.entries() }),
+        ),
+        Err(error) => failed(format_args!("the list is not in Workers KV yet, put it again: {error}")),
+    }
+}
+
+async fn publish_token(env: &Env, key: &str, token: &str, uris: &[String]) -> Result<(), String> {
+    let kv = settings::kv(env).map_err(|error| error.to_string())?;
+    let index = serde_json::to_string(uris).map_err(|error| error.to_string())?;
+    for (key, value) in [(value_key(key), token), (INDEX_KEY.to_owned(), index.as_str())] {
+        let put = kv.put(&key, value).map_err(|error| error.to_string())?;
+        put.execute().await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// The list of this key, as it was signed.
+pub(crate) async fn publish(env: &Env, key: &str) -> Reply {
+    let kv = match settings::kv(env) {
+        Ok(kv) => kv,
+        Err(error) => return failed(error),
+    };
+    match text(&kv, &value_key(key)).await {
+        Ok(Some(token)) => {
+            let fields = vec![("content-type", MEDIA_TYPE.to_owned()), ("cache-control", "max-age=60".to_owned())];
+            Reply { status: 200, fields, body: Body::Whole(token.into_bytes()) }
+        }
+        Ok(None) => Reply::not_found("no status list has this key"),
+        Err(error) => failed(error),
+    }
+}
