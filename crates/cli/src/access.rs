@@ -1,18 +1,100 @@
-//! The running gateway or its store, with the command line's errors.
+//! The gate that a command asks: one that runs elsewhere, the running gateway, or its store.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use passgate_core::state::Subject;
 use passgate_host::config::Loaded;
-use passgate_host::control::{Access, AccessError, ClientError, Revocation};
+use passgate_host::control::{Access, AccessError, ClientError, RemoteGate, RemoteGateError, Revocation};
 use passgate_host::env::SystemEnvironment;
 use passgate_host::gateway::ErrorClass;
+use passgate_host::http::upstream::TrustRoots;
 
+use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::stdout_failure;
-use crate::span;
+use crate::{files, input, span};
+
+/// Names the gate when the flag does not.
+const GATE_VARIABLE: &str = "PASSGATE_GATE";
+/// Names the file with the API key when the flag does not.
+const API_KEY_VARIABLE: &str = "PASSGATE_API_KEY_FILE";
+
+/// Which gate is asked.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct GateArgs {
+    /// Ask the gate that is reached at this URL instead of the configuration's [default: $PASSGATE_GATE]
+    #[arg(long, value_name = "URL", help_heading = REMOTE_HEADING)]
+    gate: Option<String>,
+    /// The file with an API key of that gate [default: $PASSGATE_API_KEY_FILE]
+    #[arg(long, value_name = "FILE", help_heading = REMOTE_HEADING)]
+    api_key_file: Option<PathBuf>,
+    /// A PEM file with the certificate authorities to trust there, instead of the public ones
+    #[arg(long, value_name = "FILE", help_heading = REMOTE_HEADING)]
+    ca_file: Option<PathBuf>,
+}
+
+const REMOTE_HEADING: &str = "A gate that runs elsewhere";
+
+impl GateArgs {
+    /// The gate that was named, if one was. A configuration that was named on the command line goes before a gate of the
+    /// environment.
+    pub(crate) fn named(&self, context: &Context) -> Result<Option<RemoteGate>, Failure> {
+        let of_environment = || variable(GATE_VARIABLE).filter(|_| context.config.is_none());
+        match self.gate.clone().or_else(of_environment) {
+            Some(url) => self.remote(&url).map(Some),
+            None if self.api_key_file.is_some() => {
+                Err(Failure::usage("an API key is for a gate that runs elsewhere")
+                    .hint("name the gate with --gate URL"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The gate that has to be named.
+    pub(crate) fn required(&self) -> Result<RemoteGate, Failure> {
+        let url = self.gate.clone().or_else(|| variable(GATE_VARIABLE)).ok_or_else(|| {
+            Failure::usage("no gate is named").hint(format_args!("name it with --gate URL or {GATE_VARIABLE}"))
+        })?;
+        self.remote(&url)
+    }
+
+    fn remote(&self, url: &str) -> Result<RemoteGate, Failure> {
+        let file = self.api_key_file.clone().or_else(|| variable(API_KEY_VARIABLE).map(PathBuf::from));
+        let file = file.ok_or_else(|| {
+            Failure::usage(format_args!("no API key for {url}"))
+                .hint(format_args!("name its file with --api-key-file FILE or {API_KEY_VARIABLE}"))
+        })?;
+        let key = files::read_api_key(&file)?;
+        Ok(RemoteGate::new(url, &key, trust_roots(self.ca_file.as_deref())?)?)
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The certificate authorities in the file; without one, the public ones.
+pub(crate) fn trust_roots(ca_file: Option<&Path>) -> Result<TrustRoots, Failure> {
+    let Some(path) = ca_file else { return Ok(TrustRoots::mozilla()) };
+    let pem = input::read(&path.display().to_string())?;
+    TrustRoots::from_pem(&pem).map_err(|error| Failure::usage(format_args!("{} {error}", path.display())))
+}
+
+impl From<RemoteGateError> for Failure {
+    fn from(error: RemoteGateError) -> Self {
+        match error {
+            RemoteGateError::Url(_) => Self::usage(error).hint("records are filtered by a gate's id with --gate-id"),
+            RemoteGateError::Plain(_) => Self::usage(error),
+            RemoteGateError::Key => Self::new(Exit::Invalid, "key_malformed", error)
+                .hint("make one with `passgate keys api-key --out FILE`"),
+            _ => Self::unexpected(error),
+        }
+    }
+}
 
 impl From<AccessError> for Failure {
     fn from(error: AccessError) -> Self {
@@ -20,6 +102,10 @@ impl From<AccessError> for Failure {
             && source.kind() == io::ErrorKind::BrokenPipe
         {
             return stdout_failure(source);
+        }
+        if let AccessError::Client(ClientError::Refused { status: 401 | 403, .. }) = &error {
+            return Self::new(Exit::Unexpected, "unauthorised", &error)
+                .hint("use an API key that the gate lists, with the scope that this takes");
         }
         let (exit, code) = match error.class() {
             ErrorClass::Configuration => (Exit::Config, "config_invalid"),
@@ -37,17 +123,28 @@ impl From<AccessError> for Failure {
     }
 }
 
-/// The running gateway; without one, its store.
-pub(crate) async fn open(loaded: &Loaded) -> Result<Access, Failure> {
+/// The gate that was named; else the configuration's running gateway; without one, its store.
+pub(crate) async fn open(gate: &GateArgs, context: &Context) -> Result<Access, Failure> {
+    match gate.named(context)? {
+        Some(remote) => Ok(Access::remote(remote)?),
+        None => open_own(&context.load()?).await,
+    }
+}
+
+/// The configuration's running gateway; without one, its store.
+pub(crate) async fn open_own(loaded: &Loaded) -> Result<Access, Failure> {
     Ok(Access::open(loaded, Arc::new(SystemEnvironment)).await?)
 }
 
 /// As [`open`], and makes the store when the gate was never served.
-pub(crate) async fn open_or_create(loaded: &Loaded) -> Result<Access, Failure> {
-    Ok(Access::open_or_create(loaded, Arc::new(SystemEnvironment)).await?)
+pub(crate) async fn open_or_create(gate: &GateArgs, context: &Context) -> Result<Access, Failure> {
+    match gate.named(context)? {
+        Some(remote) => Ok(Access::remote(remote)?),
+        None => Ok(Access::open_or_create(&context.load()?, Arc::new(SystemEnvironment)).await?),
+    }
 }
 
-/// As [`open`]; nothing when no gateway runs and it left nothing.
+/// The configuration's running gateway or its store; nothing when no gateway runs and it left nothing.
 pub(crate) async fn open_if_there(loaded: &Loaded) -> Result<Option<Access>, AccessError> {
     match Access::open(loaded, Arc::new(SystemEnvironment)).await {
         Ok(access) => Ok(Some(access)),
@@ -56,11 +153,14 @@ pub(crate) async fn open_if_there(loaded: &Loaded) -> Result<Option<Access>, Acc
     }
 }
 
-/// Which of the two it is.
-pub(crate) const fn describe(access: &Access) -> &'static str {
+/// Which of the three it is.
+pub(crate) fn describe(access: &Access) -> Cow<'static, str> {
     match access {
-        Access::Running(_) => "the running gateway",
-        Access::Offline(_) => "its store",
+        Access::Running(client) => match client.remote_origin() {
+            Some(origin) => format!("the gate at {origin}").into(),
+            None => "the running gateway".into(),
+        },
+        Access::Offline(_) => "its store".into(),
     }
 }
 
@@ -75,7 +175,7 @@ pub(crate) enum RevocationCheck {
         at: i64,
     },
     /// Nothing is revoked, says the gateway or its store.
-    NotRevoked(&'static str),
+    NotRevoked(Cow<'static, str>),
     /// Nobody could be asked.
     NotChecked,
 }
@@ -90,9 +190,17 @@ impl fmt::Display for RevocationCheck {
     }
 }
 
-/// Whether one of `all` is revoked.
-pub(crate) async fn revocation(loaded: &Loaded, all: &[Revocation]) -> Result<RevocationCheck, Failure> {
-    let Some(access) = open_if_there(loaded).await? else {
+/// Whether one of `all` is revoked, says the gate that was named or the configuration's.
+pub(crate) async fn revocation(
+    remote: Option<RemoteGate>,
+    loaded: &Loaded,
+    all: &[Revocation],
+) -> Result<RevocationCheck, Failure> {
+    let opened = match remote {
+        Some(gate) => Some(Access::remote(gate)?),
+        None => open_if_there(loaded).await?,
+    };
+    let Some(access) = opened else {
         return Ok(RevocationCheck::NotChecked);
     };
     for one in all {

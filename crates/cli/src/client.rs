@@ -13,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use passgate_api::answer::{ATTESTATION_FIELD, DECISION_FIELD, PROBLEM_MEDIA_TYPE};
 use passgate_core::attest::DecisionKind;
 use passgate_core::reason::Class;
+use passgate_host::http::upstream::TrustRoots;
 use serde::Deserialize;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -71,17 +72,13 @@ struct Problem {
 
 impl Client {
     /// A client that waits `timeout` for the header of an answer.
-    pub(crate) fn new(timeout: Duration) -> Result<Self, Failure> {
+    pub(crate) fn new(timeout: Duration, trust_roots: &TrustRoots) -> Result<Self, Failure> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(timeout));
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::unexpected(format_args!("TLS cannot be set up: {error}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = trust_roots
+            .client_config()
+            .map_err(|error| Failure::unexpected(format_args!("TLS cannot be set up: {error}")))?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         Ok(Self { http: HttpClient::builder(TokioExecutor::new()).build(connector), timeout })

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use passgate_host::control::RemoteGateError;
 use passgate_host::files::{self, Existing, FileError};
+use passgate_passport::jwk;
 use passgate_passport::key::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
@@ -11,6 +13,8 @@ use crate::input;
 
 /// The longest credentials file, in bytes: a passport of 16 KiB, a key and some room.
 const MAX_CREDENTIALS_BYTES: usize = 64 * 1024;
+/// The longest file with an API key, in bytes: the key's 47 and some white space.
+const MAX_API_KEY_BYTES: usize = 256;
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
@@ -40,6 +44,13 @@ pub(crate) fn read_private_key(path: &Path) -> Result<SecretKey, Failure> {
     Ok(files::read_key(path)?)
 }
 
+/// Reads an API key; refused when others can read it. What it says is checked by who uses it.
+pub(crate) fn read_api_key(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let bytes = files::read_secret(path, MAX_API_KEY_BYTES)?;
+    let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| Failure::from(RemoteGateError::Key))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
 /// Reads the public half of a key from a file with a public or private JWK, or from stdin for `-`.
 pub(crate) fn read_public_key(name: &str) -> Result<PublicKey, Failure> {
     let bytes = input::read(name)?;
@@ -54,6 +65,13 @@ pub(crate) fn read_public_key(name: &str) -> Result<PublicKey, Failure> {
     PublicKey::from_jwk(bytes).map_err(|error| {
         Failure::new(Exit::Invalid, "key_malformed", format_args!("{name} holds no usable key: {error}"))
     })
+}
+
+/// Reads a set of public keys.
+pub(crate) fn read_key_set(path: &Path) -> Result<Vec<PublicKey>, Failure> {
+    let set = input::read(&path.display().to_string())?;
+    jwk::parse_set(&set)
+        .map_err(|error| Failure::new(Exit::Invalid, "key_malformed", format_args!("{}: {error}", path.display())))
 }
 
 /// The `.json` files of a folder in the order of their names; none when there is no folder.

@@ -10,17 +10,16 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use passgate_api::http::keys::{KEY_BYTES, KEY_PREFIX};
 use passgate_api::origin;
 use passgate_passport::b64;
 use zeroize::Zeroizing;
 
 use super::client::{ClientError, exchange};
-use crate::http::upstream::{self, TrustRoots};
+use crate::http::upstream::TrustRoots;
 
 /// What stands before the paths of a gate's own routes.
 const PREFIX: &str = "/.passgate";
-/// What every API key starts with.
-const KEY_PREFIX: &str = "pgk_";
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest part of another's text that is repeated, in characters.
@@ -67,7 +66,7 @@ impl RemoteGate {
             return Err(RemoteGateError::Plain(quoted(url)));
         }
         let secret = api_key.strip_prefix(KEY_PREFIX).ok_or(RemoteGateError::Key)?;
-        let _entropy: Zeroizing<[u8; 32]> =
+        let _entropy: Zeroizing<[u8; KEY_BYTES]> =
             Zeroizing::new(b64::decode_array(secret).map_err(|_| RemoteGateError::Key)?);
         let bearer = Zeroizing::new(format!("Bearer {api_key}"));
         let mut api_key = HeaderValue::from_str(&bearer).map_err(|_| RemoteGateError::Key)?;
@@ -101,7 +100,7 @@ impl Remote {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = upstream::tls_config(&gate.trust_roots).map_err(|error| RemoteGateError::Tls(error.to_string()))?;
+        let tls = gate.trust_roots.client_config().map_err(|error| RemoteGateError::Tls(error.to_string()))?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         Ok(Self { http: HttpClient::builder(TokioExecutor::new()).build(connector), gate })

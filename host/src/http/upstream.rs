@@ -81,6 +81,17 @@ impl TrustRoots {
         }
         if roots.is_empty() { Err(TrustRootsError::Empty) } else { Ok(Self(Arc::new(roots))) }
     }
+
+    /// What a TLS client that trusts these offers and accepts.
+    ///
+    /// # Errors
+    ///
+    /// When the TLS library refuses its own defaults.
+    pub fn client_config(&self) -> Result<rustls::ClientConfig, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok(builder.with_root_certificates(Arc::clone(&self.0)).with_no_client_auth())
+    }
 }
 
 /// The origin and what it may take.
@@ -241,7 +252,7 @@ impl Upstream {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(config.connect_timeout));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(&config.trust_roots)?)
+            .with_tls_config(config.trust_roots.client_config().map_err(UpstreamConfigError::Tls)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -348,15 +359,6 @@ fn parse_origin(origin: &str) -> Option<(UriScheme, Authority)> {
     };
     let authority = authority::normalise(rest.strip_suffix('/').unwrap_or(rest), scheme)?;
     Some((uri_scheme, authority.parse().ok()?))
-}
-
-/// What a client of this program offers and accepts.
-pub(crate) fn tls_config(trust_roots: &TrustRoots) -> Result<rustls::ClientConfig, UpstreamConfigError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(UpstreamConfigError::Tls)?;
-    Ok(builder.with_root_certificates(Arc::clone(&trust_roots.0)).with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `call URL`: one signed request, and what the gate said about it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::inert::inert;
 use crate::output::Output;
 use crate::request::{Request, RequestArgs, SignerArgs};
 use crate::span::Span;
-use crate::{credentials, moment};
+use crate::{access, credentials, moment};
 
 /// Arguments of `call`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Send the identical signed request this many times more; the last answer decides the exit code
     #[arg(long, value_name = "N", default_value_t = 0)]
     replay: u32,
+    /// A PEM file with the certificate authorities to trust, instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// How long to wait for an answer
     #[arg(long, value_name = "TIME", default_value = "60s")]
     timeout: Span,
@@ -47,7 +51,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     if args.show_request {
         show_request(&signed, output);
     }
-    let client = Client::new(Duration::from_secs(args.timeout.seconds.unsigned_abs()))?;
+    let trust_roots = access::trust_roots(args.ca_file.as_deref())?;
+    let client = Client::new(Duration::from_secs(args.timeout.seconds.unsigned_abs()), &trust_roots)?;
     let mut exit = Exit::Ok;
     for _ in 0..=args.replay {
         let answer = client.send(&signed).await?;

@@ -1,9 +1,12 @@
-//! `keys generate|show|thumbprint`.
+//! `keys generate|show|thumbprint|jwks|api-key`.
+
+mod api_key;
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use passgate_host::files as host_files;
+use passgate_passport::jwk;
 use serde_json::json;
 
 use crate::context::Context;
@@ -32,6 +35,14 @@ pub(crate) enum Command {
         /// A file with a private or public JWK, or - for stdin
         file: String,
     },
+    /// Print the public JWK Set of keys: what a gate verifies bundles with
+    Jwks {
+        /// Files with private or public JWKs, the present key and those before or after it
+        #[arg(required = true)]
+        files: Vec<String>,
+    },
+    /// Make an API key for a gate that runs elsewhere, and print its entry for that gate's PASSGATE_API_KEYS
+    ApiKey(api_key::Args),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
@@ -39,6 +50,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
         Command::Generate { out: Some(path), force } => generate_file(path, *force, context),
         Command::Generate { out: None, .. } => generate_once(context),
         Command::Show { file } => show(file, context),
+        Command::Jwks { files } => key_set(files, context),
+        Command::ApiKey(args) => api_key::run(args, context),
         Command::Thumbprint { file } => {
             let key = files::read_public_key(file)?;
             if context.output.is_json() {
@@ -78,6 +91,20 @@ fn show(file: &str, context: &Context) -> Outcome {
         context.output.json(json!({ "thumbprint": key.thumbprint(), "public_key": public_jwk(&key)? }))?;
     } else {
         context.output.data(&key.to_jwk())?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn key_set(names: &[String], context: &Context) -> Outcome {
+    let keys = names.iter().map(|name| files::read_public_key(name)).collect::<Result<Vec<_>, _>>()?;
+    let set = jwk::emit_set(&keys);
+    // What is printed is what a gate can read.
+    jwk::parse_set(set.as_bytes()).map_err(Failure::usage)?;
+    if context.output.is_json() {
+        let set: serde_json::Value = serde_json::from_str(&set).map_err(Failure::unexpected)?;
+        context.output.json(json!({ "jwks": set }))?;
+    } else {
+        context.output.data(&set)?;
     }
     Ok(Exit::Ok)
 }

@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+mod bundle;
 mod call;
 mod completions;
 mod demo;
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Issue, read, verify and revoke passports
     #[command(subcommand)]
     Passport(passport::Command),
+    /// Sign, read and push the policy of a gate that runs elsewhere
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// Ask a gate without sending anything
     #[command(subcommand)]
     Gate(gate::Command),
@@ -59,6 +63,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Keys(command) => keys::run(&command, &context),
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
+        Command::Bundle(command) => bundle::run(&command, &context).await,
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context),
         Command::Ledger(command) => ledger::run(&command, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,

@@ -106,7 +106,7 @@ fn records_are_queried_and_exported() {
 
     let csv = run(folder.path(), &["ledger", "export", "--csv"]).exits(0).stdout;
     assert!(csv.starts_with("attestation_id,") && csv.lines().count() == 8, "{csv}");
-    let partial = run(folder.path(), &["ledger", "export", "--gate", "gate_other"]).exits(0).stdout;
+    let partial = run(folder.path(), &["ledger", "export", "--gate-id", "gate_other"]).exits(0).stdout;
     let verified = run_with_input(folder.path(), &["--format", "json", "ledger", "verify", "-"], partial.as_bytes());
     let verified = verified.exits(0).json();
     assert_eq!((verified["partial"].as_bool(), verified["records"].as_u64()), (Some(true), Some(0)));

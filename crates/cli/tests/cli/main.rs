@@ -1,6 +1,8 @@
 //! The `passgate` program from outside: its exit codes, streams and files.
 
 #[cfg(test)]
+mod bundle;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod doctor;
@@ -15,6 +17,10 @@ mod passports;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod usage;

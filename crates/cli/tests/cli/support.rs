@@ -1,8 +1,8 @@
 //! Running the program in a folder of its own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -56,7 +56,8 @@ impl Run {
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_passgate"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for variable in ["PASSGATE_CONFIG", "PASSGATE_CREDENTIALS", "PASSGATE_LOG", "NO_COLOR", "RUST_LOG"] {
+    let own = ["CONFIG", "CREDENTIALS", "LOG", "GATE", "API_KEY_FILE"].map(|name| format!("PASSGATE_{name}"));
+    for variable in own.iter().map(String::as_str).chain(["NO_COLOR", "RUST_LOG"]) {
         command.env_remove(variable);
     }
     command.env("XDG_CONFIG_HOME", folder.join("no-such-folder")).env("HOME", folder.join("no-such-home"));
@@ -156,7 +157,7 @@ impl Origin {
     }
 }
 
-fn next_request(stream: &mut BufReader<TcpStream>) -> Option<String> {
+pub(crate) fn next_request(stream: &mut BufReader<impl Read>) -> Option<String> {
     let (mut request, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();

@@ -7,6 +7,7 @@ use passgate_core::attest::DecisionKind;
 use passgate_core::state::Subject;
 use passgate_host::config::Loaded;
 use passgate_host::control::{Access, ExportFormat, Query, Revocation};
+use passgate_host::http::upstream::TrustRoots;
 use passgate_passport::key::{PublicKey, SecretKey};
 use serde_json::{Value, json};
 
@@ -81,8 +82,8 @@ impl<'a> Stage<'a> {
     ) -> Result<Self, Failure> {
         Ok(Self {
             output,
-            access: access::open(&loaded).await?,
-            client: Client::new(Duration::from_secs(30))?,
+            access: access::open_own(&loaded).await?,
+            client: Client::new(Duration::from_secs(30), &TrustRoots::mozilla())?,
             issuer: files::read_private_key(&layout.issuer.private)?,
             attestation_keys: vec![layout.attestation_key.clone()],
             loaded,

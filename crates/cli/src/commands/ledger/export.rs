@@ -6,7 +6,7 @@ use passgate_host::control::{Access, ExportFormat, Query};
 use tokio::fs::OpenOptions;
 
 use super::FilterArgs;
-use crate::access;
+use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::input;
@@ -16,6 +16,8 @@ use crate::input;
 pub(crate) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    gate: GateArgs,
     /// Records as signed with a signed head, one object a line; can be verified [default]
     #[arg(long, conflicts_with = "csv")]
     jsonl: bool,
@@ -31,8 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
-    let loaded = context.load()?;
-    let access = access::open(&loaded).await?;
+    let access = access::open(&args.gate, context).await?;
     let format = if args.csv { ExportFormat::Csv } else { ExportFormat::Jsonl };
     let query = args.filter.to_query();
     match args.output.as_ref().filter(|path| path.as_os_str() != input::STDIN) {

@@ -33,9 +33,9 @@ pub(crate) struct FilterArgs {
     /// Of this agent
     #[arg(long, value_name = "AGENT_ID")]
     agent: Option<String>,
-    /// Of this gate
+    /// Of the gate with this id
     #[arg(long, value_name = "GATE_ID")]
-    gate: Option<String>,
+    gate_id: Option<String>,
     /// With this decision
     #[arg(long, value_enum, value_name = "DECISION")]
     decision: Option<DecisionArg>,
@@ -59,7 +59,7 @@ impl FilterArgs {
     fn to_query(&self) -> Query {
         Query {
             agent_id: self.agent.clone(),
-            gate_id: self.gate.clone(),
+            gate_id: self.gate_id.clone(),
             decision: self.decision.map(|decision| match decision {
                 DecisionArg::Allow => DecisionKind::Allow,
                 DecisionArg::Deny => DecisionKind::Deny,

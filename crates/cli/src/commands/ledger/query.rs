@@ -4,7 +4,7 @@ use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query, QueryPage};
 use serde_json::json;
 
 use super::{FilterArgs, table};
-use crate::access;
+use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 
@@ -13,6 +13,8 @@ use crate::exit::{Exit, Failure, Outcome};
 pub(crate) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    gate: GateArgs,
     /// How many records at most, oldest first
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -22,8 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
-    let loaded = context.load()?;
-    let access = access::open(&loaded).await?;
+    let access = access::open(&args.gate, context).await?;
     let page = read(&access, &args.filter.to_query(), args.cursor.clone(), args.limit).await?;
     let output = &context.output;
     if output.is_json() {

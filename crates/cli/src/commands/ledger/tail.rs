@@ -7,14 +7,16 @@ use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query};
 use serde_json::{Map, Value};
 
 use super::{FilterArgs, table};
-use crate::access;
+use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::span::Moment;
 
-/// How often a followed ledger is looked at.
+/// How often a followed ledger is looked at on this machine.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often elsewhere, where every look takes a request.
+const REMOTE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// A record is dated when its request came and appended when it was decided, so a later record may have an earlier
 /// date. Decisions take a minute at most.
 const OVERLAP_MS: u64 = 120_000;
@@ -24,6 +26,8 @@ const OVERLAP_MS: u64 = 120_000;
 pub(crate) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    gate: GateArgs,
     /// How many of the last records to begin with
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
     count: usize,
@@ -35,8 +39,7 @@ pub(crate) struct Args {
 type Record = Map<String, Value>;
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
-    let loaded = context.load()?;
-    let access = access::open(&loaded).await?;
+    let access = access::open(&args.gate, context).await?;
     let query = args.filter.to_query();
     let mut window = Window::default();
     let mut last = VecDeque::new();
@@ -53,12 +56,16 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     if !args.follow {
         return Ok(Exit::Ok);
     }
-    if matches!(access, Access::Offline(_)) {
-        return Err(Failure::unreachable("no gateway runs, so there is nothing to follow")
-            .hint("start it with `passgate serve`"));
-    }
+    let interval = match &access {
+        Access::Running(client) if client.remote_origin().is_some() => REMOTE_POLL_INTERVAL,
+        Access::Running(_) => POLL_INTERVAL,
+        Access::Offline(_) => {
+            return Err(Failure::unreachable("no gateway runs, so there is nothing to follow")
+                .hint("start it with `passgate serve`"));
+        }
+    };
     loop {
-        tokio::time::sleep(POLL_INTERVAL).await;
+        tokio::time::sleep(interval).await;
         let recent = Query { after: window.start().or_else(|| query.after.clone()), ..query.clone() };
         each(&access, &recent, |record| if window.is_new(&record) { print(&record, &context.output) } else { Ok(()) })
             .await?;

@@ -5,16 +5,16 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use passgate_core::ledger::{Break, MAX_HEAD_BYTES, Report, Verifier};
-use passgate_host::control::{ExportFormat, Query};
-use passgate_passport::jwk;
+use passgate_host::control::{Access, ExportFormat, Query};
 use passgate_passport::key::PublicKey;
 use serde_json::{Value, json};
 
+use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
 use crate::output::{Output, Paint};
-use crate::{access, files, input};
+use crate::{files, input};
 
 /// The longest line: a head and the JSON around it.
 const MAX_LINE_BYTES: usize = MAX_HEAD_BYTES + 64;
@@ -24,13 +24,22 @@ const MAX_LINE_BYTES: usize = MAX_HEAD_BYTES + 64;
 pub(crate) struct Args {
     /// The export (JSON lines), or - for stdin; without it the gate's whole ledger
     file: Option<String>,
-    /// The keys to trust, a JWK Set [default: the configuration's attestation key]
+    /// The keys to trust, a JWK Set [default: the configuration's attestation key, or what the named gate says]
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
+    #[command(flatten)]
+    gate: GateArgs,
+}
+
+/// The keys that records have to verify with.
+struct TrustedKeys {
+    keys: Vec<PublicKey>,
+    /// Whether they are only what the gate itself says.
+    is_claimed: bool,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
-    let keys = trusted_keys(args.jwks.as_deref(), context)?;
+    let TrustedKeys { keys, is_claimed } = trusted_keys(args, context).await?;
     let verified = match args.file.as_deref() {
         Some(input::STDIN) => verify(io::stdin().lock(), &keys)?,
         Some(name) => {
@@ -41,25 +50,26 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
             })?;
             verify(BufReader::new(file), &keys)?
         }
-        None => verify_own(&keys, context).await?,
+        None => verify_own(&keys, &args.gate, context).await?,
     };
     match verified {
-        Ok(report) => succeed(&report, &context.output),
+        Ok(report) => succeed(&report, is_claimed, &context.output),
         Err(broken) => fail(&broken, &context.output),
     }
 }
 
-fn trusted_keys(jwks: Option<&Path>, context: &Context) -> Result<Vec<PublicKey>, Failure> {
-    if let Some(path) = jwks {
-        let set = input::read(&path.display().to_string())?;
-        return jwk::parse_set(&set).map_err(|error| {
-            Failure::new(Exit::Invalid, "key_malformed", format_args!("{}: {error}", path.display()))
-        });
+async fn trusted_keys(args: &Args, context: &Context) -> Result<TrustedKeys, Failure> {
+    if let Some(path) = &args.jwks {
+        return Ok(TrustedKeys { keys: files::read_key_set(path)?, is_claimed: false });
+    }
+    if let Some(remote) = args.gate.named(context)? {
+        return Ok(TrustedKeys { keys: Access::remote(remote)?.keys().await?, is_claimed: true });
     }
     let loaded = context
         .load()
         .map_err(|failure| failure.hint("name the keys with --jwks FILE, or the configuration with --config"))?;
-    Ok(vec![files::read_private_key(&loaded.paths.attestation_key)?.public().clone()])
+    let key = files::read_private_key(&loaded.paths.attestation_key)?.public().clone();
+    Ok(TrustedKeys { keys: vec![key], is_claimed: false })
 }
 
 /// A break with the last record before it, which helps to find a record that cannot name itself.
@@ -101,9 +111,12 @@ fn record_id(line: &[u8]) -> Option<String> {
     view.get("attestation_id")?.as_str().map(str::to_owned)
 }
 
-fn succeed(report: &Report, output: &Output) -> Outcome {
+fn succeed(report: &Report, is_claimed: bool, output: &Output) -> Outcome {
     let head = &report.head;
     let mut not_checked = report.not_checked.clone();
+    if is_claimed {
+        not_checked.push("whose the keys are: the gate itself named them (pin them with --jwks FILE)".to_owned());
+    }
     not_checked.push(
         "whether records were cut off the end before this head was signed (compare with a head kept elsewhere)"
             .to_owned(),
@@ -139,9 +152,12 @@ fn fail(located: &Located, output: &Output) -> Outcome {
 }
 
 /// Exports the whole ledger into a file without a name, so that it is never in memory as a whole either.
-async fn verify_own(keys: &[PublicKey], context: &Context) -> Result<Result<Report, Located>, Failure> {
-    let loaded = context.load()?;
-    let access = access::open(&loaded).await?;
+async fn verify_own(
+    keys: &[PublicKey],
+    gate: &GateArgs,
+    context: &Context,
+) -> Result<Result<Report, Located>, Failure> {
+    let access = access::open(gate, context).await?;
     let failed = |error: io::Error| Failure::unexpected(format_args!("the temporary file failed: {error}"));
     let mut export = tokio::fs::File::from_std(tempfile::tempfile().map_err(failed)?);
     access.export(ExportFormat::Jsonl, &Query::default(), &mut export).await?;

@@ -7,7 +7,7 @@ use passgate_passport::passport;
 use serde_json::{Value, json};
 
 use super::invalid;
-use crate::access;
+use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::input;
@@ -28,12 +28,13 @@ pub(crate) struct Args {
     /// Every passport of an issuer
     #[arg(long, group = "what", value_name = "ISSUER")]
     issuer_id: Option<String>,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let what = revocation(args)?;
-    let loaded = context.load()?;
-    let access = access::open_or_create(&loaded).await?;
+    let access = access::open_or_create(&args.gate, context).await?;
     let record = access.revoke(&what).await?;
     let (name, through) = (what.to_string(), access::describe(&access));
     let id = record.get("attestation_id").and_then(Value::as_str).unwrap_or_default();
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
         output.json(json!({ "revoked": name, "attestation_id": id, "through": through }))?;
         return Ok(Exit::Ok);
     }
-    output.members(&[("revoked", name), ("record", id.to_owned()), ("through", through.to_owned())])?;
+    output.members(&[("revoked", name), ("record", id.to_owned()), ("through", through.into_owned())])?;
     output.say("In force from the next request on.");
     Ok(Exit::Ok)
 }

@@ -6,7 +6,7 @@ use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
 use serde_json::json;
 
 use super::invalid;
-use crate::access::{self, RevocationCheck};
+use crate::access::{self, GateArgs, RevocationCheck};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
@@ -18,13 +18,15 @@ use crate::{input, moment, span};
 pub(crate) struct Args {
     /// A passport, a file with one or with credentials, or - for stdin
     token: String,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let token = input::passport(&args.token)?;
     let loaded = context.load()?;
     let verified = verify(&token, &loaded)?;
-    let revocation = access::revocation(&loaded, &Revocation::all_of(&verified)).await?;
+    let revocation = access::revocation(args.gate.named(context)?, &loaded, &Revocation::all_of(&verified)).await?;
     if matches!(revocation, RevocationCheck::Revoked { .. }) {
         return Err(Failure::new(Exit::Invalid, "revoked", revocation));
     }
