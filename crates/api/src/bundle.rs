@@ -81,6 +81,18 @@ pub struct IssuerDoc {
     pub max_passport_ttl_days: u16,
     /// Its public keys.
     pub keys: Vec<IssuerKeyDoc>,
+    /// How its status lists are checked. Absent: not at all. Present: its passports have to name one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_list: Option<StatusListDoc>,
+}
+
+/// How status lists are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StatusListDoc {
+    /// How old a list may be, in seconds from 1 to a year. An older one refuses every passport that names it.
+    pub max_age_seconds: u32,
 }
 
 const fn default_ttl_days() -> u16 {

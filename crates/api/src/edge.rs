@@ -8,7 +8,7 @@
 mod error;
 
 use passgate_core::attest::sha256_label;
-use passgate_core::gate::{EvaluatorRef, Gate};
+use passgate_core::gate::{EvaluatorRef, Gate, PolicyFreshness};
 use passgate_passport::json::{self, MAX_SAFE_INTEGER, Node};
 use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::{PublicKey, SecretKey};
@@ -285,13 +285,14 @@ impl VerifiedBundle {
         self.bundle.policy.version
     }
 
-    /// The gate it describes.
+    /// The gate it describes. It knows until when the bundle counts.
     ///
     /// # Errors
     ///
     /// The first member of the policy that does not compile.
     pub fn gate(&self, evaluator: EvaluatorRef) -> Result<Gate, bundle::BundleError> {
-        self.bundle.policy.compile(evaluator)
+        let freshness = PolicyFreshness { issued_at: self.bundle.iat, good_until: self.bundle.exp };
+        Ok(Gate { policy_freshness: Some(freshness), ..self.bundle.policy.compile(evaluator)? })
     }
 
     /// What a gate keeps to know what may replace this bundle.

@@ -1,8 +1,10 @@
 //! A gate: where it stands, whom it trusts, how it maps requests to actions and which guardrails it sets.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use passgate_passport::status::{self, StatusListContext, StatusListError};
 use passgate_passport::trust::{Tier, TrustStore};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,7 @@ use crate::domain::DomainPattern;
 use crate::money::MicroUsd;
 use crate::route::Route;
 use crate::state::RateWindow;
+use crate::status::StatusLists;
 use crate::time::UnixMillis;
 
 /// The security level of a gate: which trust tier it asks for at least.
@@ -163,6 +166,8 @@ pub struct Gate {
     pub policy: PolicyRef,
     /// How long the policy may be relied on; for ever when absent, as one that is read from the operator's own disk.
     pub policy_freshness: Option<PolicyFreshness>,
+    /// Whose status lists are checked, and the lists.
+    pub status_lists: StatusLists,
     /// The code that evaluates it.
     pub evaluator: EvaluatorRef,
 }
@@ -171,6 +176,39 @@ impl Gate {
     /// The gate as records name it.
     pub fn record(&self) -> GateRecord {
         GateRecord { gate_id: self.id.clone(), level: self.level.as_str().into() }
+    }
+
+    /// Takes in a status list token that was asked for by `uri`, or is at hand for another reason, for every issuer whose
+    /// lists are checked and who signed it. Says whether it is in use now: an older list than the one at hand is not.
+    ///
+    /// # Errors
+    ///
+    /// When it is no status list, or none of such an issuer.
+    pub fn add_status_list(
+        &mut self,
+        uri: Option<&str>,
+        token: &str,
+        now: UnixMillis,
+    ) -> Result<bool, StatusListError> {
+        let (now, leeway_seconds) = (now.seconds(), self.leeway_seconds);
+        let checked = self.trust.issuers().filter(|issuer| self.status_lists.max_age_seconds(&issuer.id).is_some());
+        let mut refused = StatusListError::KeyUnknown;
+        let mut lists = Vec::new();
+        for issuer in checked {
+            match status::verify(token, &StatusListContext { issuer, uri, now, leeway_seconds }) {
+                Ok(list) => lists.push(Arc::new(list)),
+                Err(StatusListError::KeyUnknown) => {}
+                Err(other) => refused = other,
+            }
+        }
+        if lists.is_empty() {
+            return Err(refused);
+        }
+        let mut is_used = false;
+        for list in lists {
+            is_used |= self.status_lists.insert(list);
+        }
+        Ok(is_used)
     }
 
     /// The policy as records made at `now` name it.

@@ -3,7 +3,7 @@
 //! # In scope
 //!
 //! What a request *may* do: the gate's definition ([`gate`]), the steps of a request's life ([`pipeline`]), the rules
-//! over state rows ([`state`]), the attestation of every decision ([`attest`]) and the verification of a ledger
+//! over state rows ([`state`]), status lists ([`status`]), the attestation of every decision ([`attest`]) and the verification of a ledger
 //! ([`ledger`]). Everything depends only on its arguments: equal inputs give equal bytes on every runtime.
 //!
 //! # Out of scope
@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod reason;
 pub mod route;
 pub mod state;
+pub mod status;
 pub mod time;
 
 pub use passgate_passport as passport;

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc};
+use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, StatusListDoc};
 use passgate_core::gate::Gate;
 use passgate_passport::b64;
 use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
@@ -195,6 +195,10 @@ impl Check<'_> {
             status: entry.status,
             max_passport_ttl_days: entry.max_passport_ttl_days,
             keys,
+            status_list: entry
+                .status_list
+                .as_ref()
+                .map(|lists| StatusListDoc { max_age_seconds: lists.max_age_seconds }),
         })
     }
 

@@ -67,6 +67,21 @@ pub struct IssuerEntry {
     /// A file with its public keys as a JWK Set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_file: Option<String>,
+    /// How its status lists are checked. Absent: not at all. Present: its passports have to name one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_list: Option<StatusListSettings>,
+}
+
+/// How an issuer's status lists are checked, and where they come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatusListSettings {
+    /// How old a list may be, in seconds from 1 to a year. An older one refuses every passport that names it.
+    pub max_age_seconds: u32,
+    /// A file with its status list tokens, one a line. It is read again whenever it changes. A gate at the edge gets
+    /// its lists otherwise, and does not use it; a gate served from this file has no list without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 const fn default_ttl_days() -> u16 {

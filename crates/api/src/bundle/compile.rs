@@ -7,6 +7,7 @@ use passgate_core::gate::{
 };
 use passgate_core::money::Unit;
 use passgate_core::route::{AmountSource, PathPattern, Route, ValueSource};
+use passgate_core::status::StatusLists;
 use passgate_passport::jwk;
 use passgate_passport::passport::MAX_LEEWAY_SECONDS;
 use passgate_passport::scope::ActionName;
@@ -20,6 +21,8 @@ use super::{
 use crate::origin;
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// A year: a list that may be older says nothing of the present.
+const MAX_STATUS_AGE_SECONDS: u32 = 31_536_000;
 
 /// A policy that cannot be compiled: where, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +55,7 @@ impl Bundle {
             guardrails: self.guardrails.compile()?,
             policy: self.policy_ref()?,
             policy_freshness: None,
+            status_lists: self.status_lists()?,
             evaluator,
         })
     }
@@ -77,6 +81,19 @@ impl Bundle {
             SelfIssuedDoc::Listed(keys) => SelfIssued::Listed(keys.clone()),
         };
         TrustStore::new(issuers, self_issued).map_err(|e| error("issuers", e))
+    }
+
+    fn status_lists(&self) -> Result<StatusLists, BundleError> {
+        let mut lists = StatusLists::default();
+        for (i, issuer) in self.issuers.iter().enumerate() {
+            let Some(doc) = &issuer.status_list else { continue };
+            if !(1..=MAX_STATUS_AGE_SECONDS).contains(&doc.max_age_seconds) {
+                let why = format_args!("from 1 to {MAX_STATUS_AGE_SECONDS}");
+                return Err(error(format!("issuers[{i}].status_list.max_age_seconds"), why));
+            }
+            lists.require(issuer.id.clone(), doc.max_age_seconds.into());
+        }
+        Ok(lists)
     }
 
     fn compiled_routes(&self) -> Result<Vec<Route>, BundleError> {

@@ -55,6 +55,16 @@ fn the_digest_depends_on_what_is_said_and_not_on_how() {
 }
 
 #[test]
+fn status_lists_are_checked_where_the_policy_says_so() {
+    let unchecked = compile(&policy()).unwrap();
+    assert_eq!(unchecked.status_lists.max_age_seconds("https://issuer.example"), None);
+    let checked = compile(&set("/issuers/0/status_list", json!({ "max_age_seconds": 300 }))).unwrap();
+    assert_eq!(checked.status_lists.max_age_seconds("https://issuer.example"), Some(300));
+    assert_ne!(unchecked.policy.sha256, checked.policy.sha256);
+    assert_eq!(unchecked.policy_freshness, None);
+}
+
+#[test]
 fn absent_domains_are_unchecked_and_empty_ones_are_none() {
     let mut unchecked = policy();
     unchecked["guardrails"].as_object_mut().unwrap().remove("allowed_domains");
@@ -86,6 +96,10 @@ fn each_mistake_is_named_with_its_place() {
         (set("/issuers/0/keys/0/jwk/x", json!("AAAA")), "issuers[0].keys[0].jwk"),
         (set("/issuers/0/keys/0/jwk/d", json!("AAAA")), "unknown field `d`"),
         (set("/issuers/0/max_passport_ttl_days", json!(0)), "issuers[0].max_passport_ttl_days"),
+        (set("/issuers/0/status_list", json!({})), "max_age_seconds"),
+        (set("/issuers/0/status_list", json!({ "max_age_seconds": 0 })), "issuers[0].status_list.max_age_seconds"),
+        (set("/issuers/0/status_list", json!({ "max_age_seconds": 31_536_001 })), "issuers[0].status_list"),
+        (set("/issuers/0/status_list", json!({ "max_age_seconds": 60, "file": "x" })), "file"),
         (set("/issuers", json!([issuer, issuer])), "issuers"),
         (set("/routes/0/method", json!("post")), "routes[0].method"),
         (set("/routes/0/path", json!("/a/../b")), "routes[0].path"),

@@ -2,6 +2,8 @@ use passgate_passport::b64;
 use passgate_passport::jws::JwsError;
 use serde_json::{Value, json};
 
+use passgate_core::gate::PolicyFreshness;
+
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
@@ -59,7 +61,9 @@ fn what_is_signed_is_what_is_verified() {
     assert_eq!(inspect(&token).unwrap(), original);
     let digest = Sha256::digest(token.as_bytes()).into();
     assert_eq!(verified.sha256(), sha256_label(&digest));
-    assert_eq!(verified.gate(evaluator()).unwrap().id, "gate_1");
+    let gate = verified.gate(evaluator()).unwrap();
+    let freshness = PolicyFreshness { issued_at: original.iat, good_until: original.exp };
+    assert_eq!((gate.id.as_str(), gate.policy_freshness), ("gate_1", Some(freshness)));
 }
 
 #[test]

@@ -21,12 +21,14 @@ pub struct Authenticated<'a> {
     pub(super) status_list: Option<StatusListRecord>,
 }
 
-/// Verifies passport, tier and proof of `parsed`, in this order.
+/// Verifies passport, tier, proof and status of `parsed`, in this order.
 ///
 /// 1. The request carries a passport (`passport_missing`).
 /// 2. The passport verifies for this gate (`passport_*`, `issuer_*`, `tier_mismatch`, `audience_mismatch`).
 /// 3. Its tier reaches the gate's level (`tier_insufficient`).
 /// 4. The proof verifies with the passport's key (`proof_*`, `content_digest_*`).
+/// 5. Its issuer's status list, where those are checked, says that it is valid (`status_*`). This comes last: the state
+///    of a gate's lists, and of a passport in them, is told to nobody but the holder of the passport's key.
 ///
 /// Revocation and replay need state: they are part of the demand.
 ///
@@ -49,7 +51,12 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
         return Err(refuse(Reason::TierInsufficient, detail, agent()));
     }
     match proof::verify(&parsed.http, &passport.claims().cnf_key, now.seconds()) {
-        Ok(proof) => Ok(Authenticated { passport, proof, now, status_list: None }),
+        Ok(proof) => {
+            let status = gate.status_lists.check(passport.claims(), now);
+            let status_list =
+                status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
+            Ok(Authenticated { passport, proof, now, status_list })
+        }
         Err(error) => Err(refuse(known(error.code()), error.to_string(), agent())),
     }
 }

@@ -1,3 +1,5 @@
+mod freshness;
+
 use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
@@ -9,6 +11,7 @@ use passgate_passport::issue::{self, NewPassport};
 use passgate_passport::key::SecretKey;
 use passgate_passport::proof::{self, ProofParams};
 use passgate_passport::scope::{ActionName, Scope};
+use passgate_passport::status::StatusRef;
 use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier, TrustStore};
 
 use super::*;
@@ -19,6 +22,7 @@ use crate::money::{MicroUsd, Unit};
 use crate::reason::Reason;
 use crate::route::{AmountSource, PathPattern, Route, ValueSource};
 use crate::state::{self, Admission, LoadedRows, NonceAnswer, SpendMode, Subject};
+use crate::status::StatusLists;
 use crate::time::UnixMillis;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -63,6 +67,7 @@ fn gate() -> Gate {
         guardrails,
         policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 7 },
         policy_freshness: None,
+        status_lists: StatusLists::default(),
         evaluator: EvaluatorRef {
             digest: "sha256:11".to_owned(),
             engine: "native".to_owned(),
@@ -133,11 +138,16 @@ impl Call {
 }
 
 fn passport(permissions: &[&str]) -> String {
+    passport_with(permissions, None)
+}
+
+fn passport_with(permissions: &[&str], status: Option<StatusRef>) -> String {
     let agent = SecretKey::from_seed([2; 32]).public().clone();
     let scopes = permissions.iter().map(|p| Scope::parse(p).unwrap()).collect();
     let jti = passgate_passport::id::new_id("pass", NOW.0, [3; 10]);
     let mut new = NewPassport::new(jti, "bot-1".to_owned(), agent, scopes, NOW.seconds() - 10, NOW.seconds() + 3600);
     new.iss = Some(ISSUER.to_owned());
+    new.status_list = status;
     issue::issue(&SecretKey::from_seed([1; 32]), &new).unwrap()
 }
 
