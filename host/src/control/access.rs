@@ -1,24 +1,26 @@
 //! The operations, wherever they can be done: by the running gateway, or on the store when none runs.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use passgate_api::driver::Driver;
-use passgate_core::attest::{GateRecord, Stamp, Writer};
+use passgate_api::http::control::{self, Controlled};
+use passgate_api::http::export;
+use passgate_core::attest::{Stamp, Writer};
 use passgate_passport::key::PublicKey;
 use passgate_store::StoreError;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::client::{ClientError, ControlClient};
-use super::export::Export;
-use super::operations::{self, OperationError, Operations};
+use super::operations::{OperationError, Operations};
 use super::remote::{RemoteGate, RemoteGateError};
 use crate::config::Loaded;
 use crate::env::{Environment, RandomError};
 use crate::files::{self, FileError};
 use crate::gateway::ErrorClass;
-use crate::store::{self, Store};
+use crate::store::{self, Store, remedy};
 use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
 
 /// An operation that could not be done.
@@ -37,9 +39,15 @@ pub enum AccessError {
     /// The running gateway did not do it.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The store cannot be opened.
+    #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
+    Store(#[from] StoreError),
     /// It could not be done on the store.
     #[error(transparent)]
     Operation(#[from] OperationError),
+    /// No secure randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
     /// The attestation key cannot be used.
     #[error("the attestation key: {0}")]
     Key(#[from] FileError),
@@ -59,22 +67,11 @@ impl AccessError {
             | Self::Client(
                 ClientError::NotRunning { .. } | ClientError::Unreachable { .. } | ClientError::Exchange(_),
             )
+            | Self::Store(_)
             | Self::Operation(OperationError::Store(_)) => ErrorClass::Unreachable,
             Self::Client(ClientError::Refused { status, .. }) if *status >= 500 => ErrorClass::Unreachable,
             _ => ErrorClass::Unexpected,
         }
-    }
-}
-
-impl From<StoreError> for AccessError {
-    fn from(error: StoreError) -> Self {
-        Self::Operation(error.into())
-    }
-}
-
-impl From<RandomError> for AccessError {
-    fn from(error: RandomError) -> Self {
-        Self::Operation(error.into())
     }
 }
 
@@ -129,7 +126,7 @@ impl Access {
     pub async fn query(&self, query: &Query) -> Result<QueryPage, AccessError> {
         match self {
             Self::Running(client) => Ok(client.query(query).await?),
-            Self::Offline(offline) => Ok(offline.operations.query(query).await?),
+            Self::Offline(offline) => Ok(control::attestations(offline.gate.as_ref(), query).await?),
         }
     }
 
@@ -141,7 +138,7 @@ impl Access {
     pub async fn attestation(&self, id: &str) -> Result<Option<Map<String, Value>>, AccessError> {
         match self {
             Self::Running(client) => Ok(client.attestation(id).await?),
-            Self::Offline(offline) => Ok(offline.operations.attestation(id).await?),
+            Self::Offline(offline) => Ok(control::attestation(offline.gate.as_ref(), id).await?),
         }
     }
 
@@ -170,7 +167,7 @@ impl Access {
     pub async fn keys(&self) -> Result<Vec<PublicKey>, AccessError> {
         match self {
             Self::Running(client) => Ok(client.keys().await?),
-            Self::Offline(offline) => Ok(vec![offline.operations.key().clone()]),
+            Self::Offline(offline) => Ok(offline.gate.keys()),
         }
     }
 
@@ -194,17 +191,16 @@ impl Access {
     pub async fn revocation(&self, of: &Revocation) -> Result<RevocationState, AccessError> {
         match self {
             Self::Running(client) => Ok(client.revocation(of).await?),
-            Self::Offline(offline) => Ok(offline.operations.revocation(of).await?),
+            Self::Offline(offline) => Ok(control::revocation(offline.gate.as_ref(), of).await?),
         }
     }
 }
 
 /// The store of a gateway that does not run.
 pub struct Offline {
-    operations: Arc<Operations>,
+    gate: Arc<Operations>,
     store: Arc<dyn Store>,
     env: Arc<dyn Environment>,
-    gate: GateRecord,
     key_file: PathBuf,
 }
 
@@ -223,12 +219,12 @@ impl Offline {
     }
 
     async fn create(loaded: &Loaded, env: Arc<dyn Environment>) -> Result<Self, AccessError> {
-        let gate = GateRecord { gate_id: loaded.gate.id.clone(), level: loaded.gate.level.as_str().to_owned() };
         let key_file = loaded.paths.attestation_key.clone();
         let store = store::open(&loaded.paths, env.as_ref()).await?;
-        let heads = Writer::new(files::read_key(&key_file)?, String::new(), gate.clone());
-        let operations = Operations::reading(heads, Arc::clone(&store), Arc::clone(&env), gate.gate_id.clone());
-        Ok(Self { operations: Arc::new(operations), store, env, gate, key_file })
+        let heads = Writer::new(files::read_key(&key_file)?, String::new(), loaded.gate.record());
+        let gate = Arc::new(loaded.gate.clone());
+        let gate = Operations::reading(heads, Arc::clone(&store), Arc::clone(&env), gate);
+        Ok(Self { gate: Arc::new(gate), store, env, key_file })
     }
 
     async fn export(
@@ -238,8 +234,9 @@ impl Offline {
         output: &mut (dyn AsyncWrite + Unpin + Send),
     ) -> Result<(), AccessError> {
         let filter = query.filter().map_err(OperationError::from)?;
-        let mut export = Export::start(Arc::clone(&self.operations), format, filter);
-        while let Some(piece) = export.next().await {
+        let gate = Arc::clone(&self.gate) as Arc<dyn Controlled>;
+        let mut pieces = export::export(gate, format, filter);
+        while let Some(piece) = poll_fn(|context| pieces.as_mut().poll_next(context)).await {
             output.write_all(&piece?).await.map_err(AccessError::Output)?;
         }
         output.flush().await.map_err(AccessError::Output)
@@ -247,10 +244,12 @@ impl Offline {
 
     /// Starts a chain of its own for the record.
     async fn revoke(&self, what: &Revocation) -> Result<Map<String, Value>, AccessError> {
+        let gate = self.gate.gate();
         let stamp: Stamp = self.env.stamp()?;
-        let writer = Writer::new(files::read_key(&self.key_file)?, stamp.chain_uid(), self.gate.clone());
+        let writer = Writer::new(files::read_key(&self.key_file)?, stamp.chain_uid(), gate.record());
         let state = Arc::<dyn Store>::clone(&self.store);
-        let driver = Driver::start(state, writer, self.env.stamp()?).await?;
-        Ok(operations::revoke(&driver, self.env.as_ref(), what).await?)
+        let driver = Arc::new(Driver::start(state, writer, self.env.stamp()?).await?);
+        let running = Operations::running(driver, Arc::clone(&self.store), Arc::clone(&self.env), gate);
+        Ok(control::revoke(&running, what).await?)
     }
 }

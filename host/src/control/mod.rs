@@ -1,21 +1,12 @@
 //! The control plane: what operators ask of a gate, over a Unix domain socket that only its owner can open.
 //!
-//! | route | |
-//! | --- | --- |
-//! | `GET /v1/attestations` | one page, filtered by `agent_id`, `gate_id`, `decision`, `after`, `before`; `limit`, `cursor` |
-//! | `GET /v1/attestations/{id}` | one attestation |
-//! | `GET /v1/attestations/export` | all that match, `format=jsonl` (with a signed head) or `format=csv`, streamed |
-//! | `GET /v1/keys` | the attestation key as a JWK Set |
-//! | `POST /v1/revocations` | revokes a passport, an agent, a key or an issuer |
-//! | `GET /v1/revocations` | since when something is revoked |
-//! | `POST /v1/passports/{id}/revoke` | revokes a passport |
-//! | `GET /healthz`, `GET /readyz`, `GET /metrics` | also over TCP, when `control.metrics_listen` is set |
+//! These are the routes of [`passgate_api::http::route`], for which no API key is needed here, and `GET /healthz`,
+//! `GET /readyz` and `GET /metrics`, also over TCP when `control.metrics_listen` is set.
 //!
 //! Errors are RFC 9457 problem documents. Without a running gateway, [`Access`] does the same on the store itself.
 
 mod access;
 mod client;
-mod export;
 mod operations;
 mod plane;
 mod remote;
@@ -40,6 +31,7 @@ pub use passgate_api::http::documents::{
 };
 pub use remote::{RemoteGate, RemoteGateError};
 
+use self::routes::Surface;
 use crate::files;
 use crate::gateway::ServeError;
 use crate::health::Health;
@@ -65,9 +57,9 @@ impl Control {
     pub(crate) fn serve(self, socket: ControlSocket, metrics: Option<TcpListener>) -> Served {
         let (stop, stopping) = watch::channel(false);
         let ControlSocket { listener, path } = socket;
-        let all = routes::all(self.clone());
-        let mut tasks = vec![tokio::spawn(plane::serve(listener, all, stopping.clone()))];
-        tasks.extend(metrics.map(|listener| tokio::spawn(plane::serve(listener, routes::observing(self), stopping))));
+        let all = plane::serve(listener, self.clone(), Surface::All, stopping.clone());
+        let mut tasks = vec![tokio::spawn(all)];
+        tasks.extend(metrics.map(|listener| tokio::spawn(plane::serve(listener, self, Surface::Observing, stopping))));
         Served { stop, tasks, path }
     }
 }

@@ -1,19 +1,17 @@
 //! Serves the routes within limits. Whoever can reach the socket, or the address of the metrics, shares open files with
 //! the data plane, so a connection here costs as little and ends as surely as one there.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
+use passgate_api::answer::Problem;
+use passgate_api::http::reply::Reply;
 use tokio::sync::watch;
 
-use super::routes;
+use super::Control;
+use super::routes::{self, ControlBody, Surface};
 use crate::http::server::{self, Fault, Handler, Listener, ServerLimits, Stopped};
 
 /// Connections, and requests, at once on each listener. There is one operator and one scraper, or a few.
@@ -29,12 +27,17 @@ const MAX_CONNECTION_AGE: Duration = Duration::from_secs(24 * 3600);
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Serves until `stopping` says so, then lets short requests finish.
-pub(super) async fn serve(listener: impl Listener, router: Router, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    listener: impl Listener,
+    control: Control,
+    surface: Surface,
+    mut stopping: watch::Receiver<bool>,
+) {
     let stopped = async move {
         // An error means that the gateway itself is gone.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    let plane = Arc::new(Plane(TowerToHyperService::new(router)));
+    let plane = Arc::new(Plane { control, surface });
     let Stopped { connections_cut } = server::serve(listener, limits(), plane, stopped).await;
     if connections_cut > 0 {
         tracing::warn!(connections_cut, "requests to the control plane were cut at shutdown");
@@ -54,10 +57,13 @@ fn limits() -> ServerLimits {
     }
 }
 
-struct Plane(TowerToHyperService<Router>);
+struct Plane {
+    control: Control,
+    surface: Surface,
+}
 
 impl<P: Send + 'static> Handler<P> for Plane {
-    type Body = Body;
+    type Body = ControlBody;
     type Taken = Request<Incoming>;
 
     /// The routes read what they need themselves.
@@ -65,25 +71,24 @@ impl<P: Send + 'static> Handler<P> for Plane {
         request
     }
 
-    async fn call(&self, request: Request<Incoming>) -> Response<Body> {
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.0.call(request)).await {
-            Ok(answered) => answered.unwrap_or_else(|never: Infallible| match never {}),
-            Err(_) => {
-                let mut response =
-                    routes::failure(StatusCode::SERVICE_UNAVAILABLE, "timeout", "The request took too long.");
-                // What is left of its body must not be taken for a request.
-                response.extensions_mut().insert(server::CloseAfter);
-                response
-            }
-        }
+    async fn call(&self, request: Request<Incoming>) -> Response<ControlBody> {
+        let answer = routes::answer(&self.control, self.surface, request);
+        tokio::time::timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_| {
+            let mut response = failure(503, "timeout", "The request took too long.");
+            // What is left of its body must not be taken for a request.
+            response.extensions_mut().insert(server::CloseAfter);
+            response
+        })
     }
 
-    fn fault(&self, fault: Fault) -> Response<Body> {
+    fn fault(&self, fault: Fault) -> Response<ControlBody> {
         match fault {
-            Fault::Panicked => routes::failure(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "The gate failed."),
-            Fault::Overloaded => {
-                routes::failure(StatusCode::SERVICE_UNAVAILABLE, "gate_overloaded", "Too many requests at once.")
-            }
+            Fault::Panicked => failure(500, "internal_error", "The gate failed."),
+            Fault::Overloaded => failure(503, "gate_overloaded", "Too many requests at once."),
         }
     }
+}
+
+fn failure(status: u16, code: &'static str, title: &'static str) -> Response<ControlBody> {
+    routes::written(Reply::problem(&Problem::new(status, code, title)))
 }

@@ -125,7 +125,7 @@ impl Gateway {
         let health = Arc::new(Health::new(metrics.clone()));
         let info = ReadyInfo::new(&loaded, &listener, metrics_listener.as_ref(), driver.writer(), store.durability())?;
         let operations =
-            Operations::running(Arc::clone(&driver), Arc::clone(&store), Arc::clone(&env), gate.id.clone());
+            Operations::running(Arc::clone(&driver), Arc::clone(&store), Arc::clone(&env), Arc::clone(&gate));
         let control = Control::new(Arc::new(operations), Arc::clone(&health), metrics.clone());
         let served = control.serve(socket, metrics_listener);
         let limits = Limits::of(&loaded);

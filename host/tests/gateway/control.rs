@@ -137,10 +137,14 @@ async fn queries_are_filtered_and_paged() {
 
 /// Status and body of a raw request to the control socket.
 async fn raw(site: &Site, method: Method, path: &str, body: &str) -> (u16, String) {
-    let mut stream = UnixStream::connect(site.loaded().paths.socket).await.unwrap();
     let length = body.len();
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}");
+    sent(site, &format!("{head}\r\n\r\n{body}")).await
+}
+
+/// Status and body of the answer to these bytes on the control socket.
+async fn sent(site: &Site, request: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(site.loaded().paths.socket).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     patiently(stream.read_to_string(&mut text)).await.unwrap();
@@ -178,12 +182,45 @@ async fn bad_requests_are_problems() {
     assert_eq!(raw(&site, Method::GET, "/v1/attestations/att_none", "").await.0, 404);
     assert_eq!(raw(&site, Method::GET, "/v2", "").await.0, 404);
     assert_eq!(raw(&site, Method::DELETE, "/v1/attestations", "").await.0, 405);
+    assert_eq!(raw(&site, Method::POST, "/healthz", "").await.0, 405);
+    for (method, path) in [
+        (Method::GET, "/v1/bundle"),
+        (Method::PUT, "/v1/bundle"),
+        (Method::GET, "/v1/status-lists/x"),
+        (Method::PUT, "/v1/status-lists"),
+    ] {
+        assert_eq!(raw(&site, method.clone(), path, "").await.0, 404, "{method} {path}");
+    }
+    let large = "POST /v1/revocations HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 65536\r\n\r\n";
+    assert_eq!(sent(&site, large).await.0, 413);
     assert_eq!(raw(&site, Method::POST, "/v1/passports/x/revoke", "").await.0, 400);
     let path = format!("/v1/passports/{}/revoke", agent.id);
     assert_eq!(raw(&site, Method::POST, &path, "").await.0, 201);
     for path in ["/healthz", "/readyz", "/metrics", "/v1/keys"] {
         assert_eq!(raw(&site, Method::GET, path, "").await.0, 200, "{path}");
     }
+    patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
+async fn passports_and_the_ledger_are_verified_on_the_socket() {
+    let (site, gate, _origin, agent) = usual().await;
+    let document = async |method: Method, path: &str, body: &str| {
+        let (status, body) = raw(&site, method, path, body).await;
+        // Around the document stand the lengths of its chunks, when it is made while it is sent.
+        let document = body.lines().find(|line| line.starts_with('{')).unwrap();
+        (status, serde_json::from_str::<serde_json::Value>(document).unwrap())
+    };
+    let presented = serde_json::json!({ "passport": agent.passport }).to_string();
+    let verify = || document(Method::POST, "/v1/passports/verify", &presented);
+    let (status, valid) = verify().await;
+    assert_eq!((status, &valid["valid"], &valid["agent_id"]), (200, &true.into(), &"agent-7".into()));
+    site.control().await.revoke(&Revocation::try_from(Subject::Passport(agent.id.clone())).unwrap()).await.unwrap();
+    let (status, revoked) = verify().await;
+    assert_eq!((status, &revoked["valid"]), (200, &false.into()));
+    assert_eq!(revoked["reason_code"], "credential_rejected");
+    let (status, report) = document(Method::GET, "/v1/ledger/verify", "").await;
+    assert_eq!((status, &report["valid"], &report["records"]), (200, &true.into(), &2.into()));
     patiently(gate.shutdown()).await;
 }
 
