@@ -178,9 +178,9 @@ fn a_bundle_that_the_gate_refuses_is_three_and_other_refusals_are_not() {
         let ended = run(folder.path(), &flags).exits(exit);
         assert_eq!(ended.stdout, "", "{code}");
     }
-    let other = Elsewhere::start(|_| answer("200 OK", "", r#"{"sha256":"sha256:00"}"#));
+    let other = Elsewhere::start(|_| answer("200 OK", "", r#"{"gate_id":"gate_local","version":9}"#));
     let flags = ["bundle", "push", "--gate", &other.url, "--api-key-file", "key", "--key", "keys/bundle.jwk"];
-    assert!(run(folder.path(), &flags).exits(1).stderr.contains("another one"));
+    assert!(run(folder.path(), &flags).exits(1).stderr.contains("its version is 9"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use passgate_api::http::route::MAX_STATUS_LIST_BYTES;
 use passgate_core::attest::sha256_label;
 use passgate_host::control::{AccessError, ClientError, ControlClient};
 use passgate_passport::jws::{self, TokenType};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::inspect::read;
@@ -48,7 +48,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Outcome {
     let origin = client.remote_origin().unwrap_or_default().to_owned();
     if let Some(pushed) = &bundle {
         let said = client.put_bundle(&pushed.jws).await.map_err(refused)?;
-        check_echo(&said, &pushed.sha256)?;
+        check_echo(&said, &pushed.bundle)?;
         if !context.output.is_json() {
             context.output.members(&lines(&pushed.bundle, &pushed.sha256))?;
         }
@@ -116,13 +116,17 @@ impl List {
 }
 
 /// A gate that names what it took must have taken this.
-fn check_echo(said: &serde_json::Map<String, Value>, sha256: &str) -> Result<(), Failure> {
-    match said.get("sha256").and_then(Value::as_str) {
-        Some(other) if other != sha256 => Err(Failure::unexpected(format_args!(
-            "the gate says that it serves the bundle {}, which is another one",
-            inert(other)
+fn check_echo(said: &Map<String, Value>, pushed: &EdgeBundle) -> Result<(), Failure> {
+    let (gate_id, version) = (json!(pushed.policy.gate.id), json!(pushed.policy.version));
+    let differs = [("gate_id", gate_id), ("version", version)]
+        .into_iter()
+        .find_map(|(name, ours)| said.get(name).filter(|theirs| **theirs != ours).map(|theirs| (name, theirs)));
+    match differs {
+        None => Ok(()),
+        Some((name, theirs)) => Err(Failure::unexpected(format_args!(
+            "the gate says that it serves another bundle: its {name} is {}",
+            inert(&theirs.to_string())
         ))),
-        _ => Ok(()),
     }
 }
 
