@@ -134,6 +134,13 @@ pub struct PolicyFreshness {
     pub good_until: i64,
 }
 
+impl PolicyFreshness {
+    /// Whether the policy is too old to rely on.
+    pub fn is_over(&self, now: UnixMillis) -> bool {
+        now.seconds() > self.good_until
+    }
+}
+
 /// Which code made a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluatorRef {

@@ -26,10 +26,13 @@ struct OfIssuer {
 
 /// A passport that its issuer's status list does not let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StatusRefusal {
-    pub(crate) reason: Reason,
-    pub(crate) detail: String,
-    pub(crate) consulted: Option<StatusListRecord>,
+pub struct StatusRefusal {
+    /// Why.
+    pub reason: Reason,
+    /// The reason in full for the gate's log, never for the caller.
+    pub detail: String,
+    /// The list that says so, if there is one.
+    pub consulted: Option<StatusListRecord>,
 }
 
 impl StatusLists {
@@ -77,7 +80,7 @@ impl StatusLists {
     ///
     /// In this order: `status_missing`, `status_list_unavailable`, `status_list_stale`, then by what the list says
     /// `status_revoked`, `status_suspended` or `status_unknown`.
-    pub(crate) fn check(&self, claims: &Claims, now: UnixMillis) -> Result<Option<StatusListRecord>, StatusRefusal> {
+    pub fn check(&self, claims: &Claims, now: UnixMillis) -> Result<Option<StatusListRecord>, StatusRefusal> {
         let Some(of) = self.issuers.get(&claims.iss) else { return Ok(None) };
         let refuse = |reason, detail: String, consulted| StatusRefusal { reason, detail, consulted };
         let Some(entry) = &claims.status_list else {

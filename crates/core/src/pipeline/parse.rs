@@ -80,7 +80,7 @@ pub fn parse<'a>(gate: &'a Gate, raw: &RawRequest<'a>, now: UnixMillis) -> Resul
 /// Under a policy that may since have been replaced nothing is decided, not even what is wrong with a request.
 fn check_policy(gate: &Gate, now: UnixMillis) -> Result<(), (Reason, String)> {
     match gate.policy_freshness {
-        Some(freshness) if now.seconds() > freshness.good_until => {
+        Some(freshness) if freshness.is_over(now) => {
             let detail = alloc::format!("the policy was good until {}; it is {}", freshness.good_until, now.seconds());
             Err((Reason::PolicyStale, detail))
         }

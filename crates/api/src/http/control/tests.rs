@@ -2,11 +2,12 @@ use std::future::poll_fn;
 
 use futures_executor::block_on;
 use passgate_core::attest::{GateRecord, Stamp, Writer};
-use passgate_core::gate::EvaluatorRef;
+use passgate_core::gate::{EvaluatorRef, PolicyFreshness};
 use passgate_core::ledger::Verifier;
 use passgate_passport::issue::{self, NewPassport};
 use passgate_passport::key::SecretKey;
 use passgate_passport::scope::Scope;
+use passgate_passport::status::StatusRef;
 use passgate_store::failing::{FailingStore, Failure, Verb};
 use passgate_store::{MemoryStore, State as _};
 
@@ -284,6 +285,27 @@ fn passports_are_for_their_audience() {
     assert_eq!(valid("gate_2", None), false);
     assert_eq!(valid("gate_2", Some("gate_2")), true);
     assert_eq!(valid("gate_1", Some("gate_2")), false);
+}
+
+#[test]
+fn the_status_list_and_the_age_of_the_policy_count_as_in_a_request() {
+    let listed = |passport: &mut NewPassport| {
+        passport.status_list = Some(StatusRef { uri: "https://issuer.example/list".to_owned(), idx: 3 });
+    };
+    let (named, unnamed) = (passport(listed), passport(|_| {}));
+    let unlisted = gate();
+    assert_eq!(verify(&unlisted, &named, None)["not_checked"][1], "status_list");
+
+    let mut lists = (*unlisted.gate).clone();
+    lists.status_lists.require(ISSUER.to_owned(), 60);
+    let strict = Arc::new(TestGate { gate: Arc::new(lists), ..new_gate() });
+    assert_eq!(verify(&strict, &unnamed, None)["reason_code"], "credential_rejected");
+    assert_eq!(verify(&strict, &named, None)["reason_code"], "status_list_unavailable");
+
+    let mut old = (*unlisted.gate).clone();
+    old.policy_freshness = Some(PolicyFreshness { issued_at: NOW - 60, good_until: NOW - 1 });
+    let old = Arc::new(TestGate { gate: Arc::new(old), ..new_gate() });
+    assert_eq!(verify(&old, &unnamed, None)["reason_code"], "policy_stale");
 }
 
 #[test]
