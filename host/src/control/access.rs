@@ -20,6 +20,7 @@ use crate::config::Loaded;
 use crate::env::{Environment, RandomError};
 use crate::files::{self, FileError};
 use crate::gateway::ErrorClass;
+use crate::status_lists::{self, InForce};
 use crate::store::{self, Store, remedy};
 use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
 
@@ -222,7 +223,7 @@ impl Offline {
         let key_file = loaded.paths.attestation_key.clone();
         let store = store::open(&loaded.paths, env.as_ref()).await?;
         let heads = Writer::new(files::read_key(&key_file)?, String::new(), loaded.gate.record());
-        let gate = Arc::new(loaded.gate.clone());
+        let (gate, _) = status_lists::gate_at(loaded, env.now());
         let gate = Operations::reading(heads, Arc::clone(&store), Arc::clone(&env), gate);
         Ok(Self { gate: Arc::new(gate), store, env, key_file })
     }
@@ -249,7 +250,8 @@ impl Offline {
         let writer = Writer::new(files::read_key(&self.key_file)?, stamp.chain_uid(), gate.record());
         let state = Arc::<dyn Store>::clone(&self.store);
         let driver = Arc::new(Driver::start(state, writer, self.env.stamp()?).await?);
-        let running = Operations::running(driver, Arc::clone(&self.store), Arc::clone(&self.env), gate);
+        let running =
+            Operations::running(driver, Arc::clone(&self.store), Arc::clone(&self.env), Arc::new(InForce::new(gate)));
         Ok(control::revoke(&running, what).await?)
     }
 }

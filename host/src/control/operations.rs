@@ -14,6 +14,7 @@ use passgate_passport::key::PublicKey;
 use passgate_store::{Ledger, StoreError};
 
 use crate::env::{Environment, RandomError};
+use crate::status_lists::InForce;
 use crate::store::Store;
 
 /// Who signs here.
@@ -29,7 +30,7 @@ pub struct Operations {
     signer: Signer,
     store: Arc<dyn Store>,
     env: Arc<dyn Environment>,
-    gate: Arc<Gate>,
+    gate: Arc<InForce>,
 }
 
 impl Operations {
@@ -37,14 +38,14 @@ impl Operations {
         driver: Arc<Driver>,
         store: Arc<dyn Store>,
         env: Arc<dyn Environment>,
-        gate: Arc<Gate>,
+        gate: Arc<InForce>,
     ) -> Self {
         Self { signer: Signer::Driver(driver), store, env, gate }
     }
 
     /// Without a driver nothing can be revoked; the caller brings one for it.
-    pub(crate) fn reading(heads: Writer, store: Arc<dyn Store>, env: Arc<dyn Environment>, gate: Arc<Gate>) -> Self {
-        Self { signer: Signer::Heads(Box::new(heads)), store, env, gate }
+    pub(crate) fn reading(heads: Writer, store: Arc<dyn Store>, env: Arc<dyn Environment>, gate: Gate) -> Self {
+        Self { signer: Signer::Heads(Box::new(heads)), store, env, gate: Arc::new(InForce::new(gate)) }
     }
 
     fn writer(&self) -> &Writer {
@@ -58,7 +59,7 @@ impl Operations {
 #[async_trait::async_trait]
 impl Controlled for Operations {
     fn gate(&self) -> Arc<Gate> {
-        Arc::clone(&self.gate)
+        self.gate.get()
     }
 
     fn now(&self) -> UnixMillis {

@@ -12,7 +12,7 @@ use passgate_api::answer::{self, ToCover};
 use passgate_api::driver::{self, Answer, RefusalRecord, Refused};
 use passgate_core::attest::{DecisionKind, Stamp};
 use passgate_core::pipeline::{RawRequest, Refusal};
-use passgate_core::reason::{Class, Reason};
+use passgate_core::reason::Reason;
 use passgate_passport::http::Header;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -92,7 +92,7 @@ impl Handler for Door {
         };
         self.core.metrics.decided(DecisionKind::Deny, Some(reason));
         match Answer::fault(reason, &"", None) {
-            Answer::Refuse(refused) => respond(answer::refusal(&refused, &self.core.gate.id, ToCover::default())),
+            Answer::Refuse(refused) => respond(answer::refusal(&refused, &self.core.gate.get().id, ToCover::default())),
             Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
@@ -150,7 +150,7 @@ async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> (Answer, 
         body: &taken.body,
     };
     let answer = match core.env.stamp() {
-        Ok(stamp) => match driver::judge(&core.gate, &raw, stamp.now) {
+        Ok(stamp) => match driver::judge(&core.gate.get(), &raw, stamp.now) {
             Ok(judged) => {
                 let driver = Arc::clone(&core.driver);
                 let decision = async move { driver.admit(judged, stamp).await };
@@ -179,7 +179,7 @@ async fn refuse(core: &Arc<Core>, line: &Line, slot: &Arc<Slot>, reason: Reason,
 }
 
 async fn record(core: &Arc<Core>, refusal: &Refusal, stamp: Stamp, slot: &Arc<Slot>) -> Answer {
-    let (driver, refusal) = (Arc::clone(&core.driver), RefusalRecord::new(&core.gate, refusal, stamp.now));
+    let (driver, refusal) = (Arc::clone(&core.driver), RefusalRecord::new(&core.gate.get(), refusal, stamp.now));
     let decision = async move { driver.record_refusal(&refusal, stamp).await };
     within_deadline(core, decision, 0, slot).await
 }
@@ -208,7 +208,7 @@ async fn within_deadline(
             core.unrecorded.note(core.env.now().rfc3339());
             core.health.store_write(false);
         }
-        Answer::Refuse(refused) if refused.reason.class() != Class::Fault => core.metrics.refusal_folded(),
+        Answer::Refuse(refused) if refused.reason.is_decided() => core.metrics.refusal_folded(),
         Answer::Refuse(_) => {}
     }
     answer
@@ -216,7 +216,7 @@ async fn within_deadline(
 
 fn refusal(core: &Core, refused: &Refused, to_cover: ToCover, line: &Line) -> Response<GateBody> {
     core.metrics.decided(refused.decision, Some(refused.reason));
-    let response = respond(answer::refusal(refused, &core.gate.id, to_cover));
+    let response = respond(answer::refusal(refused, &core.gate.get().id, to_cover));
     tracing::info!(
         target: "passgate::decision",
         decision = refused.decision.as_str(),

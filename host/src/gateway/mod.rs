@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_api::driver::Driver;
-use passgate_core::attest::{GateRecord, Writer};
+use passgate_core::attest::Writer;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -41,6 +41,7 @@ use crate::http::upstream::{Upstream, UpstreamConfig};
 use crate::metrics::Metrics;
 use crate::open_files;
 use crate::ready::ReadyInfo;
+use crate::status_lists::{self, InForce, StatusListFiles};
 use crate::store::{self, Store};
 
 /// Serves until `shutdown` completes, then lets running requests finish within the configured grace.
@@ -115,8 +116,10 @@ impl Gateway {
             None => None,
         };
         let socket = crate::control::bind_socket(&loaded.paths.socket).await?;
-        let gate = Arc::new(loaded.gate.clone());
-        let record = GateRecord { gate_id: gate.id.clone(), level: gate.level.as_str().to_owned() };
+        let mut lists = StatusListFiles::of(&loaded);
+        let gate = lists.read(&loaded.gate, env.now()).unwrap_or_else(|| loaded.gate.clone());
+        let record = gate.record();
+        let gate = Arc::new(InForce::new(gate));
         let stamp = env.stamp()?;
         let writer = Writer::new(key, stamp.chain_uid(), record);
         let driver = Driver::start(Arc::<dyn Store>::clone(&store), writer, env.stamp()?).await?;
@@ -131,13 +134,13 @@ impl Gateway {
         let limits = Limits::of(&loaded);
         let unrecorded = Unrecorded::default();
         let core = Core { gate, driver, store, upstream, env, metrics, health, unrecorded, limits };
-        Ok(RunningGateway::start(Arc::new(core), listener, server_limits(&loaded), served, info))
+        Ok(RunningGateway::start(Arc::new(core), listener, server_limits(&loaded), served, info, lists))
     }
 }
 
 /// What requests share.
 struct Core {
-    gate: Arc<passgate_core::gate::Gate>,
+    gate: Arc<InForce>,
     driver: Arc<Driver>,
     store: Arc<dyn Store>,
     upstream: Upstream,
@@ -220,11 +223,20 @@ pub struct RunningGateway {
 }
 
 impl RunningGateway {
-    fn start(core: Arc<Core>, listener: TcpListener, limits: ServerLimits, served: Served, info: ReadyInfo) -> Self {
+    fn start(
+        core: Arc<Core>,
+        listener: TcpListener,
+        limits: ServerLimits,
+        served: Served,
+        info: ReadyInfo,
+        lists: StatusListFiles,
+    ) -> Self {
         let (stop, stopping) = watch::channel(false);
         let grace = limits.drain_deadline;
         let door = Arc::new(Door::new(Arc::clone(&core)));
         let data_plane = tokio::spawn(server::serve(listener, limits, door, stopped(stopping.clone())));
+        let (gate, env) = (Arc::clone(&core.gate), Arc::clone(&core.env));
+        tokio::spawn(status_lists::keep_reading(lists, gate, env, stopped(stopping.clone())));
         let upkeep = tokio::spawn(upkeep::run(Arc::clone(&core), stopping));
         Self { info, core, stop, data_plane, upkeep, served, grace }
     }

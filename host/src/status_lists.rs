@@ -1,0 +1,218 @@
+//! The status lists of a gate that is served from files: read again and again, and put into the gate in force.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use passgate_core::gate::Gate;
+use passgate_core::time::UnixMillis;
+use passgate_passport::status::{self, StatusListContext};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::Loaded;
+use crate::env::Environment;
+
+/// How often the files are read.
+const READ_EVERY: Duration = Duration::from_secs(2);
+/// The longest file, in bytes: a few lists of the longest kind, or many of the usual.
+const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
+/// The most lists in one file: inflated, each takes up to 1 MiB.
+const MAX_LISTS: usize = 64;
+
+/// The gate in force. A request takes it once and is decided under that value alone.
+#[derive(Debug)]
+pub(crate) struct InForce(RwLock<Arc<Gate>>);
+
+impl InForce {
+    pub(crate) fn new(gate: impl Into<Arc<Gate>>) -> Self {
+        Self(RwLock::new(gate.into()))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Gate> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, gate: Gate) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+    }
+}
+
+/// The status list files that a configuration names.
+#[derive(Debug)]
+pub struct StatusListFiles(Vec<ListFile>);
+
+/// What is wrong with one of them. Lists read from it before stay in use until they are too old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Whose lists they are.
+    pub issuer: String,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub why: String,
+}
+
+#[derive(Debug)]
+struct ListFile {
+    issuer: String,
+    path: PathBuf,
+    /// What was read last and needs no second look.
+    done: Option<[u8; 32]>,
+    problems: Vec<String>,
+}
+
+impl StatusListFiles {
+    /// The files of `loaded`, not read yet.
+    #[must_use]
+    pub fn of(loaded: &Loaded) -> Self {
+        let file = |issuer: &crate::config::IssuerEntry| {
+            let name = issuer.status_list.as_ref()?.file.as_ref()?;
+            Some(ListFile { issuer: issuer.id.clone(), path: loaded.base.join(name), done: None, problems: Vec::new() })
+        };
+        Self(loaded.config.issuers.iter().filter_map(file).collect())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads every file that says something new, and gives `gate` with the lists that are new to it; `None` when none
+    /// are. A list that was there before is never taken away here: it ends by getting too old.
+    pub fn read(&mut self, gate: &Gate, now: UnixMillis) -> Option<Gate> {
+        let mut updated = None;
+        for file in &mut self.0 {
+            file.read(gate, &mut updated, now);
+        }
+        updated
+    }
+
+    /// What was wrong when the files were read last.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let of = |file: &ListFile| {
+            let (issuer, path) = (file.issuer.clone(), file.path.clone());
+            let problem = move |why: &String| Problem { issuer: issuer.clone(), path: path.clone(), why: why.clone() };
+            file.problems.iter().map(problem).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of).collect()
+    }
+}
+
+impl ListFile {
+    fn read(&mut self, gate: &Gate, updated: &mut Option<Gate>, now: UnixMillis) {
+        let problems = match read_file(&self.path) {
+            Ok(text) => {
+                let digest: [u8; 32] = Sha256::digest(&text).into();
+                if self.done == Some(digest) {
+                    return;
+                }
+                let problems = self.take(&text, gate, updated, now);
+                // A list from the future may be good later without another byte.
+                self.done = problems.is_empty().then_some(digest);
+                problems
+            }
+            Err(why) => {
+                self.done = None;
+                vec![why]
+            }
+        };
+        if problems != self.problems {
+            for why in &problems {
+                tracing::error!(issuer = %self.issuer, file = %self.path.display(), why, "a status list cannot be used");
+            }
+            self.problems = problems;
+        }
+    }
+
+    /// Takes in what is good of the file, and says what is not.
+    fn take(&self, text: &str, gate: &Gate, updated: &mut Option<Gate>, now: UnixMillis) -> Vec<String> {
+        let Some(issuer) = gate.trust.issuer(&self.issuer) else { return Vec::new() };
+        let context = StatusListContext { issuer, uri: None, now: now.seconds(), leeway_seconds: gate.leeway_seconds };
+        let mut problems = Vec::new();
+        let lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty());
+        for (count, (line, number)) in lines.enumerate() {
+            if count == MAX_LISTS {
+                problems.push(format!("line {number}: a file has at most {MAX_LISTS} lists"));
+                break;
+            }
+            match status::verify(line, &context) {
+                Err(error) => problems.push(format!("line {number}: {error}")),
+                Ok(list) => {
+                    let newer = updated.as_ref().unwrap_or(gate).status_lists.get(list.issuer(), list.uri());
+                    if newer.is_some_and(|known| **known == list) {
+                        continue;
+                    }
+                    let (uri, issued_at) = (list.uri().to_owned(), list.issued_at());
+                    if updated.get_or_insert_with(|| gate.clone()).status_lists.insert(Arc::new(list)) {
+                        tracing::info!(issuer = %self.issuer, uri, issued_at, "a status list is in use");
+                    } else {
+                        problems.push(format!("line {number}: the list `{uri}` is older than the one in use"));
+                    }
+                }
+            }
+        }
+        problems
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() > MAX_FILE_BYTES {
+        return Err(format!("it is longer than {MAX_FILE_BYTES} bytes"));
+    }
+    Ok(text)
+}
+
+/// The gate of `loaded` with the lists of its files, and what is wrong with those.
+#[must_use]
+pub fn gate_at(loaded: &Loaded, now: UnixMillis) -> (Gate, Vec<Problem>) {
+    let mut files = StatusListFiles::of(loaded);
+    let gate = files.read(&loaded.gate, now).unwrap_or_else(|| loaded.gate.clone());
+    (gate, files.problems())
+}
+
+/// Reads the files again and again, until `stop` completes.
+pub(crate) async fn keep_reading(
+    mut files: StatusListFiles,
+    in_force: Arc<InForce>,
+    env: Arc<dyn Environment>,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = std::pin::pin!(stop);
+    let mut ticks = interval(READ_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !files.is_empty() {
+        tokio::select! {
+            biased;
+            () = &mut stop => return,
+            _ = ticks.tick() => {}
+        }
+        let (in_force, now) = (Arc::clone(&in_force), env.now());
+        // Files can be slow, and inflating takes its time: both happen where no request waits.
+        let reading = tokio::task::spawn_blocking(move || {
+            if let Some(gate) = files.read(&in_force.get(), now) {
+                in_force.set(gate);
+            }
+            files
+        });
+        match reading.await {
+            Ok(read) => files = read,
+            Err(error) => return tracing::error!(%error, "status lists are not read any more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
