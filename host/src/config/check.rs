@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, StatusListDoc};
+use passgate_api::edge::{MAX_BODY_BYTES, MAX_DECISION_TIMEOUT_MS, MAX_RESPONSE_BYTES, MAX_TIMEOUT_MS};
 use passgate_core::gate::Gate;
 use passgate_passport::b64;
 use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
@@ -19,11 +20,7 @@ use crate::files;
 use crate::http::authority::{self, Scheme};
 use crate::http::upstream::TrustRoots;
 
-const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
-const MAX_RESPONSE_BYTES: u64 = 1 << 40;
 const MAX_CONNECTIONS: u64 = 100_000;
-const MAX_DECISION_TIMEOUT_MS: u64 = 60_000;
-const MAX_TIMEOUT_MS: u64 = 600_000;
 const MAX_BUNDLE_AGE_DAYS: u64 = 366;
 /// What every Unix accepts as the path of a socket, in bytes, with some room.
 const MAX_SOCKET_PATH_BYTES: usize = 100;
@@ -69,13 +66,13 @@ impl Check<'_> {
         let rows: [(&str, u64, u64, u64); 11] = [
             ("server.max_body_bytes", server.max_body_bytes, 0, MAX_BODY_BYTES),
             ("server.max_connections", server.max_connections.into(), 1, MAX_CONNECTIONS),
-            ("server.header_timeout_ms", server.header_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
-            ("server.body_timeout_ms", server.body_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
-            ("server.decision_timeout_ms", server.decision_timeout_ms.into(), 1, MAX_DECISION_TIMEOUT_MS),
-            ("server.shutdown_grace_ms", server.shutdown_grace_ms.into(), 1, MAX_TIMEOUT_MS),
-            ("upstream.connect_timeout_ms", upstream.connect_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
-            ("upstream.response_timeout_ms", upstream.response_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
-            ("upstream.idle_timeout_ms", upstream.idle_timeout_ms.into(), 1, MAX_TIMEOUT_MS),
+            ("server.header_timeout_ms", server.header_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
+            ("server.body_timeout_ms", server.body_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
+            ("server.decision_timeout_ms", server.decision_timeout_ms.into(), 1, MAX_DECISION_TIMEOUT_MS.into()),
+            ("server.shutdown_grace_ms", server.shutdown_grace_ms.into(), 1, MAX_TIMEOUT_MS.into()),
+            ("upstream.connect_timeout_ms", upstream.connect_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
+            ("upstream.response_timeout_ms", upstream.response_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
+            ("upstream.idle_timeout_ms", upstream.idle_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
             ("upstream.max_response_bytes", upstream.max_response_bytes, 0, MAX_RESPONSE_BYTES),
             ("edge.max_age_days", config.edge.max_age_days.into(), 1, MAX_BUNDLE_AGE_DAYS),
         ];
