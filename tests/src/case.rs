@@ -20,6 +20,9 @@ pub struct Case {
     pub description: String,
     /// The gate's policy.
     pub policy: Bundle,
+    /// Status list tokens by URI. Those that no issuer of the policy signed are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub status_lists: BTreeMap<String, String>,
     /// When the gate starts, in Unix milliseconds.
     pub now_ms: u64,
     /// What happens, in order.

@@ -8,6 +8,7 @@ mod proofs;
 mod requests;
 mod rules;
 mod state;
+mod status;
 
 use std::collections::BTreeMap;
 
@@ -53,13 +54,15 @@ fn recipes() -> Result<Vec<Recipe>> {
         proofs::recipes()?,
         state::recipes()?,
         requests::recipes()?,
+        status::recipes()?,
     ];
     Ok(groups.into_iter().flatten().collect())
 }
 
 async fn fill(name: &str, draft: Draft) -> Result<Case> {
-    let Draft { description, policy, steps, .. } = draft;
-    let mut case = Case { description: description.to_owned(), policy, now_ms: millis(NOW) - 60_000, steps };
+    let Draft { description, policy, status_lists, steps, .. } = draft;
+    let now_ms = millis(NOW) - 60_000;
+    let mut case = Case { description: description.to_owned(), policy, status_lists, now_ms, steps };
     let results = Memory.run(&case).await?;
     let mut last = None;
     for (number, (step, result)) in case.steps.iter_mut().zip(results).enumerate() {
@@ -92,13 +95,20 @@ fn millis(seconds: i64) -> u64 {
 struct Draft {
     description: &'static str,
     policy: Bundle,
+    status_lists: BTreeMap<String, String>,
     now: i64,
     steps: Vec<Step>,
 }
 
 impl Draft {
     fn new(description: &'static str, policy: Bundle) -> Self {
-        Self { description, policy, now: NOW, steps: Vec::new() }
+        Self { description, policy, status_lists: BTreeMap::new(), now: NOW, steps: Vec::new() }
+    }
+
+    /// Publishes a status list at this URI before the gate starts.
+    fn list(mut self, uri: &str, token: String) -> Self {
+        self.status_lists.insert(uri.to_owned(), token);
+        self
     }
 
     /// Sets the clock to [`NOW`] and `seconds`.

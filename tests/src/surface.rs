@@ -130,7 +130,11 @@ pub fn stamp(at_ms: u64, number: usize) -> Stamp {
 /// # Errors
 /// When the policy does not compile.
 pub fn gate_and_writer(case: &Case) -> Result<(Gate, Writer)> {
-    let gate = case.policy.compile(evaluator())?;
+    let mut gate = case.policy.compile(evaluator())?;
+    for (uri, token) in &case.status_lists {
+        // A list that is refused is one the gate does not have.
+        let _ = gate.add_status_list(Some(uri), token, UnixMillis(case.now_ms));
+    }
     let record = GateRecord { gate_id: gate.id.clone(), level: gate.level.as_str().to_owned() };
     Ok((gate, Writer::new(attestation_key(), stamp(case.now_ms, 0).chain_uid(), record)))
 }

@@ -12,6 +12,7 @@ use passgate_api::bundle::Bundle;
 use passgate_api::edge::{Current, EdgeDoc};
 use passgate_core::attest::Stamp;
 use passgate_core::gate::EvaluatorRef;
+use passgate_core::time::UnixMillis;
 use passgate_store::conformance;
 use serde::Deserialize;
 use worker::{Context, Env, Headers, Request, Response};
@@ -98,8 +99,12 @@ struct Site {
     policy: Bundle,
     edge: EdgeDoc,
     evaluator: EvaluatorRef,
+    /// Tokens by URI; those that the gate refuses are left out.
     #[serde(default)]
     status_lists: BTreeMap<String, String>,
+    /// When the lists are taken in, in Unix milliseconds.
+    #[serde(default)]
+    now_ms: u64,
 }
 
 /// A request as it would stand on the wire, for targets that no URL can carry.
@@ -152,11 +157,10 @@ async fn serve(mut request: Request, env: Env, context: &Context, route: &str) -
 }
 
 fn put_site(site: Site) -> Result<Response, String> {
-    let Site { id, policy, edge, evaluator, status_lists } = site;
+    let Site { id, policy, edge, evaluator, status_lists, now_ms } = site;
     let mut gate = policy.compile(evaluator).map_err(|error| error.to_string())?;
     for (uri, token) in &status_lists {
-        let list = crate::lists::verified(&gate, token, Some(uri))?;
-        gate.status_lists.insert(std::sync::Arc::new(list));
+        let _ = gate.add_status_list(Some(uri), token, UnixMillis(now_ms));
     }
     let current = Current {
         version: policy.version,

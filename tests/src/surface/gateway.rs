@@ -16,7 +16,7 @@ use passgate_host::env::{Environment, RandomError};
 use passgate_host::files::{self, Existing};
 use passgate_host::gateway::{Gateway, RunningGateway};
 use passgate_store::{Filter, Ledger, RedbStore, StoredRecord};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, UnixStream};
 
 use super::{Implementation, StepResult, attestation_key, evaluator, payload, stamp, text_member};
@@ -28,6 +28,8 @@ use crate::wire::{self, exchange, exchange_on};
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 /// The socket of the control plane, relative to the configuration.
 const SOCKET: &str = "state/passgate.sock";
+/// The file of the status lists, relative to the configuration.
+const LISTS: &str = "lists.txt";
 
 /// `passgate_host`'s gateway on its embedded store, in front of an origin that answers 200.
 #[derive(Debug, Default)]
@@ -74,6 +76,7 @@ fn configure(folder: &Path, case: &Case, upstream: &str) -> Result<Loaded> {
     files::write_key(&folder.join("attestation.jwk"), &attestation_key(), Existing::Keep)?;
     let mut config = serde_json::to_value(&case.policy)?;
     let members = config.as_object_mut().context("a policy is an object")?;
+    publish_lists(folder, case, members)?;
     let mut set = |name: &str, value: Value| members.insert(name.to_owned(), value);
     set("upstream", json!({ "url": upstream }));
     set("store", json!({ "kind": "redb", "path": "passgate.redb" }));
@@ -85,6 +88,16 @@ fn configure(folder: &Path, case: &Case, upstream: &str) -> Result<Loaded> {
     ensure!(loaded.bundle == case.policy, "the configuration is another policy");
     loaded.gate.evaluator = evaluator();
     Ok(loaded)
+}
+
+/// Puts the case's status lists into a file that every issuer with checked lists names.
+fn publish_lists(folder: &Path, case: &Case, policy: &mut Map<String, Value>) -> Result<()> {
+    let tokens: Vec<&str> = case.status_lists.values().map(String::as_str).collect();
+    std::fs::write(folder.join(LISTS), tokens.join("\n"))?;
+    let issuers = policy.get_mut("issuers").and_then(Value::as_array_mut).context("a policy has issuers")?;
+    let checked = issuers.iter_mut().filter_map(|issuer| issuer.get_mut("status_list")?.as_object_mut());
+    checked.for_each(|settings| _ = settings.insert("file".to_owned(), json!(LISTS)));
+    Ok(())
 }
 
 /// Time and randomness by step. The first random bits of a step are its stamp's; what is asked for later in the same
