@@ -25,7 +25,7 @@ use crate::intake::Line;
 use crate::ledger::GateLedger;
 use crate::messages::{PutBundle, Revoke, Revoked, Tell, Told};
 use crate::policy::{self, Policy};
-use crate::{clock, lists, settings};
+use crate::{clock, lists, settings, upstream};
 
 /// What the paths of the gate's own routes start with.
 pub(crate) const PREFIX: &str = "/.passgate/";
@@ -122,7 +122,8 @@ fn given(reply: Reply, is_head: bool) -> worker::Result<Response> {
         _ if is_head => builder.empty(),
         Body::Whole(bytes) => builder.fixed(bytes),
         Body::Pieces(pieces) => {
-            builder.from_stream(pieces.map(|piece| piece.map_err(|error| worker::Error::from(error.to_string()))))?
+            let pieces = pieces.map(|piece| piece.map_err(|error| worker::Error::from(error.to_string())));
+            builder.from_stream(upstream::boxed(pieces))?
         }
     })
 }
@@ -223,7 +224,7 @@ impl Controlled for Control {
             let mut after = String::new();
             loop {
                 let told: Told = calls::ask(&gate, "/tell", &Tell { subject: subject.clone(), after }, None).await?;
-                let Some(next) = told.next else { return Ok(revoked.record.jws) };
+                let Some(next) = told.next else { return Ok(revoked.jws) };
                 after = next;
             }
         };

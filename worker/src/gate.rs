@@ -170,7 +170,7 @@ fn follow(tables: &SqlTables<'_>, seen: &Current) -> Result<Current, Fault> {
 
 fn current(tables: &SqlTables<'_>) -> Result<Option<Current>, Fault> {
     let Some(text) = tables.meta(META_CURRENT)? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| {
+    serde_json::from_slice(text.as_bytes()).map(Some).map_err(|error| {
         Fault::Storage(StoreError::Corrupt(format!("the setting {META_CURRENT} of the object: {error}")))
     })
 }
@@ -207,13 +207,7 @@ async fn revoke(chain: &Chain, message: &Message) -> Result<Revoked, Failure> {
         Ok(())
     })?;
     chain.wake_in(RETRY_AFTER_MS).await?;
-    let entry = driver.revoke(subject.clone(), stamp).await?;
-    let record = chain.record(&entry.index.attestation_id).await?;
-    let at = chain.store.revoked_at(&subject).await?;
-    match (record, at) {
-        (Some(record), Some(at)) => Ok(Revoked { record, at }),
-        _ => Err(Failure::new(500, "the revocation was not stored")),
-    }
+    Ok(Revoked { jws: driver.revoke(subject, stamp).await?.jws })
 }
 
 /// Tells the next watchers of a subject that it is revoked.
@@ -261,7 +255,7 @@ async fn catch_up(chain: &Chain) -> Result<(), Failure> {
     chain.wake_in(RETRY_AFTER_MS).await?;
     for row in rows {
         let text = take(row).text().map_err(StoreError::from)?;
-        let subject: Subject = serde_json::from_str(&text).map_err(|error| Failure::new(500, error))?;
+        let subject: Subject = serde_json::from_slice(text.as_bytes()).map_err(|error| Failure::new(500, error))?;
         let mut after = String::new();
         while let Some(next) = tell(chain, &Tell { subject: subject.clone(), after }).await?.next {
             after = next;

@@ -173,7 +173,7 @@ impl Life<'_> {
     /// A decision that comes too late is none: an allow is settled as not forwarded.
     fn settle_late(&self, late: impl Future<Output = Result<Vec<u8>, CallError>> + 'static, judged: &Judged) {
         let (env, name, gate) = (self.env.clone(), self.object_of(judged), judged.gate().clone());
-        self.context.wait_until(async move {
+        beside(self.context, async move {
             let Ok(bytes) = late.await else { return };
             let Ok(Answer::Forward(allowed)) = admission::read_answer(&bytes) else { return };
             let outcome = upstream::outcome(Err(OutcomeResult::NotForwarded), None, 0, 0);
@@ -215,7 +215,7 @@ impl Life<'_> {
         });
         let response = match metered {
             Ok(Metered { response, status, report }) => {
-                self.context.wait_until(async move {
+                beside(self.context, async move {
                     // A body that is dropped reports; without a report it broke off.
                     let report = report.await.map_err(|_| OutcomeResult::Aborted);
                     settling
@@ -230,7 +230,7 @@ impl Life<'_> {
                 worker::console_warn!("an allowed request got no answer from upstream: {}", error.why);
                 let (status, code, title) = error.answer();
                 let result = error.result;
-                self.context.wait_until(async move {
+                beside(self.context, async move {
                     settling
                         .end(|duration_ms, request_bytes| {
                             upstream::outcome(Err(result), None, request_bytes, duration_ms)
@@ -298,7 +298,7 @@ impl Life<'_> {
             return;
         }
         let (env, gate) = (self.env.clone(), self.policy.gate.record());
-        self.context.wait_until(async move {
+        beside(self.context, async move {
             Delay::from(FLUSH_AFTER).await;
             FLUSHING.set(false);
             let Some(folded) = BOUND.with_borrow_mut(RefusalBound::take) else { return };
@@ -342,6 +342,13 @@ async fn settle(env: &Env, object: &str, message: Settle) {
     if let Err(error) = settled.await {
         worker::console_error!("the outcome of {} could not be recorded: {error}", message.decision_id);
     }
+}
+
+/// Goes on with `work` beside and after the answer.
+pub(crate) fn beside(context: &Context, work: impl Future<Output = ()> + 'static) {
+    // Boxed, so that what carries it to the runtime is compiled once.
+    let work: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(work);
+    context.wait_until(work);
 }
 
 /// The output, or the future itself when it takes longer.

@@ -57,7 +57,9 @@ impl Ledger for GateLedger {
             let within = within.map(|at| Cursor { chain: at.chain % CHAINS_OF_ONE_OBJECT, seq: at.seq });
             let asked = Records::new(filter, within, limit.saturating_sub(page.records.len()).max(1));
             let found: RecordPage = calls::ask(stub, "/records", &asked, None).await.map_err(unavailable)?;
-            page.records.extend(found.records.into_iter().map(StoredRecord::from));
+            for record in found.records {
+                page.records.push(record.stored().ok_or_else(unreadable)?);
+            }
             if let Some((chain, seq)) = found.next {
                 page.next = Some(Cursor { chain: number * CHAINS_OF_ONE_OBJECT + chain, seq });
                 return Ok(page);
@@ -85,7 +87,7 @@ impl Ledger for GateLedger {
             let mut answers = stream::iter(places).map(ask).buffer_unordered(ASKED_IN_PARALLEL);
             while let Some(answer) = answers.next().await {
                 if let Some(record) = answer.map_err(unavailable)? {
-                    return Ok(Some(record.into()));
+                    return Ok(Some(record.stored().ok_or_else(unreadable)?));
                 }
             }
             from = last + 1;
@@ -96,6 +98,10 @@ impl Ledger for GateLedger {
 /// Whether nothing of the cursor's object is left.
 fn is_end(at: Cursor) -> bool {
     at.chain % CHAINS_OF_ONE_OBJECT == END
+}
+
+fn unreadable() -> StoreError {
+    StoreError::Corrupt("a record of an object cannot be read".to_owned())
 }
 
 fn unavailable(error: CallError) -> StoreError {

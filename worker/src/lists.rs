@@ -63,7 +63,7 @@ pub(crate) async fn read_into(env: &Env, gate: &mut Gate) {
 
 async fn uris(env: &Env) -> Result<Vec<String>, String> {
     let text = text(&settings::kv(env).map_err(|error| error.to_string())?, INDEX_KEY).await?;
-    text.map_or(Ok(Vec::new()), |text| serde_json::from_str(&text).map_err(|error| error.to_string()))
+    text.map_or(Ok(Vec::new()), |text| serde_json::from_slice(text.as_bytes()).map_err(|error| error.to_string()))
 }
 
 async fn read(env: &Env, gate: &Gate, uri: &str) -> Result<Arc<StatusList>, String> {

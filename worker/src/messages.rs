@@ -2,8 +2,10 @@
 //! reach an object.
 
 use passgate_api::edge::Current;
-use passgate_core::attest::{DecisionKind, EntryIndex, FoldedRecord, GateRecord, Kind, OutcomeRecord, PreviousChain};
+use passgate_core::attest::{DecisionKind, FoldedRecord, GateRecord, OutcomeRecord, PreviousChain};
 use passgate_core::state::Subject;
+use passgate_passport::b64;
+use passgate_store::backend::{decode_record, encode_record};
 use passgate_store::{Cursor, Filter, Page, StoredRecord};
 use serde::{Deserialize, Serialize};
 
@@ -101,10 +103,8 @@ pub(crate) struct Revoke {
 /// The answer to a [`Revoke`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Revoked {
-    /// The record of it.
-    pub(crate) record: Record,
-    /// Since which Unix second it is revoked.
-    pub(crate) at: i64,
+    /// The record of it, as signed.
+    pub(crate) jws: String,
 }
 
 /// `POST /tell` to the gate's object: tell the next of a subject's watchers. A revocation is done when none is left.
@@ -181,37 +181,24 @@ pub(crate) struct RecordPage {
 
 impl From<Page> for RecordPage {
     fn from(page: Page) -> Self {
-        let records = page.records.into_iter().map(Into::into).collect();
+        let records = page.records.iter().map(Record::of).collect();
         Self { records, next: page.next.map(|at| (at.chain, at.seq)) }
     }
 }
 
-/// A stored record.
+/// A record: its chain, its place in it, and what `passgate_store::backend::encode_record` makes of it, in base64url.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Record {
-    attestation_id: String,
-    chain_uid: String,
-    seq: u64,
-    kind: Kind,
-    timestamp_ms: u64,
-    gate_id: String,
-    agent_id: Option<String>,
-    decision: Option<DecisionKind>,
-    pub(crate) jws: String,
-}
+pub(crate) struct Record(String, u64, String);
 
-impl From<StoredRecord> for Record {
-    fn from(StoredRecord { jws, index }: StoredRecord) -> Self {
-        let EntryIndex { attestation_id, chain_uid, seq, kind, timestamp_ms, gate_id, agent_id, decision } = index;
-        Self { attestation_id, chain_uid, seq, kind, timestamp_ms, gate_id, agent_id, decision, jws }
+impl Record {
+    pub(crate) fn of(StoredRecord { jws, index }: &StoredRecord) -> Self {
+        Self(index.chain_uid.clone(), index.seq, b64::encode(&encode_record(index, jws)))
     }
-}
 
-impl From<Record> for StoredRecord {
-    fn from(record: Record) -> Self {
-        let Record { attestation_id, chain_uid, seq, kind, timestamp_ms, gate_id, agent_id, decision, jws } = record;
-        let index = EntryIndex { attestation_id, chain_uid, seq, kind, timestamp_ms, gate_id, agent_id, decision };
-        Self { jws, index }
+    /// The record; nothing when it was not made by [`Record::of`] of the same release.
+    pub(crate) fn stored(self) -> Option<StoredRecord> {
+        let Self(chain_uid, seq, record) = self;
+        decode_record(chain_uid, seq, &b64::decode(&record).ok()?)
     }
 }
 

@@ -89,7 +89,7 @@ impl Chain {
 
     fn anchor(&self) -> Result<Option<PreviousChain>, Failure> {
         let text = self.database.read().meta(META_ANCHOR).map_err(StoreError::from)?;
-        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| Failure::new(500, error))
+        text.map(|text| serde_json::from_slice(text.as_bytes())).transpose().map_err(|error| Failure::new(500, error))
     }
 
     fn chain_to_resume(&self, gate: &GateRecord, is_first: bool) -> Result<Option<String>, Failure> {
@@ -168,7 +168,7 @@ impl Chain {
 
     /// One of this object's records.
     pub(crate) async fn record(&self, attestation_id: &str) -> Result<Option<Record>, Failure> {
-        Ok(self.store.record(attestation_id).await?.map(Into::into))
+        Ok(self.store.record(attestation_id).await?.as_ref().map(Record::of))
     }
 }
 

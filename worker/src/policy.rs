@@ -14,7 +14,7 @@ use passgate_core::gate::{EvaluatorRef, Gate};
 use worker::{Context, Env};
 
 use crate::calls;
-use crate::{clock, evaluator_digest, lists, settings, testing};
+use crate::{clock, evaluator_digest, handler, lists, settings, testing};
 
 /// The key of the bundle in Workers KV.
 pub(crate) const BUNDLE_KEY: &str = "bundle";
@@ -57,7 +57,7 @@ pub(crate) async fn in_force(env: &Env, context: &Context) -> Result<Rc<Policy>,
         Some(policy) if age < MUST_REFRESH_AFTER_MS => {
             if !KEPT.with_borrow_mut(|kept| std::mem::replace(&mut kept.is_looking, true)) {
                 let env = env.clone();
-                context.wait_until(async move {
+                handler::beside(context, async move {
                     refresh(&env).await;
                 });
             }

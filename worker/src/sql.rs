@@ -75,19 +75,29 @@ impl Database {
         &self,
         work: impl FnOnce(&mut SqlTables<'_>) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        let mut work = Some(work);
-        let mut result = None;
+        let (mut work, mut result) = (Some(work), None);
+        self.transact(&mut |tables| {
+            if let Some(work) = work.take() {
+                result = Some(work(tables)?);
+            }
+            Ok(())
+        })?;
+        result.ok_or_else(|| StoreError::Unavailable("the transaction did not run".to_owned()))
+    }
+
+    /// As [`Database::transaction`], compiled once.
+    fn transact(&self, work: &mut dyn FnMut(&mut SqlTables<'_>) -> Result<(), Fault>) -> Result<(), StoreError> {
+        let mut failed = None;
         let ended = self.storage.as_raw().unchecked_ref::<Transactional>().transaction_sync(&mut || {
-            let done = work.take().map(|work| work(&mut SqlTables { sql: &self.sql }));
-            let failed = !matches!(done, Some(Ok(_)));
-            result = done;
-            if failed { Err(JsValue::from_str("rolled back")) } else { Ok(JsValue::UNDEFINED) }
+            work(&mut SqlTables { sql: &self.sql }).map(|()| JsValue::UNDEFINED).map_err(|fault| {
+                failed = Some(fault);
+                JsValue::from_str("rolled back")
+            })
         });
-        match (ended, result) {
-            (Ok(_), Some(Ok(value))) => Ok(value),
-            (_, Some(Err(fault))) => Err(fault.into()),
-            (Err(error), _) => Err(StoreError::Unavailable(describe(&error))),
-            (Ok(_), None) => Err(StoreError::Unavailable("the transaction did not run".to_owned())),
+        match (ended, failed) {
+            (_, Some(fault)) => Err(fault.into()),
+            (Err(error), None) => Err(StoreError::Unavailable(describe(&error))),
+            (Ok(_), None) => Ok(()),
         }
     }
 

@@ -135,7 +135,7 @@ pub(crate) struct Report {
 
 /// Counts and digests a body while it passes. Dropped before its end, it reports that it broke off.
 struct Meter {
-    inner: Pin<Box<dyn Stream<Item = worker::Result<Vec<u8>>>>>,
+    inner: Pieces,
     idle: Delay,
     idle_timeout: Duration,
     max_bytes: u64,
@@ -240,10 +240,17 @@ pub(crate) fn meter(
         }
         Some(body) => {
             meter.inner = Box::pin(ByteStream::from(body));
-            builder.from_stream(meter)?
+            builder.from_stream(boxed(meter))?
         }
     };
     Ok(Metered { response, status, report })
+}
+
+/// One type for every body that is made while it is read, so that what carries it to the runtime is compiled once.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = worker::Result<Vec<u8>>>>>;
+
+pub(crate) fn boxed(stream: impl Stream<Item = worker::Result<Vec<u8>>> + 'static) -> Pieces {
+    Box::pin(stream)
 }
 
 fn latin_1(text: &str) -> Vec<u8> {
