@@ -13,3 +13,4 @@ mod failures;
 mod forwarding;
 mod hostile;
 mod starting;
+mod status_lists;

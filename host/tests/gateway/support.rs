@@ -27,6 +27,7 @@ use passgate_passport::jwk::emit_set;
 use passgate_passport::key::SecretKey;
 use passgate_passport::proof::{self, ProofParams};
 use passgate_passport::scope::Scope;
+use passgate_passport::status::StatusRef;
 use passgate_store::MemoryStore;
 use serde_json::{Map, Value};
 use tokio::net::{TcpListener, TcpStream};
@@ -105,7 +106,7 @@ pub(crate) struct Site {
     pub(crate) env: Arc<TestEnvironment>,
     pub(crate) listener: Option<TcpListener>,
     pub(crate) address: SocketAddr,
-    issuer: SecretKey,
+    pub(crate) issuer: SecretKey,
 }
 
 /// What a test wants otherwise than usual.
@@ -204,6 +205,11 @@ attestation: {{key_file: keys/attestation.jwk}}
     }
 
     pub(crate) fn agent(&self, agent_id: &str, permissions: &[&str]) -> Agent {
+        self.listed_agent(agent_id, permissions, None)
+    }
+
+    /// An agent whose passport names this entry of a status list.
+    pub(crate) fn listed_agent(&self, agent_id: &str, permissions: &[&str], status: Option<StatusRef>) -> Agent {
         let number = self.env.counter.fetch_add(1, Ordering::SeqCst);
         let mut seed = [42; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());
@@ -213,6 +219,7 @@ attestation: {{key_file: keys/attestation.jwk}}
         let now = self.env.seconds();
         let passport = NewPassport {
             iss: Some(ISSUER.to_owned()),
+            status_list: status,
             ..NewPassport::new(id.clone(), agent_id.to_owned(), key.public().clone(), scopes, now, now + 86_400)
         };
         let passport = issue(&self.issuer, &passport).unwrap();

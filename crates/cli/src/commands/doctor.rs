@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use passgate_host::config::Loaded;
 use passgate_host::control::{Access, AccessError};
+use passgate_host::status_lists;
 use passgate_passport::trust::{IssuerStatus, SelfIssued};
 use serde_json::json;
 
@@ -20,6 +21,8 @@ use crate::{files, moment};
 
 /// How long the upstream may take to accept a connection.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
+/// What findings about status lists are about.
+const STATUS_LISTS: &str = "status lists";
 /// Years in which a clock is plausible.
 const PLAUSIBLE_YEARS: std::ops::RangeInclusive<u32> = 2026..=2099;
 
@@ -71,6 +74,7 @@ async fn examine(loaded: &Loaded) -> Vec<Finding> {
         format!("{} (gate {}, level {})", loaded.path.display(), loaded.gate.id, loaded.gate.level.as_str());
     let mut findings =
         vec![Finding::ok("configuration", configuration), clock(), attestation_key(loaded), issuers(loaded)];
+    findings.extend(published_lists(loaded));
     findings.extend(secrets(loaded));
     findings.extend(state_folder(loaded));
     findings.push(gateway(loaded).await);
@@ -134,6 +138,38 @@ fn issuers(loaded: &Loaded) -> Finding {
         );
     }
     Finding::ok("issuers", format!("{active} active of {}", trust.issuers().count()))
+}
+
+/// The lists of the issuers whose lists are checked, and how old they are.
+fn published_lists(loaded: &Loaded) -> Vec<Finding> {
+    let now = moment::now();
+    let (gate, problems) = status_lists::gate_at(loaded, now);
+    let mut findings = Vec::new();
+    for issuer in gate.status_lists.issuers() {
+        let most = gate.status_lists.max_age_seconds(issuer).unwrap_or_default();
+        let lists: Vec<_> = gate.status_lists.iter().filter(|list| list.issuer() == issuer).collect();
+        if lists.is_empty() {
+            let message = format!("none of {issuer} is at hand, so its passports are refused");
+            findings.push(Finding::warn(
+                STATUS_LISTS,
+                message,
+                "name a file in its status_list, and keep it up to date",
+            ));
+        }
+        for list in lists {
+            let age = list.age_seconds(now.seconds());
+            let message = format!("{}: {} entries, {age} s old of at most {most}", list.uri(), list.entries());
+            findings.push(if list.is_fresh(now.seconds(), most) {
+                Finding::ok(STATUS_LISTS, message)
+            } else {
+                Finding::warn(STATUS_LISTS, format!("{message}; too old to be used"), "have its issuer sign a new one")
+            });
+        }
+    }
+    let remedy = "put the issuer's list there, one token a line";
+    let found = problems.into_iter().map(|problem| (problem.path.display().to_string(), problem.why));
+    findings.extend(found.map(|(path, why)| Finding::warn(STATUS_LISTS, format!("{path}: {why}"), remedy)));
+    findings
 }
 
 /// Private keys and credentials beside the configuration; the attestation key has a finding of its own.

@@ -1,4 +1,6 @@
-//! `issuer create|list|show`.
+//! `issuer create|list|show|status-list`.
+
+mod status_list;
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use passgate_host::config::Loaded;
 use passgate_host::files as host_files;
 use passgate_passport::jwk;
-use passgate_passport::key::SecretKey;
+use passgate_passport::key::{PublicKey, SecretKey};
 use passgate_passport::trust::{Issuer, IssuerStatus};
 use serde_json::{Value, json};
 
@@ -43,6 +45,8 @@ pub(crate) enum Command {
         /// The issuer's id
         id: String,
     },
+    /// Sign the list that says which of an issuer's passports are revoked
+    StatusList(status_list::Args),
 }
 
 /// A tier of registered issuers.
@@ -71,6 +75,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
         Command::Create { name, id, tier, force } => create(name, id, *tier, *force, context),
         Command::List => list(context),
         Command::Show { id } => show(id, context),
+        Command::StatusList(args) => status_list::run(args, context),
     }
 }
 
@@ -127,6 +132,16 @@ fn create(name: &str, id: &str, tier: TierArg, force: bool, context: &Context) -
     output.say("Add this to the configuration, and restart the gate:");
     output.data(&format!("issuers:\n  - {entry}"))?;
     Ok(Exit::Ok)
+}
+
+/// The id of the configured issuer with this key.
+pub(crate) fn issuer_of(key: &PublicKey, loaded: Option<&Loaded>) -> Result<String, Failure> {
+    let has_key = |issuer: &&Issuer| issuer.keys.iter().any(|entry| entry.key == *key);
+    let found = loaded.and_then(|loaded| loaded.gate.trust.issuers().find(has_key));
+    found.map(|issuer| issuer.id.clone()).ok_or_else(|| {
+        Failure::usage("no issuer of the configuration has this key, so the issuer's id is not known")
+            .hint("add the issuer to the configuration, or give --issuer-id")
+    })
 }
 
 /// What a trust store accepts as an id of a registered issuer.

@@ -19,6 +19,8 @@ mod readme;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
+mod status_lists;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;

@@ -104,6 +104,7 @@ impl<'a> Stage<'a> {
             permissions: scopes(permissions)?,
             ttl_seconds: 86_400,
             audiences: std::slice::from_ref(&self.loaded.gate.id),
+            status_list: None,
         };
         let issued = issue::sign(&order, &self.issuer, key.public().clone(), moment::now())?;
         let path = self.loaded.base.join(AGENTS_FOLDER).join(format!("{id}.json"));

@@ -6,6 +6,7 @@ use passgate_core::pipeline::{self, Decision, Judged, RawRequest, Refusal};
 use passgate_core::reason::Reason;
 use passgate_core::state::{self, LoadedRows};
 use passgate_core::time::UnixMillis;
+use passgate_host::status_lists;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -59,7 +60,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         let signer = credentials::load(args.signer.credentials.as_deref(), args.signer.key.as_deref(), &loaded.base)?;
         request.sign(&signer, now)?
     };
-    let checked = check(&loaded.gate, &request, now)?;
+    let (gate, _) = status_lists::gate_at(&loaded, now);
+    let checked = check(&gate, &request, now)?;
     report(&checked, &context.output)?;
     Ok(checked.exit())
 }

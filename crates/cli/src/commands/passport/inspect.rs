@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::invalid;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::inert::inert_json;
+use crate::inert::{inert, inert_json};
 use crate::{input, span};
 
 /// Arguments of `passport inspect`.
@@ -32,6 +32,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     output.data("signature: not checked")?;
     output.data("validity, issuer and revocation: not checked (see `passgate passport verify`)")?;
     output.data(&format!("issued {}, expires {}", span::date(claims.iat), span::date(claims.exp)))?;
+    if let Some(status) = &claims.status_list {
+        output.data(&format!("status: entry {} of {} (not looked at)", status.idx, inert(&status.uri)))?;
+    }
     output.data(&format!("header {}", inert_json(&format!("{header:#}"))))?;
     output.data(&format!("claims {}", inert_json(&format!("{payload:#}"))))?;
     Ok(Exit::Ok)

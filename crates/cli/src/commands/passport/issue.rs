@@ -10,9 +10,10 @@ use passgate_passport::issue::{NewPassport, issue};
 use passgate_passport::key::{PublicKey, SecretKey};
 use passgate_passport::passport::{self, VerifyContext};
 use passgate_passport::scope::Scope;
+use passgate_passport::status::StatusRef;
 use serde_json::json;
 
-use crate::commands::issuer::IssuerFiles;
+use crate::commands::issuer::{IssuerFiles, issuer_of};
 use crate::context::Context;
 use crate::credentials::{AGENTS_FOLDER, NewCredentials};
 use crate::exit::{Exit, Failure, Outcome};
@@ -47,6 +48,12 @@ pub(crate) struct Args {
     /// A gate it is meant for; any gate when absent
     #[arg(long = "audience", value_name = "GATE_ID")]
     audiences: Vec<String>,
+    /// The URI of the status list that says whether it is revoked
+    #[arg(long, value_name = "URI", requires = "status_index")]
+    status_list: Option<String>,
+    /// Its entry in that list, from 0; no two passports share one
+    #[arg(long, value_name = "N", requires = "status_list")]
+    status_index: Option<u64>,
     /// The agent's own public JWK, when it has a key already; the file then holds no private key
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
@@ -73,6 +80,8 @@ pub(crate) struct Order<'a> {
     pub(crate) ttl_seconds: i64,
     /// For which gates; empty for any.
     pub(crate) audiences: &'a [String],
+    /// Where its status is published.
+    pub(crate) status_list: Option<StatusRef>,
 }
 
 /// A passport as issued.
@@ -115,6 +124,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         permissions: args.permissions.clone(),
         ttl_seconds: args.ttl.seconds,
         audiences: &args.audiences,
+        status_list: status_of(args),
     };
     let now = moment::now();
     let issued = sign(&order, signing, bound_to, now)?;
@@ -136,6 +146,7 @@ pub(crate) fn sign(
         NewPassport::new(id.clone(), order.agent_id.to_owned(), bound_to, order.permissions.clone(), iat, exp);
     new.iss = order.issuer_id.map(str::to_owned);
     new.agent_name = order.agent_name.map(str::to_owned);
+    new.status_list = order.status_list.clone();
     new.aud = (!order.audiences.is_empty()).then(|| order.audiences.to_vec());
     let token = issue(signer, &new).map_err(|error| Failure::new(Exit::Unexpected, "passport_not_issued", error))?;
     Ok(Issued { id, token, expires_at: exp })
@@ -174,13 +185,8 @@ fn agent_key(args: &Args) -> Result<(Option<SecretKey>, PublicKey), Failure> {
     }
 }
 
-fn issuer_of(key: &PublicKey, loaded: Option<&Loaded>) -> Result<String, Failure> {
-    let has_key = |issuer: &&passgate_passport::trust::Issuer| issuer.keys.iter().any(|entry| entry.key == *key);
-    let found = loaded.and_then(|loaded| loaded.gate.trust.issuers().find(has_key));
-    found.map(|issuer| issuer.id.clone()).ok_or_else(|| {
-        Failure::usage("no issuer of the configuration has this key, so the issuer's id is not known")
-            .hint("add the issuer to the configuration, or give --issuer-id")
-    })
+fn status_of(args: &Args) -> Option<StatusRef> {
+    Some(StatusRef { idx: args.status_index?, uri: args.status_list.clone()? })
 }
 
 fn default_path(base: &Path, agent_id: &str) -> Result<PathBuf, Failure> {
@@ -204,7 +210,13 @@ fn warn_if_refused(issued: &Issued, loaded: Option<&Loaded>, now: UnixMillis, co
                 gate.level.as_str()
             ));
         }
-        Ok(_) => {}
+        Ok(verified) => {
+            let claims = verified.claims();
+            if claims.status_list.is_none() && gate.status_lists.max_age_seconds(&claims.iss).is_some() {
+                let why = "it names no status list (give --status-list and --status-index)";
+                context.output.warn(&format!("the gate {} would refuse it: {why}", gate.id));
+            }
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! `passport verify`: a passport against the trust store at hand.
 
+use passgate_core::attest::StatusListRecord;
+use passgate_core::reason::Class;
 use passgate_host::config::Loaded;
 use passgate_host::control::Revocation;
+use passgate_host::status_lists;
 use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
 use serde_json::json;
 
@@ -26,11 +29,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let token = input::passport(&args.token)?;
     let loaded = context.load()?;
     let verified = verify(&token, &loaded)?;
+    let listed = status(&verified, &loaded)?;
     let revocation = access::revocation(args.gate.named(context)?, &loaded, &Revocation::all_of(&verified)).await?;
     if matches!(revocation, RevocationCheck::Revoked { .. }) {
         return Err(Failure::new(Exit::Invalid, "revoked", revocation));
     }
-    report(&verified, &revocation, &loaded, context)
+    report(&verified, &revocation, listed.as_ref(), &loaded, context)
 }
 
 /// Everything a gate checks of a passport without state.
@@ -51,10 +55,28 @@ fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedPassport, Failure> {
     Ok(verified)
 }
 
-fn report(verified: &VerifiedPassport, revocation: &RevocationCheck, loaded: &Loaded, context: &Context) -> Outcome {
+/// The status list that speaks for it, where the gate checks those of its issuer.
+fn status(verified: &VerifiedPassport, loaded: &Loaded) -> Result<Option<StatusListRecord>, Failure> {
+    let now = moment::now();
+    let (gate, _) = status_lists::gate_at(loaded, now);
+    gate.status_lists.check(verified.claims(), now).map_err(|refusal| {
+        let exit = if refusal.reason.class() == Class::Fault { Exit::Unreachable } else { Exit::Invalid };
+        let failure =
+            Failure::new(exit, refusal.reason.code(), format_args!("{} ({})", refusal.reason.title(), refusal.detail));
+        if exit == Exit::Unreachable { failure.hint("see `passgate doctor` for the lists at hand") } else { failure }
+    })
+}
+
+fn report(
+    verified: &VerifiedPassport,
+    revocation: &RevocationCheck,
+    listed: Option<&StatusListRecord>,
+    loaded: &Loaded,
+    context: &Context,
+) -> Outcome {
     let claims = verified.claims();
     let mut not_checked = vec!["possession of the passport's key (that takes a request)".to_owned()];
-    if claims.status_list.is_some() {
+    if claims.status_list.is_some() && listed.is_none() {
         not_checked.push("the published status list".to_owned());
     }
     if *revocation == RevocationCheck::NotChecked {
@@ -66,7 +88,7 @@ fn report(verified: &VerifiedPassport, revocation: &RevocationCheck, loaded: &Lo
         output.json(json!({ "valid": true, "gate_id": loaded.gate.id, "passport_id": claims.jti, "agent_id": claims.sub,
             "agent_name": claims.agent_name, "issuer": claims.iss, "trust_tier": verified.tier().as_str(),
             "key_thumbprint": claims.cnf_key.thumbprint(), "permissions": permissions, "expires_at": span::date(claims.exp),
-            "revocation": revocation.to_string(), "not_checked": not_checked }))?;
+            "revocation": revocation.to_string(), "status_list": listed, "not_checked": not_checked }))?;
         return Ok(Exit::Ok);
     }
     output.data(&format!("{} at gate {}", output.paint(Paint::Good, "valid"), loaded.gate.id))?;
@@ -79,6 +101,10 @@ fn report(verified: &VerifiedPassport, revocation: &RevocationCheck, loaded: &Lo
         ("expires", span::date(claims.exp)),
         ("revocation", revocation.to_string()),
     ])?;
+    if let Some(list) = listed {
+        let text = format!("{}, {} s old: {}", list.status, list.age_seconds, list.uri);
+        output.members(&[("status list", text)])?;
+    }
     not_checked.iter().try_for_each(|line| output.data(&format!("not checked: {}", inert(line))))?;
     Ok(Exit::Ok)
 }
