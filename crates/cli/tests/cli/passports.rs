@@ -115,6 +115,9 @@ fn a_revoked_passport_is_invalid_at_once() {
     let never_served = initialised();
     run(never_served.path(), &["passport", "revoke", "pass_01ARYZ6S410000000000000001"]).exits(0);
     run(never_served.path(), &["ledger", "verify"]).exits(0);
+    // One thumbprint in 64 begins like a flag.
+    let dashed = format!("-{}", "A".repeat(42));
+    run(never_served.path(), &["passport", "revoke", "--key", &dashed]).exits(0);
     for nothing in [&["not-an-id"][..], &["--key", "short"], &["--agent", "", "a"], &["--agent", "only-one"], &[]] {
         run(never_served.path(), &[&["passport", "revoke"], nothing].concat()).exits(1);
     }

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, group = "what", num_args = 2, value_names = ["ISSUER", "AGENT"])]
     agent: Option<Vec<String>>,
     /// Every passport bound to the key with this RFC 7638 thumbprint
-    #[arg(long, group = "what", value_name = "THUMBPRINT")]
+    #[arg(long, group = "what", value_name = "THUMBPRINT", allow_hyphen_values = true)]
     key: Option<String>,
     /// Every passport of an issuer
     #[arg(long, group = "what", value_name = "ISSUER")]
