@@ -114,8 +114,9 @@ impl Task {
     }
 
     fn shown(&self) -> String {
-        // PATH is long, and repeating the command by hand rarely needs it.
-        let variables = self.variables.iter().filter(|(name, _)| *name != "PATH");
+        // These are long, and repeating the command by hand rarely needs them.
+        let long = ["PATH", "CARGO_ENCODED_RUSTFLAGS"];
+        let variables = self.variables.iter().filter(|(name, _)| !long.contains(name));
         let variables = variables.map(|(name, value)| format!("{name}={value}"));
         let words = variables.chain([self.program.clone()]).chain(self.arguments.iter().cloned());
         words.collect::<Vec<_>>().join(" ")

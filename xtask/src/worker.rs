@@ -48,7 +48,7 @@ pub(crate) enum Command {
 pub(crate) fn run(checkout: &Checkout, command: Command) -> Result<()> {
     let release = || build_step(checkout, Flavour::Release);
     match command {
-        Command::Build { testing: false } => steps::run("worker build", vec![release()]),
+        Command::Build { testing: false } => steps::run("worker build", vec![release(), size_step(checkout)]),
         Command::Build { testing: true } => {
             steps::run("worker build --testing", vec![build_step(checkout, Flavour::Testing)])
         }
@@ -57,7 +57,7 @@ pub(crate) fn run(checkout: &Checkout, command: Command) -> Result<()> {
             steps::run("worker deploy --dry-run", vec![release(), dry_run_step(checkout, &wrangler)])
         }
         Command::Deploy { dry_run: false, wrangler } => {
-            steps::run("worker deploy", vec![release(), deploy(checkout, &wrangler)])
+            steps::run("worker deploy", vec![release(), size_step(checkout), deploy(checkout, &wrangler)])
         }
         Command::Test => steps::run("worker test", test_steps(checkout)),
     }
@@ -65,7 +65,13 @@ pub(crate) fn run(checkout: &Checkout, command: Command) -> Result<()> {
 
 /// What every change has to pass: the release build with its size, its startup, and a deployment short of sending it.
 pub(crate) fn release_steps(checkout: &Checkout) -> Vec<Step> {
-    vec![build_step(checkout, Flavour::Release), startup::step(checkout), dry_run_step(checkout, &[])]
+    let build = build_step(checkout, Flavour::Release);
+    vec![build, size_step(checkout), startup::step(checkout), dry_run_step(checkout, &[])]
+}
+
+fn size_step(checkout: &Checkout) -> Step {
+    let checkout = checkout.clone();
+    Step::new("worker: size", move || build::check_size(&checkout))
 }
 
 /// Builds one flavour.

@@ -1,10 +1,10 @@
 //! From the crate `worker` to the two files that are deployed: `index.js` and `index_bg.wasm`.
 //!
 //! 1. `worker-build` compiles the crate and writes the glue between Rust and the runtime
-//! 2. `wasm-opt` makes the module smaller
+//! 2. `wasm-opt` makes the module of a release smaller, which also loses the names of its functions;
+//!    `target/edge/build/named.wasm` keeps them for reading stack traces
 //! 3. `esbuild` puts `worker/entry.mjs` around the glue, in one file
 //! 4. the digest of the module goes into that file, for the records that name their evaluator
-//! 5. the sizes are checked
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,28 +82,43 @@ pub(super) fn stage(checkout: &Checkout) -> PathBuf {
 /// Builds `flavour` and says how large it is.
 ///
 /// # Errors
-/// A program fails or is missing, the module cannot be told its digest, or the release is too large or could pass requests
-/// by.
+/// A program fails or is missing, the module cannot be told its digest, or the Worker could let requests pass by it.
 pub(super) fn build(checkout: &Checkout, flavour: Flavour) -> Result<Outcome> {
     let stage = stage(checkout).join(flavour.folder());
     start_over(&stage)?;
     compile(checkout, flavour, &stage)?;
-    optimise(checkout, &stage)?;
+    optimise(checkout, flavour, &stage)?;
     bundle(checkout, &stage)?;
     let built = [stage.join("bundled.js"), stage.join("optimised.wasm")];
     finish(&built)?;
-    let sizes = sizes(checkout, &built)?;
-    if flavour == Flavour::Release && sizes.gzip > GZIP_LIMIT {
-        bail!("the Worker has {sizes}, more than the {} KB it may have", GZIP_LIMIT / 1024);
-    }
     // Only now: whoever watches the folder sees two files that belong together, and none of a failed build.
-    let folder = checkout.root.join("worker").join(flavour.folder());
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for (from, name) in built.iter().rev().zip(["index_bg.wasm", "index.js"]) {
-        let to = folder.join(name);
-        fs::copy(from, &to).with_context(|| format!("cannot write {}", to.display()))?;
+    let deployed = deployed(checkout, flavour);
+    for (from, to) in built.iter().zip(&deployed).rev() {
+        let folder = to.parent().unwrap_or(to);
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        fs::copy(from, to).with_context(|| format!("cannot write {}", to.display()))?;
+    }
+    Ok(Outcome::Note(sizes(checkout, flavour)?.to_string()))
+}
+
+/// Checks the release that was built.
+///
+/// # Errors
+/// It is too large.
+pub(super) fn check_size(checkout: &Checkout) -> Result<Outcome> {
+    let sizes = sizes(checkout, Flavour::Release)?;
+    if sizes.gzip > GZIP_LIMIT {
+        bail!(
+            "the Worker has {sizes}, and may have {GZIP_LIMIT}: `target/edge/build/named.wasm` shows what takes the room"
+        );
     }
     Ok(Outcome::Note(sizes.to_string()))
+}
+
+/// The script and the module.
+fn deployed(checkout: &Checkout, flavour: Flavour) -> [PathBuf; 2] {
+    let folder = checkout.root.join("worker").join(flavour.folder());
+    [folder.join("index.js"), folder.join("index_bg.wasm")]
 }
 
 fn compile(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
@@ -112,14 +127,29 @@ fn compile(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
         .arg("--out-dir")
         .arg(stage)
         .args(flavour.features())
+        // A failure of the compiler is explained by the compiler, not by the stack of the program that called it.
+        .env("RUST_BACKTRACE", "0")
         .env("WASM_BINDGEN_BIN", &checkout.cargo_tool("wasm-bindgen").to_string_lossy())
         .env("ESBUILD_BIN", &esbuild(checkout)?.to_string_lossy())
         .remedy("Mend the compile errors above; if a program is missing: cargo xtask setup");
+    // Paths of this machine would end up in the module, and its digest would be another one elsewhere.
+    let home = cargo_home()?;
+    let remapped = [(&checkout.root, "/passgate"), (&home, "/cargo")]
+        .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
+    // Cargo's separator, so that paths may contain spaces.
+    let task = task.env("CARGO_ENCODED_RUSTFLAGS", &remapped.join("\u{1f}"));
     let task = match wasm_target::toolchain(&checkout.root)? {
         Toolchain::Current => task,
         Toolchain::Debian => task.env("RUSTUP_TOOLCHAIN", "debian"),
     };
     checkout.with_node(task).run()
+}
+
+/// Where cargo keeps the sources of crates.
+fn cargo_home() -> Result<PathBuf> {
+    let of_user = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(of_user);
+    home.context("neither CARGO_HOME nor HOME says where cargo keeps its sources")
 }
 
 /// `worker-build` would rather download an esbuild than fail when the one it is told of is not there.
@@ -131,15 +161,28 @@ fn esbuild(checkout: &Checkout) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn optimise(checkout: &Checkout, stage: &Path) -> Result<()> {
-    let task = Task::new(checkout.npm_tool("wasm-opt"), "-O", &checkout.root)
-        .args("--debuginfo")
-        .arg(stage.join("index_bg.wasm"))
-        .args("-o")
-        .arg(stage.join("optimised.wasm"))
-        .remedy("If it is missing: cargo xtask setup");
+/// Leaves the module in `optimised.wasm`.
+fn optimise(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
+    let (compiled, named) = (stage.join("index_bg.wasm"), stage.join("named.wasm"));
+    let optimised = stage.join("optimised.wasm");
+    match flavour {
+        Flavour::Release => {
+            wasm_opt(checkout, "-O --debuginfo", &compiled, &named)?;
+            // No other pass runs, so that an offset in a stack trace is found in the module with names.
+            wasm_opt(checkout, "--strip-debug --strip-producers", &named, &optimised)
+        }
+        // Tests wait for the build more than for the module.
+        Flavour::Testing => {
+            fs::copy(&compiled, &optimised).with_context(|| format!("cannot write {}", optimised.display()))?;
+            Ok(())
+        }
+    }
+}
+
+fn wasm_opt(checkout: &Checkout, passes: &str, from: &Path, to: &Path) -> Result<()> {
+    let task = Task::new(checkout.npm_tool("wasm-opt"), passes, &checkout.root).arg(from).args("-o").arg(to);
     let task = WASM_FEATURES.iter().fold(task, |task, feature| task.arg(format!("--enable-{feature}")));
-    checkout.with_node(task).run()
+    checkout.with_node(task.remedy("If it is missing: cargo xtask setup")).run()
 }
 
 fn bundle(checkout: &Checkout, stage: &Path) -> Result<()> {
@@ -185,15 +228,19 @@ impl std::fmt::Display for Sizes {
     }
 }
 
-fn sizes(checkout: &Checkout, files: &[PathBuf]) -> Result<Sizes> {
+fn sizes(checkout: &Checkout, flavour: Flavour) -> Result<Sizes> {
+    let packed = stage(checkout).join("packed.gz");
     let mut sizes = Sizes { raw: 0, gzip: 0 };
-    for file in files {
-        Task::new("gzip", "-9 --keep --force --no-name", &checkout.root).arg(file).remedy("Install gzip.").run()?;
-        let mut packed = file.clone().into_os_string();
-        packed.push(".gz");
+    for file in deployed(checkout, flavour) {
+        Task::new("sh", "-c", &checkout.root)
+            .arg("gzip -9 --no-name --stdout \"$0\" > \"$1\"")
+            .arg(&file)
+            .arg(&packed)
+            .remedy("Install gzip, and build first: cargo xtask worker build")
+            .run()?;
         let size = |path: &Path| fs::metadata(path).with_context(|| format!("cannot read {}", path.display()));
-        sizes.raw += size(file)?.len();
-        sizes.gzip += size(Path::new(&packed))?.len();
+        sizes.raw += size(&file)?.len();
+        sizes.gzip += size(&packed)?.len();
     }
     Ok(sizes)
 }
