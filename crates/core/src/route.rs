@@ -165,7 +165,7 @@ impl ValueSource {
 }
 
 fn query_parameter(query: &str, name: &str) -> Result<String, Reason> {
-    let mut found = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
     match (found.next(), found.next()) {
         (Some((_, value)), None) => Ok(value.into_owned()),
         (None, _) => Err(Reason::DomainMissing),

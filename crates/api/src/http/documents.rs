@@ -5,6 +5,7 @@ use std::fmt;
 
 use passgate_core::attest::DecisionKind;
 use passgate_core::state::Subject;
+use passgate_core::time::UnixMillis;
 use passgate_passport::id::{PASSPORT_PREFIX, is_id};
 use passgate_passport::json;
 use passgate_passport::passport::VerifiedPassport;
@@ -236,10 +237,7 @@ pub fn cursor_text(cursor: Cursor) -> String {
 }
 
 fn parse_time(text: &str) -> Option<u64> {
-    plain_number(text).or_else(|| {
-        let time: jiff::Timestamp = text.parse().ok()?;
-        u64::try_from(time.as_millisecond()).ok()
-    })
+    plain_number(text).or_else(|| UnixMillis::from_rfc3339(text).map(|time| time.0))
 }
 
 fn plain_number(text: &str) -> Option<u64> {

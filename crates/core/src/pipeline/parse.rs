@@ -111,7 +111,7 @@ fn check(gate: &Gate, raw: &RawRequest<'_>) -> Result<(), (Reason, String)> {
 
 /// Frameworks take the method from a `_method` field; the decision would then be about another method.
 fn overrides_method(raw: &RawRequest<'_>) -> bool {
-    let has = |pairs: &[u8]| url::form_urlencoded::parse(pairs).any(|(name, _)| name == "_method");
+    let has = |pairs: &[u8]| form_urlencoded::parse(pairs).any(|(name, _)| name == "_method");
     if has(raw.query.unwrap_or_default().as_bytes()) {
         return true;
     }
