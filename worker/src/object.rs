@@ -136,8 +136,7 @@ impl Chain {
     /// Sees to it that refusals counted in memory are recorded, or that their loss is.
     pub(crate) async fn mind_counts(&self, answer: &Answer, now: UnixMillis) -> Result<(), Failure> {
         let Answer::Refuse(refused) = answer else { return Ok(()) };
-        let is_counted =
-            refused.attestation_id.is_none() && refused.reason.class() != passgate_core::reason::Class::Fault;
+        let is_counted = refused.attestation_id.is_none() && refused.reason.is_decided();
         if !is_counted || self.is_counting.replace(true) {
             return Ok(());
         }
