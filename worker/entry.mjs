@@ -10,6 +10,9 @@
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import Gate, * as objects from "passgate-worker";
 
+// The glue asks for a hundred frames, which only fills the log when the stack itself ran out.
+Error.stackTraceLimit = 20;
+
 /** The answer of a gate that failed while it decided: RFC 9457, as every other fault of the gate. */
 const FAULT = {
   type: "urn:passgate:problem:internal_error",

@@ -16,14 +16,15 @@ struct Program {
     version: String,
     /// Further arguments of `cargo install`.
     arguments: &'static str,
+    /// How much to optimise it: each runs for seconds and would take minutes to optimise fully.
+    opt_level: &'static str,
 }
 
 /// Goes with the crate `worker` of the workspace.
 const WORKER_BUILD: &str = "0.8.7";
 
-/// They run for seconds and take minutes to optimise.
-const CHEAP: [(&str, &str); 4] = [
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+/// What else makes them quick to build.
+const CHEAP: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
@@ -42,12 +43,15 @@ pub(super) fn ensure(checkout: &Checkout) -> Result<Outcome> {
             // Without its own lock file, which names a crate that is not served any more, and without what it downloads
             // with: it only translates here.
             arguments: "--no-default-features",
+            opt_level: "1",
         },
         Program {
             name: "worker-build",
             package: "worker-build",
             version: WORKER_BUILD.to_owned(),
             arguments: "--locked",
+            // It only starts other programs.
+            opt_level: "0",
         },
     ];
     let missing: Vec<&Program> = programs.iter().filter(|program| !is_there(checkout, program)).collect();
@@ -79,6 +83,7 @@ fn install(checkout: &Checkout, program: &Program, build: &std::path::Path) -> R
         .arg(checkout.tools().join("cargo"))
         .arg(program.package)
         .env("CARGO_TARGET_DIR", &build.to_string_lossy())
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", program.opt_level)
         .remedy(
             "The crates come from crates.io, and worker-build needs OpenSSL's headers, on Debian: apt-get install \
              pkg-config libssl-dev",
