@@ -66,6 +66,12 @@ pub(crate) async fn serve(request: Request, env: Env, context: &Context) -> Resp
 }
 
 #[cfg(feature = "testing")]
+/// Forgets how many refusals there were this minute.
+pub(crate) fn forget_refusals() {
+    BOUND.take();
+}
+
+#[cfg(feature = "testing")]
 /// As [`serve`], of a request taken in elsewhere.
 pub(crate) async fn serve_taken(taken: Intake, env: Env, context: &Context) -> Response {
     match policy::in_force(&env, context).await {

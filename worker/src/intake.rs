@@ -71,9 +71,13 @@ pub(crate) async fn take(mut request: Request, line: Line, limits: &HeadLimits) 
 }
 
 /// The fields as bytes. JavaScript shows each byte as one character; others cannot have come over the wire.
+///
+/// Without the transfer coding: the runtime has undone it, and the body is read from what is left.
 fn fields(headers: &Headers) -> Option<Vec<Field>> {
     let bytes = |text: &str| text.chars().map(|c| u8::try_from(c).ok()).collect::<Option<Vec<u8>>>();
-    headers.entries().map(|(name, value)| Some((name.to_ascii_lowercase(), bytes(&value)?))).collect()
+    let entries = headers.entries().map(|(name, value)| (name.to_ascii_lowercase(), value));
+    let framed = entries.filter(|(name, _)| name != "transfer-encoding");
+    framed.map(|(name, value)| Some((name, bytes(&value)?))).collect()
 }
 
 async fn body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>, IntakeError> {

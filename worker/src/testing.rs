@@ -169,6 +169,8 @@ fn put_site(site: Site) -> Result<Response, String> {
         gate_id: gate.id.clone(),
         admission: edge.admission,
     };
+    // The time of this site is not that of the one before.
+    handler::forget_refusals();
     SITES.with_borrow_mut(|sites| sites.insert(id, Rc::new(Policy { gate: std::sync::Arc::new(gate), edge, current })));
     Response::ok("").map_err(|error| error.to_string())
 }

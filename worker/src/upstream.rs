@@ -14,10 +14,26 @@ use passgate_core::attest::{OutcomeRecord, OutcomeResult, sha256_label};
 use passgate_core::pipeline::Permit;
 use sha2::{Digest as _, Sha256};
 use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::JsFuture;
-use worker::{AbortController, ByteStream, Delay, Headers, Response, ResponseBuilder, web_sys};
+use worker::{AbortController, ByteStream, Delay, Headers, Response, ResponseBody, ResponseBuilder, web_sys};
 
 use crate::sql::describe;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The runtime's own: a stream whose reader is told how long it is.
+    type FixedLengthStream;
+
+    #[wasm_bindgen(constructor, catch)]
+    fn new(length: js_sys::BigInt) -> Result<FixedLengthStream, wasm_bindgen::JsValue>;
+
+    #[wasm_bindgen(method, getter)]
+    fn readable(this: &FixedLengthStream) -> web_sys::ReadableStream;
+
+    #[wasm_bindgen(method, getter)]
+    fn writable(this: &FixedLengthStream) -> web_sys::WritableStream;
+}
 
 /// What goes upstream.
 #[derive(Debug)]
@@ -240,7 +256,11 @@ pub(crate) fn meter(
         }
         Some(body) => {
             meter.inner = Box::pin(ByteStream::from(body));
-            builder.from_stream(boxed(meter))?
+            let metered = builder.clone().from_stream(boxed(meter))?;
+            match (length(answer.headers()), metered.body()) {
+                (Some(length), ResponseBody::Stream(body)) => builder.stream(of_length(body, length)?),
+                _ => metered,
+            }
         }
     };
     Ok(Metered { response, status, report })
@@ -251,6 +271,25 @@ pub(crate) type Pieces = Pin<Box<dyn Stream<Item = worker::Result<Vec<u8>>>>>;
 
 pub(crate) fn boxed(stream: impl Stream<Item = worker::Result<Vec<u8>>> + 'static) -> Pieces {
     Box::pin(stream)
+}
+
+/// The length that the upstream announced for the body as it is read.
+fn length(headers: web_sys::Headers) -> Option<u64> {
+    let headers = Headers(headers);
+    let is_decoded = headers.has("content-encoding").unwrap_or(true);
+    headers.get("content-length").ok().flatten()?.parse().ok().filter(|_| !is_decoded)
+}
+
+/// The same body, announced with its length: the runtime ends a body without one as if it were whole, also when it breaks
+/// off, and nobody could tell.
+fn of_length(body: &web_sys::ReadableStream, length: u64) -> worker::Result<web_sys::ReadableStream> {
+    let fixed = FixedLengthStream::new(js_sys::BigInt::from(length))?;
+    let piped = JsFuture::from(body.pipe_to(&fixed.writable()));
+    wasm_bindgen_futures::spawn_local(async move {
+        // The meter has reported how it ended.
+        let _ended = piped.await;
+    });
+    Ok(fixed.readable())
 }
 
 fn latin_1(text: &str) -> Vec<u8> {

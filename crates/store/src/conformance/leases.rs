@@ -6,7 +6,9 @@ use passgate_core::passport::b64;
 use passgate_core::state::{Demand, LEASE_SECONDS, SpendMode, SpendPeriod};
 
 use super::{Kit, with_spend};
-use crate::{Ledger, State, StoreError};
+#[cfg(panic = "unwind")]
+use crate::StoreError;
+use crate::{Ledger, State};
 
 async fn started(store: &impl State) -> Kit {
     let kit = Kit::new("gate");
@@ -122,6 +124,7 @@ pub(super) async fn an_unsettled_lease_expires_and_stays_charged(store: &impl St
     assert_eq!(spent(&kit, store, "b").await, 60);
 }
 
+#[cfg(panic = "unwind")]
 pub(super) async fn a_failing_seal_settles_nothing(store: &(impl State + Ledger)) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");

@@ -68,6 +68,7 @@ pub(super) async fn the_next_chain_names_the_one_before(store: &(impl State + Le
     first.verify_ledger(store).await.expect("the ledger verifies");
 }
 
+#[cfg(panic = "unwind")]
 pub(super) async fn a_failing_seal_changes_nothing(store: &(impl State + Ledger)) {
     let kit = Kit::new("gate");
     kit.start(store).await.expect("a chain starts");
