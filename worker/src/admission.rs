@@ -84,6 +84,7 @@ impl Admission {
         let asked: Admit = message.parse()?;
         let stamp = message.stamp()?;
         let judged = Judged::from_bytes(asked.judged.as_bytes()).map_err(|error| Failure::new(400, error))?;
+        testing::wait().await;
         self.watch(&asked, &judged).await?;
         self.follow_policy(asked.current.version)?;
         testing::panic_at("admit");

@@ -33,7 +33,9 @@ const START: &str = "x-passgate-test-start";
 const PANIC: &str = "x-passgate-test-panic";
 /// The policy put with `POST /.passgate/test/site`, instead of the one in Workers KV; its objects are others too.
 const SITE: &str = "x-passgate-test-site";
-const FIELDS: [&str; 4] = [STAMP, START, PANIC, SITE];
+/// How many milliseconds an object waits before it admits.
+const WAIT: &str = "x-passgate-test-wait";
+const FIELDS: [&str; 5] = [STAMP, START, PANIC, SITE, WAIT];
 
 thread_local! {
     static SCRIPT: RefCell<BTreeMap<&'static str, String>> = const { RefCell::new(BTreeMap::new()) };
@@ -77,6 +79,12 @@ pub(crate) fn site_name(name: &str) -> String {
 pub(crate) fn panic_at(stage: &str) {
     if scripted(PANIC).as_deref() == Some(stage) {
         panic!("asked to panic at {stage}");
+    }
+}
+
+pub(crate) async fn wait() {
+    if let Some(milliseconds) = scripted(WAIT).and_then(|text| text.parse().ok()) {
+        worker::Delay::from(std::time::Duration::from_millis(milliseconds)).await;
     }
 }
 

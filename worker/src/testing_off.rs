@@ -26,6 +26,8 @@ pub(crate) fn site_name(name: &str) -> String {
 
 pub(crate) fn panic_at(_stage: &str) {}
 
+pub(crate) async fn wait() {}
+
 pub(crate) fn pass_on(_headers: &Headers) -> worker::Result<()> {
     Ok(())
 }
