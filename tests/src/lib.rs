@@ -5,7 +5,8 @@
 //! The shape of a conformance case ([`case`]); the catalogue that `tests/vectors/cases/*.json` is generated from
 //! ([`catalogue`]) with its keys, passports and signed requests ([`agent`]); the surfaces a case is run on ([`surface`]);
 //! what load tests and benchmarks send ([`traffic`], [`wire`]), how they count ([`measure`]) and what they leave to
-//! chance ([`chance`]); the programs that end-to-end tests start ([`program`]), a gate set up as an operator would ([`site`]) and an API behind it ([`origin`]).
+//! chance ([`chance`]); the programs that end-to-end tests start ([`program`]), a gate set up as an operator would ([`site`]), one at the edge
+//! ([`edge`]) and an API behind it ([`origin`]).
 //!
 //! # Out of scope
 //!
@@ -16,6 +17,7 @@ pub mod agent;
 pub mod case;
 pub mod catalogue;
 pub mod chance;
+pub mod edge;
 pub mod measure;
 pub mod origin;
 pub mod program;

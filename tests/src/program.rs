@@ -73,6 +73,22 @@ pub fn jose() -> Result<PathBuf> {
     tool("npm/node_modules/jose")
 }
 
+/// The folder of all npm packages.
+///
+/// # Errors
+/// When it is not set up; says how to.
+pub fn npm() -> Result<PathBuf> {
+    tool("npm/node_modules")
+}
+
+/// The Node.js that is new enough for the packages around workerd.
+///
+/// # Errors
+/// When it is not set up; says how to.
+pub fn edge_node() -> Result<PathBuf> {
+    tool("bin/node")
+}
+
 fn tool(path: &str) -> Result<PathBuf> {
     let path = root().join("target/tools").join(path);
     ensure!(path.exists(), "{} is not there: run `cargo xtask setup` first", path.display());

@@ -3,6 +3,7 @@
 
 use passgate_tests::case;
 use passgate_tests::catalogue;
+use passgate_tests::surface::edge::Workerd;
 use passgate_tests::surface::gateway::Http;
 use passgate_tests::surface::native::{Handoff, Memory, Redb};
 use passgate_tests::surface::{Implementation, check};
@@ -67,4 +68,12 @@ async fn a_wrong_expectation_is_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gateway_over_http() {
     run(&mut Http).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edge_worker_in_workerd() {
+    let mut surface = Workerd::start().await.unwrap();
+    run(&mut surface).await;
+    let Workerd { over_http, handed_over, .. } = surface;
+    assert!(over_http > 300 && handed_over < 10, "{over_http} requests over HTTP, {handed_over} handed over");
 }

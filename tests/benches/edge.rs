@@ -1,0 +1,154 @@
+//! What a decision costs at the edge, in workerd: against its own signature operations in one isolate, and what the gate
+//! adds to a request against the origin alone.
+//!
+//! Runs the worker's build for tests, which is less optimised than the one that is deployed, except for its cryptography.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use passgate_api::edge::EdgeBundle;
+use passgate_tests::agent::NOW;
+use passgate_tests::case::Request;
+use passgate_tests::edge::{Build, Edge, bundle};
+use passgate_tests::measure::{Ratio, Sample, micros, per_second};
+use passgate_tests::origin::Origin;
+use passgate_tests::site::now;
+use passgate_tests::surface::evaluator;
+use passgate_tests::traffic::{orders, roomy_case};
+use serde::Deserialize;
+use serde_json::json;
+
+const IN_ISOLATE: usize = 1_000;
+const ISOLATE_ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
+const ALONE: usize = 50;
+const AT_ONCE: usize = 16;
+const TOGETHER: usize = 320;
+const TARGET: &str = "1.15";
+
+type Sender = Client<HttpConnector, Full<Bytes>>;
+
+/// What the worker measured.
+#[derive(Debug, Deserialize)]
+struct Report {
+    rounds: usize,
+    decisions_ms: u64,
+    signatures_ms: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let edge = Edge::start(Build::Testing)?;
+    in_isolate(&edge).await?;
+    end_to_end(&edge).await
+}
+
+/// A decision with state in memory against its signature operations, without any input or output.
+async fn in_isolate(edge: &Edge) -> Result<()> {
+    let case = roomy_case(1_000_000)?;
+    let (mut decisions, mut operations, mut count) = (Duration::ZERO, Duration::ZERO, 0);
+    for round in 0..ISOLATE_ROUNDS {
+        let requests = orders(&format!("isolate-{round}"), IN_ISOLATE + 1, NOW)?;
+        let job = json!({
+            "policy": case.policy, "evaluator": evaluator(), "now_ms": NOW * 1000, "requests": requests,
+        });
+        let report: Report = serde_json::from_slice(&edge.test("bench", &job).await?)?;
+        decisions += Duration::from_millis(report.decisions_ms);
+        operations += Duration::from_millis(report.signatures_ms);
+        count += u32::try_from(report.rounds)?;
+    }
+    println!("edge worker in workerd, one isolate ({count} decisions, state in memory)");
+    println!("  decision                         {}", micros(decisions / count));
+    println!("  2 verifications and 1 signature  {}", micros(operations / count));
+    println!("  ratio                            {} (target {TARGET})", Ratio::of_durations(decisions, operations));
+    Ok(())
+}
+
+fn roomy_bundle(origin: &Origin) -> Result<EdgeBundle> {
+    let mut policy = roomy_case(1_000_000)?.policy;
+    policy.guardrails.rate_limits.per_gate = Default::default();
+    policy.guardrails.rate_limits.per_tenant = Default::default();
+    let mut made = bundle(&origin.url(), |_| ())?;
+    made.policy = policy;
+    Ok(made)
+}
+
+/// Whole requests, with state and ledger in an object on disk.
+async fn end_to_end(edge: &Edge) -> Result<()> {
+    let origin = Origin::start().await?;
+    edge.publish(&roomy_bundle(&origin)?)?;
+    let client: Sender = Client::builder(TokioExecutor::new()).build_http();
+    let places = [("origin alone", origin.address), ("gate", edge.address()?)];
+    // The first request makes the object and its chain.
+    for request in &orders("warm", 1, now()?)? {
+        send(&client, edge.address()?, request).await?;
+    }
+    let mut samples: [[Sample; 2]; 2] = Default::default();
+    let mut elapsed = [Duration::ZERO; 2];
+    for round in 0..ROUNDS {
+        let requests = orders(&format!("round-{round}"), ALONE + TOGETHER, now()?)?;
+        let (alone, together) = requests.split_at(ALONE);
+        for (((_, address), [one, many]), elapsed) in places.iter().zip(&mut samples).zip(&mut elapsed) {
+            for request in alone {
+                one.push(send(&client, *address, request).await?);
+            }
+            let started = Instant::now();
+            busy(&client, *address, together, many).await?;
+            *elapsed += started.elapsed();
+        }
+    }
+    println!("end to end, one agent, {} requests each", ROUNDS * (ALONE + TOGETHER));
+    for (((name, _), [one, many]), elapsed) in places.iter().zip(&samples).zip(elapsed) {
+        println!(
+            "  {name:<13} one after the other p50 {}, p99 {}; {AT_ONCE} at once {}/s, p50 {}, p99 {}",
+            micros(one.median()),
+            micros(one.percentile(99)),
+            per_second(ROUNDS * TOGETHER, elapsed),
+            micros(many.median()),
+            micros(many.percentile(99)),
+        );
+    }
+    let [[origin_one, origin_many], [gate_one, gate_many]] = &samples;
+    for (name, gate, origin) in [("alone", gate_one, origin_one), ("at once", gate_many, origin_many)] {
+        println!("  added, {name:<7}   {}", micros(gate.median().saturating_sub(origin.median())));
+    }
+    Ok(())
+}
+
+async fn busy(client: &Sender, address: SocketAddr, requests: &[Request], sample: &mut Sample) -> Result<()> {
+    let share = requests.len().div_ceil(AT_ONCE);
+    let callers = requests.chunks(share).map(|requests| async move {
+        let mut sample = Sample::default();
+        for request in requests {
+            sample.push(send(client, address, request).await?);
+        }
+        anyhow::Ok(sample)
+    });
+    for caller in join_all(callers).await {
+        sample.merge(caller?);
+    }
+    Ok(())
+}
+
+async fn send(client: &Sender, address: SocketAddr, request: &Request) -> Result<Duration> {
+    let uri = format!("http://{address}{}", request.target);
+    let mut builder = http::Request::builder().method(request.method.as_str()).uri(uri).header("host", &request.host);
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value);
+    }
+    let request = builder.body(Full::new(Bytes::copy_from_slice(request.body.as_bytes())))?;
+    let started = Instant::now();
+    let answer = client.request(request).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    let elapsed = started.elapsed();
+    ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(&body));
+    Ok(elapsed)
+}
