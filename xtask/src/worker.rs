@@ -96,7 +96,7 @@ fn test_steps(checkout: &Checkout) -> Vec<Step> {
 }
 
 fn serve(checkout: &Checkout, further: &[String]) -> Step {
-    let task = wrangler(checkout, "dev --ip 127.0.0.1 --port 8787 --persist-to .wrangler/state", further)
+    let task = wrangler(checkout, "dev", further)
         .remedy("Port 8787 may be taken: `cargo xtask worker dev -- --port <another>`.");
     Step::new("worker: serve", move || task.run().map(|()| Outcome::Done))
 }
@@ -117,12 +117,14 @@ fn dry_run_step(checkout: &Checkout, further: &[String]) -> Step {
     Step::new("worker: dry run", move || task.run().map(|()| Outcome::Done))
 }
 
-/// `wrangler` in `worker/`. It sends nothing about its use and keeps its logs under `target`.
+/// `wrangler` in `worker/`. It sends nothing about its use, asks nobody for an example of a request's properties, and keeps
+/// its logs under `target`.
 fn wrangler(checkout: &Checkout, arguments: &str, further: &[String]) -> Task {
     let task = Task::new(checkout.npm_tool("wrangler"), arguments, &checkout.root.join("worker"));
     checkout
         .with_node(task)
         .append(further)
         .env("WRANGLER_SEND_METRICS", "false")
+        .env("CLOUDFLARE_CF_FETCH_ENABLED", "false")
         .env("WRANGLER_LOG_PATH", &build::stage(checkout).join("logs").to_string_lossy())
 }
