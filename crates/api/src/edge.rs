@@ -140,7 +140,7 @@ impl EdgeBundle {
     #[must_use]
     pub fn sign(&self, key: &SecretKey) -> String {
         // Plain data serialises; a reader refuses the empty payload that would stand for a failure.
-        let payload = serde_json_canonicalizer::to_vec(self).unwrap_or_default();
+        let payload = json::canonical(self).unwrap_or_default();
         jws::sign(key, TokenType::Bundle, &payload)
     }
 
@@ -216,7 +216,7 @@ pub fn verify(jws: &str, keys: &[PublicKey], now_seconds: i64) -> Result<Verifie
     if bundle.iat > now_seconds.saturating_add(MAX_SKEW_SECONDS) {
         return Err(BundleError::Future { iat: bundle.iat, now: now_seconds });
     }
-    let content = serde_json_canonicalizer::to_vec(&(&bundle.policy, &bundle.edge))
+    let content = json::canonical(&(&bundle.policy, &bundle.edge))
         .map_err(|error| BundleError::member("policy", error.to_string()))?;
     let digest = |bytes: &[u8]| sha256_label(&Sha256::digest(bytes).into());
     Ok(VerifiedBundle { jws: jws.to_owned(), sha256: digest(jws.as_bytes()), content_sha256: digest(&content), bundle })

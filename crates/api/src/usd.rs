@@ -3,6 +3,7 @@
 use std::fmt;
 
 use passgate_core::money::MicroUsd;
+use passgate_passport::json;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -12,7 +13,7 @@ pub struct Usd(pub MicroUsd);
 
 impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UsdVisitor)
+        deserializer.deserialize_newtype_struct(json::DECIMAL, UsdVisitor)
     }
 }
 
@@ -24,11 +25,16 @@ impl UsdVisitor {
     }
 }
 
-impl Visitor<'_> for UsdVisitor {
+impl<'de> Visitor<'de> for UsdVisitor {
     type Value = Usd;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an amount in US dollars with at most six decimals")
+    }
+
+    /// From a reader that has no text for a number.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, number: D) -> Result<Usd, D::Error> {
+        number.deserialize_any(self)
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Usd, E> {
@@ -84,6 +90,13 @@ mod tests {
             [("100", 100_000_000), ("0.05", 50_000), ("\"9.99\"", 9_990_000), ("100.00", 100_000_000), ("0.000015", 15)]
         {
             assert_eq!(serde_json::from_str::<Usd>(json).unwrap().0, MicroUsd(micro), "{json}");
+        }
+        for json in ["100", "0.05", "\"9.99\"", "100.00", "0.000015", "12345678.123456", "1000000000"] {
+            let exactly = passgate_passport::json::parse_into::<Usd>(json.as_bytes(), 64).unwrap();
+            assert_eq!(exactly, serde_json::from_str(json).unwrap(), "{json}");
+        }
+        for json in ["-1", "1e3", "0.0000001", "1000000000.01", "true", "null", "[1]"] {
+            assert!(passgate_passport::json::parse_into::<Usd>(json.as_bytes(), 64).is_err(), "{json}");
         }
         for json in ["-1", "\"1e3\"", "1e20", "0.0000001", "\"\"", "true", "null", "\"$5\""] {
             assert!(serde_json::from_str::<Usd>(json).is_err(), "{json}");

@@ -1,6 +1,10 @@
 //! Attestations as the REST API shows them: the record's payload with `signature` and `chain_hash` beside it.
 
+use std::borrow::Cow;
+
 use passgate_core::attest::sha256_label;
+use passgate_passport::b64;
+use passgate_passport::json::{self, Members, Node};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -22,22 +26,46 @@ pub struct ViewError;
 ///
 /// [`ViewError`] when the store holds something else. Nothing is verified here.
 pub fn attestation(jws: &str) -> Result<Map<String, Value>, ViewError> {
+    match view(jws)?.to_value() {
+        Value::Object(members) => Ok(members),
+        _ => Err(ViewError),
+    }
+}
+
+/// The record as [`attestation`] has it, as JSON text.
+///
+/// # Errors
+///
+/// As [`attestation`].
+pub fn attestation_json(jws: &str) -> Result<String, ViewError> {
+    view(jws).map(|view| view.to_json())
+}
+
+fn view(jws: &str) -> Result<Node<'static>, ViewError> {
     let mut parts = jws.split('.');
     let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(ViewError);
     };
-    let object = |part: &str| -> Result<Map<String, Value>, ViewError> {
-        let bytes = passgate_passport::b64::decode(part).map_err(|_| ViewError)?;
-        serde_json::from_slice(&bytes).map_err(|_| ViewError)
-    };
-    let kid = object(header)?.remove("kid").unwrap_or_default();
+    let text = |text: &str| Node::String(Cow::Owned(text.to_owned()));
+    let kid = object(header)?.remove("kid").unwrap_or(Node::Null);
+    let mut signed = Members::new();
+    signed.insert("algorithm".into(), text("EdDSA"));
+    signed.insert("kid".into(), kid);
+    signed.insert("value".into(), text(signature));
     let mut view = object(payload)?;
-    let chain_hash = sha256_label(&Sha256::digest(jws.as_bytes()).into());
-    view.insert("chain_hash".into(), chain_hash.into());
-    view.insert("jws".into(), jws.into());
-    view.insert("signature".into(), serde_json::json!({ "algorithm": "EdDSA", "kid": kid, "value": signature }));
-    Ok(view)
+    view.insert("chain_hash".into(), text(&sha256_label(&Sha256::digest(jws.as_bytes()).into())));
+    view.insert("jws".into(), text(jws));
+    view.insert("signature".into(), Node::Object(signed));
+    Ok(Node::Object(view))
+}
+
+fn object(part: &str) -> Result<Members<'static>, ViewError> {
+    let bytes = b64::decode(part).map_err(|_| ViewError)?;
+    match json::node_back(&bytes).map_err(|_| ViewError)?.to_static() {
+        Node::Object(members) => Ok(members),
+        _ => Err(ViewError),
+    }
 }
 
 /// The columns of a CSV export, as JSON pointers into the view.
@@ -74,12 +102,12 @@ pub fn csv_header() -> String {
 ///
 /// As [`attestation`].
 pub fn csv_row(jws: &str) -> Result<String, ViewError> {
-    let view = Value::Object(attestation(jws)?);
+    let view = view(jws)?;
     let cell = |(_, pointer): &(&str, &str)| match view.pointer(pointer) {
-        Some(Value::String(text)) if *pointer == "/jws" => text.clone(),
-        Some(Value::String(text)) => csv_text(text),
-        Some(value) => value.to_string(),
-        None => String::new(),
+        Ok(Some(Node::String(text))) if *pointer == "/jws" => text.to_string(),
+        Ok(Some(Node::String(text))) => csv_text(text),
+        Ok(Some(value)) => value.to_json(),
+        _ => String::new(),
     };
     let cells: Vec<String> = COLUMNS.iter().map(cell).collect();
     Ok(format!("{}\r\n", cells.join(",")))

@@ -3,8 +3,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde_json::{Map, Value};
-
 use crate::id;
 use crate::json::{self, JsonError, MAX_SAFE_INTEGER, Members, Node};
 use crate::jwk;
@@ -83,7 +81,7 @@ pub struct Claims {
     /// Where its revocation status is published.
     pub status_list: Option<StatusRef>,
     /// The issuer's own data.
-    pub metadata: Option<Map<String, Value>>,
+    pub metadata: Option<Members<'static>>,
 }
 
 impl Claims {
@@ -112,7 +110,7 @@ impl Claims {
             aud: optional(&members, "aud", audiences)?,
             trust_tier: optional(&members, "trust_tier", trust_tier)?,
             status_list: optional(&members, "status", |value| {
-                StatusRef::from_claim(&value.to_value()).map_err(|problem| invalid("status", problem))
+                StatusRef::from_claim(value).map_err(|problem| invalid("status", problem))
             })?,
             metadata: optional(&members, "metadata", metadata)?,
         };
@@ -224,9 +222,9 @@ fn trust_tier(value: &Node<'_>) -> Result<Tier, ClaimsError> {
     value.as_str().and_then(Tier::from_name).ok_or(invalid("trust_tier", "is not L1, L2 or L3"))
 }
 
-fn metadata(value: &Node<'_>) -> Result<Map<String, Value>, ClaimsError> {
-    match value.to_value() {
-        Value::Object(members) => Ok(members),
+fn metadata(value: &Node<'_>) -> Result<Members<'static>, ClaimsError> {
+    match value.to_static() {
+        Node::Object(members) => Ok(members),
         _ => Err(invalid("metadata", "is no object")),
     }
 }

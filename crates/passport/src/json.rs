@@ -6,17 +6,22 @@
 //! the value and nesting deeper than [`MAX_DEPTH`]. Noncharacters (RFC 7493 section 2.1) are let through.
 //!
 //! [`read`] gives the document as it was scanned, borrowing its text; [`parse`] and [`parse_into`] copy it.
+//! [`read_back`] is for what the program itself has written.
 
+mod canonical;
 mod node;
+mod range;
+mod shape;
 
 use alloc::borrow::Cow;
 use alloc::collections::btree_map::Entry;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use canonical::canonical;
 pub use node::{Members, Node};
 
 /// Objects and arrays may nest this deep; documents of the protocols served here stay under ten.
@@ -24,6 +29,10 @@ pub const MAX_DEPTH: usize = 32;
 
 /// The largest integer every JSON reader holds exactly: 2^53-1 (RFC 7493 section 2.2).
 pub const MAX_SAFE_INTEGER: u64 = 9_007_199_254_740_991;
+
+/// The name under which a type asks for a newtype struct when it wants a number as the text that it was written as,
+/// digit by digit. Other readers than this one give such a type the newtype's content.
+pub const DECIMAL: &str = "passgate::decimal";
 
 /// Longest message kept from a typed reader, in characters: it may quote the document.
 const MAX_SHAPE_MESSAGE: usize = 200;
@@ -101,20 +110,38 @@ pub fn read(bytes: &[u8], limit_bytes: usize) -> Result<Node<'_>, JsonError> {
 /// # Errors
 /// [`JsonError`] for anything the [module](self) refuses.
 pub fn parse(bytes: &[u8], limit_bytes: usize) -> Result<Value, JsonError> {
-    parse_into(bytes, limit_bytes)
+    read(bytes, limit_bytes).map(|document| document.to_value())
 }
 
-/// Checks the whole document strictly, then reads it into `T`.
+/// Reads one document of at most `limit_bytes` bytes into `T`.
 ///
-/// Members that `T` ignores are checked too. Note that derived structs also accept a JSON array of their fields; where
-/// that matters, read a [`Value`] instead.
+/// Members that `T` ignores are checked too. A struct is an object, never an array of its fields, and a number is an
+/// integer: types with floats read nothing.
 ///
 /// # Errors
 /// [`JsonError`] for anything the [module](self) refuses, [`JsonError::Shape`] when `T` does.
 pub fn parse_into<T: DeserializeOwned>(bytes: &[u8], limit_bytes: usize) -> Result<T, JsonError> {
-    let text = bounded_text(bytes, limit_bytes)?;
-    scan(text)?;
-    serde_json::from_str(text).map_err(|error| JsonError::Shape(printable(&error.to_string())))
+    typed(&read(bytes, limit_bytes)?)
+}
+
+/// Reads what the program has itself written: as [`parse_into`], with integers of 64 bits, and of any length.
+///
+/// # Errors
+/// As [`parse_into`], except for those of size.
+pub fn read_back<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    typed(&node_back(bytes)?)
+}
+
+/// As [`read_back`], but gives the document as it was scanned.
+///
+/// # Errors
+/// As [`read_back`], except for [`JsonError::Shape`].
+pub fn node_back(bytes: &[u8]) -> Result<Node<'_>, JsonError> {
+    Scanner { text: bounded_text(bytes, usize::MAX)?, at: 0, largest: u64::MAX }.document()
+}
+
+fn typed<T: DeserializeOwned>(document: &Node<'_>) -> Result<T, JsonError> {
+    shape::read(document).map_err(|why| JsonError::Shape(printable(&why)))
 }
 
 fn bounded_text(bytes: &[u8], limit_bytes: usize) -> Result<&str, JsonError> {
@@ -131,18 +158,23 @@ fn printable(message: &str) -> String {
 
 /// Checks `text` whole and gives its value.
 fn scan(text: &str) -> Result<Node<'_>, JsonError> {
-    let mut scanner = Scanner { text, at: 0 };
-    let value = scanner.value(0)?;
-    scanner.skip_white_space();
-    if scanner.at == text.len() { Ok(value) } else { Err(JsonError::TrailingBytes { at: scanner.at }) }
+    Scanner { text, at: 0, largest: MAX_SAFE_INTEGER }.document()
 }
 
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// The largest magnitude of an integer.
+    largest: u64,
 }
 
 impl<'a> Scanner<'a> {
+    fn document(&mut self) -> Result<Node<'a>, JsonError> {
+        let value = self.value(0)?;
+        self.skip_white_space();
+        if self.at == self.text.len() { Ok(value) } else { Err(JsonError::TrailingBytes { at: self.at }) }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -259,9 +291,9 @@ impl<'a> Scanner<'a> {
         }
         let text = self.since(start)?;
         let in_range = if fraction || exponent {
-            text.parse::<f64>().is_ok_and(f64::is_finite)
+            range::is_double(text)
         } else {
-            integer.trim_start_matches('-').parse().is_ok_and(|n: u64| n <= MAX_SAFE_INTEGER)
+            integer.trim_start_matches('-').parse().is_ok_and(|n: u64| n <= self.largest)
         };
         if in_range { Ok(text) } else { Err(JsonError::NumberRange { at: start }) }
     }

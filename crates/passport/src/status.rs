@@ -8,9 +8,7 @@ mod list;
 
 use alloc::string::String;
 
-use serde_json::Value;
-
-use crate::json::MAX_SAFE_INTEGER;
+use crate::json::{MAX_SAFE_INTEGER, Node};
 
 pub use issue::{IssueListError, NewStatusList, issue};
 pub use list::{
@@ -31,12 +29,12 @@ pub struct StatusRef {
 
 impl StatusRef {
     /// Reads a `status` claim. A status by any other mechanism is refused: ignoring it would ignore a revocation.
-    pub(crate) fn from_claim(status: &Value) -> Result<Self, &'static str> {
+    pub(crate) fn from_claim(status: &Node<'_>) -> Result<Self, &'static str> {
         let list = sole_member(status, "status_list").ok_or("is not an object with `status_list` alone")?;
         let members = list.as_object().filter(|members| members.len() == 2);
         let members = members.ok_or("has a `status_list` that is not an object with `idx` and `uri` alone")?;
-        let idx = members.get("idx").and_then(Value::as_u64).filter(|idx| *idx <= MAX_SAFE_INTEGER);
-        let uri = members.get("uri").and_then(Value::as_str);
+        let idx = members.get("idx").and_then(Node::as_u64).filter(|idx| *idx <= MAX_SAFE_INTEGER);
+        let uri = members.get("uri").and_then(Node::as_str);
         Ok(Self {
             idx: idx.ok_or("has an `idx` that is no non-negative integer")?,
             uri: uri
@@ -47,7 +45,7 @@ impl StatusRef {
     }
 }
 
-fn sole_member<'j>(value: &'j Value, name: &str) -> Option<&'j Value> {
+fn sole_member<'j, 'a>(value: &'j Node<'a>, name: &str) -> Option<&'j Node<'a>> {
     let members = value.as_object()?;
     if members.len() == 1 { members.get(name) } else { None }
 }

@@ -8,7 +8,8 @@ use passgate_core::gate::{
 use passgate_core::money::Unit;
 use passgate_core::route::{AmountSource, PathPattern, Route, ValueSource};
 use passgate_core::status::StatusLists;
-use passgate_passport::jwk;
+use passgate_passport::json;
+use passgate_passport::key::PublicKey;
 use passgate_passport::passport::MAX_LEEWAY_SECONDS;
 use passgate_passport::scope::ActionName;
 use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier, TrustStore};
@@ -61,7 +62,7 @@ impl Bundle {
     }
 
     fn policy_ref(&self) -> Result<PolicyRef, BundleError> {
-        let canonical = serde_json_canonicalizer::to_vec(self).map_err(|e| error("policy", e))?;
+        let canonical = json::canonical(self).map_err(|e| error("policy", e))?;
         Ok(PolicyRef { sha256: sha256_label(&Sha256::digest(canonical).into()), version: self.version })
     }
 
@@ -164,8 +165,8 @@ impl IssuerDoc {
 
 impl IssuerKeyDoc {
     fn compile(&self, i: usize) -> Result<IssuerKey, BundleError> {
-        let value = serde_json::to_value(&self.jwk).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
-        let key = jwk::from_value(&value).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
+        let jwk = serde_json::to_vec(&self.jwk).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
+        let key = PublicKey::from_jwk(&jwk).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
         Ok(IssuerKey { key, not_before: self.not_before, not_after: self.not_after })
     }
 }

@@ -9,6 +9,7 @@ use passgate_core::gate::Gate;
 use passgate_core::pipeline::{HandedPermit, HandoffError, Permit, RateView, Refusal};
 use passgate_core::reason::Reason;
 use passgate_core::time::UnixMillis;
+use passgate_passport::json;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Forward, Refused};
@@ -57,7 +58,7 @@ impl RefusalRecord {
     ///
     /// [`HandoffError`] when the bytes are anything else, such as a decision that is no refusal.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HandoffError> {
-        let read: Self = serde_json::from_slice(bytes).map_err(|_| HandoffError)?;
+        let read: Self = json::read_back(bytes).map_err(|_| HandoffError)?;
         let refuses = read.record.decision == DecisionKind::Deny && read.record.reason == Some(read.reason);
         refuses.then_some(read).ok_or(HandoffError)
     }
@@ -120,7 +121,7 @@ impl Answer {
     ///
     /// [`HandoffError`] when the bytes are anything else. The caller then refuses the request.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HandoffError> {
-        let handed = serde_json::from_slice(bytes).map_err(|_| HandoffError)?;
+        let handed = json::read_back(bytes).map_err(|_| HandoffError)?;
         Ok(match handed {
             Handed::Forward(forward) => {
                 let HandedForward { permit, attestation_id, rates, agent_id, action } = *forward;

@@ -11,7 +11,7 @@ use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_passport::jwk::emit_set;
 use passgate_passport::key::PublicKey;
-use passgate_store::{Ledger, Shared, StoreError};
+use passgate_store::{Ledger, Page, Shared, StoreError};
 use serde_json::{Map, Value};
 
 use super::documents::{
@@ -125,10 +125,10 @@ async fn answer(
     Ok(match route {
         Route::Attestations => {
             let query: Query = from_query(query)?;
-            Reply::json(200, &attestations(gate.as_ref(), &query).await?)
+            Reply::json_text(200, page_json(found(gate.as_ref(), &query).await?)?)
         }
-        Route::Attestation(id) => match attestation(gate.as_ref(), &id).await? {
-            Some(found) => Reply::json(200, &found),
+        Route::Attestation(id) => match gate.ledger().record(&id).await? {
+            Some(found) => Reply::json_text(200, view::attestation_json(&found.jws)?),
             None => Reply::not_found("no attestation has this id"),
         },
         Route::Export => exported(gate, &from_query(query)?)?,
@@ -140,9 +140,9 @@ async fn answer(
         }
         Route::RevokePassport(id) => {
             let what = Revocation::try_from(Subject::Passport(id))?;
-            Reply::json(201, &revoke(gate.as_ref(), &what).await?)
+            Reply::json_text(201, view::attestation_json(&gate.revoke(&what).await?)?)
         }
-        Route::Revoke => Reply::json(201, &revoke(gate.as_ref(), &from_body(body, limit)?).await?),
+        Route::Revoke => Reply::json_text(201, view::attestation_json(&gate.revoke(&from_body(body, limit)?).await?)?),
         Route::Revocation => Reply::json(200, &revocation(gate.as_ref(), &from_query(query)?).await?),
         Route::Bundle | Route::PutBundle => Reply::not_found("this gate does not run on a bundle"),
         Route::StatusList(_) | Route::PutStatusLists => Reply::not_found("no status lists are pushed to this gate"),
@@ -155,23 +155,45 @@ async fn answer(
 ///
 /// [`OperationError`].
 pub async fn attestations(gate: &dyn Controlled, query: &Query) -> Result<QueryPage, OperationError> {
+    let page = found(gate, query).await?;
+    let attestations = page.records.iter().map(|record| view::attestation(&record.jws)).collect::<Result<_, _>>()?;
+    Ok(QueryPage { attestations, next_cursor: page.next.map(cursor_text) })
+}
+
+/// A [`QueryPage`] as text.
+fn page_json(page: Page) -> Result<String, OperationError> {
+    let mut text = String::from("{\"attestations\":[");
+    for (i, record) in page.records.iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        text.push_str(&view::attestation_json(&record.jws)?);
+    }
+    text.push_str("],\"next_cursor\":");
+    match page.next {
+        // A cursor is two numbers and a point.
+        Some(cursor) => text.push_str(&format!("\"{}\"}}", cursor_text(cursor))),
+        None => text.push_str("null}"),
+    }
+    Ok(text)
+}
+
+async fn found(gate: &dyn Controlled, query: &Query) -> Result<Page, OperationError> {
     if query.format.is_some() {
         return Err(DocumentError::new("`format` belongs to an export").into());
     }
     let (filter, limit) = (query.filter()?, query.checked_limit()?);
     let mut cursor = query.parsed_cursor()?;
-    let mut attestations = Vec::new();
+    let mut records = Vec::new();
     for _ in 0..MAX_PAGES_PER_QUERY {
-        let page = gate.ledger().records(&filter, cursor, limit.saturating_sub(attestations.len())).await?;
-        for record in &page.records {
-            attestations.push(view::attestation(&record.jws)?);
-        }
+        let page = gate.ledger().records(&filter, cursor, limit.saturating_sub(records.len())).await?;
+        records.extend(page.records);
         cursor = page.next;
-        if cursor.is_none() || attestations.len() >= limit {
+        if cursor.is_none() || records.len() >= limit {
             break;
         }
     }
-    Ok(QueryPage { attestations, next_cursor: cursor.map(cursor_text) })
+    Ok(Page { records, next: cursor })
 }
 
 /// The attestation with this id.

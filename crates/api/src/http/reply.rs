@@ -57,9 +57,15 @@ impl Reply {
     #[must_use]
     pub fn json(status: u16, document: &impl Serialize) -> Self {
         match serde_json::to_vec(document) {
-            Ok(body) => Self::new(status, "application/json", Body::Whole(body)),
+            Ok(body) => Self::json_text(status, body),
             Err(_) => Self::problem(&Problem::new(500, "internal_error", "The answer could not be written.")),
         }
+    }
+
+    /// A JSON document that is already written.
+    #[must_use]
+    pub fn json_text(status: u16, text: impl Into<Vec<u8>>) -> Self {
+        Self::new(status, "application/json", Body::Whole(text.into()))
     }
 
     /// A problem document.

@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use passgate_passport::json;
 use passgate_passport::proof::{CoveredRequest, PROOF_WINDOW_SECONDS};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -291,6 +292,6 @@ impl Judged {
     ///
     /// [`HandoffError`] when the bytes are anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HandoffError> {
-        serde_json::from_slice(bytes).map_err(|_| HandoffError)
+        json::read_back(bytes).map_err(|_| HandoffError)
     }
 }

@@ -98,6 +98,26 @@ impl<'a> Node<'a> {
 
     /// A copy that borrows nothing.
     #[must_use]
+    pub fn to_static(&self) -> Node<'static> {
+        let owned = |text: &Cow<'_, str>| Cow::Owned(String::from(text.as_ref()));
+        match self {
+            Self::Null => Node::Null,
+            Self::Bool(value) => Node::Bool(*value),
+            Self::Number(text) => Node::Number(owned(text)),
+            Self::String(text) => Node::String(owned(text)),
+            Self::Array(items) => Node::Array(items.iter().map(Self::to_static).collect()),
+            Self::Object(members) => {
+                let mut copy = Members::new();
+                for (name, value) in members {
+                    copy.insert(owned(name), value.to_static());
+                }
+                Node::Object(copy)
+            }
+        }
+    }
+
+    /// The same document as the value that serde_json has for it.
+    #[must_use]
     pub fn to_value(&self) -> Value {
         match self {
             Self::Null => Value::Null,

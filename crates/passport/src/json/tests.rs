@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
 
+use alloc::string::ToString as _;
+
 use super::*;
 
 const LIMIT: usize = 1 << 16;

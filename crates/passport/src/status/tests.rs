@@ -83,7 +83,7 @@ fn statuses(list: &StatusList) -> Vec<u8> {
 #[test]
 fn one_status_list_entry_is_read() {
     let claim = json!({"status_list": {"idx": 412, "uri": "https://example.com/statuslists/1"}});
-    let status = StatusRef::from_claim(&claim).unwrap();
+    let status = StatusRef::from_claim(&Node::from(&claim)).unwrap();
     assert_eq!((status.idx, status.uri.as_str()), (412, "https://example.com/statuslists/1"));
 }
 
@@ -109,7 +109,7 @@ fn other_shapes_are_refused() {
         json!({"status_list": {"idx": 1, "uri": uri}, "other_mechanism": {}}),
         json!({"other_mechanism": {}}),
     ] {
-        assert!(StatusRef::from_claim(&claim).is_err(), "{claim}");
+        assert!(StatusRef::from_claim(&Node::from(&claim)).is_err(), "{claim}");
     }
 }
 

@@ -1,0 +1,291 @@
+//! A strictly read document as the source of typed values.
+//!
+//! No float passes through here: a number is an integer of 64 bits, or no type can be read from it.
+
+use alloc::borrow::Cow;
+use alloc::collections::btree_map;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use core::fmt;
+use core::slice;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, Expected, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::{DECIMAL, Node};
+
+/// Reads a `T`. The error says what is wrong with the shape; it may quote the document.
+pub(super) fn read<'de, T: Deserialize<'de>>(node: &Node<'_>) -> Result<T, String> {
+    T::deserialize(Source(node)).map_err(|ShapeError(why)| why)
+}
+
+/// A node that is read.
+#[derive(Clone, Copy)]
+struct Source<'n, 'a>(&'n Node<'a>);
+
+#[derive(Debug)]
+struct ShapeError(String);
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for ShapeError {}
+
+impl Error for ShapeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self(format!("invalid type: {}, expected {expected}", described(found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self(format!("invalid value: {}, expected {expected}", described(found)))
+    }
+}
+
+/// What a document can hold, in words. The words of serde would bring the printing of floats with them.
+fn described(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => format!("boolean `{value}`"),
+        Unexpected::Unsigned(value) => format!("integer `{value}`"),
+        Unexpected::Signed(value) => format!("integer `{value}`"),
+        Unexpected::Str(text) => format!("string {text:?}"),
+        Unexpected::Unit | Unexpected::Option => "null".to_string(),
+        Unexpected::Seq => "sequence".to_string(),
+        Unexpected::Map => "map".to_string(),
+        Unexpected::Other(other) => other.to_string(),
+        _ => "value of another kind".to_string(),
+    }
+}
+
+impl Source<'_, '_> {
+    fn mismatch<T>(self, expected: &dyn Expected) -> Result<T, ShapeError> {
+        let found = match self.0 {
+            Node::Null => Unexpected::Unit,
+            Node::Bool(value) => Unexpected::Bool(*value),
+            Node::Number(text) => {
+                let is_integer = text.bytes().all(|b| b == b'-' || b.is_ascii_digit());
+                let kind = if is_integer { "integer" } else { "floating point" };
+                return Err(ShapeError(format!("invalid type: {kind} `{text}`, expected {expected}")));
+            }
+            Node::String(text) => Unexpected::Str(text),
+            Node::Array(_) => Unexpected::Seq,
+            Node::Object(_) => Unexpected::Map,
+        };
+        Err(ShapeError::invalid_type(found, expected))
+    }
+
+    fn visit_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        let Node::Number(text) = self.0 else { return self.mismatch(&visitor) };
+        if let Ok(number) = text.parse() {
+            return visitor.visit_u64(number);
+        }
+        // Minus zero is no integer to any reader.
+        match text.parse() {
+            Ok(number) if number != 0_i64 => visitor.visit_i64(number),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn visit_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        match self.0 {
+            Node::String(text) => visitor.visit_str(text),
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn visit_items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        let Node::Array(items) = self.0 else { return self.mismatch(&visitor) };
+        let mut rest = Items(items.iter());
+        let value = visitor.visit_seq(&mut rest)?;
+        if rest.0.as_slice().is_empty() {
+            Ok(value)
+        } else {
+            Err(ShapeError("a sequence has too many items".to_string()))
+        }
+    }
+
+    /// An array of a struct's fields is no struct here.
+    fn visit_members<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        match self.0 {
+            Node::Object(members) => visitor.visit_map(Pairs { rest: members.iter(), value: None }),
+            _ => self.mismatch(&visitor),
+        }
+    }
+}
+
+macro_rules! deserialize_as {
+    ($method:ident: $($name:ident)*) => {
+        $(fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+            self.$method(visitor)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Source<'_, '_> {
+    type Error = ShapeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        match self.0 {
+            Node::Null => visitor.visit_unit(),
+            Node::Bool(value) => visitor.visit_bool(*value),
+            Node::Number(_) => self.visit_number(visitor),
+            Node::String(_) => self.visit_text(visitor),
+            Node::Array(_) => self.visit_items(visitor),
+            Node::Object(_) => self.visit_members(visitor),
+        }
+    }
+
+    deserialize_as! { visit_number: deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_i8
+    deserialize_i16 deserialize_i32 deserialize_i64 }
+    deserialize_as! { visit_text: deserialize_str deserialize_string deserialize_char deserialize_identifier }
+    deserialize_as! { visit_items: deserialize_seq }
+    deserialize_as! { visit_members: deserialize_map }
+    forward_to_deserialize_any! { bool f32 f64 i128 u128 bytes byte_buf unit }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ShapeError> {
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        match self.0 {
+            Node::Number(text) if name == DECIMAL => visitor.visit_str(text),
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
+        self.visit_items(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        self.visit_items(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        self.visit_members(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        match self.0 {
+            Node::String(name) => visitor.visit_enum(Variant { name, content: &Node::Null }),
+            Node::Object(members) if members.len() == 1 => match members.first_key_value() {
+                Some((name, content)) => visitor.visit_enum(Variant { name, content }),
+                None => self.mismatch(&visitor),
+            },
+            _ => self.mismatch(&visitor),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        visitor.visit_unit()
+    }
+}
+
+struct Items<'n, 'a>(slice::Iter<'n, Node<'a>>);
+
+impl<'de> SeqAccess<'de> for &mut Items<'_, '_> {
+    type Error = ShapeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ShapeError> {
+        self.0.next().map(|item| seed.deserialize(Source(item))).transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}
+
+struct Pairs<'n, 'a> {
+    rest: btree_map::Iter<'n, Cow<'a, str>, Node<'a>>,
+    value: Option<&'n Node<'a>>,
+}
+
+impl<'de> MapAccess<'de> for Pairs<'_, '_> {
+    type Error = ShapeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ShapeError> {
+        let Some((name, value)) = self.rest.next() else { return Ok(None) };
+        self.value = Some(value);
+        seed.deserialize(StrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ShapeError> {
+        // Nobody asks for a value before its name.
+        seed.deserialize(Source(self.value.take().unwrap_or(&Node::Null)))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+}
+
+/// `"name"`, or `{"name": content}`.
+struct Variant<'n, 'a> {
+    name: &'n str,
+    content: &'n Node<'a>,
+}
+
+impl<'de, 'n, 'a> EnumAccess<'de> for Variant<'n, 'a> {
+    type Error = ShapeError;
+    type Variant = Source<'n, 'a>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), ShapeError> {
+        Ok((seed.deserialize(StrDeserializer::new(self.name))?, Source(self.content)))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Source<'_, '_> {
+    type Error = ShapeError;
+
+    fn unit_variant(self) -> Result<(), ShapeError> {
+        if self.0.is_null() { Ok(()) } else { self.mismatch(&"unit variant") }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ShapeError> {
+        seed.deserialize(self)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
+        self.visit_items(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ShapeError> {
+        self.visit_members(visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;
