@@ -28,7 +28,7 @@ const SCHEMA: &str =
     "CREATE TABLE IF NOT EXISTS watched (subject TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID";
 
 /// Admission of one root agent, or of the whole gate.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct AdmissionObject {
     opened: Result<Admission, StoreError>,
 }

@@ -56,7 +56,7 @@ const SCHEMA: &[&str] = &[
 ];
 
 /// What concerns the whole gate.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct GateObject {
     opened: Result<Chain, StoreError>,
 }
