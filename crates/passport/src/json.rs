@@ -140,7 +140,11 @@ pub fn node_back(bytes: &[u8]) -> Result<Node<'_>, JsonError> {
     Scanner { text: bounded_text(bytes, usize::MAX)?, at: 0, largest: u64::MAX }.document()
 }
 
-fn typed<T: DeserializeOwned>(document: &Node<'_>) -> Result<T, JsonError> {
+/// Reads a document that was scanned before, or made.
+///
+/// # Errors
+/// [`JsonError::Shape`] when `T` refuses it.
+pub fn typed<T: DeserializeOwned>(document: &Node<'_>) -> Result<T, JsonError> {
     shape::read(document).map_err(|why| JsonError::Shape(printable(&why)))
 }
 

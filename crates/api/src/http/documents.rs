@@ -1,17 +1,18 @@
 //! The JSON of the control routes, and their query strings.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use passgate_core::attest::DecisionKind;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_passport::id::{PASSPORT_PREFIX, is_id};
-use passgate_passport::json;
+use passgate_passport::json::{self, JsonError, Members, Node};
 use passgate_passport::passport::VerifiedPassport;
 use passgate_store::{Cursor, Filter};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// The most attestations in one answer.
@@ -121,7 +122,7 @@ pub struct Query {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
     /// How many: 1 to 1000.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count_from_text")]
     pub limit: Option<usize>,
     /// Where to go on: the `next_cursor` of the answer before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,8 +182,23 @@ pub fn from_body<T: DeserializeOwned>(body: &[u8], limit_bytes: usize) -> Result
 ///
 /// What is wrong with it.
 pub fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, DocumentError> {
-    serde_urlencoded::from_str(query.unwrap_or_default())
-        .map_err(|error| DocumentError::new(format!("the query string: {error}")))
+    let mut members = Members::new();
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        let Entry::Vacant(member) = members.entry(name) else {
+            return Err(DocumentError::new("the query string: a parameter stands twice"));
+        };
+        member.insert(Node::String(value));
+    }
+    json::typed(&Node::Object(members)).map_err(|error| match error {
+        JsonError::Shape(why) => DocumentError::new(format!("the query string: {why}")),
+        error => DocumentError::new(error.to_string()),
+    })
+}
+
+/// A number in a query string is text.
+fn count_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(|_| D::Error::custom("`limit` is no number"))
 }
 
 impl Query {
