@@ -1,6 +1,7 @@
 //! Calls from the Worker to its objects, and among them.
 
 use passgate_core::attest::Stamp;
+use passgate_passport::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Headers, Method, Request, RequestInit, Stub};
@@ -54,8 +55,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     stamp: Option<Stamp>,
 ) -> Result<T, CallError> {
     let answer = send(stub, path, message, stamp).await?;
-    serde_json::from_slice(&answer)
-        .map_err(|error| CallError::Failed(format!("{path} was answered strangely: {error}")))
+    json::read_back(&answer).map_err(|error| CallError::Failed(format!("{path} was answered strangely: {error}")))
 }
 
 /// Asks an object and gives the bytes of its answer.

@@ -17,7 +17,7 @@ use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_passport::key::PublicKey;
 use passgate_store::{Ledger, StoreError};
-use serde_json::json;
+use serde::Serialize;
 use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 
 use crate::calls::{self, CallError};
@@ -154,16 +154,25 @@ async fn put_bundle(env: &Env, body: &[u8]) -> Reply {
     if let Err(error) = policy::publish(env, jws).await {
         return failed(format_args!("the bundle is in force and not yet in Workers KV, put it again: {error}"));
     }
-    let answer = json!({
-        "version": policy.current.version,
-        "gate_id": policy.current.gate_id,
-        "policy_sha256": policy.gate.policy.sha256,
-        "good_until": policy.gate.policy_freshness.map(|freshness| freshness.good_until),
-    });
+    let answer = Put {
+        gate_id: policy.current.gate_id.clone(),
+        good_until: policy.gate.policy_freshness.map(|freshness| freshness.good_until),
+        policy_sha256: policy.gate.policy.sha256.clone(),
+        version: policy.current.version,
+    };
     if let Err(error) = policy::keep(policy) {
         worker::console_error!("the bundle just put is not used by this isolate: {error}");
     }
     Reply::json(200, &answer)
+}
+
+/// What is said of a bundle that was put.
+#[derive(Serialize)]
+struct Put {
+    gate_id: String,
+    good_until: Option<i64>,
+    policy_sha256: String,
+    version: u64,
 }
 
 /// The gate as its control routes see it.

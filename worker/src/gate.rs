@@ -13,6 +13,7 @@ use passgate_api::driver::RefusalRecord;
 use passgate_api::edge::Current;
 use passgate_core::attest::{GateRecord, PreviousChain, sha256_label};
 use passgate_core::state::Subject;
+use passgate_passport::json as strict;
 use passgate_store::backend::{Fault, Tables as _};
 use passgate_store::{State as _, StoreError};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
@@ -170,7 +171,7 @@ fn follow(tables: &SqlTables<'_>, seen: &Current) -> Result<Current, Fault> {
 
 fn current(tables: &SqlTables<'_>) -> Result<Option<Current>, Fault> {
     let Some(text) = tables.meta(META_CURRENT)? else { return Ok(None) };
-    serde_json::from_slice(text.as_bytes()).map(Some).map_err(|error| {
+    strict::read_back(text.as_bytes()).map(Some).map_err(|error| {
         Fault::Storage(StoreError::Corrupt(format!("the setting {META_CURRENT} of the object: {error}")))
     })
 }
@@ -255,7 +256,7 @@ async fn catch_up(chain: &Chain) -> Result<(), Failure> {
     chain.wake_in(RETRY_AFTER_MS).await?;
     for row in rows {
         let text = take(row).text().map_err(StoreError::from)?;
-        let subject: Subject = serde_json::from_slice(text.as_bytes()).map_err(|error| Failure::new(500, error))?;
+        let subject: Subject = strict::read_back(text.as_bytes()).map_err(|error| Failure::new(500, error))?;
         let mut after = String::new();
         while let Some(next) = tell(chain, &Tell { subject: subject.clone(), after }).await?.next {
             after = next;

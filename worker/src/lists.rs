@@ -11,9 +11,9 @@ use std::sync::Arc;
 use passgate_api::http::reply::{Body, Reply};
 use passgate_core::attest::sha256_label;
 use passgate_core::gate::Gate;
-use passgate_passport::b64;
 use passgate_passport::status::{self, StatusList, StatusListContext};
-use serde_json::json;
+use passgate_passport::{b64, json};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use worker::{Env, KvStore};
 
@@ -63,7 +63,7 @@ pub(crate) async fn read_into(env: &Env, gate: &mut Gate) {
 
 async fn uris(env: &Env) -> Result<Vec<String>, String> {
     let text = text(&settings::kv(env).map_err(|error| error.to_string())?, INDEX_KEY).await?;
-    text.map_or(Ok(Vec::new()), |text| serde_json::from_slice(text.as_bytes()).map_err(|error| error.to_string()))
+    text.map_or(Ok(Vec::new()), |text| json::read_back(text.as_bytes()).map_err(|error| error.to_string()))
 }
 
 async fn read(env: &Env, gate: &Gate, uri: &str) -> Result<Arc<StatusList>, String> {
@@ -96,6 +96,15 @@ pub(crate) fn verified(gate: &Gate, token: &str, uri: Option<&str>) -> Result<St
     Err(why)
 }
 
+/// What is said of a list that was put.
+#[derive(Serialize)]
+struct Put {
+    entries: u64,
+    issued_at: i64,
+    key: String,
+    uri: String,
+}
+
 /// Takes in a newer list.
 pub(crate) async fn put(env: &Env, policy: &Policy, body: &[u8]) -> Reply {
     let Ok(token) = std::str::from_utf8(body).map(str::trim) else { return Reply::bad_request("the list is no text") };
@@ -118,7 +127,7 @@ pub(crate) async fn put(env: &Env, policy: &Policy, body: &[u8]) -> Reply {
     match publish_token(env, &key, token, &uris).await {
         Ok(()) => Reply::json(
             200,
-            &json!({ "uri": list.uri(), "key": key, "issued_at": list.issued_at(), "entries": list.entries() }),
+            &Put { entries: list.entries(), issued_at: list.issued_at(), uri: list.uri().to_owned(), key },
         ),
         Err(error) => failed(format_args!("the list is not in Workers KV yet, put it again: {error}")),
     }

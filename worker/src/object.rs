@@ -7,6 +7,7 @@ use std::sync::Arc;
 use passgate_api::driver::{Answer, Driver};
 use passgate_core::attest::{GapRecord, GateRecord, PreviousChain, Writer};
 use passgate_core::time::UnixMillis;
+use passgate_passport::json as strict;
 use passgate_store::backend::Tables as _;
 use passgate_store::{Ledger as _, StoreError};
 use serde::Serialize;
@@ -89,7 +90,7 @@ impl Chain {
 
     fn anchor(&self) -> Result<Option<PreviousChain>, Failure> {
         let text = self.database.read().meta(META_ANCHOR).map_err(StoreError::from)?;
-        text.map(|text| serde_json::from_slice(text.as_bytes())).transpose().map_err(|error| Failure::new(500, error))
+        text.map(|text| strict::read_back(text.as_bytes())).transpose().map_err(|error| Failure::new(500, error))
     }
 
     fn chain_to_resume(&self, gate: &GateRecord, is_first: bool) -> Result<Option<String>, Failure> {
@@ -193,7 +194,7 @@ impl Message {
 
     /// What it says.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        strict::read_back(&self.body).map_err(|error| {
             Failure::new(400, format_args!("{}: {error}: both ends must run the same release", self.path))
         })
     }
