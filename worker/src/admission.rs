@@ -10,8 +10,8 @@ use passgate_store::StoreError;
 use passgate_store::backend::{self, Fault};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
-use crate::calls::{self, CallError};
-use crate::messages::{Admit, Deny, Settle, Watch, Watched, subject_key};
+use crate::calls::{self, Call, CallError};
+use crate::messages::{AT_FIELD, CURRENT_FIELD, DECISION_FIELD, OBJECT_FIELD, Watched, subject_key};
 use crate::object::{Chain, Failure, META_ANCHOR, Message, json, reply};
 use crate::sql::{SqlTables, take};
 use crate::{clock, testing};
@@ -72,7 +72,7 @@ impl Admission {
         match message.path.as_str() {
             "/admit" => self.admit(&message).await,
             "/settle" => self.settle(&message).await,
-            "/deny" => self.deny(&message.parse()?),
+            "/deny" => self.deny(&message),
             "/records" => json(&self.chain.records(&message.parse()?).await?),
             "/record" => json(&self.chain.record(&message.parse::<String>()?).await?),
             path => testing::serve_object(&self.chain, path).await,
@@ -81,12 +81,11 @@ impl Admission {
 
     /// Steps 4 to 7. From the look at what is revoked to the record nothing waits, so nothing comes between.
     async fn admit(&self, message: &Message) -> Result<Vec<u8>, Failure> {
-        let asked: Admit = message.parse()?;
-        let stamp = message.stamp()?;
-        let judged = Judged::from_bytes(asked.judged.as_bytes()).map_err(|error| Failure::new(400, error))?;
+        let (stamp, current) = (message.stamp()?, message.current()?);
+        let judged = Judged::from_bytes(&message.body).map_err(|error| message.unreadable(&error))?;
         testing::wait().await;
-        self.watch(&asked, &judged).await?;
-        self.follow_policy(asked.current.version)?;
+        self.watch(message, &judged).await?;
+        self.follow_policy(current.version)?;
         testing::panic_at("admit");
         let driver = self.chain.driver(judged.gate()).await?;
         let answer = driver.admit(judged, stamp).await;
@@ -96,7 +95,7 @@ impl Admission {
     }
 
     /// Asks the gate's object about subjects that are new here, and is told of their revocation from then on.
-    async fn watch(&self, asked: &Admit, judged: &Judged) -> Result<(), Failure> {
+    async fn watch(&self, message: &Message, judged: &Judged) -> Result<(), Failure> {
         let now = clock::now().seconds();
         let mut new = Vec::new();
         for subject in &judged.demand().subjects {
@@ -107,14 +106,13 @@ impl Admission {
         if new.is_empty() {
             return Ok(());
         }
-        let watch = Watch {
-            object: asked.object.clone(),
-            subjects: new.clone(),
-            current: asked.current.clone(),
-            gate: judged.gate().clone(),
-        };
+        let watch = Call::new("/watch")
+            .gate(judged.gate())
+            .with(OBJECT_FIELD, &message.field(OBJECT_FIELD)?)
+            .with(CURRENT_FIELD, &message.field(CURRENT_FIELD)?)
+            .json(&new);
         let gate = calls::gate(&self.chain.env).map_err(unreachable_gate)?;
-        let told: Watched = calls::ask(&gate, "/watch", &watch, None).await.map_err(unreachable_gate)?;
+        let told: Watched = watch.ask(&gate).await.map_err(unreachable_gate)?;
         let anchor = serde_json::to_string(&told.anchor).map_err(|error| Failure::new(500, error))?;
         self.chain.database.transaction(|tables| {
             tables.set_meta(META_ANCHOR, &anchor)?;
@@ -176,14 +174,15 @@ impl Admission {
     }
 
     async fn settle(&self, message: &Message) -> Result<Vec<u8>, Failure> {
-        let Settle { gate, decision_id, outcome } = message.parse()?;
-        let driver = self.chain.driver(&gate).await?;
-        driver.settle(decision_id, outcome, message.stamp()?).await?;
+        let driver = self.chain.driver(&message.gate()?).await?;
+        driver.settle(message.field(DECISION_FIELD)?, message.parse()?, message.stamp()?).await?;
         Ok(Vec::new())
     }
 
-    fn deny(&self, deny: &Deny) -> Result<Vec<u8>, Failure> {
-        self.chain.database.transaction(|tables| backend::deny(tables, &deny.subject, deny.at))?;
+    fn deny(&self, message: &Message) -> Result<Vec<u8>, Failure> {
+        let subject: Subject = message.parse()?;
+        let at = message.field(AT_FIELD)?.parse().map_err(|error| message.unreadable(&error))?;
+        self.chain.database.transaction(|tables| backend::deny(tables, &subject, at))?;
         Ok(Vec::new())
     }
 }

@@ -1,13 +1,13 @@
 //! Calls from the Worker to its objects, and among them.
 
-use passgate_core::attest::Stamp;
+use passgate_core::attest::{GateRecord, Stamp};
 use passgate_passport::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Headers, Method, Request, RequestInit, Stub};
 
 use crate::clock;
-use crate::messages::STAMP_FIELD;
+use crate::messages::{GATE_FIELD, STAMP_FIELD, gate_text};
 use crate::settings;
 
 /// The name of the one object of the whole gate.
@@ -47,41 +47,80 @@ fn stub(env: &Env, class: &'static str, name: &str) -> Result<Stub, CallError> {
     namespace.get_by_name(name).map_err(|error| failed(&error))
 }
 
-/// Asks an object and reads its answer.
-pub(crate) async fn ask<T: DeserializeOwned>(
-    stub: &Stub,
-    path: &str,
-    message: &impl Serialize,
-    stamp: Option<Stamp>,
-) -> Result<T, CallError> {
-    let answer = send(stub, path, message, stamp).await?;
-    json::read_back(&answer).map_err(|error| CallError::Failed(format!("{path} was answered strangely: {error}")))
+/// A call of an object: what is short stands in header fields, the rest in the body.
+pub(crate) struct Call {
+    path: &'static str,
+    headers: Headers,
+    body: String,
+    unsendable: Option<String>,
 }
 
-/// Asks an object and gives the bytes of its answer.
-pub(crate) async fn send(
-    stub: &Stub,
-    path: &str,
-    message: &impl Serialize,
-    stamp: Option<Stamp>,
-) -> Result<Vec<u8>, CallError> {
-    let body = serde_json::to_string(message).map_err(|error| CallError::Failed(error.to_string()))?;
-    let exchange = async {
-        let headers = Headers::new();
-        if let Some(stamp) = stamp {
-            headers.set(STAMP_FIELD, &clock::to_text(stamp))?;
+impl Call {
+    pub(crate) fn new(path: &'static str) -> Self {
+        Self { path, headers: Headers::new(), body: String::new(), unsendable: None }
+    }
+
+    /// With a field. Values are ASCII.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        if let Err(error) = self.headers.set(name, value) {
+            self.unsendable = Some(error.to_string());
         }
-        crate::testing::pass_on(&headers)?;
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post).with_headers(headers).with_body(Some(body.as_str().into()));
-        let request = Request::new_with_init(&format!("https://object{path}"), &init)?;
-        crate::testing::count_object_call(path);
-        let mut response = stub.fetch_with_request(request).await?;
-        Ok((response.status_code(), response.bytes().await?))
-    };
-    let (status, answer) = exchange.await.map_err(|error: worker::Error| CallError::Failed(error.to_string()))?;
-    match status {
-        200 => Ok(answer),
-        _ => Err(CallError::Refused(status, String::from_utf8_lossy(&answer).into_owned())),
+        self
+    }
+
+    /// With the stamp of the record that it makes.
+    pub(crate) fn stamp(self, stamp: Stamp) -> Self {
+        self.with(STAMP_FIELD, &clock::to_text(stamp))
+    }
+
+    /// With the gate whose record it makes.
+    pub(crate) fn gate(self, gate: &GateRecord) -> Self {
+        self.with(GATE_FIELD, &gate_text(gate))
+    }
+
+    /// With a body.
+    pub(crate) fn body(mut self, body: Vec<u8>) -> Self {
+        match String::from_utf8(body) {
+            Ok(body) => self.body = body,
+            Err(error) => self.unsendable = Some(error.to_string()),
+        }
+        self
+    }
+
+    /// With a document as its body.
+    pub(crate) fn json(mut self, document: &impl Serialize) -> Self {
+        match serde_json::to_string(document) {
+            Ok(body) => self.body = body,
+            Err(error) => self.unsendable = Some(error.to_string()),
+        }
+        self
+    }
+
+    /// Makes the call and gives the bytes of the answer.
+    pub(crate) async fn to(self, stub: &Stub) -> Result<Vec<u8>, CallError> {
+        if let Some(why) = self.unsendable {
+            return Err(CallError::Failed(why));
+        }
+        let exchange = async {
+            crate::testing::pass_on(&self.headers)?;
+            let mut init = RequestInit::new();
+            init.with_method(Method::Post).with_headers(self.headers).with_body(Some(self.body.as_str().into()));
+            let request = Request::new_with_init(&format!("https://object{}", self.path), &init)?;
+            crate::testing::count_object_call(self.path);
+            let mut response = stub.fetch_with_request(request).await?;
+            Ok((response.status_code(), response.bytes().await?))
+        };
+        let (status, answer) = exchange.await.map_err(|error: worker::Error| CallError::Failed(error.to_string()))?;
+        match status {
+            200 => Ok(answer),
+            _ => Err(CallError::Refused(status, String::from_utf8_lossy(&answer).into_owned())),
+        }
+    }
+
+    /// Makes the call and reads the answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(self, stub: &Stub) -> Result<T, CallError> {
+        let path = self.path;
+        let answer = self.to(stub).await?;
+        json::read_back(&answer).map_err(|error| CallError::Failed(format!("{path} was answered strangely: {error}")))
     }
 }

@@ -20,10 +20,10 @@ use passgate_store::{Ledger, StoreError};
 use serde::Serialize;
 use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 
-use crate::calls::{self, CallError};
+use crate::calls::{self, Call, CallError};
 use crate::intake::Line;
 use crate::ledger::GateLedger;
-use crate::messages::{PutBundle, Revoke, Revoked, Tell, Told};
+use crate::messages::{AFTER_FIELD, CURRENT_FIELD};
 use crate::policy::{self, Policy};
 use crate::{clock, lists, settings, upstream};
 
@@ -129,8 +129,7 @@ fn given(reply: Reply, is_head: bool) -> worker::Result<Response> {
 }
 
 async fn bundle(env: &Env) -> Reply {
-    let kept: Result<Option<String>, CallError> =
-        async { calls::ask(&calls::gate(env)?, "/bundle", &(), None).await }.await;
+    let kept: Result<Option<String>, CallError> = async { Call::new("/bundle").ask(&calls::gate(env)?).await }.await;
     match kept {
         Ok(Some(jws)) => Reply::new(200, edge::MEDIA_TYPE, Body::Whole(jws.into_bytes())),
         Ok(None) => Reply::not_found("no bundle was put here; one may be published in Workers KV"),
@@ -146,8 +145,8 @@ async fn put_bundle(env: &Env, body: &[u8]) -> Reply {
         Ok(policy) => policy,
         Err(error) => return Reply::bad_request(error),
     };
-    let message = PutBundle { current: policy.current.clone(), jws: jws.to_owned() };
-    let put = async { calls::send(&calls::gate(env)?, "/put-bundle", &message, None).await };
+    let message = Call::new("/put-bundle").with(CURRENT_FIELD, &policy.current_text()).body(jws.as_bytes().to_vec());
+    let put = async { message.to(&calls::gate(env)?).await };
     if let Err(error) = put.await {
         return not_done(error);
     }
@@ -218,23 +217,25 @@ impl Controlled for Control {
     }
 
     async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError> {
-        let found = async { calls::ask(&calls::gate(&self.env)?, "/revoked", &subjects, None).await };
+        let found = async { Call::new("/revoked").json(&subjects).ask(&calls::gate(&self.env)?).await };
         found.await.map_err(|error: CallError| StoreError::Unavailable(error.to_string()).into())
     }
 
     /// The gate's object records it, then tells everyone who watches; only then it is done.
     async fn revoke(&self, what: &Revocation) -> Result<String, OperationError> {
         let stamp = crate::testing::stamp().map_or_else(clock::stamp, Ok).map_err(OperationError::Gate)?;
-        let subject = what.subject().clone();
+        let subject = what.subject();
         let told = async {
             let gate = calls::gate(&self.env)?;
-            let message = Revoke { gate: self.policy.gate.record(), subject: subject.clone() };
-            let revoked: Revoked = calls::ask(&gate, "/revoke", &message, Some(stamp)).await?;
+            let revoke = Call::new("/revoke").gate(&self.policy.gate.record()).stamp(stamp).json(subject);
+            let record = revoke.to(&gate).await?;
             let mut after = String::new();
             loop {
-                let told: Told = calls::ask(&gate, "/tell", &Tell { subject: subject.clone(), after }, None).await?;
-                let Some(next) = told.next else { return Ok(revoked.jws) };
-                after = next;
+                let told = Call::new("/tell").with(AFTER_FIELD, &after).json(subject).to(&gate).await?;
+                after = String::from_utf8_lossy(&told).into_owned();
+                if after.is_empty() {
+                    return Ok(String::from_utf8_lossy(&record).into_owned());
+                }
             }
         };
         told.await.map_err(|error: CallError| StoreError::Unavailable(error.to_string()).into())

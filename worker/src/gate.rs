@@ -19,11 +19,8 @@ use passgate_store::{State as _, StoreError};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::admission::WATCH_SECONDS;
-use crate::calls;
-use crate::messages::{
-    Deny, FoldedRefusals, NoteList, ObjectNames, Objects, PutBundle, Refuse, Revoke, Revoked, Tell, Told, Watch,
-    Watched, subject_key,
-};
+use crate::calls::{self, Call};
+use crate::messages::{AFTER_FIELD, AT_FIELD, NoteList, OBJECT_FIELD, ObjectNames, Watched, subject_key};
 use crate::object::{Chain, Failure, Message, json, reply};
 use crate::sql::{SqlTables, integer, take};
 use crate::{clock, testing};
@@ -92,17 +89,16 @@ impl DurableObject for GateObject {
 async fn serve(chain: &Chain, request: Request) -> Result<Vec<u8>, Failure> {
     let message = Message::read(request).await?;
     match message.path.as_str() {
-        "/watch" => json(&watch(chain, &message.parse()?).await?),
+        "/watch" => json(&watch(chain, &message).await?),
         "/refuse" => refuse(chain, &message).await,
         "/fold" => fold(chain, &message).await,
-        "/revoke" => json(&revoke(chain, &message).await?),
-        "/tell" => json(&tell(chain, &message.parse()?).await?),
+        "/revoke" => revoke(chain, &message).await,
+        "/tell" => tell(chain, &message.parse()?, &message.field(AFTER_FIELD)?).await.map(String::into_bytes),
         "/revoked" => json(&revoked(chain, &message.parse::<Vec<Subject>>()?).await?),
         "/bundle" => json(&chain.database.read().meta(META_BUNDLE).map_err(StoreError::from)?),
-        "/put-bundle" => put_bundle(chain, &message.parse()?),
+        "/put-bundle" => put_bundle(chain, &message),
         "/list" => note_list(chain, &message.parse()?),
-        "/lists" => json(&list_uris(&chain.database.read()).map_err(StoreError::from)?),
-        "/objects" => json(&objects(&chain.database.read(), &message.parse()?).map_err(StoreError::from)?),
+        "/objects" => json(&objects(&chain.database.read(), &message)?),
         "/records" => json(&chain.records(&message.parse()?).await?),
         "/record" => json(&chain.record(&message.parse::<String>()?).await?),
         path => testing::serve_object(chain, path).await,
@@ -110,16 +106,18 @@ async fn serve(chain: &Chain, request: Request) -> Result<Vec<u8>, Failure> {
 }
 
 /// Notes who wants to know what, and says what is revoked by now.
-async fn watch(chain: &Chain, asked: &Watch) -> Result<Watched, Failure> {
+async fn watch(chain: &Chain, message: &Message) -> Result<Watched, Failure> {
     let now = clock::now().seconds();
+    let (object, seen) = (message.field(OBJECT_FIELD)?, message.current()?);
+    let subjects: Vec<Subject> = message.parse()?;
     let current = chain.database.transaction(|tables| {
-        let current = follow(tables, &asked.current)?;
-        tables.execute("INSERT OR IGNORE INTO objects (name) VALUES (?)", vec![asked.object.as_str().into()])?;
-        for subject in &asked.subjects {
+        let current = follow(tables, &seen)?;
+        tables.execute("INSERT OR IGNORE INTO objects (name) VALUES (?)", vec![object.as_str().into()])?;
+        for subject in &subjects {
             let until = now.saturating_add(KEEP_WATCH_SECONDS);
             tables.execute(
                 "INSERT OR REPLACE INTO watches (subject, object, until) VALUES (?, ?, ?)",
-                vec![subject_key(subject).into(), asked.object.as_str().into(), until.into()],
+                vec![subject_key(subject).into(), object.as_str().into(), until.into()],
             )?;
         }
         tables.execute(
@@ -128,9 +126,9 @@ async fn watch(chain: &Chain, asked: &Watch) -> Result<Watched, Failure> {
         )?;
         Ok(current)
     })?;
-    let since = revoked(chain, &asked.subjects).await?;
-    let revoked = asked.subjects.iter().zip(since).filter_map(|(subject, at)| Some((subject.clone(), at?))).collect();
-    let anchor = anchor(chain, &asked.gate).await?;
+    let since = revoked(chain, &subjects).await?;
+    let revoked = subjects.iter().zip(since).filter_map(|(subject, at)| Some((subject.clone(), at?))).collect();
+    let anchor = anchor(chain, &message.gate()?).await?;
     Ok(Watched { revoked, policy_version: current.version, anchor })
 }
 
@@ -184,56 +182,54 @@ fn set_current(tables: &SqlTables<'_>, current: &Current) -> Result<Current, Fau
 }
 
 async fn refuse(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
-    let Refuse { refusal, gate } = message.parse()?;
-    let refusal = RefusalRecord::from_bytes(refusal.as_bytes()).map_err(|error| Failure::new(400, error))?;
+    let refusal = RefusalRecord::from_bytes(&message.body).map_err(|error| message.unreadable(&error))?;
     let stamp = message.stamp()?;
-    let answer = chain.driver(&gate).await?.record_refusal(&refusal, stamp).await;
+    let answer = chain.driver(&message.gate()?).await?.record_refusal(&refusal, stamp).await;
     chain.mind_counts(&answer, stamp.now).await?;
     Ok(answer.to_bytes())
 }
 
 async fn fold(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
-    let FoldedRefusals { gate, folded } = message.parse()?;
-    chain.driver(&gate).await?.fold(folded, message.stamp()?).await?;
+    let folded = message.parse()?;
+    chain.driver(&message.gate()?).await?.fold(folded, message.stamp()?).await?;
     Ok(Vec::new())
 }
 
 /// Records a revocation. Its watchers are told with [`tell`]; should that not happen, the alarm does it.
-async fn revoke(chain: &Chain, message: &Message) -> Result<Revoked, Failure> {
-    let Revoke { gate, subject } = message.parse()?;
-    let stamp = message.stamp()?;
-    let driver = chain.driver(&gate).await?;
+async fn revoke(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
+    let (subject, stamp): (Subject, _) = (message.parse()?, message.stamp()?);
+    let driver = chain.driver(&message.gate()?).await?;
     chain.database.transaction(|tables| {
         tables.execute("INSERT OR IGNORE INTO untold (subject) VALUES (?)", vec![subject_key(&subject).into()])?;
         Ok(())
     })?;
     chain.wake_in(RETRY_AFTER_MS).await?;
-    Ok(Revoked { jws: driver.revoke(subject, stamp).await?.jws })
+    Ok(driver.revoke(subject, stamp).await?.jws.into_bytes())
 }
 
-/// Tells the next watchers of a subject that it is revoked.
-async fn tell(chain: &Chain, Tell { subject, after }: &Tell) -> Result<Told, Failure> {
+/// Tells the next watchers of a subject that it is revoked. Gives the name to go on after, empty when all are told.
+async fn tell(chain: &Chain, subject: &Subject, after: &str) -> Result<String, Failure> {
     let at = chain.store.revoked_at(subject).await?.ok_or_else(|| Failure::new(404, "it is not revoked"))?;
     let watchers = watchers(&chain.database.read(), subject, after).map_err(StoreError::from)?;
-    let deny = Deny { subject: subject.clone(), at };
     let told: Vec<Result<(), Failure>> = stream::iter(&watchers)
-        .map(|name| deny_at(chain, name, &deny))
+        .map(|name| deny_at(chain, name, subject, at))
         .buffer_unordered(TOLD_IN_PARALLEL)
         .collect()
         .await;
     told.into_iter().collect::<Result<(), Failure>>()?;
-    let next = (watchers.len() == TOLD_AT_ONCE).then(|| watchers.last().cloned()).flatten();
-    if next.is_none() {
+    let last = watchers.last().filter(|_| watchers.len() == TOLD_AT_ONCE);
+    if last.is_none() {
         chain.database.transaction(|tables| {
             tables.execute("DELETE FROM untold WHERE subject = ?", vec![subject_key(subject).into()])?;
             Ok(())
         })?;
     }
-    Ok(Told { next })
+    Ok(last.cloned().unwrap_or_default())
 }
 
-async fn deny_at(chain: &Chain, name: &str, deny: &Deny) -> Result<(), Failure> {
-    let told = async { calls::send(&calls::admission(&chain.env, name)?, "/deny", deny, None).await };
+async fn deny_at(chain: &Chain, name: &str, subject: &Subject, at: i64) -> Result<(), Failure> {
+    let deny = Call::new("/deny").with(AT_FIELD, &at.to_string()).json(subject);
+    let told = async { deny.to(&calls::admission(&chain.env, name)?).await };
     told.await.map(|_| ()).map_err(|error| Failure::new(503, error))
 }
 
@@ -258,22 +254,27 @@ async fn catch_up(chain: &Chain) -> Result<(), Failure> {
         let text = take(row).text().map_err(StoreError::from)?;
         let subject: Subject = strict::read_back(text.as_bytes()).map_err(|error| Failure::new(500, error))?;
         let mut after = String::new();
-        while let Some(next) = tell(chain, &Tell { subject: subject.clone(), after }).await?.next {
-            after = next;
+        loop {
+            after = tell(chain, &subject, &after).await?;
+            if after.is_empty() {
+                break;
+            }
         }
     }
     Ok(())
 }
 
 /// Keeps a bundle that was verified, unless it may not take the place of the one in force.
-fn put_bundle(chain: &Chain, PutBundle { current: new, jws }: &PutBundle) -> Result<Vec<u8>, Failure> {
+fn put_bundle(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
+    let new = message.current()?;
+    let jws = std::str::from_utf8(&message.body).map_err(|error| message.unreadable(&error))?;
     let known = current(&chain.database.read()).map_err(StoreError::from)?;
     if let Some(known) = known {
         new.replaces(&known).map_err(|error| Failure::new(409, error))?;
     }
     chain.database.transaction(|tables| {
         tables.set_meta(META_BUNDLE, jws)?;
-        set_current(tables, new).map(|_| ())
+        set_current(tables, &new).map(|_| ())
     })?;
     Ok(Vec::new())
 }
@@ -305,14 +306,16 @@ fn list_uris(tables: &SqlTables<'_>) -> Result<Vec<String>, Fault> {
     tables.execute("SELECT uri FROM lists ORDER BY uri", Vec::new())?.into_iter().map(|row| take(row).text()).collect()
 }
 
-fn objects(tables: &SqlTables<'_>, asked: &Objects) -> Result<ObjectNames, Fault> {
+fn objects(tables: &SqlTables<'_>, message: &Message) -> Result<ObjectNames, Failure> {
+    let after = message.field(AFTER_FIELD)?.parse().map_err(|error| message.unreadable(&error))?;
     let rows = tables.execute(
         "SELECT number, name FROM objects WHERE number > ? ORDER BY number LIMIT ?",
-        vec![integer(asked.after), integer(OBJECTS_AT_ONCE)],
-    )?;
+        vec![integer(after), integer(OBJECTS_AT_ONCE)],
+    );
     let pair = |row| {
         let mut columns = take(row);
         Ok((columns.number()?, columns.text()?))
     };
-    rows.into_iter().map(pair).collect::<Result<_, Fault>>().map(ObjectNames)
+    let names: Result<Vec<_>, Fault> = rows.and_then(|rows| rows.into_iter().map(pair).collect());
+    Ok(ObjectNames(names.map_err(StoreError::from)?))
 }

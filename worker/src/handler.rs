@@ -12,7 +12,7 @@ use passgate_api::edge::AdmissionDoc;
 use passgate_api::http::authority::Scheme;
 use passgate_api::http::headers;
 use passgate_api::http::intake::HeadLimits;
-use passgate_core::attest::{OutcomeRecord, OutcomeResult, Stamp};
+use passgate_core::attest::{GateRecord, OutcomeRecord, OutcomeResult, Stamp};
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::pipeline::{Judged, Refusal};
 use passgate_core::reason::Reason;
@@ -20,9 +20,9 @@ use passgate_core::state::agent_key;
 use serde::Serialize;
 use worker::{Context, Delay, Env, Headers, Request, Response, ResponseBuilder, Stub};
 
-use crate::calls::{self, CallError};
+use crate::calls::{self, Call, CallError};
 use crate::intake::{self, Intake, Line};
-use crate::messages::{Admit, FoldedRefusals, Refuse, Settle};
+use crate::messages::{CURRENT_FIELD, DECISION_FIELD, OBJECT_FIELD};
 use crate::policy::{self, Policy};
 use crate::upstream::{self, Metered, Outbound, SendError};
 use crate::{admission, clock, testing};
@@ -156,15 +156,16 @@ impl Life<'_> {
     async fn admit(&self, judged: &Judged, stamp: Stamp) -> Option<Answer> {
         let unavailable = |error: &dyn std::fmt::Display| Answer::fault(Reason::StoreUnavailable, error, Some(judged));
         let name = self.object_of(judged);
-        let Ok(text) = String::from_utf8(judged.to_bytes()) else {
-            return Some(unavailable(&"the judgement cannot be handed over"));
-        };
-        let admit = Admit { current: self.policy.current.clone(), object: name.clone(), judged: text };
         let stub = match calls::admission(&self.env, &name) {
             Ok(stub) => stub,
             Err(error) => return Some(unavailable(&error)),
         };
-        let call = async move { calls::send(&stub, "/admit", &admit, Some(stamp)).await };
+        let admit = Call::new("/admit")
+            .stamp(stamp)
+            .with(OBJECT_FIELD, &name)
+            .with(CURRENT_FIELD, &self.policy.current_text())
+            .body(judged.to_bytes());
+        let call = async move { admit.to(&stub).await };
         let timeout = Duration::from_millis(self.policy.edge.decision_timeout_ms.into());
         match within(timeout, call).await {
             Ok(Ok(bytes)) => Some(admission::read_answer(&bytes).unwrap_or_else(|error| unavailable(&error))),
@@ -283,15 +284,12 @@ impl Life<'_> {
             return Answer::Refuse(Box::new(record.refused(None)));
         }
         let unavailable = |error: &dyn std::fmt::Display| Answer::fault(Reason::StoreUnavailable, error, None);
-        let Ok(refusal) = String::from_utf8(record.to_bytes()) else {
-            return unavailable(&"the refusal cannot be handed over");
-        };
-        let message = Refuse { refusal, gate: self.policy.gate.record() };
         let stub = match calls::gate(&self.env) {
             Ok(stub) => stub,
             Err(error) => return unavailable(&error),
         };
-        let call = async move { calls::send(&stub, "/refuse", &message, Some(stamp)).await };
+        let message = Call::new("/refuse").stamp(stamp).gate(&self.policy.gate.record()).body(record.to_bytes());
+        let call = async move { message.to(&stub).await };
         match within(Duration::from_millis(self.policy.edge.decision_timeout_ms.into()), call).await {
             Ok(Ok(bytes)) => admission::read_answer(&bytes).unwrap_or_else(|error| unavailable(&error)),
             Ok(Err(error)) => unavailable(&error),
@@ -309,10 +307,9 @@ impl Life<'_> {
             Delay::from(FLUSH_AFTER).await;
             FLUSHING.set(false);
             let Some(folded) = BOUND.with_borrow_mut(RefusalBound::take) else { return };
-            let message = FoldedRefusals { gate, folded: folded.clone() };
             let sent = async {
                 let stamp = clock::stamp().map_err(CallError::Failed)?;
-                calls::send(&calls::gate(&env)?, "/fold", &message, Some(stamp)).await
+                Call::new("/fold").stamp(stamp).gate(&gate).json(&folded).to(&calls::gate(&env)?).await
             };
             if let Err(error) = sent.await {
                 worker::console_error!("counted refusals could not be recorded: {error}");
@@ -326,7 +323,7 @@ impl Life<'_> {
 struct Settling {
     env: Env,
     object: String,
-    gate: passgate_core::attest::GateRecord,
+    gate: GateRecord,
     decision_id: String,
     request_bytes: usize,
     sent_at: u64,
@@ -340,11 +337,19 @@ impl Settling {
     }
 }
 
+/// What became of a decision.
+struct Settle {
+    gate: GateRecord,
+    decision_id: String,
+    outcome: OutcomeRecord,
+}
+
 async fn settle(env: &Env, object: &str, message: Settle) {
     let settled = async {
         let stub: Stub = calls::admission(env, object)?;
         let stamp = clock::stamp().map_err(CallError::Failed)?;
-        calls::send(&stub, "/settle", &message, Some(stamp)).await
+        let Settle { gate, decision_id, outcome } = &message;
+        Call::new("/settle").stamp(stamp).gate(gate).with(DECISION_FIELD, decision_id).json(outcome).to(&stub).await
     };
     if let Err(error) = settled.await {
         worker::console_error!("the outcome of {} could not be recorded: {error}", message.decision_id);

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use passgate_store::{Cursor, Filter, Ledger, Page, StoreError, StoredRecord};
 use worker::{Env, Stub};
 
-use crate::calls::{self, CallError};
-use crate::messages::{ObjectNames, Objects, Record, RecordPage, Records};
+use crate::calls::{self, Call, CallError};
+use crate::messages::{AFTER_FIELD, ObjectNames, Record, RecordPage, Records};
 
 /// A cursor's `chain` is the object's number times this, plus the chain's number in the object. An object starts a chain
 /// when its gate changes its level, so it has a few.
@@ -33,8 +33,9 @@ impl GateLedger {
     /// The objects after number `after`, and the gate's own when there is no `after`.
     async fn places(&self, from: u64) -> Result<Vec<Place>, StoreError> {
         let gate = calls::gate(&self.env).map_err(unavailable)?;
-        let after = from.saturating_sub(1);
-        let ObjectNames(names) = calls::ask(&gate, "/objects", &Objects { after }, None).await.map_err(unavailable)?;
+        let after = from.saturating_sub(1).to_string();
+        let names = Call::new("/objects").with(AFTER_FIELD, &after).ask(&gate).await;
+        let ObjectNames(names) = names.map_err(unavailable)?;
         let mut places = Vec::with_capacity(names.len() + 1);
         if from == 0 {
             places.push(Place { number: 0, stub: gate });
@@ -56,7 +57,7 @@ impl Ledger for GateLedger {
             let within = page.next.filter(|at| at.chain / CHAINS_OF_ONE_OBJECT == *number);
             let within = within.map(|at| Cursor { chain: at.chain % CHAINS_OF_ONE_OBJECT, seq: at.seq });
             let asked = Records::new(filter, within, limit.saturating_sub(page.records.len()).max(1));
-            let found: RecordPage = calls::ask(stub, "/records", &asked, None).await.map_err(unavailable)?;
+            let found: RecordPage = Call::new("/records").json(&asked).ask(stub).await.map_err(unavailable)?;
             for record in found.records {
                 page.records.push(record.stored().ok_or_else(unreadable)?);
             }
@@ -82,7 +83,7 @@ impl Ledger for GateLedger {
             let places = self.places(from).await?;
             let Some(last) = places.last().map(|place| place.number) else { return Ok(None) };
             let ask = |place: Place| async move {
-                calls::ask::<Option<Record>>(&place.stub, "/record", &attestation_id, None).await
+                Call::new("/record").json(&attestation_id).ask::<Option<Record>>(&place.stub).await
             };
             let mut answers = stream::iter(places).map(ask).buffer_unordered(ASKED_IN_PARALLEL);
             while let Some(answer) = answers.next().await {

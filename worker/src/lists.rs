@@ -17,7 +17,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use worker::{Env, KvStore};
 
-use crate::calls::{self, CallError};
+use crate::calls::{self, Call, CallError};
 use crate::control::{failed, not_done};
 use crate::messages::NoteList;
 use crate::policy::Policy;
@@ -118,7 +118,7 @@ pub(crate) async fn put(env: &Env, policy: &Policy, body: &[u8]) -> Reply {
         sha256: sha256_label(&Sha256::digest(token.as_bytes()).into()),
     };
     let noted: Result<Vec<String>, CallError> =
-        async { calls::ask(&calls::gate(env)?, "/list", &note, None).await }.await;
+        async { Call::new("/list").json(&note).ask(&calls::gate(env)?).await }.await;
     let uris = match noted {
         Ok(uris) => uris,
         Err(error) => return not_done(error),

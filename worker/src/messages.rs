@@ -1,8 +1,28 @@
 //! What the Worker and its objects say to each other. Both run the same release of the same module, and nobody else can
 //! reach an object.
+//!
+//! | to an admission object | fields | body | answer |
+//! | --- | --- | --- | --- |
+//! | `/admit` | stamp, object, current | the judgement | the answer; 409 when the policy is outdated |
+//! | `/settle` | stamp, gate, decision | the outcome | |
+//! | `/deny` | at | the subject that the gate's object knows to be revoked | |
+//!
+//! | to the gate's object | fields | body | answer |
+//! | --- | --- | --- | --- |
+//! | `/watch` | gate, object, current | the subjects that the object meets for the first time | [`Watched`] |
+//! | `/refuse` | stamp, gate | the refusal | the answer |
+//! | `/fold` | stamp, gate | refusals that an isolate counted | |
+//! | `/revoke` | stamp, gate | the subject | the record |
+//! | `/tell` | after | the subject | the name to go on after, empty when every watcher is told |
+//! | `/revoked` | | subjects | since which Unix second each is revoked |
+//! | `/bundle` | | | the bundle that was put |
+//! | `/put-bundle` | current | the bundle | |
+//! | `/list` | | [`NoteList`] | the URIs of all lists |
+//! | `/objects` | after | | [`ObjectNames`] |
+//!
+//! Both answer `/records` ([`Records`]) with a [`RecordPage`] and `/record` (an id) with a [`Record`].
 
-use passgate_api::edge::Current;
-use passgate_core::attest::{DecisionKind, FoldedRecord, GateRecord, OutcomeRecord, PreviousChain};
+use passgate_core::attest::{DecisionKind, GateRecord, PreviousChain};
 use passgate_core::state::Subject;
 use passgate_passport::b64;
 use passgate_store::backend::{decode_record, encode_record};
@@ -11,6 +31,18 @@ use serde::{Deserialize, Serialize};
 
 /// The stamp of the record that a call makes.
 pub(crate) const STAMP_FIELD: &str = "passgate-stamp";
+/// The gate, as [`gate_text`] writes it.
+pub(crate) const GATE_FIELD: &str = "passgate-gate";
+/// The name of the admission object: an object need not know its own.
+pub(crate) const OBJECT_FIELD: &str = "passgate-object";
+/// The bundle in use, as the JSON of `passgate_api::edge::Current`.
+pub(crate) const CURRENT_FIELD: &str = "passgate-current";
+/// The decision that is settled.
+pub(crate) const DECISION_FIELD: &str = "passgate-decision";
+/// A Unix second.
+pub(crate) const AT_FIELD: &str = "passgate-at";
+/// Where to go on: a name, or a number.
+pub(crate) const AFTER_FIELD: &str = "passgate-after";
 
 /// A subject as the key of a row: its JSON, which no two subjects share.
 pub(crate) fn subject_key(subject: &Subject) -> String {
@@ -18,20 +50,18 @@ pub(crate) fn subject_key(subject: &Subject) -> String {
     serde_json::to_string(subject).unwrap_or_default()
 }
 
-/// `POST /watch` to the gate's object: an admission object has met these for the first time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Watch {
-    /// The name of the asking object.
-    pub(crate) object: String,
-    /// What it wants to be told of when it is revoked.
-    pub(crate) subjects: Vec<Subject>,
-    /// The bundle it decides under.
-    pub(crate) current: Current,
-    /// The gate.
-    pub(crate) gate: GateRecord,
+/// A gate as it stands in a field.
+pub(crate) fn gate_text(gate: &GateRecord) -> String {
+    format!("{} {}", gate.level, gate.gate_id)
 }
 
-/// The answer to a [`Watch`].
+/// The gate that [`gate_text`] wrote.
+pub(crate) fn gate_from(text: &str) -> Option<GateRecord> {
+    let (level, gate_id) = text.split_once(' ')?;
+    Some(GateRecord { gate_id: gate_id.to_owned(), level: level.to_owned() })
+}
+
+/// The answer to `POST /watch`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Watched {
     /// Which of the subjects are revoked, since which Unix second.
@@ -40,96 +70,6 @@ pub(crate) struct Watched {
     pub(crate) policy_version: u64,
     /// Where the gate's own chain ends at present.
     pub(crate) anchor: PreviousChain,
-}
-
-/// `POST /admit` to an admission object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Admit {
-    /// The bundle the request was judged under.
-    pub(crate) current: Current,
-    /// The name of the object that is called; an object need not know its own.
-    pub(crate) object: String,
-    /// The judgement, as it hands itself over.
-    pub(crate) judged: String,
-}
-
-/// `POST /settle` to an admission object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Settle {
-    /// The gate, should the object have to take up its chain again.
-    pub(crate) gate: GateRecord,
-    /// The decision.
-    pub(crate) decision_id: String,
-    /// What became of it.
-    pub(crate) outcome: OutcomeRecord,
-}
-
-/// `POST /deny` to an admission object: a revocation that the gate's object has recorded.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Deny {
-    /// What is revoked.
-    pub(crate) subject: Subject,
-    /// Since which Unix second.
-    pub(crate) at: i64,
-}
-
-/// `POST /refuse` to the gate's object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Refuse {
-    /// The refusal, as it hands itself over.
-    pub(crate) refusal: String,
-    /// The gate.
-    pub(crate) gate: GateRecord,
-}
-
-/// `POST /fold` to the gate's object: refusals that an isolate counted instead of sending each.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct FoldedRefusals {
-    /// The gate.
-    pub(crate) gate: GateRecord,
-    /// The counts.
-    pub(crate) folded: FoldedRecord,
-}
-
-/// `POST /revoke` to the gate's object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Revoke {
-    /// The gate.
-    pub(crate) gate: GateRecord,
-    /// What to revoke.
-    pub(crate) subject: Subject,
-}
-
-/// The answer to a [`Revoke`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Revoked {
-    /// The record of it, as signed.
-    pub(crate) jws: String,
-}
-
-/// `POST /tell` to the gate's object: tell the next of a subject's watchers. A revocation is done when none is left.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Tell {
-    /// What was revoked.
-    pub(crate) subject: Subject,
-    /// Go on after the watcher of this name.
-    pub(crate) after: String,
-}
-
-/// The answer to a [`Tell`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Told {
-    /// Where to go on; `None` when every watcher is told.
-    pub(crate) next: Option<String>,
-}
-
-/// `POST /put-bundle` to the gate's object: a verified bundle is about to be published.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct PutBundle {
-    /// What may be replaced by it.
-    pub(crate) current: Current,
-    /// The token.
-    pub(crate) jws: String,
 }
 
 /// `POST /list` to the gate's object: a status list is about to be published.
@@ -202,13 +142,6 @@ impl Record {
     }
 }
 
-/// `POST /objects` to the gate's object: the admission objects it knows, in the order in which it met them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Objects {
-    /// Only those after this number.
-    pub(crate) after: u64,
-}
-
-/// The answer to [`Objects`]: number and name. Empty at the end.
+/// The answer to `POST /objects`: number and name of each. Empty at the end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ObjectNames(pub(crate) Vec<(u64, String)>);

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use passgate_api::driver::{Answer, Driver};
-use passgate_core::attest::{GapRecord, GateRecord, PreviousChain, Writer};
+use passgate_api::edge::Current;
+use passgate_core::attest::{GapRecord, GateRecord, PreviousChain, Stamp, Writer};
 use passgate_core::time::UnixMillis;
 use passgate_passport::json as strict;
 use passgate_store::backend::Tables as _;
 use passgate_store::{Ledger as _, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use worker::{Env, Request, Response, State};
+use worker::{Env, Headers, Request, Response, State};
 
-use crate::messages::{Record, RecordPage, Records, STAMP_FIELD};
+use crate::messages::{CURRENT_FIELD, GATE_FIELD, Record, RecordPage, Records, STAMP_FIELD, gate_from, gate_text};
 use crate::sql::Database;
 use crate::store::ObjectStore;
 use crate::{clock, settings, testing};
@@ -80,7 +81,7 @@ impl Chain {
         if let Some(driver) = current.as_ref().filter(|driver| driver.writer().gate() == gate) {
             return Ok(Arc::clone(driver));
         }
-        let driver = Arc::new(match self.chain_to_resume(gate, current.is_none())? {
+        let driver = shared(match self.chain_to_resume(gate, current.is_none())? {
             Some(chain_uid) => self.resume(chain_uid, gate).await?,
             None => self.start(gate).await?,
         });
@@ -129,9 +130,8 @@ impl Chain {
         settings::attestation_key(&self.env).map_err(|error| Failure::new(503, error))
     }
 
-    #[expect(clippy::arc_with_non_send_sync, reason = "the driver is the same where there are threads")]
     fn shared_store(&self) -> Arc<ObjectStore> {
-        Arc::new(self.store.clone())
+        shared(self.store.clone())
     }
 
     /// Sees to it that refusals counted in memory are recorded, or that their loss is.
@@ -172,37 +172,52 @@ impl Chain {
     }
 }
 
-fn gate_text(gate: &GateRecord) -> String {
-    format!("{} {}", gate.level, gate.gate_id)
+fn shared<T>(value: T) -> Arc<T> {
+    Arc::new(value)
 }
 
 /// A message as it arrived.
 pub(crate) struct Message {
     pub(crate) path: String,
-    stamp: Option<String>,
-    body: Vec<u8>,
+    headers: Headers,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Message {
     pub(crate) async fn read(mut request: Request) -> Result<Self, Failure> {
-        let unreadable = |error: worker::Error| Failure::new(400, error);
-        let stamp = request.headers().get(STAMP_FIELD).map_err(unreadable)?;
         testing::take_over(request.headers());
-        let (path, body) = (request.path(), request.bytes().await.map_err(unreadable)?);
-        Ok(Self { path, stamp, body })
+        let (path, headers) = (request.path(), request.headers().clone());
+        let body = request.bytes().await.map_err(|error| Failure::new(400, error))?;
+        Ok(Self { path, headers, body })
     }
 
-    /// What it says.
+    /// The document in the body.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        strict::read_back(&self.body).map_err(|error| {
-            Failure::new(400, format_args!("{}: {error}: both ends must run the same release", self.path))
-        })
+        strict::read_back(&self.body).map_err(|error| self.unreadable(&error))
+    }
+
+    /// The value of a field.
+    pub(crate) fn field(&self, name: &str) -> Result<String, Failure> {
+        self.headers.get(name).ok().flatten().ok_or_else(|| self.unreadable(&name))
     }
 
     /// The stamp of the record it leads to.
-    pub(crate) fn stamp(&self) -> Result<passgate_core::attest::Stamp, Failure> {
-        let text = self.stamp.as_deref().unwrap_or_default();
-        clock::from_text(text).ok_or_else(|| Failure::new(400, format_args!("{}: no stamp", self.path)))
+    pub(crate) fn stamp(&self) -> Result<Stamp, Failure> {
+        clock::from_text(&self.field(STAMP_FIELD)?).ok_or_else(|| self.unreadable(&STAMP_FIELD))
+    }
+
+    /// The gate whose record it leads to.
+    pub(crate) fn gate(&self) -> Result<GateRecord, Failure> {
+        gate_from(&self.field(GATE_FIELD)?).ok_or_else(|| self.unreadable(&GATE_FIELD))
+    }
+
+    /// The bundle in use where it came from.
+    pub(crate) fn current(&self) -> Result<Current, Failure> {
+        strict::read_back(self.field(CURRENT_FIELD)?.as_bytes()).map_err(|error| self.unreadable(&error))
+    }
+
+    pub(crate) fn unreadable(&self, what: &dyn std::fmt::Display) -> Failure {
+        Failure::new(400, format_args!("{}: {what}: both ends must run the same release", self.path))
     }
 }
 

@@ -13,7 +13,7 @@ use passgate_api::edge::{self, Current, EdgeDoc};
 use passgate_core::gate::{EvaluatorRef, Gate};
 use worker::{Context, Env};
 
-use crate::calls;
+use crate::calls::{self, Call};
 use crate::{clock, evaluator_digest, handler, lists, settings, testing};
 
 /// The key of the bundle in Workers KV.
@@ -31,6 +31,14 @@ pub(crate) struct Policy {
     pub(crate) gate: Arc<Gate>,
     pub(crate) edge: EdgeDoc,
     pub(crate) current: Current,
+}
+
+impl Policy {
+    /// What objects are told of the bundle.
+    pub(crate) fn current_text(&self) -> String {
+        // Strings and integers always serialise.
+        serde_json::to_string(&self.current).unwrap_or_default()
+    }
 }
 
 /// What this isolate has.
@@ -70,7 +78,7 @@ pub(crate) async fn in_force(env: &Env, context: &Context) -> Result<Rc<Policy>,
 
 /// The policy that the gate's object has, when it is newer than `seen`: a bundle is there before Workers KV shows it.
 pub(crate) async fn newer_than(seen: &Policy, env: &Env) -> Option<Rc<Policy>> {
-    let told: Result<Option<String>, _> = async { calls::ask(&calls::gate(env)?, "/bundle", &(), None).await }.await;
+    let told: Result<Option<String>, _> = async { Call::new("/bundle").ask(&calls::gate(env)?).await }.await;
     let policy = match told {
         Ok(Some(jws)) => compile(env, &jws).and_then(keep),
         Ok(None) => look(env).await,

@@ -9,6 +9,7 @@
 
 use passgate_core::attest::Entry;
 use passgate_core::state::{self, Demand, LoadedRows, Write};
+use passgate_passport::json::MAX_SAFE_INTEGER;
 use passgate_store::backend::{Chain, Fault, Tables, decode_record, encode_record};
 use passgate_store::{Cursor, Filter, Page, StoreError, StoredRecord};
 use wasm_bindgen::prelude::*;
@@ -216,7 +217,7 @@ impl Tables for SqlTables<'_> {
         let Write { key, value, expires_at } = write;
         self.execute(
             "INSERT OR REPLACE INTO rows (key, value, expires_at) VALUES (?, ?, ?)",
-            vec![key.into(), value.into(), expires_at.into()],
+            vec![key.into(), value.into(), expires_at.map(second).into()],
         )?;
         Ok(())
     }
@@ -229,7 +230,7 @@ impl Tables for SqlTables<'_> {
     fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault> {
         let rows = self.execute(
             "SELECT expires_at, key FROM rows WHERE expires_at < ? ORDER BY expires_at, key LIMIT ?",
-            vec![now.into(), integer(limit as u64)],
+            vec![second(now), integer(limit as u64)],
         )?;
         let pair = |row| {
             let mut columns = take(row);
@@ -315,6 +316,11 @@ impl Taken {
 /// Positions and counts stay far below 2^53, the largest integer that JavaScript can carry.
 pub(crate) fn integer(value: u64) -> SqlStorageValue {
     SqlStorageValue::Integer(value.cast_signed())
+}
+
+/// A Unix second, no later than the largest integer that JavaScript can carry: some 285 million years.
+pub(crate) fn second(value: i64) -> SqlStorageValue {
+    SqlStorageValue::Integer(value.min(MAX_SAFE_INTEGER.cast_signed()))
 }
 
 fn corrupt(what: &str) -> Fault {

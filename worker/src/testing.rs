@@ -141,7 +141,7 @@ impl Route {
 
 async fn serve(mut request: Request, env: Env, context: &Context, route: &str) -> Response {
     let answer = match route {
-        "counts" => COUNTS.with_borrow(|counts| Response::from_json(counts)),
+        "counts" => COUNTS.with_borrow(Response::from_json),
         "reset" => {
             COUNTS.take();
             Response::ok("")
@@ -192,8 +192,8 @@ async fn decide(wire: Wire, env: Env, context: &Context) -> Response {
     handler::serve_taken(taken, env, context).await
 }
 
-async fn run_in_object(env: &Env, name: &str, path: &str) -> worker::Result<Response> {
-    let answer = async { calls::send(&calls::admission(env, name)?, path, &(), None).await };
+async fn run_in_object(env: &Env, name: &str, path: &'static str) -> worker::Result<Response> {
+    let answer = async { calls::Call::new(path).to(&calls::admission(env, name)?).await };
     match answer.await {
         Ok(bytes) => Response::from_bytes(bytes),
         Err(error) => Response::error(error.to_string(), 500),
