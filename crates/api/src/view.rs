@@ -48,7 +48,7 @@ fn view(jws: &str) -> Result<Node<'static>, ViewError> {
         return Err(ViewError);
     };
     let text = |text: &str| Node::String(Cow::Owned(text.to_owned()));
-    let kid = object(header)?.remove("kid").unwrap_or(Node::Null);
+    let kid = object(header)?.get("kid").cloned().unwrap_or(Node::Null);
     let mut signed = Members::new();
     signed.insert("algorithm".into(), text("EdDSA"));
     signed.insert("kid".into(), kid);

@@ -102,8 +102,8 @@ pub fn forwardable(headers: &[Field]) -> Result<Vec<Field>, HeaderError> {
     if listed.iter().any(|name| is_protected(name)) {
         return Err(HeaderError::ConnectionNamesProtected);
     }
-    let plain: BTreeSet<String> =
-        headers.iter().map(|(name, _)| name.to_ascii_lowercase()).filter(|name| *name == fold(name)).collect();
+    let mut plain = BTreeSet::new();
+    plain.extend(headers.iter().map(|(name, _)| name.to_ascii_lowercase()).filter(|name| *name == fold(name)));
     let crosses = |name: &str| {
         let folded = fold(name);
         let is_alias = folded != name.to_ascii_lowercase();
@@ -189,12 +189,13 @@ fn is_protected(folded: &str) -> bool {
 /// The folded names in `Connection` fields, or `None` if they are not lists of tokens. Empty elements are permitted
 /// (RFC 9110 section 5.6.1.2).
 fn connection_names<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<BTreeSet<String>> {
-    values
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|token| !token.is_empty())
-        .map(|token| std::str::from_utf8(token).ok().filter(|name| is_token(name)).map(fold))
-        .collect()
+    let mut names = BTreeSet::new();
+    for token in values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii) {
+        if !token.is_empty() {
+            names.insert(fold(std::str::from_utf8(token).ok().filter(|name| is_token(name))?));
+        }
+    }
+    Some(names)
 }
 
 /// RFC 9110 section 5.6.2.

@@ -10,7 +10,6 @@
 //! The key has all the entropy of its digest, so a fast hash gives nothing away. Keys and digests are never logged and
 //! never in an error; the id is what may be.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use passgate_passport::b64;
@@ -42,7 +41,7 @@ pub struct ApiKeys(Vec<Entry>);
 struct Entry {
     id: String,
     sha256: [u8; 32],
-    scopes: BTreeSet<Scope>,
+    scopes: Vec<Scope>,
 }
 
 /// One entry as it is written.
@@ -157,7 +156,7 @@ fn entry(doc: &EntryDoc) -> Result<Entry, &'static str> {
         return Err("`id` is 1 to 64 letters, digits, `-`, `_`, `.` or `@`");
     }
     let sha256 = digest(&doc.sha256).ok_or("`sha256` is not 64 hex digits or 43 base64url characters")?;
-    let scopes: Option<BTreeSet<Scope>> = doc.scopes.iter().map(|name| Scope::from_name(name)).collect();
+    let scopes: Option<Vec<Scope>> = doc.scopes.iter().map(|name| Scope::from_name(name)).collect();
     let scopes = scopes.filter(|scopes| !scopes.is_empty());
     let scopes = scopes.ok_or("`scopes` is one or more of `ledger:read`, `revoke`, `bundle:write`")?;
     Ok(Entry { id: doc.id.clone(), sha256, scopes })

@@ -236,10 +236,17 @@ fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
 }
 
 fn threshold_evidence(name: &'static str, threshold: Option<MicroUsd>) -> Evidence {
-    threshold.map(|value| (Cow::Borrowed(name), EvidenceValue::Number(value.0))).into_iter().collect()
+    let mut evidence = Evidence::new();
+    if let Some(value) = threshold {
+        evidence.insert(Cow::Borrowed(name), EvidenceValue::Number(value.0));
+    }
+    evidence
 }
 
 fn domain_evidence(judged: &Judged) -> Evidence {
-    let host = judged.request.target_domain.clone();
-    host.map(|host| (Cow::Borrowed("target_domain"), EvidenceValue::Text(host))).into_iter().collect()
+    let mut evidence = Evidence::new();
+    if let Some(host) = judged.request.target_domain.clone() {
+        evidence.insert(Cow::Borrowed("target_domain"), EvidenceValue::Text(host));
+    }
+    evidence
 }

@@ -58,7 +58,7 @@ fn described(found: Unexpected<'_>) -> String {
         Unexpected::Bool(value) => format!("boolean `{value}`"),
         Unexpected::Unsigned(value) => format!("integer `{value}`"),
         Unexpected::Signed(value) => format!("integer `{value}`"),
-        Unexpected::Str(text) => format!("string {text:?}"),
+        Unexpected::Str(text) => format!("string \"{text}\""),
         Unexpected::Unit | Unexpected::Option => "null".to_string(),
         Unexpected::Seq => "sequence".to_string(),
         Unexpected::Map => "map".to_string(),
@@ -68,43 +68,44 @@ fn described(found: Unexpected<'_>) -> String {
 }
 
 impl Source<'_, '_> {
-    fn mismatch<T>(self, expected: &dyn Expected) -> Result<T, ShapeError> {
+    /// Not generic, because every type that is read has a use of it.
+    fn mismatch(self, expected: &dyn Expected) -> ShapeError {
         let found = match self.0 {
             Node::Null => Unexpected::Unit,
             Node::Bool(value) => Unexpected::Bool(*value),
             Node::Number(text) => {
                 let is_integer = text.bytes().all(|b| b == b'-' || b.is_ascii_digit());
                 let kind = if is_integer { "integer" } else { "floating point" };
-                return Err(ShapeError(format!("invalid type: {kind} `{text}`, expected {expected}")));
+                return ShapeError(format!("invalid type: {kind} `{text}`, expected {expected}"));
             }
             Node::String(text) => Unexpected::Str(text),
             Node::Array(_) => Unexpected::Seq,
             Node::Object(_) => Unexpected::Map,
         };
-        Err(ShapeError::invalid_type(found, expected))
+        ShapeError::invalid_type(found, expected)
     }
 
     fn visit_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
-        let Node::Number(text) = self.0 else { return self.mismatch(&visitor) };
+        let Node::Number(text) = self.0 else { return Err(self.mismatch(&visitor)) };
         if let Ok(number) = text.parse() {
             return visitor.visit_u64(number);
         }
         // Minus zero is no integer to any reader.
         match text.parse() {
             Ok(number) if number != 0_i64 => visitor.visit_i64(number),
-            _ => self.mismatch(&visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 
     fn visit_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         match self.0 {
             Node::String(text) => visitor.visit_str(text),
-            _ => self.mismatch(&visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 
     fn visit_items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
-        let Node::Array(items) = self.0 else { return self.mismatch(&visitor) };
+        let Node::Array(items) = self.0 else { return Err(self.mismatch(&visitor)) };
         let mut rest = Items(items.iter());
         let value = visitor.visit_seq(&mut rest)?;
         if rest.0.as_slice().is_empty() {
@@ -118,7 +119,7 @@ impl Source<'_, '_> {
     fn visit_members<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         match self.0 {
             Node::Object(members) => visitor.visit_map(Pairs { rest: members.iter(), value: None }),
-            _ => self.mismatch(&visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 }
@@ -203,9 +204,9 @@ impl<'de> Deserializer<'de> for Source<'_, '_> {
             Node::String(name) => visitor.visit_enum(Variant { name, content: &Node::Null }),
             Node::Object(members) if members.len() == 1 => match members.first_key_value() {
                 Some((name, content)) => visitor.visit_enum(Variant { name, content }),
-                None => self.mismatch(&visitor),
+                None => Err(self.mismatch(&visitor)),
             },
-            _ => self.mismatch(&visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 
@@ -271,7 +272,7 @@ impl<'de> VariantAccess<'de> for Source<'_, '_> {
     type Error = ShapeError;
 
     fn unit_variant(self) -> Result<(), ShapeError> {
-        if self.0.is_null() { Ok(()) } else { self.mismatch(&"unit variant") }
+        if self.0.is_null() { Ok(()) } else { Err(self.mismatch(&"unit variant")) }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ShapeError> {
