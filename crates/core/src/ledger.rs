@@ -24,7 +24,7 @@ use passgate_passport::key::PublicKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::attest::{Kind, PreviousChain, Record, sha256_label};
+use crate::attest::{Kind, PreviousChain, RecordPlace, sha256_label};
 
 /// The longest record a verifier reads, in bytes.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
@@ -193,7 +193,7 @@ pub struct Verifier<'k> {
     line: u64,
     chain: Option<Chain>,
     records: HeadBuilder,
-    unchained: Option<(u64, Record, What)>,
+    unchained: Option<(u64, RecordPlace, What)>,
     loose_predecessors: u64,
     gaps: u64,
     head: Option<Head>,
@@ -242,8 +242,7 @@ impl<'k> Verifier<'k> {
 
     fn record(&mut self, token: &str) -> Result<(), Break> {
         let payload = self.verified(token, TokenType::Attestation, MAX_RECORD_BYTES)?;
-        let record: Record =
-            json::parse_into(&payload, MAX_RECORD_BYTES).map_err(|_| self.broken(None, What::Payload))?;
+        let record = RecordPlace::read(&payload, MAX_RECORD_BYTES).ok_or_else(|| self.broken(None, What::Payload))?;
         let sha256 = Sha256::digest(token.as_bytes()).into();
         if self.unchained.is_none()
             && let Err(what) = self.link(&record)
@@ -257,7 +256,7 @@ impl<'k> Verifier<'k> {
     }
 
     /// Whether `record` continues the current chain or properly starts another.
-    fn link(&mut self, record: &Record) -> Result<(), What> {
+    fn link(&mut self, record: &RecordPlace) -> Result<(), What> {
         if let Some(chain) = self.chain.as_ref().filter(|chain| chain.uid == record.chain_uid) {
             return match &record.prev {
                 _ if record.seq != chain.next_seq => Err(What::Sequence),
@@ -300,7 +299,7 @@ impl<'k> Verifier<'k> {
     fn verified(&self, token: &str, typ: TokenType, limit: usize) -> Result<Vec<u8>, Break> {
         let unverified = jws::decode(token, typ, limit).map_err(|_| self.broken(None, What::Token))?;
         // Read only to name a record that does not verify: nothing else may be taken from it.
-        let claimed = |payload: &[u8]| json::parse_into::<Record>(payload, limit).ok();
+        let claimed = |payload: &[u8]| RecordPlace::read(payload, limit);
         let Some(key) = self.keys.iter().find(|key| key.thumbprint() == unverified.kid()) else {
             return Err(self.broken(claimed(unverified.payload()).as_ref(), What::Key));
         };
@@ -311,7 +310,7 @@ impl<'k> Verifier<'k> {
         }
     }
 
-    fn broken(&self, record: Option<&Record>, what: What) -> Break {
+    fn broken(&self, record: Option<&RecordPlace>, what: What) -> Break {
         Break {
             line: self.line,
             attestation_id: record.map(|record| record.attestation_id.clone()),
@@ -351,7 +350,7 @@ impl<'k> Verifier<'k> {
         Ok(Report { head, not_checked })
     }
 
-    fn held_back(&self, unchained: Option<(u64, Record, What)>) -> Option<Break> {
+    fn held_back(&self, unchained: Option<(u64, RecordPlace, What)>) -> Option<Break> {
         unchained.map(|(line, record, what)| Break { line, ..self.broken(Some(&record), what) })
     }
 }

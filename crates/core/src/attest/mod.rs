@@ -5,10 +5,12 @@
 //! SHA-256 of the previous record's JWS.
 
 mod payload;
+mod place;
 mod records;
 mod writer;
 
 pub use payload::DecisionView;
+pub(crate) use place::RecordPlace;
 pub use records::{
     AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GapRecord, GateRecord,
     GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PolicyRecord, PreviousChain, Record,

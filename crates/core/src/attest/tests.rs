@@ -1,7 +1,7 @@
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -158,4 +158,53 @@ fn a_budget_is_given_back_only_when_the_upstream_saw_nothing() {
         assert_eq!(serde_json::to_value(result).unwrap(), name);
         assert_eq!(result.releases_budget(), releases, "{name}");
     }
+}
+
+/// Payloads of every kind, and what becomes of each when a member is left out, changed or added, at every depth.
+fn payloads_and_mutations() -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for body in bodies() {
+        let entry = writer().seal(&Link { seq: 1, prev: Some([7; 32]) }, &stamp(1), body);
+        let value: serde_json::Value = serde_json::from_slice(&payload(&entry)).unwrap();
+        found.push(value.to_string().into_bytes());
+        let outer: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+        for name in outer {
+            let inner: Vec<String> = value[&name].as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default();
+            let places = inner.iter().map(|inner| alloc::format!("/{name}/{inner}")).chain([alloc::format!("/{name}")]);
+            for place in places {
+                for other in
+                    [serde_json::json!(1), serde_json::json!("x"), serde_json::json!([]), serde_json::json!({"x": 1})]
+                {
+                    let mut changed = value.clone();
+                    *changed.pointer_mut(&place).unwrap() = other;
+                    found.push(changed.to_string().into_bytes());
+                }
+                let (parent, last) = place.rsplit_once('/').unwrap();
+                let mut changed = value.clone();
+                let members = changed.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+                members.remove(last).unwrap();
+                found.push(changed.to_string().into_bytes());
+                changed.pointer_mut(parent).unwrap()["unknown"] = serde_json::json!(1);
+                found.push(changed.to_string().into_bytes());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_record_is_placed_exactly_when_it_is_a_record() {
+    let payloads = payloads_and_mutations();
+    let mut accepted = 0;
+    for payload in &payloads {
+        let whole = passgate_passport::json::parse_into::<Record>(payload, 65_536).ok();
+        let placed = RecordPlace::read(payload, 65_536);
+        assert_eq!(placed.is_some(), whole.is_some(), "{}", String::from_utf8_lossy(payload));
+        if let (Some(placed), Some(whole)) = (placed, whole) {
+            accepted += 1;
+            let Record { attestation_id, chain_uid, kind, prev, previous_chain, seq, .. } = whole;
+            assert_eq!(placed, RecordPlace { attestation_id, chain_uid, kind, prev, previous_chain, seq });
+        }
+    }
+    assert!(accepted > bodies().len() && accepted < payloads.len() / 2, "{accepted} of {}", payloads.len());
 }
