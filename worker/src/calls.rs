@@ -1,5 +1,9 @@
 //! Calls from the Worker to its objects, and among them.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+
 use passgate_core::attest::{GateRecord, Stamp};
 use passgate_passport::json;
 use serde::Serialize;
@@ -123,4 +127,25 @@ impl Call {
         let answer = self.to(stub).await?;
         json::read_back(&answer).map_err(|error| CallError::Failed(format!("{path} was answered strangely: {error}")))
     }
+}
+
+/// A future among others of its kind.
+pub(crate) type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + 'f>>;
+
+/// Goes on with all of `futures` at once, until one fails or all are done; gives the outputs in their order.
+pub(crate) async fn together<T, E>(mut futures: Vec<Boxed<'_, Result<T, E>>>) -> Result<Vec<T>, E> {
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        let mut is_waiting = false;
+        for (future, output) in futures.iter_mut().zip(&mut done).filter(|(_, output)| output.is_none()) {
+            match future.as_mut().poll(context) {
+                Poll::Ready(Ok(value)) => *output = Some(value),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => is_waiting = true,
+            }
+        }
+        if is_waiting { Poll::Pending } else { Poll::Ready(Ok(())) }
+    })
+    .await?;
+    Ok(done.into_iter().flatten().collect())
 }

@@ -159,7 +159,7 @@ async fn put_bundle(env: &Env, body: &[u8]) -> Reply {
         policy_sha256: policy.gate.policy.sha256.clone(),
         version: policy.current.version,
     };
-    if let Err(error) = policy::keep(policy) {
+    if let Err(error) = policy::adopt(env, jws).await {
         worker::console_error!("the bundle just put is not used by this isolate: {error}");
     }
     Reply::json(200, &answer)

@@ -8,7 +8,6 @@
 //! | `untold` | `subject` whose revocation may not have reached every watcher yet |
 //! | `lists` | `uri` of a status list, `issued_at`, `sha256` of the newest token |
 
-use futures_util::stream::{self, StreamExt as _};
 use passgate_api::driver::RefusalRecord;
 use passgate_api::edge::Current;
 use passgate_core::attest::{GateRecord, PreviousChain, sha256_label};
@@ -19,7 +18,7 @@ use passgate_store::{State as _, StoreError};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::admission::WATCH_SECONDS;
-use crate::calls::{self, Call};
+use crate::calls::{self, Boxed, Call, together};
 use crate::messages::{AFTER_FIELD, AT_FIELD, NoteList, OBJECT_FIELD, ObjectNames, Watched, subject_key};
 use crate::object::{Chain, Failure, Message, json, reply};
 use crate::sql::{SqlTables, integer, take};
@@ -211,12 +210,13 @@ async fn revoke(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
 async fn tell(chain: &Chain, subject: &Subject, after: &str) -> Result<String, Failure> {
     let at = chain.store.revoked_at(subject).await?.ok_or_else(|| Failure::new(404, "it is not revoked"))?;
     let watchers = watchers(&chain.database.read(), subject, after).map_err(StoreError::from)?;
-    let told: Vec<Result<(), Failure>> = stream::iter(&watchers)
-        .map(|name| deny_at(chain, name, subject, at))
-        .buffer_unordered(TOLD_IN_PARALLEL)
-        .collect()
-        .await;
-    told.into_iter().collect::<Result<(), Failure>>()?;
+    for some in watchers.chunks(TOLD_IN_PARALLEL) {
+        let deny = |name: &String| -> Boxed<'_, Result<(), Failure>> {
+            let name = name.clone();
+            Box::pin(async move { deny_at(chain, &name, subject, at).await })
+        };
+        together(some.iter().map(deny).collect()).await?;
+    }
     let last = watchers.last().filter(|_| watchers.len() == TOLD_AT_ONCE);
     if last.is_none() {
         chain.database.transaction(|tables| {

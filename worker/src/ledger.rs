@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use passgate_store::{Cursor, Filter, Ledger, Page, StoreError, StoredRecord};
 use worker::{Env, Stub};
 
-use crate::calls::{self, Call, CallError};
+use crate::calls::{self, Boxed, Call, CallError, together};
 use crate::messages::{AFTER_FIELD, ObjectNames, Record, RecordPage, Records};
 
 /// A cursor's `chain` is the object's number times this, plus the chain's number in the object. An object starts a chain
@@ -77,17 +77,18 @@ impl Ledger for GateLedger {
     }
 
     async fn record(&self, attestation_id: &str) -> Result<Option<StoredRecord>, StoreError> {
-        use futures_util::stream::{self, StreamExt as _};
         let mut from = 0;
         loop {
             let places = self.places(from).await?;
             let Some(last) = places.last().map(|place| place.number) else { return Ok(None) };
-            let ask = |place: Place| async move {
-                Call::new("/record").json(&attestation_id).ask::<Option<Record>>(&place.stub).await
-            };
-            let mut answers = stream::iter(places).map(ask).buffer_unordered(ASKED_IN_PARALLEL);
-            while let Some(answer) = answers.next().await {
-                if let Some(record) = answer.map_err(unavailable)? {
+            for some in places.chunks(ASKED_IN_PARALLEL) {
+                let mut asked: Vec<Boxed<'_, Result<Option<Record>, CallError>>> = Vec::new();
+                for Place { stub, .. } in some {
+                    let call = Call::new("/record").json(&attestation_id);
+                    asked.push(Box::pin(async move { call.ask(stub).await }));
+                }
+                let found = together(asked).await.map_err(unavailable)?;
+                if let Some(record) = found.into_iter().flatten().next() {
                     return Ok(Some(record.stored().ok_or_else(unreadable)?));
                 }
             }

@@ -5,7 +5,6 @@
 //! policy; whoever needs a revocation to bite at once revokes at the gate.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use passgate_api::http::reply::{Body, Reply};
@@ -29,8 +28,15 @@ const MEDIA_TYPE: &str = "application/statuslist+jwt";
 const MAX_LISTS: usize = 64;
 
 thread_local! {
-    /// What was verified last, by URI, with the token it came from.
-    static VERIFIED: RefCell<BTreeMap<String, (String, Arc<StatusList>)>> = const { RefCell::new(BTreeMap::new()) };
+    /// The newest list of each URI, by which policy it was verified. A policy that names other keys verifies it again.
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Clone)]
+struct Known {
+    policy_sha256: String,
+    token: String,
+    list: Arc<StatusList>,
 }
 
 fn list_key(uri: &str) -> String {
@@ -41,24 +47,44 @@ fn value_key(key: &str) -> String {
     format!("status-list/{key}")
 }
 
-/// Takes the lists in Workers KV into `gate`. One that cannot be read or does not verify is left out, and logged: what
-/// the gate had before stays until it is too old.
+/// Takes the lists that this isolate has and those in Workers KV into `gate`, the newest of each URI. One that cannot be
+/// read or does not verify is left out, and logged; the one before stays until it is too old.
 pub(crate) async fn read_into(env: &Env, gate: &mut Gate) {
     if !gate.trust.issuers().any(|issuer| gate.status_lists.max_age_seconds(&issuer.id).is_some()) {
         return;
+    }
+    for known in KNOWN.take() {
+        let verified = if known.policy_sha256 == gate.policy.sha256 {
+            Ok(known.list)
+        } else {
+            verified(gate, &known.token, Some(known.list.uri())).map(Arc::new)
+        };
+        match verified {
+            Ok(list) => take_in(gate, known.token, list),
+            Err(error) => worker::console_error!("a status list does not hold under the new policy: {error}"),
+        }
     }
     let uris = match uris(env).await {
         Ok(uris) => uris,
         Err(error) => return worker::console_error!("the status lists in use are kept: {error}"),
     };
     for uri in uris.iter().take(MAX_LISTS) {
-        match read(env, gate, uri).await {
-            Ok(list) => {
-                gate.status_lists.insert(list);
-            }
-            Err(error) => worker::console_error!("the status list {uri} in use is kept: {error}"),
+        if let Err(error) = read(env, gate, uri).await {
+            worker::console_error!("the status list {uri} in use is kept: {error}");
         }
     }
+}
+
+/// Adds a verified list, unless a newer one of its URI is there.
+fn take_in(gate: &mut Gate, token: String, list: Arc<StatusList>) {
+    if !gate.status_lists.insert(Arc::clone(&list)) {
+        return;
+    }
+    let policy_sha256 = gate.policy.sha256.clone();
+    KNOWN.with_borrow_mut(|lists| {
+        lists.retain(|other| other.list.uri() != list.uri());
+        lists.push(Known { policy_sha256, token, list });
+    });
 }
 
 async fn uris(env: &Env) -> Result<Vec<String>, String> {
@@ -66,16 +92,14 @@ async fn uris(env: &Env) -> Result<Vec<String>, String> {
     text.map_or(Ok(Vec::new()), |text| json::read_back(text.as_bytes()).map_err(|error| error.to_string()))
 }
 
-async fn read(env: &Env, gate: &Gate, uri: &str) -> Result<Arc<StatusList>, String> {
+async fn read(env: &Env, gate: &mut Gate, uri: &str) -> Result<(), String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
     let token = text(&kv, &value_key(&list_key(uri))).await?.ok_or("it is not in Workers KV")?;
-    let known = VERIFIED.with_borrow(|lists| lists.get(uri).filter(|(known, _)| *known == token).cloned());
-    if let Some((_, list)) = known {
-        return Ok(list);
+    if !KNOWN.with_borrow(|lists| lists.iter().any(|known| known.token == token)) {
+        let list = Arc::new(verified(gate, &token, Some(uri))?);
+        take_in(gate, token, list);
     }
-    let list = Arc::new(verified(gate, &token, Some(uri))?);
-    VERIFIED.with_borrow_mut(|lists| lists.insert(uri.to_owned(), (token, Arc::clone(&list))));
-    Ok(list)
+    Ok(())
 }
 
 async fn text(kv: &KvStore, key: &str) -> Result<Option<String>, String> {

@@ -80,7 +80,7 @@ pub(crate) async fn in_force(env: &Env, context: &Context) -> Result<Rc<Policy>,
 pub(crate) async fn newer_than(seen: &Policy, env: &Env) -> Option<Rc<Policy>> {
     let told: Result<Option<String>, _> = async { Call::new("/bundle").ask(&calls::gate(env)?).await }.await;
     let policy = match told {
-        Ok(Some(jws)) => compile(env, &jws).and_then(keep),
+        Ok(Some(jws)) => adopt(env, &jws).await,
         Ok(None) => look(env).await,
         Err(error) => Err(error.to_string()),
     };
@@ -100,40 +100,41 @@ async fn refresh(env: &Env) -> Option<Rc<Policy>> {
     looked.inspect_err(|error| worker::console_error!("the bundle in use is kept: {error}")).ok()
 }
 
-/// Reads, verifies and keeps the bundle in Workers KV, and the status lists beside it.
+/// Takes the bundle in Workers KV, and the status lists beside it.
 async fn look(env: &Env) -> Result<Rc<Policy>, String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
-    let jws = match kv.get(BUNDLE_KEY).text().await {
-        Ok(Some(jws)) => jws,
-        Ok(None) => return Err("no bundle is published: run `passgate bundle push`".to_owned()),
-        Err(error) => return Err(format!("Workers KV cannot be read: {error}")),
+    let adopted = match kv.get(BUNDLE_KEY).text().await {
+        Ok(Some(jws)) => adopt(env, &jws).await,
+        Ok(None) => Err("no bundle is published: run `passgate bundle push`".to_owned()),
+        Err(error) => Err(format!("Workers KV cannot be read: {error}")),
     };
-    // A bundle that may not be used keeps no newer status list out.
-    let kept = compile(env, &jws).and_then(keep);
-    let policy = match KEPT.with_borrow(|kept| kept.policy.clone()) {
-        Some(policy) => with_lists(env, &policy).await,
-        None => return kept,
-    };
-    if kept.is_ok() {
-        KEPT.with_borrow_mut(|kept| kept.looked_at_ms = clock::now().0);
+    match adopted {
+        Ok(policy) => {
+            KEPT.with_borrow_mut(|kept| kept.looked_at_ms = clock::now().0);
+            Ok(policy)
+        }
+        Err(error) => {
+            // A bundle that may not be used keeps no newer status list out.
+            if let Some(Policy { gate, edge, current }) = KEPT.with_borrow(|kept| kept.policy.as_deref().cloned()) {
+                keep(with_lists(env, Policy { gate, edge, current }).await)?;
+            }
+            Err(error)
+        }
     }
-    kept.map(|_| policy)
 }
 
-/// The policy with the status lists in Workers KV.
-async fn with_lists(env: &Env, policy: &Rc<Policy>) -> Rc<Policy> {
+/// Verifies a bundle and makes it the one in force here, unless it may not take the place of the one that is.
+pub(crate) async fn adopt(env: &Env, jws: &str) -> Result<Rc<Policy>, String> {
+    let policy = compile(env, jws)?;
+    may_replace(&policy)?;
+    keep(with_lists(env, policy).await)
+}
+
+/// The policy with the status lists at hand.
+async fn with_lists(env: &Env, policy: Policy) -> Policy {
     let mut gate = Gate::clone(&policy.gate);
     lists::read_into(env, &mut gate).await;
-    KEPT.with_borrow_mut(|kept| match &mut kept.policy {
-        // Another request may have brought a newer bundle meanwhile.
-        Some(known) if known.current == policy.current => {
-            let Policy { edge, current, .. } = Policy::clone(known);
-            *known = Rc::new(Policy { gate: Arc::new(gate), edge, current });
-            Rc::clone(known)
-        }
-        Some(known) => Rc::clone(known),
-        None => Rc::clone(policy),
-    })
+    Policy { gate: Arc::new(gate), ..policy }
 }
 
 /// Verifies and compiles a bundle.
@@ -151,24 +152,18 @@ pub(crate) async fn publish(env: &Env, jws: &str) -> Result<(), String> {
     put.execute().await.map_err(|error| error.to_string())
 }
 
-/// Keeps a policy unless it may not take the place of the one kept. Status lists at hand go with it.
-pub(crate) fn keep(policy: Policy) -> Result<Rc<Policy>, String> {
-    KEPT.with_borrow_mut(|kept| {
-        let mut policy = policy;
-        if let Some(known) = &kept.policy {
-            if known.current == policy.current {
-                return Ok(Rc::clone(known));
-            }
-            policy.current.replaces(&known.current).map_err(|error| error.to_string())?;
-            let gate = Arc::make_mut(&mut policy.gate);
-            for list in known.gate.status_lists.iter() {
-                gate.status_lists.insert(Arc::clone(list));
-            }
-        }
-        let policy = Rc::new(policy);
-        kept.policy = Some(Rc::clone(&policy));
-        Ok(policy)
-    })
+fn may_replace(policy: &Policy) -> Result<(), String> {
+    let known = KEPT.with_borrow(|kept| kept.policy.clone());
+    let Some(known) = known else { return Ok(()) };
+    policy.current.replaces(&known.current).map_err(|error| error.to_string())
+}
+
+/// Another request may have brought a newer one meanwhile.
+fn keep(policy: Policy) -> Result<Rc<Policy>, String> {
+    may_replace(&policy)?;
+    let policy = Rc::new(policy);
+    KEPT.with_borrow_mut(|kept| kept.policy = Some(Rc::clone(&policy)));
+    Ok(policy)
 }
 
 /// The code that decides here. The build puts its digest in place; without it records would not say what decided.

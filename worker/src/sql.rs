@@ -331,7 +331,11 @@ fn unavailable(error: &worker::Error) -> Fault {
     Fault::Storage(StoreError::Unavailable(error.to_string()))
 }
 
+/// The message of an exception, or what was thrown instead of one.
 pub(crate) fn describe(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &JsValue::from_str("message")).ok().and_then(|text| text.as_string());
-    message.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
+    message.or_else(|| error.as_string()).unwrap_or_else(|| {
+        let kind = error.js_typeof().as_string().unwrap_or_default();
+        format!("a value without a message, of type {kind}")
+    })
 }

@@ -88,7 +88,7 @@ pub(crate) async fn send(
     match select(Box::pin(exchange), Box::pin(deadline)).await {
         Either::Left((Ok(response), _)) => response
             .dyn_into()
-            .map_err(|other| SendError::new(OutcomeResult::Aborted, format_args!("no response but {other:?}"))),
+            .map_err(|other| SendError::new(OutcomeResult::Aborted, format_args!("no response: {}", describe(&other)))),
         Either::Left((Err(error), _)) => Err(failed(&describe(&error))),
         Either::Right(((), _)) => {
             controller.abort();
