@@ -62,7 +62,6 @@ impl SendError {
     /// Status, code and title of the answer.
     pub(crate) fn answer(&self) -> (u16, &'static str, &'static str) {
         match self.result {
-            OutcomeResult::Unreachable => (502, "upstream_unreachable", "The API behind the gate cannot be reached."),
             OutcomeResult::TimedOut => (504, "upstream_timeout", "The API behind the gate did not answer in time."),
             OutcomeResult::NotForwarded => {
                 (502, "upstream_unsendable", "The allowed request could not be sent as it was judged.")
@@ -89,25 +88,13 @@ pub(crate) async fn send(
         Either::Left((Ok(response), _)) => response
             .dyn_into()
             .map_err(|other| SendError::new(OutcomeResult::Aborted, format_args!("no response: {}", describe(&other)))),
-        Either::Left((Err(error), _)) => Err(failed(&describe(&error))),
+        // A refused connection and a broken one read alike, so the upstream may have acted.
+        Either::Left((Err(error), _)) => Err(SendError::new(OutcomeResult::Aborted, describe(&error))),
         Either::Right(((), _)) => {
             controller.abort();
             Err(SendError::new(OutcomeResult::TimedOut, "no response in time"))
         }
     }
-}
-
-/// The runtime names the cause in words alone. Only a refused connection and a name that does not resolve are certain to
-/// have reached nobody; anything else may have.
-fn failed(why: &str) -> SendError {
-    let lower = why.to_ascii_lowercase();
-    let is_unreached = ["connection refused", "econnrefused", "dns lookup failed", "could not resolve"];
-    let result = if is_unreached.iter().any(|sign| lower.contains(sign)) {
-        OutcomeResult::Unreachable
-    } else {
-        OutcomeResult::Aborted
-    };
-    SendError::new(result, why)
 }
 
 fn request(
