@@ -1,6 +1,7 @@
 //! The edge worker in workerd, with its Workers KV and its objects in a folder of its own.
 //!
-//! Nothing is built here: `cargo xtask worker build` and `cargo xtask worker build --testing` leave what is started.
+//! Nothing is built here: `cargo xtask worker build`, the same with `--testing` and `cargo xtask worker bench` leave what
+//! is started.
 
 mod bundle;
 
@@ -43,6 +44,8 @@ pub enum Build {
     Release,
     /// What can be scripted.
     Testing,
+    /// What can be scripted, optimised as the release is.
+    Bench,
 }
 
 /// An edge worker; it ends when this is dropped.
@@ -66,6 +69,7 @@ impl Build {
         let (name, command) = match self {
             Self::Release => ("build", "cargo xtask worker build"),
             Self::Testing => ("build-testing", "cargo xtask worker build --testing"),
+            Self::Bench => ("build-bench", "cargo xtask worker bench"),
         };
         let folder = program::root().join("worker").join(name);
         for file in ["index.js", "index_bg.wasm"] {

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     },
     /// Set up, build both, run the tests that start the worker
     Test,
+    /// Build worker/build-bench, optimised as the release is, and run the worker's benchmark on it
+    Bench,
 }
 
 /// # Errors
@@ -60,6 +62,7 @@ pub(crate) fn run(checkout: &Checkout, command: Command) -> Result<()> {
             steps::run("worker deploy", vec![release(), size_step(checkout), deploy(checkout, &wrangler)])
         }
         Command::Test => steps::run("worker test", test_steps(checkout)),
+        Command::Bench => steps::run("worker bench", bench_steps(checkout)),
     }
 }
 
@@ -80,6 +83,7 @@ pub(crate) fn build_step(checkout: &Checkout, flavour: Flavour) -> Step {
     let name = match flavour {
         Flavour::Release => "worker: build",
         Flavour::Testing => "worker: build for tests",
+        Flavour::Bench => "worker: build for benchmarks",
     };
     Step::new(name, move || build::build(&checkout, flavour))
 }
@@ -93,6 +97,12 @@ fn test_steps(checkout: &Checkout) -> Vec<Step> {
         .remedy("Repeat one failing test with `cargo test --package passgate-tests <test name>`.");
     steps.push(Step::new("worker: test", move || test.run().map(|()| Outcome::Done)));
     steps
+}
+
+fn bench_steps(checkout: &Checkout) -> Vec<Step> {
+    let bench = Task::new("cargo", "bench --package passgate-tests --bench edge", &checkout.root)
+        .remedy("Read the benchmark's own output above; benchmarks need a quiet machine.");
+    vec![build_step(checkout, Flavour::Bench), Step::new("worker: bench", move || bench.run().map(|()| Outcome::Done))]
 }
 
 fn serve(checkout: &Checkout, further: &[String]) -> Step {

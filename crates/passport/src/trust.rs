@@ -111,7 +111,7 @@ pub enum SelfIssued {
 #[non_exhaustive]
 pub enum TrustError {
     /// The id is not usable as `iss`.
-    #[error("issuer id \"{id}\" is malformed: use 1 to 256 visible ASCII characters, and no did:key")]
+    #[error("issuer id \"{}\" is malformed: use 1 to 256 visible ASCII characters, and no did:key", .id.escape_default())]
     Id {
         /// The id in question.
         id: String,

@@ -1,7 +1,7 @@
-//! The standard library for wasm32-unknown-unknown.
+//! The standard library for wasm32-unknown-unknown, and its sources, from which the edge worker's own is built.
 //!
-//! `rustup target add` is the ordinary way. Where rustup's server cannot be reached, Debian's own Rust packages can
-//! build that standard library from source; they are then linked as the rustup toolchain `debian`.
+//! `rustup target add` and `rustup component add` are the ordinary way. Where rustup's server cannot be reached, Debian's
+//! own Rust packages can build that standard library; they are then linked as the rustup toolchain `debian`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,12 +40,15 @@ impl Toolchain {
 /// The toolchain to build for [`TARGET`] with.
 ///
 /// # Errors
-/// None has the target.
+/// None has the target and the sources of its standard library.
 pub(crate) fn toolchain(root: &Path) -> Result<Toolchain> {
-    let has_target = |&toolchain: &Toolchain| target_library(toolchain, root).is_ok_and(|folder| has_core(&folder));
+    let is_whole = |&toolchain: &Toolchain| {
+        target_library(toolchain, root).is_ok_and(|folder| has_core(&folder))
+            && library_source(toolchain, root).is_ok_and(|folder| has_manifest(&folder))
+    };
     [Toolchain::Current, Toolchain::Debian]
         .into_iter()
-        .find(has_target)
+        .find(is_whole)
         .with_context(|| format!("no Rust toolchain here can build for {TARGET}: run `cargo xtask setup`"))
 }
 
@@ -59,16 +62,18 @@ pub(super) fn ensure(checkout: &Checkout) -> Result<Outcome> {
         return Ok(up_to_date());
     }
     let by_rustup = Task::new("rustup", "target add", root).arg(TARGET).run();
+    let by_rustup = by_rustup.and_then(|()| Task::new("rustup", "component add rust-src", root).run());
     if by_rustup.is_ok() && toolchain(root).is_ok() {
         return Ok(Outcome::Note("installed by rustup".to_owned()));
     }
     if !can_install_packages(root) {
         bail!(
-            "rustup could not add {TARGET}; add it by hand (`rustup target add {TARGET}`), or run this as root on \
-             Debian with rustup installed, where it is built from the packages {DEBIAN_PACKAGES}"
+            "rustup could not add {TARGET} and rust-src; add them by hand (`rustup target add {TARGET}`, `rustup \
+             component add rust-src`), or run this as root on Debian with rustup installed, where the packages \
+             {DEBIAN_PACKAGES} take their place"
         );
     }
-    eprintln!("rustup could not add {TARGET}; building it from Debian's Rust packages");
+    eprintln!("rustup could not add {TARGET} and rust-src; building it from Debian's Rust packages");
     build_from_debian(checkout)?;
     Ok(Outcome::Note("built from Debian's packages, toolchain `debian`".to_owned()))
 }
@@ -113,6 +118,20 @@ fn build_from_debian(checkout: &Checkout) -> Result<()> {
 fn target_library(toolchain: Toolchain, root: &Path) -> Result<PathBuf> {
     let rustc = Task::new("rustc", toolchain.argument(), root).args("--print target-libdir --target").arg(TARGET);
     rustc.output().map(PathBuf::from)
+}
+
+/// Where `toolchain` keeps the sources of the standard library, whether or not they are there; cargo looks here too.
+///
+/// # Errors
+/// There is no such toolchain.
+pub(crate) fn library_source(toolchain: Toolchain, root: &Path) -> Result<PathBuf> {
+    let sysroot = Task::new("rustc", toolchain.argument(), root).args("--print sysroot").output()?;
+    Ok(["lib", "rustlib", "src", "rust", "library"].iter().fold(PathBuf::from(sysroot), |path, part| path.join(part)))
+}
+
+/// Cargo builds a standard library that has this file.
+fn has_manifest(folder: &Path) -> bool {
+    folder.join("Cargo.lock").is_file()
 }
 
 fn has_core(folder: &Path) -> bool {

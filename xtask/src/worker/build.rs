@@ -26,6 +26,8 @@ pub(crate) enum Flavour {
     /// With the feature `testing`, in `worker/build-testing`. Its profile has debug assertions, without which that feature
     /// does not compile: no release can have it.
     Testing,
+    /// With that feature too and otherwise as the release is built, in `worker/build-bench`: what benchmarks run.
+    Bench,
 }
 
 impl Flavour {
@@ -34,13 +36,14 @@ impl Flavour {
         match self {
             Self::Release => "worker",
             Self::Testing => "worker-testing",
+            Self::Bench => "worker-bench",
         }
     }
 
     fn features(self) -> &'static str {
         match self {
             Self::Release => "",
-            Self::Testing => "--features testing",
+            Self::Testing | Self::Bench => "--features testing",
         }
     }
 
@@ -48,13 +51,21 @@ impl Flavour {
         match self {
             Self::Release => "build",
             Self::Testing => "build-testing",
+            Self::Bench => "build-bench",
         }
     }
 }
 
-/// Most bytes of the deployed files together after gzip -9. What is loaded in every place where a request arrives has to
-/// be small; the platform itself allows 3 MB.
+/// Most bytes of the module after gzip -9. What is loaded in every place where a request arrives has to be small; the
+/// platform itself allows 3 MB.
 const GZIP_LIMIT: u64 = 350 * 1024;
+
+/// A panic is a trap and nothing else. Its message would bring along the formatting of everything that a message can
+/// hold, a sixth of the module, for a text that no caller is shown: `worker/entry.mjs` denies what was in flight, and the
+/// stack that it logs names the place. For the same reason `{:?}` writes nothing in these builds, and the standard library
+/// is compiled here, the same way and for size.
+const TRAPPING: [&str; 4] =
+    ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zfmt-debug=none", "-Zlocation-detail=none"];
 
 /// What the crate says its evaluator's digest is, until [`with_digest`] puts the digest there.
 const DIGEST_UNSET: &str = "passgate-evaluator-digest-unset";
@@ -107,9 +118,10 @@ pub(super) fn build(checkout: &Checkout, flavour: Flavour) -> Result<Outcome> {
 /// It is too large.
 pub(super) fn check_size(checkout: &Checkout) -> Result<Outcome> {
     let sizes = sizes(checkout, Flavour::Release)?;
-    if sizes.gzip > GZIP_LIMIT {
+    if sizes.module.gzip > GZIP_LIMIT {
         bail!(
-            "the Worker has {sizes}, and may have {GZIP_LIMIT}: `target/edge/build/named.wasm` shows what takes the room"
+            "the Worker is too large: {sizes}; after gzip the module may have {GZIP_LIMIT} bytes, and \
+             `target/edge/build/named.wasm` shows what takes the room"
         );
     }
     Ok(Outcome::Note(sizes.to_string()))
@@ -132,17 +144,30 @@ fn compile(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
         .env("WASM_BINDGEN_BIN", &checkout.cargo_tool("wasm-bindgen").to_string_lossy())
         .env("ESBUILD_BIN", &esbuild(checkout)?.to_string_lossy())
         .remedy("Mend the compile errors above; if a program is missing: cargo xtask setup");
-    // Paths of this machine would end up in the module, and its digest would be another one elsewhere.
-    let home = cargo_home()?;
-    let remapped = [(&checkout.root, "/passgate"), (&home, "/cargo")]
-        .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
-    // Cargo's separator, so that paths may contain spaces.
-    let task = task.env("CARGO_ENCODED_RUSTFLAGS", &remapped.join("\u{1f}"));
-    let task = match wasm_target::toolchain(&checkout.root)? {
+    let toolchain = wasm_target::toolchain(&checkout.root)?;
+    let task = task
+        .env("CARGO_ENCODED_RUSTFLAGS", &compiler_flags(checkout, toolchain)?)
+        .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
+        .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "optimize_for_size")
+        // A stable compiler and cargo take the flags of TRAPPING and the two settings above only so. Nothing else may use
+        // it: the crates build without.
+        .env("RUSTC_BOOTSTRAP", "1");
+    let task = match toolchain {
         Toolchain::Current => task,
         Toolchain::Debian => task.env("RUSTUP_TOOLCHAIN", "debian"),
     };
     checkout.with_node(task).run()
+}
+
+/// With cargo's separator between them, so that paths may contain spaces.
+fn compiler_flags(checkout: &Checkout, toolchain: Toolchain) -> Result<String> {
+    // Paths of this machine would end up in the module, and its digest would be another one elsewhere.
+    let home = cargo_home()?;
+    let library = wasm_target::library_source(toolchain, &checkout.root)?;
+    let remapped = [(&checkout.root, "/passgate"), (&home, "/cargo"), (&library, "/library")]
+        .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
+    let flags: Vec<String> = TRAPPING.iter().map(|flag| (*flag).to_owned()).chain(remapped).collect();
+    Ok(flags.join("\u{1f}"))
 }
 
 /// Where cargo keeps the sources of crates.
@@ -166,7 +191,7 @@ fn optimise(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
     let (compiled, named) = (stage.join("index_bg.wasm"), stage.join("named.wasm"));
     let optimised = stage.join("optimised.wasm");
     match flavour {
-        Flavour::Release => {
+        Flavour::Release | Flavour::Bench => {
             wasm_opt(checkout, "-O --debuginfo", &compiled, &named)?;
             // No other pass runs, so that an offset in a stack trace is found in the module with names.
             wasm_opt(checkout, "--strip-debug --strip-producers", &named, &optimised)
@@ -216,33 +241,44 @@ fn with_digest(script: &str, digest: &str) -> Result<String> {
     }
 }
 
-/// Bytes of the deployed files together.
-struct Sizes {
+/// Bytes of a deployed file.
+struct Size {
     raw: u64,
     gzip: u64,
 }
 
-impl std::fmt::Display for Sizes {
+struct Sizes {
+    script: Size,
+    module: Size,
+}
+
+impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bytes, {} after gzip -9", self.raw, self.gzip)
     }
 }
 
-fn sizes(checkout: &Checkout, flavour: Flavour) -> Result<Sizes> {
-    let packed = stage(checkout).join("packed.gz");
-    let mut sizes = Sizes { raw: 0, gzip: 0 };
-    for file in deployed(checkout, flavour) {
-        Task::new("sh", "-c", &checkout.root)
-            .arg("gzip -9 --no-name --stdout \"$0\" > \"$1\"")
-            .arg(&file)
-            .arg(&packed)
-            .remedy("Install gzip, and build first: cargo xtask worker build")
-            .run()?;
-        let size = |path: &Path| fs::metadata(path).with_context(|| format!("cannot read {}", path.display()));
-        sizes.raw += size(&file)?.len();
-        sizes.gzip += size(&packed)?.len();
+impl std::fmt::Display for Sizes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "index_bg.wasm {}; index.js {}", self.module, self.script)
     }
-    Ok(sizes)
+}
+
+fn sizes(checkout: &Checkout, flavour: Flavour) -> Result<Sizes> {
+    let [script, module] = deployed(checkout, flavour);
+    Ok(Sizes { script: size(checkout, &script)?, module: size(checkout, &module)? })
+}
+
+fn size(checkout: &Checkout, file: &Path) -> Result<Size> {
+    let packed = stage(checkout).join("packed.gz");
+    Task::new("sh", "-c", &checkout.root)
+        .arg("gzip -9 --no-name --stdout \"$0\" > \"$1\"")
+        .arg(file)
+        .arg(&packed)
+        .remedy("Install gzip, and build first: cargo xtask worker build")
+        .run()?;
+    let bytes = |path: &Path| fs::metadata(path).with_context(|| format!("cannot read {}", path.display()));
+    Ok(Size { raw: bytes(file)?.len(), gzip: bytes(&packed)?.len() })
 }
 
 #[cfg(test)]

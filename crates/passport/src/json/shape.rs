@@ -58,7 +58,7 @@ fn described(found: Unexpected<'_>) -> String {
         Unexpected::Bool(value) => format!("boolean `{value}`"),
         Unexpected::Unsigned(value) => format!("integer `{value}`"),
         Unexpected::Signed(value) => format!("integer `{value}`"),
-        Unexpected::Str(text) => format!("string \"{text}\""),
+        Unexpected::Str(text) => format!("string \"{}\"", text.escape_default()),
         Unexpected::Unit | Unexpected::Option => "null".to_string(),
         Unexpected::Seq => "sequence".to_string(),
         Unexpected::Map => "map".to_string(),
