@@ -62,7 +62,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Outcome {
     if context.output.is_json() {
         context.output.json(told(bundle.as_ref(), &lists, &origin))?;
     } else {
-        context.output.say(&format!("In force at {origin} from the next request on."));
+        context.output.say(&format!("Taken by {origin}; every place it runs in uses it within about a minute."));
     }
     Ok(Exit::Ok)
 }
