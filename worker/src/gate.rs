@@ -37,9 +37,12 @@ const RETRY_AFTER_MS: i64 = 20_000;
 /// Expired watches removed at once.
 const SWEPT_WATCHES: u64 = 1_000;
 
+/// The most status lists that are published; an isolate reads them all.
+const MAX_LISTS: usize = 64;
+
 /// Setting: the bundle in force, as [`Current`].
 const META_CURRENT: &str = "current";
-/// Setting: the token of the bundle in force, when it was put here.
+/// Setting: the token of the bundle in force, when it was put here and not into Workers KV.
 const META_BUNDLE: &str = "bundle";
 
 const SCHEMA: &[&str] = &[
@@ -163,7 +166,12 @@ fn follow(tables: &SqlTables<'_>, seen: &Current) -> Result<Current, Fault> {
             seen.admission.as_str()
         ))));
     }
-    if seen.version > known.version { set_current(tables, seen) } else { Ok(known) }
+    if seen.version <= known.version {
+        return Ok(known);
+    }
+    // What was put here is no longer what is in force.
+    tables.clear_meta(META_BUNDLE)?;
+    set_current(tables, seen)
 }
 
 fn current(tables: &SqlTables<'_>) -> Result<Option<Current>, Fault> {
@@ -283,7 +291,11 @@ fn put_bundle(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
 fn note_list(chain: &Chain, list: &NoteList) -> Result<Vec<u8>, Failure> {
     let tables = chain.database.read();
     let rows = tables.execute("SELECT issued_at, sha256 FROM lists WHERE uri = ?", vec![list.uri.as_str().into()]);
-    if let Some(row) = rows.map_err(StoreError::from)?.into_iter().next() {
+    let known = rows.map_err(StoreError::from)?.into_iter().next();
+    if known.is_none() && list_uris(&tables).map_err(StoreError::from)?.len() >= MAX_LISTS {
+        return Err(Failure::new(409, format_args!("{MAX_LISTS} status lists are published; join some of them")));
+    }
+    if let Some(row) = known {
         let mut columns = take(row);
         let issued_at = columns.integer().map_err(StoreError::from)?;
         let sha256 = columns.text().map_err(StoreError::from)?;

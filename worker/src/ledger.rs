@@ -30,7 +30,7 @@ struct Place {
 }
 
 impl GateLedger {
-    /// The objects after number `after`, and the gate's own when there is no `after`.
+    /// The objects from number `from` on; 0 is the gate's own.
     async fn places(&self, from: u64) -> Result<Vec<Place>, StoreError> {
         let gate = calls::gate(&self.env).map_err(unavailable)?;
         let after = from.saturating_sub(1).to_string();

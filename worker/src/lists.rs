@@ -10,7 +10,7 @@ use std::sync::Arc;
 use passgate_api::http::reply::{Body, Reply};
 use passgate_core::attest::sha256_label;
 use passgate_core::gate::Gate;
-use passgate_passport::status::{self, StatusList, StatusListContext};
+use passgate_passport::status::StatusList;
 use passgate_passport::{b64, json};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -20,13 +20,10 @@ use crate::calls::{self, Call, CallError};
 use crate::control::{failed, not_done};
 use crate::messages::NoteList;
 use crate::policy::Policy;
-use crate::{clock, settings, testing};
+use crate::{clock, settings};
 
 const INDEX_KEY: &str = "status-lists";
 const MEDIA_TYPE: &str = "application/statuslist+jwt";
-/// The most lists that a gate reads.
-const MAX_LISTS: usize = 64;
-
 thread_local! {
     /// The newest list of each URI, by which policy it was verified. A policy that names other keys verifies it again.
     static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
@@ -55,12 +52,12 @@ pub(crate) async fn read_into(env: &Env, gate: &mut Gate) {
     }
     for known in KNOWN.take() {
         let verified = if known.policy_sha256 == gate.policy.sha256 {
-            Ok(known.list)
+            Ok(vec![known.list])
         } else {
-            verified(gate, &known.token, Some(known.list.uri())).map(Arc::new)
+            verified(gate, &known.token, Some(known.list.uri()))
         };
         match verified {
-            Ok(list) => take_in(gate, known.token, list),
+            Ok(lists) => take_in(gate, &known.token, &lists),
             Err(error) => worker::console_error!("a status list does not hold under the new policy: {error}"),
         }
     }
@@ -68,23 +65,22 @@ pub(crate) async fn read_into(env: &Env, gate: &mut Gate) {
         Ok(uris) => uris,
         Err(error) => return worker::console_error!("the status lists in use are kept: {error}"),
     };
-    for uri in uris.iter().take(MAX_LISTS) {
+    for uri in &uris {
         if let Err(error) = read(env, gate, uri).await {
             worker::console_error!("the status list {uri} in use is kept: {error}");
         }
     }
 }
 
-/// Adds a verified list, unless a newer one of its URI is there.
-fn take_in(gate: &mut Gate, token: String, list: Arc<StatusList>) {
-    if !gate.status_lists.insert(Arc::clone(&list)) {
-        return;
+/// Adds verified lists, unless newer ones of their URI are there.
+fn take_in(gate: &mut Gate, token: &str, lists: &[Arc<StatusList>]) {
+    for list in lists.iter().filter(|list| gate.status_lists.insert(Arc::clone(list))) {
+        let (policy_sha256, token, list) = (gate.policy.sha256.clone(), token.to_owned(), Arc::clone(list));
+        KNOWN.with_borrow_mut(|known| {
+            known.retain(|other| (other.list.issuer(), other.list.uri()) != (list.issuer(), list.uri()));
+            known.push(Known { policy_sha256, token, list });
+        });
     }
-    let policy_sha256 = gate.policy.sha256.clone();
-    KNOWN.with_borrow_mut(|lists| {
-        lists.retain(|other| other.list.uri() != list.uri());
-        lists.push(Known { policy_sha256, token, list });
-    });
 }
 
 async fn uris(env: &Env) -> Result<Vec<String>, String> {
@@ -96,8 +92,8 @@ async fn read(env: &Env, gate: &mut Gate, uri: &str) -> Result<(), String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
     let token = text(&kv, &value_key(&list_key(uri))).await?.ok_or("it is not in Workers KV")?;
     if !KNOWN.with_borrow(|lists| lists.iter().any(|known| known.token == token)) {
-        let list = Arc::new(verified(gate, &token, Some(uri))?);
-        take_in(gate, token, list);
+        let lists = verified(gate, &token, Some(uri))?;
+        take_in(gate, &token, &lists);
     }
     Ok(())
 }
@@ -106,18 +102,9 @@ async fn text(kv: &KvStore, key: &str) -> Result<Option<String>, String> {
     kv.get(key).text().await.map_err(|error| format!("Workers KV cannot be read: {error}"))
 }
 
-/// The list, if an issuer whose lists the gate checks signed it.
-pub(crate) fn verified(gate: &Gate, token: &str, uri: Option<&str>) -> Result<StatusList, String> {
-    let mut why = "no issuer's status lists are checked at this gate: set `issuers[].status_list`".to_owned();
-    let now = testing::stamp().map_or_else(clock::now, |stamp| stamp.now).seconds();
-    for issuer in gate.trust.issuers().filter(|issuer| gate.status_lists.max_age_seconds(&issuer.id).is_some()) {
-        let context = StatusListContext { issuer, uri, now, leeway_seconds: gate.leeway_seconds };
-        match status::verify(token, &context) {
-            Ok(list) => return Ok(list),
-            Err(error) => why = error.to_string(),
-        }
-    }
-    Err(why)
+/// The lists of a token: one for each issuer that signed it.
+fn verified(gate: &Gate, token: &str, uri: Option<&str>) -> Result<Vec<Arc<StatusList>>, String> {
+    gate.verify_status_list(uri, token, clock::now()).map_err(|error| error.to_string())
 }
 
 /// What is said of a list that was put.
@@ -132,10 +119,11 @@ struct Put {
 /// Takes in a newer list.
 pub(crate) async fn put(env: &Env, policy: &Policy, body: &[u8]) -> Reply {
     let Ok(token) = std::str::from_utf8(body).map(str::trim) else { return Reply::bad_request("the list is no text") };
-    let list = match verified(&policy.gate, token, None) {
-        Ok(list) => list,
+    let lists = match verified(&policy.gate, token, None) {
+        Ok(lists) => lists,
         Err(error) => return Reply::bad_request(error),
     };
+    let Some(list) = lists.first() else { return Reply::bad_request("no issuer signed it") };
     let note = NoteList {
         uri: list.uri().to_owned(),
         issued_at: list.issued_at(),

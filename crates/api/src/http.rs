@@ -21,5 +21,3 @@ pub mod ledger;
 pub mod passports;
 pub mod reply;
 pub mod route;
-
-pub use futures_util::Stream;

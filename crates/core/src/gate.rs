@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use passgate_passport::status::{self, StatusListContext, StatusListError};
+use passgate_passport::status::{self, StatusList, StatusListContext, StatusListError};
 use passgate_passport::trust::{Tier, TrustStore};
 use serde::{Deserialize, Serialize};
 
@@ -185,18 +185,37 @@ impl Gate {
         GateRecord { gate_id: self.id.clone(), level: self.level.as_str().into() }
     }
 
-    /// Takes in a status list token that was asked for by `uri`, or is at hand for another reason, for every issuer whose
-    /// lists are checked and who signed it. Says whether it is in use now: an older list than the one at hand is not.
+    /// Takes in a status list token as [`Gate::verify_status_list`] does. Says whether it is in use now: an older list
+    /// than the one at hand is not.
     ///
     /// # Errors
     ///
-    /// When it is no status list, or none of such an issuer.
+    /// As [`Gate::verify_status_list`].
     pub fn add_status_list(
         &mut self,
         uri: Option<&str>,
         token: &str,
         now: UnixMillis,
     ) -> Result<bool, StatusListError> {
+        let mut is_used = false;
+        for list in self.verify_status_list(uri, token, now)? {
+            is_used |= self.status_lists.insert(list);
+        }
+        Ok(is_used)
+    }
+
+    /// The lists of a token that was asked for by `uri`, or is at hand for another reason: one for every issuer whose
+    /// lists are checked and who signed it, at least one.
+    ///
+    /// # Errors
+    ///
+    /// When it is no status list, or none of such an issuer.
+    pub fn verify_status_list(
+        &self,
+        uri: Option<&str>,
+        token: &str,
+        now: UnixMillis,
+    ) -> Result<Vec<Arc<StatusList>>, StatusListError> {
         let (now, leeway_seconds) = (now.seconds(), self.leeway_seconds);
         let checked = self.trust.issuers().filter(|issuer| self.status_lists.max_age_seconds(&issuer.id).is_some());
         let mut refused = StatusListError::KeyUnknown;
@@ -208,14 +227,7 @@ impl Gate {
                 Err(other) => refused = other,
             }
         }
-        if lists.is_empty() {
-            return Err(refused);
-        }
-        let mut is_used = false;
-        for list in lists {
-            is_used |= self.status_lists.insert(list);
-        }
-        Ok(is_used)
+        if lists.is_empty() { Err(refused) } else { Ok(lists) }
     }
 
     /// The policy as records made at `now` name it.

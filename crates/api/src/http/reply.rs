@@ -7,7 +7,7 @@ use futures_util::Stream;
 use serde::Serialize;
 
 use super::control::OperationError;
-use crate::answer::{PROBLEM_MEDIA_TYPE, Problem, Response};
+use crate::answer::{PROBLEM_MEDIA_TYPE, Problem};
 
 /// A body that is made while it is read. An error in it means that the body is not whole, and has to break off the
 /// connection: what was sent by then must not look like everything.
@@ -99,11 +99,5 @@ impl Reply {
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
-    }
-}
-
-impl From<Response> for Reply {
-    fn from(Response { status, headers, body }: Response) -> Self {
-        Self { status, fields: headers, body: Body::Whole(body) }
     }
 }

@@ -11,7 +11,7 @@
 //! | `POST /v1/passports/{id}/revoke` | `revoke` | revokes a passport |
 //! | `POST /v1/revocations` | `revoke` | revokes a passport, an agent, a key or an issuer |
 //! | `GET /v1/revocations` | `ledger:read` | since when something is revoked |
-//! | `GET /v1/bundle` | `bundle:write` | the signed bundle in force; only where the gate runs on one |
+//! | `GET /v1/bundle` | `bundle:write` | the signed bundle that was put and is in force; only where the gate runs on one |
 //! | `PUT /v1/bundle` | `bundle:write` | replaces it |
 //! | `GET /v1/status-lists/{key}` | public | a status list in force; only where lists are pushed |
 //! | `PUT /v1/status-lists` | `bundle:write` | brings a newer one |
@@ -22,14 +22,14 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
+use passgate_passport::status::MAX_STATUS_LIST_TOKEN_BYTES;
+
 use super::reply::Reply;
 use crate::answer::Problem;
 use crate::edge::MAX_BUNDLE_BYTES;
 
 /// The longest body of a route that takes a short document, in bytes: room for the largest passport.
 const MAX_DOCUMENT_BYTES: usize = 20 * 1024;
-/// The longest status list token, in bytes: a list of 8 million entries that does not compress, in base64url.
-pub const MAX_STATUS_LIST_BYTES: usize = 2 * 1024 * 1024;
 
 /// What an API key may be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,7 +182,7 @@ impl Route {
     pub const fn max_body_bytes(&self) -> usize {
         match self {
             Self::PutBundle => MAX_BUNDLE_BYTES,
-            Self::PutStatusLists => MAX_STATUS_LIST_BYTES,
+            Self::PutStatusLists => MAX_STATUS_LIST_TOKEN_BYTES,
             _ => MAX_DOCUMENT_BYTES,
         }
     }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use passgate_api::edge::{self, EdgeBundle};
-use passgate_api::http::route::MAX_STATUS_LIST_BYTES;
 use passgate_core::attest::sha256_label;
 use passgate_host::control::{AccessError, ClientError, ControlClient};
 use passgate_passport::jws::{self, TokenType};
+use passgate_passport::status::MAX_STATUS_LIST_TOKEN_BYTES;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -107,7 +107,7 @@ impl List {
         };
         let jws = read(name)?;
         let unverified =
-            jws::decode(&jws, TokenType::StatusList, MAX_STATUS_LIST_BYTES).map_err(|error| malformed(&error))?;
+            jws::decode(&jws, TokenType::StatusList, MAX_STATUS_LIST_TOKEN_BYTES).map_err(|error| malformed(&error))?;
         let payload: Option<Value> = serde_json::from_slice(unverified.payload()).ok();
         let uri = payload.as_ref().and_then(|payload| payload.get("sub")?.as_str()).map(str::to_owned);
         let uri = uri.ok_or_else(|| malformed(&"its `sub`, the list's URI, is missing"))?;
