@@ -133,7 +133,9 @@ impl Call {
 pub(crate) type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + 'f>>;
 
 /// Goes on with all of `futures` at once, until one fails or all are done; gives the outputs in their order.
-pub(crate) async fn together<T, E>(mut futures: Vec<Boxed<'_, Result<T, E>>>) -> Result<Vec<T>, E> {
+///
+/// Not that of `futures_util`, which brings a scheduler along: whenever one of these few can go on, all are asked.
+pub(crate) async fn try_join_all<T, E>(mut futures: Vec<Boxed<'_, Result<T, E>>>) -> Result<Vec<T>, E> {
     let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
         let mut is_waiting = false;

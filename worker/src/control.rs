@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use passgate_api::edge;
 use passgate_api::http::control::{Controlled, OperationError, respond};
 use passgate_api::http::documents::Revocation;
+use passgate_api::http::intake::IntakeError;
 use passgate_api::http::keys::ApiKeys;
 use passgate_api::http::reply::{Body, Reply};
 use passgate_api::http::route::Route;
@@ -21,7 +22,7 @@ use serde::Serialize;
 use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 
 use crate::calls::{self, Call, CallError};
-use crate::intake::Line;
+use crate::intake::{self, Line};
 use crate::ledger::GateLedger;
 use crate::messages::{AFTER_FIELD, CURRENT_FIELD};
 use crate::policy::{self, Policy};
@@ -50,9 +51,10 @@ async fn answer(mut request: Request, line: &Line, env: Env, context: &Context) 
     if let Err(refused) = authorise(&env, &route, &request) {
         return refused;
     }
-    let body = match body(&mut request, route.max_body_bytes()).await {
+    let body = match intake::body(&mut request, route.max_body_bytes()).await {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(IntakeError::BodyTooLarge) => return Reply::too_large(),
+        Err(error) => return Reply::bad_request(error),
     };
     match route {
         Route::Bundle => bundle(&env).await,
@@ -78,22 +80,6 @@ fn authorise(env: &Env, route: &Route, request: &Request) -> Result<(), Reply> {
     let keys = ApiKeys::from_json(text.as_bytes()).map_err(failed)?;
     let presented = request.headers().get("authorization").ok().flatten();
     keys.authorise(route, presented.iter().map(String::as_bytes)).map(|_| ()).map_err(Reply::from)
-}
-
-async fn body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>, Reply> {
-    if request.inner().body().is_none() {
-        return Ok(Vec::new());
-    }
-    let mut stream = request.stream().map_err(Reply::bad_request)?;
-    let mut body = Vec::new();
-    while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(Reply::bad_request)?;
-        if piece.len() > max_bytes.saturating_sub(body.len()) {
-            return Err(Reply::too_large());
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
 }
 
 /// 503: what the gate needs for it is not there.

@@ -18,7 +18,7 @@ use passgate_store::{State as _, StoreError};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::admission::WATCH_SECONDS;
-use crate::calls::{self, Boxed, Call, together};
+use crate::calls::{self, Boxed, Call, try_join_all};
 use crate::messages::{AFTER_FIELD, AT_FIELD, NoteList, OBJECT_FIELD, ObjectNames, Watched, subject_key};
 use crate::object::{Chain, Failure, Message, json, reply};
 use crate::sql::{SqlTables, integer, take};
@@ -223,7 +223,7 @@ async fn tell(chain: &Chain, subject: &Subject, after: &str) -> Result<String, F
             let name = name.clone();
             Box::pin(async move { deny_at(chain, &name, subject, at).await })
         };
-        together(some.iter().map(deny).collect()).await?;
+        try_join_all(some.iter().map(deny).collect()).await?;
     }
     let last = watchers.last().filter(|_| watchers.len() == TOLD_AT_ONCE);
     if last.is_none() {

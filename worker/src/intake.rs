@@ -80,7 +80,8 @@ fn fields(headers: &Headers) -> Option<Vec<Field>> {
     framed.map(|(name, value)| Some((name, bytes(&value)?))).collect()
 }
 
-async fn body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>, IntakeError> {
+/// The whole body, which is not read on beyond `max_bytes`.
+pub(crate) async fn body(request: &mut Request, max_bytes: usize) -> Result<Vec<u8>, IntakeError> {
     if request.inner().body().is_none() {
         return Ok(Vec::new());
     }

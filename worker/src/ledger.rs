@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use passgate_store::{Cursor, Filter, Ledger, Page, StoreError, StoredRecord};
 use worker::{Env, Stub};
 
-use crate::calls::{self, Boxed, Call, CallError, together};
+use crate::calls::{self, Boxed, Call, CallError, try_join_all};
 use crate::messages::{AFTER_FIELD, ObjectNames, Record, RecordPage, Records};
 
 /// A cursor's `chain` is the object's number times this, plus the chain's number in the object. An object starts a chain
@@ -87,7 +87,7 @@ impl Ledger for GateLedger {
                     let call = Call::new("/record").json(&attestation_id);
                     asked.push(Box::pin(async move { call.ask(stub).await }));
                 }
-                let found = together(asked).await.map_err(unavailable)?;
+                let found = try_join_all(asked).await.map_err(unavailable)?;
                 if let Some(record) = found.into_iter().flatten().next() {
                     return Ok(Some(record.stored().ok_or_else(unreadable)?));
                 }

@@ -59,7 +59,7 @@ pub(crate) struct Chain {
     pub(crate) env: Env,
     pub(crate) database: Rc<Database>,
     pub(crate) store: ObjectStore,
-    driver: RefCell<Option<Arc<Driver>>>,
+    driver: RefCell<Option<Rc<Driver>>>,
     is_counting: Cell<bool>,
 }
 
@@ -76,16 +76,16 @@ impl Chain {
     /// that changed its level gets a chain of its own, because every record names the gate.
     ///
     /// Nothing in here waits, so no other event comes between.
-    pub(crate) async fn driver(&self, gate: &GateRecord) -> Result<Arc<Driver>, Failure> {
+    pub(crate) async fn driver(&self, gate: &GateRecord) -> Result<Rc<Driver>, Failure> {
         let current = self.driver.borrow().clone();
         if let Some(driver) = current.as_ref().filter(|driver| driver.writer().gate() == gate) {
-            return Ok(Arc::clone(driver));
+            return Ok(Rc::clone(driver));
         }
-        let driver = shared(match self.chain_to_resume(gate, current.is_none())? {
+        let driver = Rc::new(match self.chain_to_resume(gate, current.is_none())? {
             Some(chain_uid) => self.resume(chain_uid, gate).await?,
             None => self.start(gate).await?,
         });
-        *self.driver.borrow_mut() = Some(Arc::clone(&driver));
+        *self.driver.borrow_mut() = Some(Rc::clone(&driver));
         Ok(driver)
     }
 
@@ -130,8 +130,9 @@ impl Chain {
         settings::attestation_key(&self.env).map_err(|error| Failure::new(503, error))
     }
 
+    #[expect(clippy::arc_with_non_send_sync, reason = "the driver is the same where there are threads")]
     fn shared_store(&self) -> Arc<ObjectStore> {
-        shared(self.store.clone())
+        Arc::new(self.store.clone())
     }
 
     /// Sees to it that refusals counted in memory are recorded, or that their loss is.
@@ -170,10 +171,6 @@ impl Chain {
     pub(crate) async fn record(&self, attestation_id: &str) -> Result<Option<Record>, Failure> {
         Ok(self.store.record(attestation_id).await?.as_ref().map(Record::of))
     }
-}
-
-fn shared<T>(value: T) -> Arc<T> {
-    Arc::new(value)
 }
 
 /// A message as it arrived.

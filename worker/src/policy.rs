@@ -115,8 +115,8 @@ async fn look(env: &Env) -> Result<Rc<Policy>, String> {
         }
         Err(error) => {
             // A bundle that may not be used keeps no newer status list out.
-            if let Some(Policy { gate, edge, current }) = KEPT.with_borrow(|kept| kept.policy.as_deref().cloned()) {
-                keep(with_lists(env, Policy { gate, edge, current }).await)?;
+            if let Some(policy) = KEPT.with_borrow(|kept| kept.policy.clone()) {
+                keep(with_lists(env, Policy::clone(&policy)).await)?;
             }
             Err(error)
         }
