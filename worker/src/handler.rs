@@ -14,13 +14,13 @@ use passgate_api::http::headers;
 use passgate_api::http::intake::HeadLimits;
 use passgate_core::attest::{GateRecord, OutcomeRecord, OutcomeResult, Stamp};
 use passgate_core::flood::{Fold, RefusalBound};
-use passgate_core::pipeline::{Judged, Refusal};
+use passgate_core::pipeline::{Judged, RawRequest, Refusal};
 use passgate_core::reason::Reason;
 use passgate_core::state::agent_key;
 use serde::Serialize;
-use worker::{Context, Delay, Env, Headers, Request, Response, ResponseBuilder, Stub};
+use worker::{Context, Delay, Env, Headers, Request, Response, ResponseBuilder};
 
-use crate::calls::{self, Call, CallError};
+use crate::calls::{self, Boxed, Call, CallError};
 use crate::intake::{self, Intake, Line};
 use crate::messages::{CURRENT_FIELD, DECISION_FIELD, OBJECT_FIELD};
 use crate::policy::{self, Policy};
@@ -92,7 +92,7 @@ impl Life<'_> {
     async fn decide_and_carry(mut self, taken: Intake, peer: Option<String>) -> Response {
         let line = taken.line.clone();
         // Made before the request is judged, so that an allow cannot fail on it.
-        let fields = match headers::forwardable(&taken.fields) {
+        let mut fields = match headers::forwardable(&taken.fields) {
             Ok(fields) => fields,
             Err(error) => {
                 let refusal = Refusal::early(&line.method, &line.path, Reason::HeaderInvalid, error.to_string());
@@ -106,45 +106,17 @@ impl Life<'_> {
             Ok(stamp) => stamp,
             Err(error) => return fault(Reason::InternalError, &error, &self.policy.gate.id, &line),
         };
-        testing::panic_at("judge");
-        let mut judged = driver::judge(&self.policy.gate, &raw, stamp.now);
-        let mut answer = match &judged {
-            Ok(judged) => self.admit(judged, stamp).await,
-            Err(_) => None,
-        };
-        if judged.is_ok() && answer.is_none() {
-            // The agent's object has seen a newer policy than this isolate.
-            let Some(newer) = policy::newer_than(&self.policy, &self.env).await else {
-                return fault(
-                    Reason::InternalError,
-                    "a newer policy is in force and cannot be had",
-                    &self.policy.gate.id,
-                    &line,
-                );
-            };
-            self.policy = newer;
-            judged = driver::judge(&self.policy.gate, &raw, stamp.now);
-            if let Ok(judged) = &judged {
-                answer = self.admit(judged, stamp).await;
-            }
-        }
-        let judged = match judged {
-            Ok(judged) => judged,
+        let (judged, answer) = match self.judge_and_admit(&raw, stamp).await {
+            Ok(decided) => decided,
             Err(refusal) => return self.refuse(&refusal, to_cover, &line).await,
         };
-        let answer = answer
-            .unwrap_or_else(|| Answer::fault(Reason::InternalError, &"the policy changes too fast", Some(&judged)));
         testing::panic_at("decided");
         match answer {
             Answer::Refuse(refused) => refusal(&refused, &self.policy.gate.id, to_cover, &line),
             Answer::Forward(allowed) => {
-                let mut fields = fields;
-                let scheme = self.limits().scheme;
-                let peer = peer.and_then(|peer| peer.parse().ok());
-                fields.extend(
-                    peer.map(|peer| headers::proxy_claims(peer, scheme, taken.authority.as_deref()))
-                        .unwrap_or_default(),
-                );
+                if let Some(peer) = peer.and_then(|peer| peer.parse().ok()) {
+                    fields.extend(headers::proxy_claims(peer, self.limits().scheme, taken.authority.as_deref()));
+                }
                 let Intake { line, body, .. } = taken;
                 let Line { method, path, query, .. } = line.clone();
                 self.carry(*allowed, &judged, Outbound { method, path, query, fields, body }, &line).await
@@ -152,13 +124,35 @@ impl Life<'_> {
         }
     }
 
-    /// Steps 4 to 7, in the agent's object, with one call. `None` when the judgement is under an outdated policy.
-    async fn admit(&self, judged: &Judged, stamp: Stamp) -> Option<Answer> {
+    /// Steps 1 to 7; once more under the newer policy when the agent's object has seen one.
+    async fn judge_and_admit(&mut self, raw: &RawRequest<'_>, stamp: Stamp) -> Result<(Judged, Answer), Refusal> {
+        testing::panic_at("judge");
+        let mut is_again = false;
+        loop {
+            let judged = driver::judge(&self.policy.gate, raw, stamp.now)?;
+            let why = match self.admit(&judged, stamp).await {
+                Ok(answer) => return Ok((judged, answer)),
+                Err(Outdated) if is_again => "the policy changes too fast",
+                Err(Outdated) => match policy::newer_than(&self.policy, &self.env).await {
+                    Some(newer) => {
+                        (self.policy, is_again) = (newer, true);
+                        continue;
+                    }
+                    None => "a newer policy is in force and cannot be had",
+                },
+            };
+            let fault = Answer::fault(Reason::InternalError, &why, Some(&judged));
+            return Ok((judged, fault));
+        }
+    }
+
+    /// Steps 4 to 7, in the agent's object, with one call.
+    async fn admit(&self, judged: &Judged, stamp: Stamp) -> Result<Answer, Outdated> {
         let unavailable = |error: &dyn std::fmt::Display| Answer::fault(Reason::StoreUnavailable, error, Some(judged));
         let name = self.object_of(judged);
         let stub = match calls::admission(&self.env, &name) {
             Ok(stub) => stub,
-            Err(error) => return Some(unavailable(&error)),
+            Err(error) => return Ok(unavailable(&error)),
         };
         let admit = Call::new("/admit")
             .stamp(stamp)
@@ -168,25 +162,29 @@ impl Life<'_> {
         let call = async move { admit.to(&stub).await };
         let timeout = Duration::from_millis(self.policy.edge.decision_timeout_ms.into());
         match within(timeout, call).await {
-            Ok(Ok(bytes)) => Some(admission::read_answer(&bytes).unwrap_or_else(|error| unavailable(&error))),
-            Ok(Err(error)) if admission::is_outdated(&error) => None,
-            Ok(Err(error)) => Some(unavailable(&error)),
+            Ok(Ok(bytes)) => Ok(admission::read_answer(&bytes).unwrap_or_else(|error| unavailable(&error))),
+            Ok(Err(error)) if admission::is_outdated(&error) => Err(Outdated),
+            Ok(Err(error)) => Ok(unavailable(&error)),
             Err(late) => {
                 self.settle_late(late, judged);
-                Some(unavailable(&"no decision within the deadline"))
+                Ok(unavailable(&"no decision within the deadline"))
             }
         }
     }
 
     /// A decision that comes too late is none: an allow is settled as not forwarded.
     fn settle_late(&self, late: impl Future<Output = Result<Vec<u8>, CallError>> + 'static, judged: &Judged) {
-        let (env, name, gate) = (self.env.clone(), self.object_of(judged), judged.gate().clone());
+        let settling = self.settling(judged);
         beside(self.context, async move {
             let Ok(bytes) = late.await else { return };
             let Ok(Answer::Forward(allowed)) = admission::read_answer(&bytes) else { return };
             let outcome = upstream::outcome(Err(OutcomeResult::NotForwarded), None, 0, 0);
-            settle(&env, &name, Settle { gate, decision_id: allowed.attestation_id, outcome }).await;
+            settling.settle(&allowed.attestation_id, &outcome).await;
         });
+    }
+
+    fn settling(&self, judged: &Judged) -> Settling {
+        Settling { env: self.env.clone(), object: self.object_of(judged), gate: judged.gate().clone() }
     }
 
     fn object_of(&self, judged: &Judged) -> String {
@@ -205,14 +203,7 @@ impl Life<'_> {
     async fn carry(self, allowed: Forward, judged: &Judged, outbound: Outbound, line: &Line) -> Response {
         let own = answer::allow_fields(&allowed);
         let Forward { permit, attestation_id, agent_id, action, .. } = allowed;
-        let settling = Settling {
-            env: self.env.clone(),
-            object: self.object_of(judged),
-            gate: judged.gate().clone(),
-            decision_id: attestation_id.clone(),
-            request_bytes: outbound.body.len(),
-            sent_at: clock::now().0,
-        };
+        let (settling, request_bytes, sent_at) = (self.settling(judged), outbound.body.len(), clock::now().0);
         let upstream = &self.policy.edge.upstream;
         testing::count_upstream_fetch();
         let sent = upstream::send(permit, upstream, &outbound).await;
@@ -221,33 +212,24 @@ impl Life<'_> {
             upstream::meter(&answer, upstream, &own)
                 .map_err(|error| SendError { result: OutcomeResult::Aborted, why: error.to_string() })
         });
-        let response = match metered {
-            Ok(Metered { response, status, report }) => {
-                beside(self.context, async move {
-                    // A body that is dropped reports; without a report it broke off.
-                    let report = report.await.map_err(|_| OutcomeResult::Aborted);
-                    settling
-                        .end(|duration_ms, request_bytes| {
-                            upstream::outcome(report, Some(status), request_bytes, duration_ms)
-                        })
-                        .await;
-                });
-                response
-            }
+        let (response, ending) = match metered {
+            Ok(Metered { response, status, report }) => (response, Ok((status, report))),
             Err(error) => {
                 worker::console_warn!("an allowed request got no answer from upstream: {}", error.why);
                 let (status, code, title) = error.answer();
-                let result = error.result;
-                beside(self.context, async move {
-                    settling
-                        .end(|duration_ms, request_bytes| {
-                            upstream::outcome(Err(result), None, request_bytes, duration_ms)
-                        })
-                        .await;
-                });
-                respond(answer::upstream_failure(status, code, title, own))
+                (respond(answer::upstream_failure(status, code, title, own)), Err(error.result))
             }
         };
+        let decision_id = attestation_id.clone();
+        beside(self.context, async move {
+            let (status, report) = match ending {
+                // A body that is dropped reports; without a report it broke off.
+                Ok((status, report)) => (Some(status), report.await.map_err(|_| OutcomeResult::Aborted)),
+                Err(result) => (None, Err(result)),
+            };
+            let duration_ms = clock::now().0.saturating_sub(sent_at);
+            settling.settle(&decision_id, &upstream::outcome(report, status, request_bytes, duration_ms)).await;
+        });
         log(&Decided {
             message: "decision",
             decision: "allow",
@@ -319,56 +301,41 @@ impl Life<'_> {
     }
 }
 
-/// An allowed request whose outcome is still to be recorded.
+/// The judgement is under a policy older than the agent's object has seen.
+struct Outdated;
+
+/// Where the outcome of an allowed request is recorded.
 struct Settling {
     env: Env,
     object: String,
     gate: GateRecord,
-    decision_id: String,
-    request_bytes: usize,
-    sent_at: u64,
 }
 
 impl Settling {
-    async fn end(self, outcome: impl FnOnce(u64, usize) -> OutcomeRecord) {
-        let Self { env, object, gate, decision_id, request_bytes, sent_at } = self;
-        let outcome = outcome(clock::now().0.saturating_sub(sent_at), request_bytes);
-        settle(&env, &object, Settle { gate, decision_id, outcome }).await;
-    }
-}
-
-/// What became of a decision.
-struct Settle {
-    gate: GateRecord,
-    decision_id: String,
-    outcome: OutcomeRecord,
-}
-
-async fn settle(env: &Env, object: &str, message: Settle) {
-    let settled = async {
-        let stub: Stub = calls::admission(env, object)?;
-        let stamp = clock::stamp().map_err(CallError::Failed)?;
-        let Settle { gate, decision_id, outcome } = &message;
-        Call::new("/settle").stamp(stamp).gate(gate).with(DECISION_FIELD, decision_id).json(outcome).to(&stub).await
-    };
-    if let Err(error) = settled.await {
-        worker::console_error!("the outcome of {} could not be recorded: {error}", message.decision_id);
+    /// Records what became of a decision.
+    async fn settle(self, decision_id: &str, outcome: &OutcomeRecord) {
+        let settled = async {
+            let stub = calls::admission(&self.env, &self.object)?;
+            let stamp = clock::stamp().map_err(CallError::Failed)?;
+            let call = Call::new("/settle").stamp(stamp).gate(&self.gate).with(DECISION_FIELD, decision_id);
+            call.json(outcome).to(&stub).await
+        };
+        if let Err(error) = settled.await {
+            worker::console_error!("the outcome of {decision_id} could not be recorded: {error}");
+        }
     }
 }
 
 /// Goes on with `work` beside and after the answer.
 pub(crate) fn beside(context: &Context, work: impl Future<Output = ()> + 'static) {
     // Boxed, so that what carries it to the runtime is compiled once.
-    let work: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(work);
+    let work: Boxed<'static, ()> = Box::pin(work);
     context.wait_until(work);
 }
 
 /// The output, or the future itself when it takes longer.
-async fn within<T, F: Future<Output = T> + 'static>(
-    timeout: Duration,
-    work: F,
-) -> Result<T, std::pin::Pin<Box<dyn Future<Output = T>>>> {
-    let work: std::pin::Pin<Box<dyn Future<Output = T>>> = Box::pin(work);
+async fn within<T, F: Future<Output = T> + 'static>(timeout: Duration, work: F) -> Result<T, Boxed<'static, T>> {
+    let work: Boxed<'static, T> = Box::pin(work);
     match select(work, Box::pin(Delay::from(timeout))).await {
         Either::Left((done, _)) => Ok(done),
         Either::Right(((), late)) => Err(late),
