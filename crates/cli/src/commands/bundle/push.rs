@@ -1,4 +1,5 @@
-//! `bundle push`: from then on the gate decides under it.
+//! `bundle push`: the gate takes it, and usually decides under it everywhere within a minute or two. What must stop at
+//! once has to be revoked.
 
 use std::path::PathBuf;
 
@@ -62,7 +63,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Outcome {
     if context.output.is_json() {
         context.output.json(told(bundle.as_ref(), &lists, &origin))?;
     } else {
-        context.output.say(&format!("Taken by {origin}; every place it runs in uses it within about a minute."));
+        context.output.say(&format!(
+            "Taken by {origin}, and usually in use everywhere within a minute or two, sometimes later. Revoke what must \
+             stop at once."
+        ));
     }
     Ok(Exit::Ok)
 }
