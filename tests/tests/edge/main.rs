@@ -2,7 +2,9 @@
 #![cfg(test)]
 
 mod admission;
+mod changes;
 mod client;
+mod counting;
 mod faults;
 mod forwarding;
 mod ledger;
@@ -37,6 +39,11 @@ fn allowed() -> (u16, String) {
 
 fn refused(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
+}
+
+/// The field that gives a request this time, in Unix milliseconds, and this number, which no other request has.
+fn stamp(milliseconds: i64, number: u32) -> (String, String) {
+    ("x-passgate-test-stamp".to_owned(), format!("{milliseconds}.{number:020x}"))
 }
 
 fn is_kind(record: &Map<String, Value>, kind: &str) -> bool {

@@ -80,3 +80,20 @@ async fn only_a_key_for_it_revokes() {
     assert_eq!(edge.send(&request).await.unwrap().status, 401, "another key");
     assert_eq!(call(&edge, &agent).await, allowed());
 }
+
+/// More than the gate's object tells at the same time.
+const WATCHERS: u8 = 45;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_is_in_force_in_every_object_that_watches() {
+    let (origin, edge) = gate(|_| ()).await;
+    let agents: Vec<Agent> = (100..100 + WATCHERS).map(agent).collect();
+    for agent in &agents {
+        assert_eq!(call(&edge, agent).await, allowed());
+    }
+    revoke(&edge, Subject::Issuer(ISSUER.to_owned())).await;
+    let verdicts = futures_util::future::join_all(agents.iter().map(|agent| call(&edge, agent))).await;
+    assert_eq!(verdicts, vec![revoked(); usize::from(WATCHERS)]);
+    assert_eq!(origin.seen().len(), usize::from(WATCHERS));
+    assert_ledger(&edge).await;
+}
