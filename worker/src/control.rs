@@ -24,7 +24,7 @@ use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 use crate::calls::{self, Call, CallError};
 use crate::intake::{self, Line};
 use crate::ledger::GateLedger;
-use crate::messages::{AFTER_FIELD, CURRENT_FIELD};
+use crate::messages::{AFTER_FIELD, CURRENT_FIELD, Told};
 use crate::policy::{self, Policy};
 use crate::{clock, lists, settings, upstream};
 
@@ -215,14 +215,21 @@ impl Controlled for Control {
             let gate = calls::gate(&self.env)?;
             let revoke = Call::new("/revoke").gate(&self.policy.gate.record()).stamp(stamp).json(subject);
             let record = revoke.to(&gate).await?;
-            let mut after = String::new();
+            let (mut after, mut failure) = (String::new(), None);
             loop {
-                let told = Call::new("/tell").with(AFTER_FIELD, &after).json(subject).to(&gate).await?;
-                after = String::from_utf8_lossy(&told).into_owned();
+                let tell = Call::new("/tell").with(AFTER_FIELD, &after).json(subject);
+                let Told { after: next, failed } = tell.ask(&gate).await?;
+                failure = failure.or(failed);
+                after = next;
                 if after.is_empty() {
-                    return Ok(String::from_utf8_lossy(&record).into_owned());
+                    break;
                 }
             }
+            if let Some(why) = failure {
+                return Err(CallError::Failed(why));
+            }
+            Call::new("/told").json(subject).to(&gate).await?;
+            Ok(String::from_utf8_lossy(&record).into_owned())
         };
         told.await.map_err(|error: CallError| StoreError::Unavailable(error.to_string()).into())
     }

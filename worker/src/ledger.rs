@@ -11,6 +11,9 @@ use crate::messages::{AFTER_FIELD, ObjectNames, Record, RecordPage, Records};
 /// A cursor's `chain` is the object's number times this, plus the chain's number in the object. An object starts a chain
 /// when its gate changes its level, so it has a few.
 const CHAINS_OF_ONE_OBJECT: u64 = 1 << 20;
+/// A cursor's `seq` is the number of the last object that belongs to the reading times this, plus the position in the chain:
+/// room for a million million records in each chain and 16 million objects.
+const RECORDS_OF_ONE_CHAIN: u64 = 1 << 40;
 /// The chain number that stands for the end of an object.
 const END: u64 = CHAINS_OF_ONE_OBJECT - 1;
 /// Objects asked for one record at the same time.
@@ -30,12 +33,12 @@ struct Place {
 }
 
 impl GateLedger {
-    /// The objects from number `from` on; 0 is the gate's own.
-    async fn places(&self, from: u64) -> Result<Vec<Place>, StoreError> {
+    /// The objects from number `from` on; 0 is the gate's own. And the highest number there is.
+    async fn places(&self, from: u64) -> Result<(Vec<Place>, u64), StoreError> {
         let gate = calls::gate(&self.env).map_err(unavailable)?;
         let after = from.saturating_sub(1).to_string();
-        let names = Call::new("/objects").with(AFTER_FIELD, &after).ask(&gate).await;
-        let ObjectNames(names) = names.map_err(unavailable)?;
+        let told = Call::new("/objects").with(AFTER_FIELD, &after).ask(&gate).await;
+        let ObjectNames { names, last } = told.map_err(unavailable)?;
         let mut places = Vec::with_capacity(names.len() + 1);
         if from == 0 {
             places.push(Place { number: 0, stub: gate });
@@ -43,30 +46,55 @@ impl GateLedger {
         for (number, name) in names {
             places.push(Place { number, stub: calls::admission(&self.env, &name).map_err(unavailable)? });
         }
-        Ok(places)
+        Ok((places, last))
+    }
+}
+
+/// A position in the whole ledger.
+#[derive(Clone, Copy)]
+struct At {
+    /// The object.
+    number: u64,
+    /// The position in it; `None` at its end.
+    within: Option<Cursor>,
+    /// The last object that belongs to this reading: one that the gate met later may name a record of the gate's chain
+    /// that was not read.
+    last: u64,
+}
+
+impl At {
+    fn read(cursor: Cursor) -> Self {
+        let (number, chain) = (cursor.chain / CHAINS_OF_ONE_OBJECT, cursor.chain % CHAINS_OF_ONE_OBJECT);
+        let (last, seq) = (cursor.seq / RECORDS_OF_ONE_CHAIN, cursor.seq % RECORDS_OF_ONE_CHAIN);
+        Self { number, within: (chain != END).then_some(Cursor { chain, seq }), last }
+    }
+
+    fn cursor(self) -> Cursor {
+        let Self { number, within, last } = self;
+        let Cursor { chain, seq } = within.unwrap_or(Cursor { chain: END, seq: 0 });
+        Cursor { chain: number * CHAINS_OF_ONE_OBJECT + chain, seq: last * RECORDS_OF_ONE_CHAIN + seq }
     }
 }
 
 #[async_trait(?Send)]
 impl Ledger for GateLedger {
     async fn records(&self, filter: &Filter, cursor: Option<Cursor>, limit: usize) -> Result<Page, StoreError> {
-        let from = cursor.map_or(0, |at| at.chain / CHAINS_OF_ONE_OBJECT + u64::from(is_end(at)));
-        let places = self.places(from).await?;
-        let mut page = Page { records: Vec::new(), next: cursor };
+        let at = cursor.map(At::read);
+        let from = at.map_or(0, |at| at.number + u64::from(at.within.is_none()));
+        let (places, known) = self.places(from).await?;
+        let last = at.map_or(known, |at| at.last);
+        let places: Vec<Place> = places.into_iter().filter(|place| place.number <= last).collect();
+        let mut page = Page { records: Vec::new(), next: None };
+        let mut within = at.and_then(|at| at.within);
         for Place { number, stub } in places.iter().take(OBJECTS_A_PAGE) {
-            let within = page.next.filter(|at| at.chain / CHAINS_OF_ONE_OBJECT == *number);
-            let within = within.map(|at| Cursor { chain: at.chain % CHAINS_OF_ONE_OBJECT, seq: at.seq });
-            let asked = Records::new(filter, within, limit.saturating_sub(page.records.len()).max(1));
+            let asked = Records::new(filter, within.take(), limit.saturating_sub(page.records.len()).max(1));
             let found: RecordPage = Call::new("/records").json(&asked).ask(stub).await.map_err(unavailable)?;
             for record in found.records {
                 page.records.push(record.stored().ok_or_else(unreadable)?);
             }
-            if let Some((chain, seq)) = found.next {
-                page.next = Some(Cursor { chain: number * CHAINS_OF_ONE_OBJECT + chain, seq });
-                return Ok(page);
-            }
-            page.next = Some(Cursor { chain: number * CHAINS_OF_ONE_OBJECT + END, seq: 0 });
-            if page.records.len() >= limit.max(1) {
+            let rest = found.next.map(|(chain, seq)| Cursor { chain, seq });
+            page.next = Some(At { number: *number, within: rest, last }.cursor());
+            if rest.is_some() || page.records.len() >= limit.max(1) {
                 return Ok(page);
             }
         }
@@ -79,7 +107,7 @@ impl Ledger for GateLedger {
     async fn record(&self, attestation_id: &str) -> Result<Option<StoredRecord>, StoreError> {
         let mut from = 0;
         loop {
-            let places = self.places(from).await?;
+            let (places, _) = self.places(from).await?;
             let Some(last) = places.last().map(|place| place.number) else { return Ok(None) };
             for some in places.chunks(ASKED_IN_PARALLEL) {
                 let mut asked: Vec<Boxed<'_, Result<Option<Record>, CallError>>> = Vec::new();
@@ -95,11 +123,6 @@ impl Ledger for GateLedger {
             from = last + 1;
         }
     }
-}
-
-/// Whether nothing of the cursor's object is left.
-fn is_end(at: Cursor) -> bool {
-    at.chain % CHAINS_OF_ONE_OBJECT == END
 }
 
 fn unreadable() -> StoreError {

@@ -91,10 +91,11 @@ async fn uris(env: &Env) -> Result<Vec<String>, String> {
 async fn read(env: &Env, gate: &mut Gate, uri: &str) -> Result<(), String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
     let token = text(&kv, &value_key(&list_key(uri))).await?.ok_or("it is not in Workers KV")?;
-    if !KNOWN.with_borrow(|lists| lists.iter().any(|known| known.token == token)) {
-        let lists = verified(gate, &token, Some(uri))?;
-        take_in(gate, &token, &lists);
-    }
+    let policy = gate.policy.sha256.clone();
+    let is_known = |known: &&Known| known.token == token && known.policy_sha256 == policy;
+    let known = KNOWN.with_borrow(|lists| lists.iter().find(is_known).map(|known| Arc::clone(&known.list)));
+    let lists = known.map_or_else(|| verified(gate, &token, Some(uri)), |list| Ok(vec![list]))?;
+    take_in(gate, &token, &lists);
     Ok(())
 }
 

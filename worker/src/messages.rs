@@ -13,8 +13,10 @@
 //! | `/refuse` | stamp, gate | the refusal | the answer |
 //! | `/fold` | stamp, gate | refusals that an isolate counted | |
 //! | `/revoke` | stamp, gate | the subject | the record |
-//! | `/tell` | after | the subject | the name to go on after, empty when every watcher is told |
+//! | `/tell` | after | the subject | [`Told`] |
+//! | `/told` | | the subject whose watchers are all told | |
 //! | `/revoked` | | subjects | since which Unix second each is revoked |
+//! | `/in-force` | current, as Workers KV has it | | [`InForce`] |
 //! | `/bundle` | | | the bundle that was put |
 //! | `/put-bundle` | current | the bundle | |
 //! | `/list` | | [`NoteList`] | the URIs of all lists |
@@ -22,6 +24,7 @@
 //!
 //! Both answer `/records` ([`Records`]) with a [`RecordPage`] and `/record` (an id) with a [`Record`].
 
+use passgate_api::edge::Current;
 use passgate_core::attest::{DecisionKind, GateRecord, PreviousChain};
 use passgate_core::state::Subject;
 use passgate_passport::b64;
@@ -68,6 +71,8 @@ pub(crate) struct Watched {
     pub(crate) revoked: Vec<(Subject, i64)>,
     /// The newest version of the policy that is known anywhere.
     pub(crate) policy_version: u64,
+    /// Whether the gate's object had met the asking object before.
+    pub(crate) is_known: bool,
     /// Where the gate's own chain ends at present.
     pub(crate) anchor: PreviousChain,
 }
@@ -142,6 +147,29 @@ impl Record {
     }
 }
 
-/// The answer to `POST /objects`: number and name of each. Empty at the end.
+/// The answer to `POST /objects`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct ObjectNames(pub(crate) Vec<(u64, String)>);
+pub(crate) struct ObjectNames {
+    /// Number and name of each; empty at the end.
+    pub(crate) names: Vec<(u64, String)>,
+    /// The highest number there is.
+    pub(crate) last: u64,
+}
+
+/// The answer to `POST /tell`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// The name to go on after; empty when there are no more watchers.
+    pub(crate) after: String,
+    /// Why some of them could not be told.
+    pub(crate) failed: Option<String>,
+}
+
+/// The answer to `POST /in-force`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InForce {
+    /// The bundle in force.
+    pub(crate) current: Current,
+    /// Its token, when it was put into the object.
+    pub(crate) jws: Option<String>,
+}

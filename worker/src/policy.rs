@@ -14,6 +14,7 @@ use passgate_core::gate::{EvaluatorRef, Gate};
 use worker::{Context, Env};
 
 use crate::calls::{self, Call};
+use crate::messages::{CURRENT_FIELD, InForce};
 use crate::{clock, evaluator_digest, handler, lists, settings, testing};
 
 /// The key of the bundle in Workers KV.
@@ -104,7 +105,7 @@ async fn refresh(env: &Env) -> Option<Rc<Policy>> {
 async fn look(env: &Env) -> Result<Rc<Policy>, String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
     let adopted = match kv.get(BUNDLE_KEY).text().await {
-        Ok(Some(jws)) => adopt(env, &jws).await,
+        Ok(Some(jws)) => adopt_if_in_force(env, &jws).await,
         Ok(None) => Err("no bundle is published: run `passgate bundle push`".to_owned()),
         Err(error) => Err(format!("Workers KV cannot be read: {error}")),
     };
@@ -120,6 +121,25 @@ async fn look(env: &Env) -> Result<Rc<Policy>, String> {
             }
             Err(error)
         }
+    }
+}
+
+/// Takes a bundle from Workers KV, unless the gate's object knows one that it may not take the place of: Workers KV may
+/// show an old value again, and an isolate that has just started cannot tell.
+async fn adopt_if_in_force(env: &Env, jws: &str) -> Result<Rc<Policy>, String> {
+    let policy = compile(env, jws)?;
+    let told = async {
+        let ask = Call::new("/in-force").with(CURRENT_FIELD, &policy.current_text());
+        ask.ask::<InForce>(&calls::gate(env)?).await
+    };
+    let InForce { current, jws: put } = told.await.map_err(|error| error.to_string())?;
+    match (policy.current.replaces(&current), put) {
+        (Ok(()), _) => {
+            may_replace(&policy)?;
+            keep(with_lists(env, policy).await)
+        }
+        (Err(_), Some(put)) => adopt(env, &put).await,
+        (Err(error), None) => Err(error.to_string()),
     }
 }
 

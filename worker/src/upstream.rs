@@ -113,6 +113,8 @@ fn request(
     init.set_method(&outbound.method);
     init.set_headers(&headers);
     init.set_redirect(web_sys::RequestRedirect::Manual);
+    // An answer from a cache would be another agent's, and an allow that the upstream never saw.
+    js_sys::Reflect::set(&init, &"cache".into(), &"no-store".into())?;
     init.set_signal(Some(&controller.signal()));
     if !outbound.body.is_empty() {
         init.set_body(&js_sys::Uint8Array::from(outbound.body.as_slice()));
