@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use passgate_api::driver::Answer;
 use passgate_core::pipeline::Judged;
-use passgate_core::state::Subject;
+use passgate_core::state::{Subject, restart_fence};
 use passgate_store::StoreError;
-use passgate_store::backend::{self, Fault};
+use passgate_store::backend::{self, Fault, Tables as _};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::calls::{self, Call, CallError};
 use crate::messages::{AT_FIELD, CURRENT_FIELD, DECISION_FIELD, OBJECT_FIELD, Watched, subject_key};
 use crate::object::{Chain, Failure, META_ANCHOR, Message, json, reply};
-use crate::sql::{SqlTables, take};
+use crate::sql::{SqlTables, integer, second, take};
 use crate::{clock, testing};
 
 /// How long an object relies on being told of revocations before it asks again. The gate's object remembers for longer.
@@ -23,6 +23,8 @@ pub(crate) const OUTDATED: u16 = 409;
 /// Setting: the newest version of the policy that is known here.
 const META_POLICY: &str = "policy_version";
 const MAX_SUBJECTS_IN_MEMORY: usize = 10_000;
+/// Subjects that are relied on no more, removed with each watch.
+const FORGOTTEN_AT_ONCE: u64 = 20;
 
 const SCHEMA: &str =
     "CREATE TABLE IF NOT EXISTS watched (subject TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID";
@@ -119,6 +121,14 @@ impl Admission {
             for (subject, at) in &told.revoked {
                 backend::deny(tables, subject, *at)?;
             }
+            // It had state once and has none: what was consumed then is not known any more.
+            if told.is_known && tables.last_chain()?.is_none() {
+                tables.put_row(restart_fence(now))?;
+            }
+            tables.execute(
+                "DELETE FROM watched WHERE subject IN (SELECT subject FROM watched WHERE until < ? LIMIT ?)",
+                vec![second(now), integer(FORGOTTEN_AT_ONCE)],
+            )?;
             new.iter().try_for_each(|subject| keep_watched(tables, subject, now))
         })?;
         let mut watched = self.watched.borrow_mut();

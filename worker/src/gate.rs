@@ -9,7 +9,7 @@
 //! | `lists` | `uri` of a status list, `issued_at`, `sha256` of the newest token |
 
 use passgate_api::driver::RefusalRecord;
-use passgate_api::edge::Current;
+use passgate_api::edge::{Current, ReplaceError};
 use passgate_core::attest::{GateRecord, PreviousChain, sha256_label};
 use passgate_core::state::Subject;
 use passgate_passport::json as strict;
@@ -19,7 +19,9 @@ use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::admission::WATCH_SECONDS;
 use crate::calls::{self, Boxed, Call, try_join_all};
-use crate::messages::{AFTER_FIELD, AT_FIELD, NoteList, OBJECT_FIELD, ObjectNames, Watched, subject_key};
+use crate::messages::{
+    AFTER_FIELD, AT_FIELD, InForce, NoteList, OBJECT_FIELD, ObjectNames, Told, Watched, subject_key,
+};
 use crate::object::{Chain, Failure, Message, json, reply};
 use crate::sql::{SqlTables, integer, take};
 use crate::{clock, testing};
@@ -95,8 +97,10 @@ async fn serve(chain: &Chain, request: Request) -> Result<Vec<u8>, Failure> {
         "/refuse" => refuse(chain, &message).await,
         "/fold" => fold(chain, &message).await,
         "/revoke" => revoke(chain, &message).await,
-        "/tell" => tell(chain, &message.parse()?, &message.field(AFTER_FIELD)?).await.map(String::into_bytes),
+        "/tell" => json(&tell(chain, &message.parse()?, &message.field(AFTER_FIELD)?).await?),
+        "/told" => told(chain, &message.parse()?),
         "/revoked" => json(&revoked(chain, &message.parse::<Vec<Subject>>()?).await?),
+        "/in-force" => json(&in_force(chain, &message)?),
         "/bundle" => json(&chain.database.read().meta(META_BUNDLE).map_err(StoreError::from)?),
         "/put-bundle" => put_bundle(chain, &message),
         "/list" => note_list(chain, &message.parse()?),
@@ -112,9 +116,11 @@ async fn watch(chain: &Chain, message: &Message) -> Result<Watched, Failure> {
     let now = clock::now().seconds();
     let (object, seen) = (message.field(OBJECT_FIELD)?, message.current()?);
     let subjects: Vec<Subject> = message.parse()?;
-    let current = chain.database.transaction(|tables| {
+    let (current, is_known) = chain.database.transaction(|tables| {
         let current = follow(tables, &seen)?;
-        tables.execute("INSERT OR IGNORE INTO objects (name) VALUES (?)", vec![object.as_str().into()])?;
+        let name = || vec![object.as_str().into()];
+        let is_known = !tables.execute("SELECT 1 FROM objects WHERE name = ?", name())?.is_empty();
+        tables.execute("INSERT OR IGNORE INTO objects (name) VALUES (?)", name())?;
         for subject in &subjects {
             let until = now.saturating_add(KEEP_WATCH_SECONDS);
             tables.execute(
@@ -126,13 +132,13 @@ async fn watch(chain: &Chain, message: &Message) -> Result<Watched, Failure> {
             "DELETE FROM watches WHERE (subject, object) IN (SELECT subject, object FROM watches WHERE until < ? LIMIT ?)",
             vec![now.into(), integer(SWEPT_WATCHES)],
         )?;
-        Ok(current)
+        Ok((current, is_known))
     })?;
     testing::panic_at("watch");
     let since = revoked(chain, &subjects).await?;
     let revoked = subjects.iter().zip(since).filter_map(|(subject, at)| Some((subject.clone(), at?))).collect();
     let anchor = anchor(chain, &message.gate()?).await?;
-    Ok(Watched { revoked, policy_version: current.version, anchor })
+    Ok(Watched { revoked, policy_version: current.version, anchor, is_known })
 }
 
 /// Since which Unix second each of `subjects` is revoked, if it is.
@@ -152,27 +158,34 @@ async fn anchor(chain: &Chain, gate: &GateRecord) -> Result<PreviousChain, Failu
     Ok(PreviousChain { chain_uid, head_sha256: sha256_label(&end.head), size: end.next_seq })
 }
 
-/// Notes a bundle that is in use somewhere. Its gate and where it admits never change; an older one is no news.
+/// Notes a bundle that is in use somewhere, and says which one is in force. Its gate and where it admits never change; one
+/// that may not take the place of the one in force is no news.
 fn follow(tables: &SqlTables<'_>, seen: &Current) -> Result<Current, Fault> {
     let Some(known) = current(tables)? else {
         return set_current(tables, seen);
     };
-    if known.gate_id != seen.gate_id || known.admission != seen.admission {
-        return Err(Fault::Request(StoreError::Unavailable(format!(
-            "this deployment is gate {} with admission `{}`; the bundle in Workers KV is of gate {} with admission `{}`; \
-             publish a bundle of this gate, or deploy another Worker for the other",
-            known.gate_id,
-            known.admission.as_str(),
-            seen.gate_id,
-            seen.admission.as_str()
-        ))));
-    }
-    if seen.version <= known.version {
+    if known == *seen {
         return Ok(known);
     }
-    // What was put here is no longer what is in force.
-    tables.clear_meta(META_BUNDLE)?;
-    set_current(tables, seen)
+    match seen.replaces(&known) {
+        Ok(()) => {
+            // What was put here is no longer what is in force.
+            tables.clear_meta(META_BUNDLE)?;
+            set_current(tables, seen)
+        }
+        Err(error @ (ReplaceError::OtherGate { .. } | ReplaceError::OtherAdmission { .. })) => {
+            Err(Fault::Request(StoreError::Unavailable(error.to_string())))
+        }
+        Err(_) => Ok(known),
+    }
+}
+
+/// The bundle in force, now that one is seen in Workers KV.
+fn in_force(chain: &Chain, message: &Message) -> Result<InForce, Failure> {
+    let seen = message.current()?;
+    Ok(chain
+        .database
+        .transaction(|tables| Ok(InForce { current: follow(tables, &seen)?, jws: tables.meta(META_BUNDLE)? }))?)
 }
 
 fn current(tables: &SqlTables<'_>) -> Result<Option<Current>, Fault> {
@@ -207,37 +220,42 @@ async fn fold(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
 async fn revoke(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
     let (subject, stamp): (Subject, _) = (message.parse()?, message.stamp()?);
     let driver = chain.driver(&message.gate()?).await?;
+    testing::panic_at("revoke");
+    let entry = driver.revoke(subject.clone(), stamp).await?;
+    testing::panic_at("revoked");
     chain.database.transaction(|tables| {
         tables.execute("INSERT OR IGNORE INTO untold (subject) VALUES (?)", vec![subject_key(&subject).into()])?;
         Ok(())
     })?;
     chain.wake_in(RETRY_AFTER_MS).await?;
-    testing::panic_at("revoke");
-    let entry = driver.revoke(subject, stamp).await?;
-    testing::panic_at("revoked");
     Ok(entry.jws.into_bytes())
 }
 
-/// Tells the next watchers of a subject that it is revoked. Gives the name to go on after, empty when all are told.
-async fn tell(chain: &Chain, subject: &Subject, after: &str) -> Result<String, Failure> {
+/// Tells the next watchers of a subject that it is revoked. One that cannot be told keeps nobody else from being told.
+async fn tell(chain: &Chain, subject: &Subject, after: &str) -> Result<Told, Failure> {
     let at = chain.store.revoked_at(subject).await?.ok_or_else(|| Failure::new(404, "it is not revoked"))?;
     testing::panic_at("tell");
     let watchers = watchers(&chain.database.read(), subject, after).map_err(StoreError::from)?;
+    let mut failed = None;
     for some in watchers.chunks(TOLD_IN_PARALLEL) {
-        let deny = |name: &String| -> Boxed<'_, Result<(), Failure>> {
+        let deny = |name: &String| -> Boxed<'_, Result<Result<(), Failure>, Failure>> {
             let name = name.clone();
-            Box::pin(async move { deny_at(chain, &name, subject, at).await })
+            Box::pin(async move { Ok(deny_at(chain, &name, subject, at).await) })
         };
-        try_join_all(some.iter().map(deny).collect()).await?;
+        let told = try_join_all(some.iter().map(deny).collect()).await?;
+        failed = failed.or(told.into_iter().find_map(Result::err));
     }
     let last = watchers.last().filter(|_| watchers.len() == TOLD_AT_ONCE);
-    if last.is_none() {
-        chain.database.transaction(|tables| {
-            tables.execute("DELETE FROM untold WHERE subject = ?", vec![subject_key(subject).into()])?;
-            Ok(())
-        })?;
-    }
-    Ok(last.cloned().unwrap_or_default())
+    Ok(Told { after: last.cloned().unwrap_or_default(), failed: failed.map(|failure| failure.why) })
+}
+
+/// Notes that every watcher of a subject is told.
+fn told(chain: &Chain, subject: &Subject) -> Result<Vec<u8>, Failure> {
+    chain.database.transaction(|tables| {
+        tables.execute("DELETE FROM untold WHERE subject = ?", vec![subject_key(subject).into()])?;
+        Ok(())
+    })?;
+    Ok(Vec::new())
 }
 
 async fn deny_at(chain: &Chain, name: &str, subject: &Subject, at: i64) -> Result<(), Failure> {
@@ -254,27 +272,38 @@ fn watchers(tables: &SqlTables<'_>, subject: &Subject, after: &str) -> Result<Ve
     rows.into_iter().map(|row| take(row).text()).collect()
 }
 
-/// Records counts, and finishes revocations whose caller did not.
+/// Records counts, and finishes revocations whose caller did not. What fails is taken up again by the next alarm, and
+/// keeps nothing else from being done.
 async fn catch_up(chain: &Chain) -> Result<(), Failure> {
-    chain.flush().await?;
     let rows = chain.database.read().execute("SELECT subject FROM untold", Vec::new()).map_err(StoreError::from)?;
-    if rows.is_empty() {
-        return Ok(());
+    if !rows.is_empty() {
+        chain.wake_in(RETRY_AFTER_MS).await?;
     }
-    // Should one of them fail, the next alarm takes it up again.
-    chain.wake_in(RETRY_AFTER_MS).await?;
+    if let Err(Failure { why, .. }) = chain.flush().await {
+        worker::console_error!("counted refusals could not be recorded: {why}");
+        chain.wake_in(RETRY_AFTER_MS).await?;
+    }
     for row in rows {
         let text = take(row).text().map_err(StoreError::from)?;
-        let subject: Subject = strict::read_back(text.as_bytes()).map_err(|error| Failure::new(500, error))?;
-        let mut after = String::new();
-        loop {
-            after = tell(chain, &subject, &after).await?;
-            if after.is_empty() {
-                break;
-            }
+        if let Err(Failure { why, .. }) = tell_all(chain, &text).await {
+            worker::console_error!("not everyone could be told that {text} is revoked: {why}");
         }
     }
     Ok(())
+}
+
+/// Tells every watcher of the subject in an `untold` row, page by page, also when one of them cannot be told.
+async fn tell_all(chain: &Chain, text: &str) -> Result<(), Failure> {
+    let subject: Subject = strict::read_back(text.as_bytes()).map_err(|error| Failure::new(500, error))?;
+    let (mut after, mut failure) = (String::new(), None);
+    loop {
+        let page = tell(chain, &subject, &after).await?;
+        failure = failure.or(page.failed);
+        after = page.after;
+        if after.is_empty() {
+            return failure.map_or_else(|| told(chain, &subject).map(|_| ()), |why| Err(Failure::new(503, why)));
+        }
+    }
 }
 
 /// Keeps a bundle that was verified, unless it may not take the place of the one in force.
@@ -334,5 +363,7 @@ fn objects(tables: &SqlTables<'_>, message: &Message) -> Result<ObjectNames, Fai
         Ok((columns.number()?, columns.text()?))
     };
     let names: Result<Vec<_>, Fault> = rows.and_then(|rows| rows.into_iter().map(pair).collect());
-    Ok(ObjectNames(names.map_err(StoreError::from)?))
+    let last = tables.execute("SELECT coalesce(max(number), 0) FROM objects", Vec::new()).map_err(StoreError::from)?;
+    let last = last.into_iter().next().map(|row| take(row).number()).transpose().map_err(StoreError::from)?;
+    Ok(ObjectNames { names: names.map_err(StoreError::from)?, last: last.unwrap_or_default() })
 }
