@@ -101,8 +101,10 @@ async fn a_decision_is_one_call_of_an_object_and_one_fetch() {
         assert_eq!(verdict(&edge.send(&request).await.unwrap()), allowed());
         let deadline = tokio::time::Instant::now() + WITHIN;
         loop {
-            let counts: BTreeMap<String, u64> =
+            let mut counts: BTreeMap<String, u64> =
                 serde_json::from_slice(&edge.test("counts", &Value::Null).await.unwrap()).unwrap();
+            // An isolate looks for a newer bundle when it starts, and now and then beside a request.
+            counts.remove("object /in-force");
             if counts.contains_key("object /settle") {
                 edge.test("reset", &Value::Null).await.unwrap();
                 return counts;

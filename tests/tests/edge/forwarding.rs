@@ -47,11 +47,14 @@ async fn the_origin_sees_what_was_judged_and_nothing_of_the_gate() {
     let expected = [
         ("accept-encoding", "identity"),
         ("authorization", "Bearer of-the-origin"),
+        // The runtime's own, of a fetch that no cache may answer.
+        ("cache-control", "no-cache"),
         ("cf-worker", "worker.example.com"),
         ("content-digest", digest.as_str()),
         ("content-length", "15"),
         ("content-type", "application/json"),
         ("host", host.as_str()),
+        ("pragma", "no-cache"),
         ("via", "1.1 passgate"),
         ("x-forwarded-for", "10.0.0.4"),
         ("x-forwarded-host", HOST),
