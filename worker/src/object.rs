@@ -81,6 +81,10 @@ impl Chain {
         if let Some(driver) = current.as_ref().filter(|driver| driver.writer().gate() == gate) {
             return Ok(Rc::clone(driver));
         }
+        if let Some(replaced) = &current {
+            // What it counted is in its memory alone.
+            replaced.flush_refusals(clock::stamp().map_err(|error| Failure::new(503, error))?).await?;
+        }
         let driver = Rc::new(match self.chain_to_resume(gate, current.is_none())? {
             Some(chain_uid) => self.resume(chain_uid, gate).await?,
             None => self.start(gate).await?,

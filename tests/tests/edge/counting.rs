@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use passgate_core::flood::MAX_REFUSAL_RECORDS_PER_MINUTE;
-use passgate_tests::edge::Agent;
+use passgate_tests::edge::{Agent, Edge, bundle};
 use passgate_tests::site::now;
 use serde_json::{Map, Value, json};
 
@@ -47,7 +47,7 @@ async fn a_flood_of_unauthenticated_requests_is_counted_in_one_record() {
 }
 
 /// Sends one request, and again until some of its replays are only counted.
-async fn replay(edge: &passgate_tests::edge::Edge, agent: &Agent) {
+async fn replay(edge: &Edge, agent: &Agent) {
     let at = now().unwrap() * 1000;
     let request = agent.request("GET", "/once").unwrap().sign().unwrap();
     let mut counted = 0;
@@ -108,4 +108,21 @@ async fn a_count_that_a_restart_lost_is_recorded_as_a_gap_once() {
         return;
     }
     panic!("every count was recorded before the restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_is_recorded_when_the_gate_changes_its_level() {
+    let (origin, edge) = gate(|document| document["policy"]["gate"]["level"] = json!("L1")).await;
+    let agent = Agent::new("agent-level", 127, &["web:*"]).unwrap();
+    replay(&edge, &agent).await;
+    let second = bundle(&origin.url(), |document| document["policy"]["version"] = json!(2)).unwrap();
+    assert_eq!(edge.push(&second).await.unwrap().status, 200);
+    let request = agent.request("GET", "/again").unwrap().sign().unwrap();
+    assert_eq!(verdict(&edge.send(&request).await.unwrap()), allowed());
+    let folded = edge.wait_for("the count", |record| is_kind(record, "refusals_folded")).await.unwrap();
+    assert_eq!(
+        (&folded["folded"]["by_reason"], &folded["gate"]["level"]),
+        (&json!({ "nonce_replayed": BEYOND }), &json!("L1"))
+    );
+    assert_ledger(&edge).await;
 }
