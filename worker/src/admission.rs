@@ -184,7 +184,11 @@ impl Admission {
     }
 
     async fn settle(&self, message: &Message) -> Result<Vec<u8>, Failure> {
-        let driver = self.chain.driver(&message.gate()?).await?;
+        // An outcome joins the chain that is open, also when the gate has changed its level since the decision.
+        let driver = match self.chain.open_driver() {
+            Some(driver) => driver,
+            None => self.chain.driver(&message.gate()?).await?,
+        };
         testing::panic_at("settle");
         driver.settle(message.field(DECISION_FIELD)?, message.parse()?, message.stamp()?).await?;
         testing::panic_at("settled");

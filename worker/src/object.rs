@@ -70,6 +70,11 @@ impl Chain {
         Ok(Self { state, env, database, store, driver: RefCell::default(), is_counting: Cell::default() })
     }
 
+    /// The driver of the chain that is open, if one is.
+    pub(crate) fn open_driver(&self) -> Option<Rc<Driver>> {
+        self.driver.borrow().clone()
+    }
+
     /// The driver of this object's chain for `gate`.
     ///
     /// The first call after the object was made or evicted goes on with the chain it finds, and says so in it. A gate

@@ -125,3 +125,15 @@ async fn nothing_below_the_gates_own_prefix_is_forwarded() {
     let reached = origin.seen().iter().map(|seen| seen.target.clone()).collect::<Vec<_>>();
     assert_eq!(reached, Vec::<String>::new());
 }
+
+/// What the runtime cannot send as it was judged is refused before anything is consumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_as_judged_is_refused() {
+    let (origin, edge) = gate(|_| ()).await;
+    let agent = Agent::new("agent-unsendable", 72, &["web:*"]).unwrap();
+    let apostrophe = agent.request("GET", "/search?q=it's").unwrap().sign().unwrap();
+    assert_eq!(verdict(&edge.send(&apostrophe).await.unwrap()), refused(400, "path_not_canonical"));
+    let body = agent.request("GET", "/search?q=its").unwrap().json("{}").sign().unwrap();
+    assert_eq!(verdict(&edge.send(&body).await.unwrap()), refused(400, "request_malformed"));
+    assert!(origin.seen().is_empty());
+}

@@ -135,7 +135,7 @@ fn a_bundle_is_pushed_as_it_was_signed_or_signed_on_the_way() {
     let human =
         run(folder.path(), &["bundle", "push", "--gate", &gate.url, "--api-key-file", "key", "--bundle", "b.jwt"])
             .exits(0);
-    assert!(human.stdout.contains("digest") && human.stderr.contains("next request"), "{human:?}");
+    assert!(human.stdout.contains("digest") && human.stderr.contains("within a minute or two"), "{human:?}");
     for nothing in [&[][..], &["--bundle", "b.jwt", "--key", "keys/bundle.jwk"], &["--bundle", "none.jwt"]] {
         push(nothing).exits(1);
     }
