@@ -4,19 +4,12 @@
 //! Runs the worker's build for benchmarks: optimised as the one that is deployed, with the routes that measure.
 //! `cargo xtask worker bench` makes it first.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use bytes::Bytes;
-use futures_util::future::join_all;
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use anyhow::Result;
 use passgate_api::edge::EdgeBundle;
 use passgate_tests::agent::NOW;
-use passgate_tests::case::Request;
+use passgate_tests::caller::{AT_ONCE, Caller};
 use passgate_tests::edge::{Build, Edge, bundle};
 use passgate_tests::measure::{Ratio, Sample, micros, per_second};
 use passgate_tests::origin::Origin;
@@ -30,11 +23,8 @@ const IN_ISOLATE: usize = 1_000;
 const ISOLATE_ROUNDS: usize = 3;
 const ROUNDS: usize = 5;
 const ALONE: usize = 50;
-const AT_ONCE: usize = 16;
 const TOGETHER: usize = 320;
 const TARGET: &str = "1.15";
-
-type Sender = Client<HttpConnector, Full<Bytes>>;
 
 /// What the worker measured.
 #[derive(Debug, Deserialize)]
@@ -85,11 +75,11 @@ fn roomy_bundle(origin: &Origin) -> Result<EdgeBundle> {
 async fn end_to_end(edge: &Edge) -> Result<()> {
     let origin = Origin::start().await?;
     edge.publish(&roomy_bundle(&origin)?)?;
-    let client: Sender = Client::builder(TokioExecutor::new()).build_http();
+    let caller = Caller::default();
     let places = [("origin alone", origin.address), ("gate", edge.address()?)];
     // The first request makes the object and its chain.
     for request in &orders("warm", 1, now()?)? {
-        send(&client, edge.address()?, request).await?;
+        caller.send(edge.address()?, request).await?;
     }
     let mut samples: [[Sample; 2]; 2] = Default::default();
     let mut elapsed = [Duration::ZERO; 2];
@@ -98,10 +88,10 @@ async fn end_to_end(edge: &Edge) -> Result<()> {
         let (alone, together) = requests.split_at(ALONE);
         for (((_, address), [one, many]), elapsed) in places.iter().zip(&mut samples).zip(&mut elapsed) {
             for request in alone {
-                one.push(send(&client, *address, request).await?);
+                one.push(caller.send(*address, request).await?);
             }
             let started = Instant::now();
-            busy(&client, *address, together, many).await?;
+            caller.send_together(*address, together, many).await?;
             *elapsed += started.elapsed();
         }
     }
@@ -121,35 +111,4 @@ async fn end_to_end(edge: &Edge) -> Result<()> {
         println!("  added, {name:<7}   {}", micros(gate.median().saturating_sub(origin.median())));
     }
     Ok(())
-}
-
-async fn busy(client: &Sender, address: SocketAddr, requests: &[Request], sample: &mut Sample) -> Result<()> {
-    let share = requests.len().div_ceil(AT_ONCE);
-    let callers = requests.chunks(share).map(|requests| async move {
-        let mut sample = Sample::default();
-        for request in requests {
-            sample.push(send(client, address, request).await?);
-        }
-        anyhow::Ok(sample)
-    });
-    for caller in join_all(callers).await {
-        sample.merge(caller?);
-    }
-    Ok(())
-}
-
-async fn send(client: &Sender, address: SocketAddr, request: &Request) -> Result<Duration> {
-    let uri = format!("http://{address}{}", request.target);
-    let mut builder = http::Request::builder().method(request.method.as_str()).uri(uri).header("host", &request.host);
-    for (name, value) in &request.headers {
-        builder = builder.header(name, value);
-    }
-    let request = builder.body(Full::new(Bytes::copy_from_slice(request.body.as_bytes())))?;
-    let started = Instant::now();
-    let answer = client.request(request).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
-    let elapsed = started.elapsed();
-    ensure!(status == 200, "{status}: {}", String::from_utf8_lossy(&body));
-    Ok(elapsed)
 }

@@ -8,15 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Either, Full};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use passgate_host::config::{Config, FILE_NAME};
 use passgate_host::env::SystemEnvironment;
 use passgate_host::files::{self, Existing};
@@ -28,7 +24,7 @@ use passgate_host::http::server::{Fault, Handler, ServerLimits, serve};
 use passgate_host::http::upstream::{MeteredBody, Outbound, Upstream, UpstreamConfig};
 use passgate_store::{MemoryStore, RedbStore};
 use passgate_tests::agent::key;
-use passgate_tests::case::Request;
+use passgate_tests::caller::{AT_ONCE, Caller};
 use passgate_tests::measure::{Ratio, Sample, micros, per_second};
 use passgate_tests::origin::Origin;
 use passgate_tests::site::now;
@@ -40,11 +36,8 @@ use tokio::net::TcpListener;
 
 const ROUNDS: usize = 20;
 const ALONE: usize = 50;
-const AT_ONCE: usize = 16;
 const TOGETHER: usize = 160;
 const TARGET: &str = "1.50";
-
-type Sender = Client<HttpConnector, Full<Bytes>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -63,7 +56,7 @@ async fn main() -> Result<()> {
 }
 
 async fn compare(name: &str, plain: SocketAddr, gate: SocketAddr, signatures: &Sample) -> Result<()> {
-    let client: Sender = Client::builder(TokioExecutor::new()).build_http();
+    let caller = Caller::default();
     let [mut plain_alone, mut gate_alone, mut plain_busy, mut gate_busy] = std::array::from_fn(|_| Sample::default());
     let [mut plain_time, mut gate_time] = [std::time::Duration::ZERO; 2];
     let prefix = name.replace(' ', "-");
@@ -72,14 +65,14 @@ async fn compare(name: &str, plain: SocketAddr, gate: SocketAddr, signatures: &S
         let (alone, together) = requests.split_at(ALONE);
         for (address, sample) in [(plain, &mut plain_alone), (gate, &mut gate_alone)] {
             for request in alone {
-                sample.push(send(&client, address, request).await?);
+                sample.push(caller.send(address, request).await?);
             }
         }
         for (address, sample, time) in
             [(plain, &mut plain_busy, &mut plain_time), (gate, &mut gate_busy, &mut gate_time)]
         {
             let started = Instant::now();
-            busy(&client, address, together, sample).await?;
+            caller.send_together(address, together, sample).await?;
             *time += started.elapsed();
         }
     }
@@ -111,37 +104,6 @@ async fn compare(name: &str, plain: SocketAddr, gate: SocketAddr, signatures: &S
         Ratio::of_durations(added, signatures.median())
     );
     Ok(())
-}
-
-async fn busy(client: &Sender, address: SocketAddr, requests: &[Request], sample: &mut Sample) -> Result<()> {
-    let share = requests.len().div_ceil(AT_ONCE);
-    let callers = requests.chunks(share).map(|requests| async move {
-        let mut sample = Sample::default();
-        for request in requests {
-            sample.push(send(client, address, request).await?);
-        }
-        anyhow::Ok(sample)
-    });
-    for caller in join_all(callers).await {
-        sample.merge(caller?);
-    }
-    Ok(())
-}
-
-async fn send(client: &Sender, address: SocketAddr, request: &Request) -> Result<std::time::Duration> {
-    let uri = format!("http://{address}{}", request.target);
-    let mut builder = http::Request::builder().method(request.method.as_str()).uri(uri).header("host", &request.host);
-    for (name, value) in &request.headers {
-        builder = builder.header(name, value);
-    }
-    let request = builder.body(Full::new(Bytes::copy_from_slice(request.body.as_bytes())))?;
-    let started = Instant::now();
-    let answer = client.request(request).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
-    let elapsed = started.elapsed();
-    ensure!(status == StatusCode::OK, "{status}: {}", String::from_utf8_lossy(&body));
-    Ok(elapsed)
 }
 
 async fn gateway(folder: &TempDir, upstream: &str, durable: bool) -> Result<(RunningGateway, SocketAddr)> {

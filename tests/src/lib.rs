@@ -4,7 +4,7 @@
 //!
 //! The shape of a conformance case ([`case`]); the catalogue that `tests/vectors/cases/*.json` is generated from
 //! ([`catalogue`]) with its keys, passports and signed requests ([`agent`]); the surfaces a case is run on ([`surface`]);
-//! what load tests and benchmarks send ([`traffic`], [`wire`]), how they count ([`measure`]) and what they leave to
+//! what load tests and benchmarks send ([`traffic`], [`wire`], [`caller`]), how they count ([`measure`]) and what they leave to
 //! chance ([`chance`]); the programs that end-to-end tests start ([`program`]), a gate set up as an operator would ([`site`]), one at the edge
 //! ([`edge`]) and an API behind it ([`origin`]).
 //!
@@ -14,6 +14,7 @@
 //! nothing.
 
 pub mod agent;
+pub mod caller;
 pub mod case;
 pub mod catalogue;
 pub mod chance;

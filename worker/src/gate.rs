@@ -44,7 +44,7 @@ const MAX_LISTS: usize = 64;
 
 /// Setting: the bundle in force, as [`Current`].
 const META_CURRENT: &str = "current";
-/// Setting: the token of the bundle in force, when it was put here and not into Workers KV.
+/// Setting: the token of the bundle in force, when it was put here: Workers KV may show it later.
 const META_BUNDLE: &str = "bundle";
 
 const SCHEMA: &[&str] = &[

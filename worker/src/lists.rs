@@ -24,6 +24,7 @@ use crate::{clock, settings};
 
 const INDEX_KEY: &str = "status-lists";
 const MEDIA_TYPE: &str = "application/statuslist+jwt";
+
 thread_local! {
     /// The newest list of each URI, by which policy it was verified. A policy that names other keys verifies it again.
     static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
