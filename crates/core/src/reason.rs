@@ -148,14 +148,21 @@ reasons! {
     StatusListUnavailable "status_list_unavailable" Fault "status_list_unavailable" "The gate has no status list for the passport; it fails closed.";
     StatusListStale "status_list_stale" Fault "status_list_stale" "The status list for the passport is too old to rely on; the gate fails closed.";
     PolicyStale "policy_stale" Fault "policy_stale" "The gate's policy is too old to rely on; it fails closed.";
+    PluginDenied "plugin_denied" Policy "plugin_denied" "A policy plugin of this gate denies the request.";
+    PluginStepUp "plugin_step_up" StepUp "plugin_step_up" "A policy plugin of this gate asks for a person's approval.";
+    PluginTrapped "plugin_trapped" Fault "plugin_trapped" "A policy plugin of this gate broke down; the gate fails closed.";
+    PluginTimedOut "plugin_timed_out" Fault "plugin_timed_out" "A policy plugin of this gate did not answer in time; the gate fails closed.";
+    PluginFuelExhausted "plugin_fuel_exhausted" Fault "plugin_fuel_exhausted" "A policy plugin of this gate used up what it may compute; the gate fails closed.";
+    PluginLimitExceeded "plugin_limit_exceeded" Fault "plugin_limit_exceeded" "A policy plugin of this gate wanted more than it may have; the gate fails closed.";
+    PluginAnswerInvalid "plugin_answer_invalid" Fault "plugin_answer_invalid" "A policy plugin of this gate gave an answer that is none; the gate fails closed.";
+    PluginUnavailable "plugin_unavailable" Fault "plugin_unavailable" "A policy plugin of this gate cannot be asked; the gate fails closed.";
 }
 
 impl Reason {
-    /// Whether the refusal was decided: the gate worked, even where what it relies on is too old. The other faults are
-    /// the gate's own failures, of which nothing may be recorded.
+    /// Whether the refusal was decided: the gate worked, even where what it relies on is too old or a plugin of its
+    /// operator failed. The other faults are the gate's own failures, of which nothing may be recorded.
     pub const fn is_decided(self) -> bool {
-        matches!(self, Self::StatusListUnavailable | Self::StatusListStale | Self::PolicyStale)
-            || !matches!(self.class(), Class::Fault)
+        !matches!(self, Self::StoreUnavailable | Self::GateOverloaded | Self::InternalError)
     }
 
     /// The reason with this code, if there is one.

@@ -9,6 +9,7 @@
 //! [`read_back`] is for what the program itself has written.
 
 mod canonical;
+mod locate;
 mod node;
 mod range;
 mod shape;
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use canonical::canonical;
+pub use locate::locate_strings;
 pub use node::{Members, Node};
 
 /// Objects and arrays may nest this deep; documents of the protocols served here stay under ten.

@@ -147,7 +147,7 @@ impl<'a> From<&'a Value> for Node<'a> {
 }
 
 /// A reference token, unescaped (RFC 6901 section 4).
-fn pointer_token(raw: &str) -> Result<Cow<'_, str>, JsonError> {
+pub(super) fn pointer_token(raw: &str) -> Result<Cow<'_, str>, JsonError> {
     if !raw.contains('~') {
         return Ok(Cow::Borrowed(raw));
     }
@@ -166,7 +166,7 @@ fn pointer_token(raw: &str) -> Result<Cow<'_, str>, JsonError> {
 }
 
 /// RFC 6901 section 4: digits without a leading zero.
-fn array_index(token: &str) -> Option<usize> {
+pub(super) fn array_index(token: &str) -> Option<usize> {
     let is_canonical = token == "0" || (!token.starts_with('0') && token.bytes().all(|b| b.is_ascii_digit()));
     if is_canonical { token.parse().ok() } else { None }
 }
