@@ -176,10 +176,13 @@ fn query_parameter(query: &str, name: &str) -> Result<String, Reason> {
 /// The JSON body, or why there is none.
 type Body<'a> = Result<Node<'a>, Reason>;
 
+/// Whether the body is said to be JSON. A coded body would be read here as another text than the upstream's.
+pub(crate) fn has_json_body(request: &CoveredRequest<'_>) -> bool {
+    is_json(request.header("content-type").unwrap_or_default()) && request.header("content-encoding").is_none()
+}
+
 fn read_body<'a>(request: &CoveredRequest<'a>) -> Body<'a> {
-    let media_type = request.header("content-type").unwrap_or_default();
-    // A coded body would be read here as another text than the upstream's.
-    if !is_json(media_type) || request.header("content-encoding").is_some() {
+    if !has_json_body(request) {
         return Err(Reason::BodyNotJson);
     }
     json::read(request.body(), MAX_JSON_BODY_BYTES).map_err(|_| Reason::BodyNotJson)

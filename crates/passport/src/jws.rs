@@ -127,19 +127,32 @@ pub enum JwsError {
     SignatureInvalid,
 }
 
-/// Signs `payload` as a compact JWS. The header has exactly this byte form:
-/// `{"alg":"EdDSA","kid":"<thumbprint>","typ":"<typ>"}`. `payload` must not be empty, or readers refuse the token.
+/// Signs `payload` as a compact JWS; see [`signing_input`].
 #[must_use]
 pub fn sign(key: &SecretKey, typ: TokenType, payload: &[u8]) -> String {
-    let kid = key.public().thumbprint();
+    let input = signing_input(key.public().thumbprint(), typ, payload);
+    let signature = key.sign(input.as_bytes());
+    with_signature(input, &signature)
+}
+
+/// What is signed: header and payload of a compact JWS (RFC 7515 section 5.1). The header has exactly this byte form:
+/// `{"alg":"EdDSA","kid":"<thumbprint>","typ":"<typ>"}`. `payload` must not be empty, or readers refuse the token.
+#[must_use]
+pub fn signing_input(kid: &str, typ: TokenType, payload: &[u8]) -> String {
     let header = [r#"{"alg":"EdDSA","kid":""#, kid, r#"","typ":""#, typ.as_str(), r#""}"#].concat();
     let mut token = String::with_capacity((header.len() + payload.len()) * 4 / 3 + ENCODED_SIGNATURE_CHARS + 4);
     b64::push(&mut token, header.as_bytes());
     token.push(DOT);
     b64::push(&mut token, payload);
-    let signature = key.sign(token.as_bytes());
+    token
+}
+
+/// The compact JWS of a [`signing_input`] and the Ed25519 signature over it.
+#[must_use]
+pub fn with_signature(signing_input: String, signature: &[u8; 64]) -> String {
+    let mut token = signing_input;
     token.push(DOT);
-    b64::push(&mut token, &signature);
+    b64::push(&mut token, signature);
     token
 }
 

@@ -278,6 +278,11 @@ impl<'a> CoveredRequest<'a> {
         self.fields.iter().find(|(covered, _)| *covered == name).map(|(_, value)| value.as_ref())
     }
 
+    /// Every covered field with its value, as [`CoveredRequest::header`] gives it.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (*name, value.as_ref()))
+    }
+
     /// The body: empty, or matched by the covered `content-digest`.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {

@@ -16,7 +16,7 @@ pub use records::{
     GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PolicyRecord, PreviousChain, Record,
     RequestRecord, RevocationCheck, StatusListRecord,
 };
-pub use writer::{Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
+pub use writer::{Chain, Draft, Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
 
 #[cfg(test)]
 mod tests;

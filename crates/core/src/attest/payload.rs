@@ -14,6 +14,7 @@ use super::records::{
 };
 use super::writer::EntryIndex;
 use crate::gate::EvaluatorRef;
+use crate::plugin::PluginRecord;
 use crate::reason::{Class, Reason};
 use crate::state::Subject;
 
@@ -27,6 +28,7 @@ pub struct DecisionView<'a> {
     pub evaluator: &'a EvaluatorRef,
     pub guardrails: &'a [GuardrailRecord],
     pub not_checked: &'a [String],
+    pub plugins: &'a [PluginRecord],
     pub policy: &'a PolicyRecord,
     pub request: &'a RequestRecord,
     pub revocation: RevocationCheck,
@@ -42,6 +44,7 @@ impl<'a> From<&'a DecisionRecord> for DecisionView<'a> {
             evaluator: &record.evaluator,
             guardrails: &record.guardrails,
             not_checked: &record.not_checked,
+            plugins: &record.plugins,
             policy: &record.policy,
             request: &record.request,
             revocation: record.revocation,
@@ -77,6 +80,8 @@ pub(super) struct Payload<'a> {
     not_checked: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a OutcomeRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugins: Option<&'a [PluginRecord]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a PolicyRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +136,7 @@ impl<'a> Payload<'a> {
             kind,
             not_checked: None,
             outcome: None,
+            plugins: None,
             policy: None,
             prev: frame.place.prev.as_deref(),
             previous_chain: None,
@@ -152,6 +158,7 @@ impl<'a> Payload<'a> {
             evaluator: Some(decision.evaluator),
             guardrails_evaluated: Some(decision.guardrails),
             not_checked: Some(decision.not_checked),
+            plugins: (!decision.plugins.is_empty()).then_some(decision.plugins),
             policy: Some(decision.policy),
             reason_code: decision.reason,
             request: Some(decision.request),

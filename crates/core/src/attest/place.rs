@@ -11,6 +11,7 @@ use super::records::{
     PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
 };
 use crate::gate::EvaluatorRef;
+use crate::plugin::PluginRecord;
 use crate::reason::Reason;
 use crate::state::Subject;
 
@@ -64,6 +65,7 @@ fn is_member(name: &str, value: &Node<'_>) -> bool {
         "guardrails_evaluated" => is::<Vec<GuardrailRecord>>(value),
         "kind" => is::<Kind>(value),
         "outcome" => is::<OutcomeRecord>(value),
+        "plugins" => is::<Vec<PluginRecord>>(value),
         "policy" => is::<PolicyRecord>(value),
         "previous_chain" => is::<PreviousChain>(value),
         "reason_code" => is::<Reason>(value),

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::EvaluatorRef;
+use crate::plugin::PluginRecord;
 use crate::reason::Reason;
 use crate::state::Subject;
 
@@ -54,6 +55,9 @@ pub struct Record {
     /// What became of a forwarded request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeRecord>,
+    /// What the gate's plugins said, in their order; absent at a gate without plugins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugins: Option<Vec<PluginRecord>>,
     /// The policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRecord>,
@@ -181,6 +185,9 @@ pub struct DecisionRecord {
     pub guardrails: Vec<GuardrailRecord>,
     /// Checks not made.
     pub not_checked: Vec<String>,
+    /// What the gate's plugins said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginRecord>,
     /// The policy in force.
     pub policy: PolicyRecord,
     /// The request.
@@ -251,6 +258,9 @@ pub struct RequestRecord {
     /// The amount in micro-USD, when the route declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_micro_usd: Option<u64>,
+    /// SHA-256 of the body that goes upstream, when plugins took something out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_payload_sha256: Option<String>,
     /// The method.
     pub method: String,
     /// The path as received, at most 512 bytes.

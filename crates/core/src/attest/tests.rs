@@ -10,6 +10,7 @@ use passgate_passport::key::SecretKey;
 
 use super::*;
 use crate::gate::EvaluatorRef;
+use crate::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use crate::reason::Reason;
 use crate::state::Subject;
 use crate::time::UnixMillis;
@@ -47,10 +48,23 @@ fn decision(path: &str) -> Body {
         evaluator: EvaluatorRef { digest: "d".to_owned(), engine: "native".to_owned(), version: "0".to_owned() },
         guardrails: vec![guardrail],
         not_checked: vec!["status_list".to_owned()],
+        plugins: vec![PluginRecord {
+            config_sha256: "c".to_owned(),
+            digest: "d".to_owned(),
+            fuel: 1,
+            name: "n".to_owned(),
+            outcome: PluginOutcome::Answered,
+            reason: Some("r".to_owned()),
+            redacted: vec!["/r".to_owned()],
+            roles: vec!["r".to_owned()],
+            verdict: Some(PluginVerdict::StepUp),
+            version: "v".to_owned(),
+        }],
         policy: PolicyRecord { age_seconds: Some(5), sha256: "s".to_owned(), version: u64::from(u32::MAX) },
         request: RequestRecord {
             action: Some("a:b".to_owned()),
             amount_micro_usd: Some(1),
+            forwarded_payload_sha256: Some("f".to_owned()),
             method: "POST".to_owned(),
             path: path.to_owned(),
             payload_sha256: Some("p".to_owned()),

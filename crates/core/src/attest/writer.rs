@@ -1,6 +1,7 @@
 //! The writer of one chain: gives records their id, seals them and hands back what a store keeps.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use passgate_passport::id;
 use passgate_passport::jws::{self, TokenType};
@@ -69,12 +70,25 @@ pub struct EntryIndex {
     pub decision: Option<super::DecisionKind>,
 }
 
+/// The records of one chain, as they are before they are signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    uid: String,
+    gate: GateRecord,
+}
+
+/// A record that is not signed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    payload: Vec<u8>,
+    index: EntryIndex,
+}
+
 /// Signs the records of one chain.
 #[derive(Debug)]
 pub struct Writer {
     key: SecretKey,
-    chain_uid: String,
-    gate: GateRecord,
+    chain: Chain,
 }
 
 /// `sha256:` and the hex digest.
@@ -87,20 +101,71 @@ pub fn sha256_label(digest: &[u8; 32]) -> String {
     label
 }
 
+impl Chain {
+    /// The chain `uid` of `gate`.
+    pub fn new(uid: String, gate: GateRecord) -> Self {
+        Self { uid, gate }
+    }
+
+    /// The record of `body` at `link`.
+    pub fn draft(&self, link: &Link, stamp: &Stamp, body: &Body) -> Draft {
+        let place = place(link, stamp);
+        Draft::of(&Payload::of(self.frame(&place), body), stamp)
+    }
+
+    /// The record of a decision at `link`: the bytes [`Chain::draft`] makes of the same members.
+    pub fn draft_decision(&self, link: &Link, stamp: &Stamp, decision: DecisionView<'_>) -> Draft {
+        let place = place(link, stamp);
+        Draft::of(&Payload::of_decision(self.frame(&place), decision), stamp)
+    }
+
+    fn frame<'a>(&'a self, place: &'a Place) -> Frame<'a> {
+        Frame { chain_uid: &self.uid, gate: &self.gate, place }
+    }
+}
+
+impl Draft {
+    fn of(payload: &Payload<'_>, stamp: &Stamp) -> Self {
+        Self { payload: payload.to_bytes(), index: payload.index(stamp.now.0) }
+    }
+
+    /// What is to be signed with the key whose RFC 7638 thumbprint is `kid`.
+    pub fn signing_input(&self, kid: &str) -> String {
+        jws::signing_input(kid, TokenType::Attestation, &self.payload)
+    }
+
+    /// What queries will look at.
+    pub fn index(&self) -> &EntryIndex {
+        &self.index
+    }
+
+    fn sealed(self, key: &SecretKey) -> Entry {
+        Entry::new(jws::sign(key, TokenType::Attestation, &self.payload), self.index)
+    }
+}
+
+impl Entry {
+    /// A record as signed.
+    pub fn new(jws: String, index: EntryIndex) -> Self {
+        let sha256 = Sha256::digest(jws.as_bytes()).into();
+        Self { jws, sha256, index }
+    }
+}
+
 impl Writer {
     /// A writer for a new chain.
     pub fn new(key: SecretKey, chain_uid: String, gate: GateRecord) -> Self {
-        Self { key, chain_uid, gate }
+        Self { key, chain: Chain::new(chain_uid, gate) }
     }
 
     /// The gate whose records it seals.
     pub fn gate(&self) -> &GateRecord {
-        &self.gate
+        &self.chain.gate
     }
 
     /// The chain it writes.
     pub fn chain_uid(&self) -> &str {
-        &self.chain_uid
+        &self.chain.uid
     }
 
     /// The key its records verify with.
@@ -115,29 +180,24 @@ impl Writer {
 
     /// Seals `body` at `link`.
     pub fn seal(&self, link: &Link, stamp: &Stamp, body: Body) -> Entry {
-        let place = place(link, stamp);
-        self.sealed(&Payload::of(self.frame(&place), &body), stamp)
+        self.chain.draft(link, stamp, &body).sealed(&self.key)
     }
 
     /// Seals a decision at `link`, to the bytes [`Writer::seal`] makes of the same members.
     pub fn seal_decision(&self, link: &Link, stamp: &Stamp, decision: DecisionView<'_>) -> Entry {
-        let place = place(link, stamp);
-        self.sealed(&Payload::of_decision(self.frame(&place), decision), stamp)
+        self.chain.draft_decision(link, stamp, decision).sealed(&self.key)
+    }
+
+    /// Signs what an evaluator elsewhere made of a decision: the [`Draft::signing_input`] of this writer's key, and the
+    /// index of it.
+    pub fn seal_draft(&self, signing_input: String, index: EntryIndex) -> Entry {
+        let signature = self.key.sign(signing_input.as_bytes());
+        Entry::new(jws::with_signature(signing_input, &signature), index)
     }
 
     /// Signs the heads of chains as one statement (`typ: ledger-head+jwt`).
     pub fn seal_head(&self, payload: &[u8]) -> String {
         jws::sign(&self.key, TokenType::LedgerHead, payload)
-    }
-
-    fn frame<'a>(&'a self, place: &'a Place) -> Frame<'a> {
-        Frame { chain_uid: &self.chain_uid, gate: &self.gate, place }
-    }
-
-    fn sealed(&self, payload: &Payload<'_>, stamp: &Stamp) -> Entry {
-        let jws = jws::sign(&self.key, TokenType::Attestation, &payload.to_bytes());
-        let sha256 = Sha256::digest(jws.as_bytes()).into();
-        Entry { jws, sha256, index: payload.index(stamp.now.0) }
     }
 }
 

@@ -8,8 +8,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Finding, Judged};
+use super::restrict::first_reason;
 use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord, RevocationCheck};
 use crate::money::MicroUsd;
+use crate::plugin::{PluginOutcome, PluginRecord};
 use crate::reason::{Class, Reason};
 use crate::state::{Admission, NonceAnswer, RateAnswer, RateWindow, SpendPeriod};
 
@@ -109,12 +111,13 @@ impl Decision {
 /// Decides. Pure: calling it twice with the same arguments gives the same decision.
 ///
 /// Replay and revocation come first: they belong to authentication. Then the guardrails in their fixed order:
-/// permission scope, rate, spend, domain, PII, approval. The first that fails is the reason, whatever was found first.
+/// permission scope, rate, spend, domain, PII, approval, and after them the plugins. The first that denies is the reason,
+/// whatever was found first, and when none does, the first that asks for approval.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let revocation =
         if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked };
     let rates = rate_views(judged, admission);
-    let guardrails = alloc::vec![
+    let mut guardrails = alloc::vec![
         scope(judged),
         rate(judged, &rates),
         spend(judged, admission),
@@ -126,7 +129,9 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
             threshold_evidence("above_micro_usd", judged.findings.approval_above)
         ),
     ];
-    let reason = admission_reason(admission).or_else(|| guardrails.iter().find_map(|guardrail| guardrail.reason_code));
+    guardrails.extend(plugins(judged));
+    let reason = admission_reason(admission)
+        .or_else(|| first_reason(guardrails.iter().filter_map(|guardrail| guardrail.reason_code)));
     // Every claim must have its answer: an admission that answers less than was asked allows nothing.
     let complete =
         admission.rates.len() == judged.demand.rates.len() && admission.spends.len() == judged.demand.spends.len();
@@ -173,6 +178,26 @@ fn stateless(guardrail: &'static str, finding: Finding, evidence: Evidence) -> G
         }
         Finding::Fail(reason) => record(guardrail, GuardrailOutcome::Fail, Some(reason), evidence),
     }
+}
+
+/// Nothing at a gate without plugins.
+fn plugins(judged: &Judged) -> Option<GuardrailRecord> {
+    let reasons = judged.plugins.iter().filter_map(PluginRecord::reason_code);
+    if judged.plugins.is_empty() {
+        return None;
+    }
+    let Some(reason) = first_reason(reasons) else {
+        return Some(record("plugins", GuardrailOutcome::Pass, None, BTreeMap::new()));
+    };
+    if judged.plugins.iter().all(|plugin| plugin.outcome == PluginOutcome::NotRun) && judged.is_denied() {
+        return Some(record("plugins", GuardrailOutcome::NotEvaluated, None, BTreeMap::new()));
+    }
+    let mut evidence = Evidence::new();
+    if let Some(plugin) = judged.plugins.iter().find(|plugin| plugin.reason_code() == Some(reason)) {
+        evidence.insert(Cow::Borrowed("plugin"), EvidenceValue::Text(plugin.name.clone()));
+    }
+    let result = if reason.class() == Class::StepUp { GuardrailOutcome::StepUp } else { GuardrailOutcome::Fail };
+    Some(record("plugins", result, Some(reason), evidence))
 }
 
 fn rate(judged: &Judged, rates: &[RateView]) -> GuardrailRecord {

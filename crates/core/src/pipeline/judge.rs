@@ -10,12 +10,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::authenticate::{Authenticated, agent_record};
 use super::decide::Decision;
+use super::restrict::Shown;
 use crate::attest::{
     AgentRecord, DecisionRecord, DecisionView, GateRecord, PolicyRecord, RequestRecord, StatusListRecord, sha256_label,
 };
 use crate::gate::{EvaluatorRef, Gate, Guardrails, RateLimits};
 use crate::money::MicroUsd;
-use crate::reason::Reason;
+use crate::plugin::PluginRecord;
+use crate::reason::{Class, Reason};
 use crate::route::{Route, Values};
 use crate::state::{Demand, NonceClaim, RateClaim, SpendClaim, SpendMode, SpendPeriod, Subject, agent_key};
 use crate::time::UnixMillis;
@@ -31,7 +33,11 @@ pub struct Judged {
     pub(super) not_checked: Vec<String>,
     pub(super) status_list: Option<StatusListRecord>,
     pub(super) findings: Findings,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) plugins: Vec<PluginRecord>,
     pub(super) demand: Demand,
+    #[serde(skip)]
+    pub(super) shown: Shown,
 }
 
 /// What each stateless check found.
@@ -95,7 +101,9 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         not_checked: not_checked(authenticated),
         status_list: authenticated.status_list.clone(),
         findings,
+        plugins: Vec::new(),
         demand,
+        shown: Shown::of(authenticated, route),
     }
 }
 
@@ -216,8 +224,20 @@ fn spend_claims(gate: &Gate, agent: &str, amount: MicroUsd, findings: &Findings)
 impl Findings {
     /// Whether nothing found so far keeps the request from being forwarded.
     pub(super) fn forwardable(&self) -> bool {
-        let failed = |finding: &Finding| matches!(finding, Finding::Fail(_));
-        self.scope.is_none() && ![self.spend, self.domain, self.approval].iter().any(failed)
+        self.reasons().next().is_none()
+    }
+
+    /// Whether something found refuses the request, and nobody's approval can help.
+    pub(super) fn is_denied(&self) -> bool {
+        self.reasons().any(|reason| reason.class() != Class::StepUp)
+    }
+
+    fn reasons(&self) -> impl Iterator<Item = Reason> {
+        let failed = [self.spend, self.domain, self.approval].into_iter().filter_map(|finding| match finding {
+            Finding::Fail(reason) => Some(reason),
+            Finding::Pass | Finding::NotApplicable => None,
+        });
+        self.scope.into_iter().chain(failed)
     }
 }
 
@@ -256,6 +276,7 @@ impl Judged {
             evaluator: self.evaluator.clone(),
             guardrails: decision.guardrails.clone(),
             not_checked: self.not_checked.clone(),
+            plugins: self.plugins.clone(),
             policy: self.policy.clone(),
             request: self.request.clone(),
             revocation: decision.revocation,
@@ -272,6 +293,7 @@ impl Judged {
             evaluator: &self.evaluator,
             guardrails: &decision.guardrails,
             not_checked: &self.not_checked,
+            plugins: &self.plugins,
             policy: &self.policy,
             request: &self.request,
             revocation: decision.revocation,

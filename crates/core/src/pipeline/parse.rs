@@ -161,6 +161,7 @@ impl Refusal {
             evaluator: gate.evaluator.clone(),
             guardrails: Vec::new(),
             not_checked: Vec::new(),
+            plugins: Vec::new(),
             policy: gate.policy_record(now),
             request: (*self.request).clone(),
             revocation: RevocationCheck::NotChecked,

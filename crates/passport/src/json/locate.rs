@@ -98,6 +98,7 @@ mod tests {
     use super::*;
     use crate::json;
     use alloc::borrow::ToOwned as _;
+    use alloc::string::ToString as _;
     use proptest::prelude::*;
 
     fn located<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {
@@ -146,7 +147,6 @@ mod tests {
 
     /// A document whose shape follows from `seed`.
     fn document(seed: u8, depth: u8) -> serde_json::Value {
-        use alloc::string::ToString as _;
         let next = |n: u8| document(seed.wrapping_mul(31).wrapping_add(n), depth.saturating_sub(1));
         match (depth, seed % 4) {
             (0, _) | (_, 0) => serde_json::Value::String(seed.to_string()),

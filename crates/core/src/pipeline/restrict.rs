@@ -1,0 +1,150 @@
+//! Step 3, continued: what plugins are shown, and what their verdicts do to a judgement.
+
+use alloc::borrow::ToOwned as _;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use passgate_passport::json;
+use passgate_passport::proof::PASSPORT_FIELD;
+use sha2::{Digest as _, Sha256};
+
+use super::authenticate::Authenticated;
+use super::judge::Judged;
+use crate::attest::sha256_label;
+use crate::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
+use crate::reason::{Class, Reason};
+use crate::route::{self, MAX_JSON_BODY_BYTES, Route, ValueSource};
+use crate::state::SpendMode;
+
+/// What stands in the place of a string that a plugin takes out, as JSON.
+const REDACTED: &[u8] = b"\"[redacted]\"";
+
+/// What only the place that judged knows of a request. It does not cross over to the place that admits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Shown {
+    permissions: Vec<String>,
+    fields: Vec<(String, String)>,
+    has_json_body: bool,
+    /// The pointer that the domain was read at: what was judged there must be what goes upstream.
+    domain_pointer: Option<String>,
+}
+
+impl Shown {
+    pub(super) fn of(authenticated: &Authenticated<'_>, route: Option<&Route>) -> Self {
+        let covered = authenticated.proof.covered();
+        let fields = covered.fields().filter(|(name, _)| *name != PASSPORT_FIELD);
+        Self {
+            permissions: authenticated.passport.claims().permissions.iter().map(ToString::to_string).collect(),
+            fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            has_json_body: route::has_json_body(covered),
+            domain_pointer: route.and_then(|route| route.domain.as_ref()).and_then(|source| match source {
+                ValueSource::Pointer(pointer) => Some(pointer.clone()),
+                ValueSource::Query(_) => None,
+            }),
+        }
+    }
+}
+
+/// A string that cannot be taken out of this body.
+struct NotRedactable;
+
+impl Judged {
+    /// The scopes of the agent's passport. Known where the request was judged, and empty where a judgement was handed to.
+    pub fn permissions(&self) -> &[String] {
+        &self.shown.permissions
+    }
+
+    /// The header fields that the agent's proof covers, but for the passport itself, names in lower case and lines
+    /// joined. Known where [`Judged::permissions`] are.
+    pub fn covered_fields(&self) -> &[(String, String)] {
+        &self.shown.fields
+    }
+
+    /// Whether the request is denied already, so that nothing a plugin says can change that.
+    pub fn is_denied(&self) -> bool {
+        self.findings.is_denied()
+    }
+
+    /// What the plugins said, as [`Judged::restrict`] took it in.
+    pub fn plugins(&self) -> &[PluginRecord] {
+        &self.plugins
+    }
+
+    /// Takes in what the plugins said of the request, whose `body` is the one that was judged. Gives the body to forward
+    /// instead if they take strings out of it.
+    ///
+    /// They can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
+    /// cannot be taken out has given no answer. What refuses now charges no budget.
+    #[must_use]
+    pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> (Self, Option<Vec<u8>>) {
+        self.plugins = plugins;
+        let redacted = self.redact(body);
+        self.request.forwarded_payload_sha256 =
+            redacted.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
+        if !self.forwardable() {
+            self.demand.spends.iter_mut().for_each(|spend| spend.mode = SpendMode::Probe);
+        }
+        (self, redacted)
+    }
+
+    /// Whether nothing found so far keeps the request from being forwarded.
+    fn forwardable(&self) -> bool {
+        self.findings.forwardable() && self.plugins.iter().all(|plugin| plugin.reason_code().is_none())
+    }
+
+    fn redact(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        let mut plugins = core::mem::take(&mut self.plugins);
+        let mut ranges = Vec::new();
+        let redacting = |plugin: &&mut PluginRecord| {
+            plugin.outcome == PluginOutcome::Answered && plugin.verdict == Some(PluginVerdict::Redact)
+        };
+        for plugin in plugins.iter_mut().filter(redacting) {
+            match self.locate(&plugin.redacted, body) {
+                Ok(located) => ranges.extend(located),
+                Err(NotRedactable) => {
+                    plugin.outcome = PluginOutcome::AnswerInvalid;
+                    plugin.verdict = None;
+                }
+            }
+        }
+        self.plugins = plugins;
+        if ranges.is_empty() {
+            return None;
+        }
+        ranges.sort_by_key(|range: &core::ops::Range<usize>| range.start);
+        ranges.dedup();
+        let mut redacted = Vec::with_capacity(body.len() + ranges.len() * REDACTED.len());
+        let mut at = 0;
+        for range in ranges {
+            redacted.extend_from_slice(body.get(at..range.start).unwrap_or_default());
+            redacted.extend_from_slice(REDACTED);
+            at = range.end;
+        }
+        redacted.extend_from_slice(body.get(at..).unwrap_or_default());
+        Some(redacted)
+    }
+
+    /// Where the strings at `pointers` stand. Only strings of a JSON body that was read as such, and never one that the
+    /// judgement was made of.
+    fn locate(&self, pointers: &[String], body: &[u8]) -> Result<Vec<core::ops::Range<usize>>, NotRedactable> {
+        let is_judged = self.request.payload_sha256 == Some(sha256_label(&Sha256::digest(body).into()));
+        if !self.shown.has_json_body || !is_judged || pointers.is_empty() {
+            return Err(NotRedactable);
+        }
+        let mut wanted: Vec<&str> = pointers.iter().map(String::as_str).collect();
+        wanted.extend(self.shown.domain_pointer.as_deref());
+        let mut located = json::locate_strings(body, MAX_JSON_BODY_BYTES, &wanted).map_err(|_| NotRedactable)?;
+        let judged = self.shown.domain_pointer.as_ref().and_then(|_| located.pop().flatten());
+        let located: Option<Vec<_>> = located.into_iter().collect();
+        match located {
+            Some(ranges) if judged.is_none_or(|range| !ranges.contains(&range)) => Ok(ranges),
+            _ => Err(NotRedactable),
+        }
+    }
+}
+
+/// The reason of the first that denies, else of the first that asks for approval: nobody is asked to approve what is
+/// denied anyway.
+pub(super) fn first_reason(reasons: impl Iterator<Item = Reason> + Clone) -> Option<Reason> {
+    reasons.clone().find(|reason| reason.class() != Class::StepUp).or_else(|| reasons.clone().next())
+}
