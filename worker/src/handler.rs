@@ -201,7 +201,7 @@ impl Life<'_> {
 
     /// Steps 8 and 9.
     async fn carry(self, allowed: Forward, judged: &Judged, outbound: Outbound, line: &Line) -> Response {
-        let own = answer::allow_fields(&allowed);
+        let own = answer::allow_fields(&allowed.attestation_id, &allowed.rates);
         let Forward { permit, attestation_id, agent_id, action, .. } = allowed;
         let (settling, request_bytes, sent_at) = (self.settling(judged), outbound.body.len(), clock::now().0);
         let upstream = &self.policy.edge.upstream;

@@ -6,7 +6,7 @@ use passgate_core::pipeline::{RateView, RawRequest};
 use passgate_core::reason::{Class, Reason};
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Forward, Refused};
+use crate::driver::Refused;
 
 /// The media type of a problem document.
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
@@ -43,6 +43,12 @@ pub struct Problem {
     /// Seconds after which trying again can help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// The plugin whose answer this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// Why, in the plugin's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin_reason: Option<String>,
     /// What has to happen before the request can be allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<Obligation>,
@@ -73,6 +79,9 @@ pub struct Obligation {
     /// `approval`: a person approves the action.
     #[serde(rename = "type")]
     pub kind: Cow<'static, str>,
+    /// Who may; empty is anybody who may approve at this gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
 }
 
 /// What a proof of one request has to cover beside its method, its target and its passport. [`passgate_passport::proof`]
@@ -80,9 +89,12 @@ pub struct Obligation {
 /// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ToCover {
-    content_digest: bool,
-    content_encoding: bool,
-    content_type: bool,
+    /// `content-digest`
+    pub content_digest: bool,
+    /// `content-encoding`
+    pub content_encoding: bool,
+    /// `content-type`
+    pub content_type: bool,
 }
 
 impl ToCover {
@@ -124,11 +136,14 @@ pub struct Response {
 pub fn refusal(refused: &Refused, gate_id: &str, to_cover: ToCover) -> Response {
     let reason = refused.reason;
     let retry_after = refused.retry_after_seconds.or((reason.class() == Class::Fault).then_some(FAULT_RETRY_SECONDS));
-    let approval = || Obligation { kind: Cow::Borrowed("approval") };
+    let roles = refused.plugin.as_ref().map(|plugin| plugin.roles.clone()).unwrap_or_default();
+    let approval = || Obligation { kind: Cow::Borrowed("approval"), roles };
     let problem = Problem {
         decision: Some(Cow::Borrowed(refused.decision.as_str())),
         attestation_id: refused.attestation_id.clone(),
         retry_after_seconds: retry_after,
+        plugin: refused.plugin.as_ref().map(|plugin| plugin.name.clone()),
+        plugin_reason: refused.plugin.as_ref().map(|plugin| plugin.reason.clone()),
         obligations: (reason.class() == Class::StepUp).then(approval).into_iter().collect(),
         ..Problem::new(reason.class().status(), reason.public_code(), public_title(reason))
     };
@@ -161,9 +176,9 @@ pub fn upstream_failure(
 }
 
 /// The fields added to the upstream's answer to an allowed request.
-pub fn allow_fields(forward: &Forward) -> Vec<(&'static str, String)> {
-    let mut headers = vec![(DECISION_FIELD, "allow".to_owned()), (ATTESTATION_FIELD, forward.attestation_id.clone())];
-    headers.extend(rate_fields(&forward.rates));
+pub fn allow_fields(attestation_id: &str, rates: &[RateView]) -> Vec<(&'static str, String)> {
+    let mut headers = vec![(DECISION_FIELD, "allow".to_owned()), (ATTESTATION_FIELD, attestation_id.to_owned())];
+    headers.extend(rate_fields(rates));
     headers
 }
 
@@ -230,6 +245,7 @@ mod tests {
             retry_after_seconds: None,
             agent_id: None,
             action: None,
+            plugin: None,
         }
     }
 
@@ -296,6 +312,6 @@ mod tests {
         let step_up = Refused { decision: DecisionKind::StepUp, ..refused(Reason::ApprovalRequired) };
         let read: Problem = serde_json::from_slice(&refusal(&step_up, "gate_1", ToCover::default()).body).unwrap();
         assert_eq!(read.decision.as_deref(), Some("step_up"));
-        assert_eq!(read.obligations, [Obligation { kind: "approval".into() }]);
+        assert_eq!(read.obligations, [Obligation { kind: "approval".into(), roles: Vec::new() }]);
     }
 }

@@ -4,23 +4,26 @@
 //! gives the time and the random bits of each record in a [`Stamp`], puts a deadline around the returned futures, and
 //! forwards with the [`Forward`] it gets. Whatever goes wrong here ends as [`Answer::Refuse`].
 
+mod case;
 mod handover;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use passgate_core::attest::{
-    Body, DecisionKind, Entry, FoldedRecord, GapRecord, OutcomeRecord, PreviousChain, Stamp, Writer,
+    Body, DecisionKind, Entry, FoldedRecord, GapRecord, Link, OutcomeRecord, PreviousChain, Stamp, Writer,
 };
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
-use passgate_core::pipeline::{self, Decision, Judged, Permit, RateView, RawRequest, Refusal, Verdict};
+use passgate_core::pipeline::{self, Judged, Permit, RateView, RawRequest, Refusal, Verdict};
+use passgate_core::plugin::PluginVerdict;
 use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, NonceAnswer, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_store::{Admitted, State, StoreError};
 use serde::{Deserialize, Serialize};
 
+pub use case::{Case, CaseError, Decided};
 pub use handover::RefusalRecord;
 pub use passgate_core::pipeline::HandoffError;
 
@@ -75,6 +78,21 @@ pub struct Refused {
     pub agent_id: Option<String>,
     /// The action, when the request was mapped.
     pub action: Option<String>,
+    /// The plugin whose answer this is, when it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginRefusal>,
+}
+
+/// What a plugin has against a request, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginRefusal {
+    /// The name the operator gave it.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// Who may approve, when approval is what it asks for; empty is anybody who may approve at this gate.
+    pub roles: Vec<String>,
 }
 
 impl Driver {
@@ -164,30 +182,35 @@ impl Driver {
     }
 
     /// Steps 4 to 7 of a request judged here, or judged elsewhere and handed over.
-    pub async fn admit(&self, judged: Judged, stamp: Stamp) -> Answer {
-        if judged.gate() != self.writer.gate() {
-            return Answer::fault(Reason::InternalError, &"the request was judged for another gate", Some(&judged));
+    pub async fn admit<C: Case>(&self, case: C, stamp: Stamp) -> Answer {
+        if case.gate() != self.writer.gate() {
+            return Answer::fault(Reason::InternalError, &"the request was judged for another gate", Some(&case));
         }
-        let judged = Arc::new(judged);
-        let (sealer, case) = (Arc::clone(&self.writer), Arc::clone(&judged));
-        let sealed = Arc::new(Mutex::new(None));
-        let (decided, bound) = (Arc::clone(&sealed), Arc::clone(&self.bound));
-        let seal = Box::new(move |admission: &Admission, link: &_| {
-            let decision = pipeline::decide(&case, admission);
+        let demand = case.demand().clone();
+        let sealing = Arc::new(Mutex::new(Sealing { case, decided: None }));
+        let (sealer, shared, bound) = (Arc::clone(&self.writer), Arc::clone(&sealing), Arc::clone(&self.bound));
+        let seal = Box::new(move |admission: &Admission, link: &Link| {
+            let mut sealing = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let (decided, entry) = sealing.seal(&sealer, admission, link, stamp);
             // A replay consumed nothing, and whoever saw one request can send it for ever.
-            let replayed = decision.reason.filter(|_| admission.nonce != NonceAnswer::Fresh);
+            let replayed = decided.as_ref().ok().and_then(|decided| decided.reason);
+            let replayed = replayed.filter(|_| admission.nonce != NonceAnswer::Fresh);
             let counted = replayed.is_some_and(|reason| note(&bound, stamp, reason) == Fold::Counted);
-            let entry = (!counted).then(|| sealer.seal_decision(link, &stamp, case.view(&decision)));
-            *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
-            entry
+            sealing.decided = Some(decided);
+            (!counted).then_some(entry)
         });
-        let admitted = self.state.admit(self.writer.chain_uid(), judged.demand().clone(), seal).await;
-        let decision = sealed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (admitted, decision) {
+        let admitted = self.state.admit(self.writer.chain_uid(), demand, seal).await;
+        let mut sealing = sealing.lock().unwrap_or_else(PoisonError::into_inner);
+        let decided = sealing.decided.take();
+        let case = &sealing.case;
+        match (admitted, decided) {
             // The decision sealed last is the one in the record: a store that retries seals again.
-            (Ok(Admitted { entry, .. }), Some(decision)) => Answer::of(&judged, decision, entry),
-            (Ok(_), None) => Answer::fault(Reason::InternalError, &"the store sealed no decision", Some(&judged)),
-            (Err(error), _) => Answer::fault(Reason::StoreUnavailable, &error, Some(&judged)),
+            (Ok(Admitted { entry, .. }), Some(Ok(decided))) => Answer::of(case, decided, entry),
+            (Ok(Admitted { entry, .. }), Some(Err(error))) => {
+                Answer::recorded_fault(Reason::InternalError, &error, Some(case), entry)
+            }
+            (Ok(_), None) => Answer::fault(Reason::InternalError, &"the store sealed no decision", Some(case)),
+            (Err(error), _) => Answer::fault(Reason::StoreUnavailable, &error, Some(case)),
         }
     }
 
@@ -265,53 +288,104 @@ pub fn judge(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judge
         .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))
 }
 
-impl Answer {
-    /// The one function that turns a fault into a deny: the store, the clock, randomness or the gate itself failed, so
-    /// nothing is recorded, or nothing is known of it.
-    pub fn fault(reason: Reason, cause: &dyn std::fmt::Display, judged: Option<&Judged>) -> Self {
-        Self::Refuse(Box::new(Refused {
-            decision: DecisionKind::Deny,
-            reason,
-            detail: cause.to_string(),
-            attestation_id: None,
-            rates: Vec::new(),
-            retry_after_seconds: None,
-            agent_id: judged.map(|judged| judged.agent().agent_id.clone()),
-            action: judged.and_then(|judged| judged.request().action.clone()),
-        }))
-    }
+/// A case while the store asks for its record.
+struct Sealing<C> {
+    case: C,
+    decided: Option<Result<Decided, CaseError>>,
+}
 
-    /// An allow goes ahead only with its record.
-    fn of(judged: &Judged, decision: Decision, entry: Option<Entry>) -> Self {
-        let attestation_id = entry.map(|entry| entry.index.attestation_id);
-        match (decision.verdict, attestation_id) {
-            (Verdict::Allow(permit), Some(attestation_id)) => Self::Forward(Box::new(Forward {
-                permit,
-                attestation_id,
-                rates: decision.rates,
-                agent_id: judged.agent().agent_id.clone(),
-                action: judged.request().action.clone().unwrap_or_default(),
-            })),
-            (Verdict::Allow(_), None) => Self::fault(Reason::InternalError, &"an allow without a record", Some(judged)),
-            (verdict, attestation_id) => {
-                Self::Refuse(Box::new(refused(judged, Decision { verdict, ..decision }, attestation_id)))
+impl<C: Case> Sealing<C> {
+    /// Steps 6 and 7. An evaluator that fails here leaves a record that says so: its demand is consumed by then.
+    fn seal(
+        &mut self,
+        writer: &Writer,
+        admission: &Admission,
+        link: &Link,
+        stamp: Stamp,
+    ) -> (Result<Decided, CaseError>, Entry) {
+        match self.case.decide(writer, admission, link, &stamp) {
+            Ok((decided, entry)) => (Ok(decided), entry),
+            Err(error) => {
+                let entry = writer.seal(link, &stamp, Body::Decision(Box::new(self.case.fault(admission))));
+                (Err(error), entry)
             }
         }
     }
 }
 
-fn refused(judged: &Judged, decision: Decision, attestation_id: Option<String>) -> Refused {
-    let reason = decision.reason.unwrap_or(Reason::InternalError);
-    Refused {
-        decision: decision.verdict.kind(),
-        reason,
-        detail: reason.title().to_owned(),
-        attestation_id,
-        retry_after_seconds: decision.retry_after_seconds(),
-        rates: decision.rates,
-        agent_id: Some(judged.agent().agent_id.clone()),
-        action: judged.request().action.clone(),
+impl Answer {
+    /// The one function that turns a fault into a deny: the store, the clock, randomness or the gate itself failed, so
+    /// nothing is recorded, or nothing is known of it.
+    pub fn fault(reason: Reason, cause: &dyn std::fmt::Display, case: Option<&dyn Case>) -> Self {
+        Self::recorded_fault(reason, cause, case, None)
     }
+
+    fn recorded_fault(
+        reason: Reason,
+        cause: &dyn std::fmt::Display,
+        case: Option<&dyn Case>,
+        entry: Option<Entry>,
+    ) -> Self {
+        Self::Refuse(Box::new(Refused {
+            decision: DecisionKind::Deny,
+            reason,
+            detail: cause.to_string(),
+            attestation_id: entry.map(|entry| entry.index.attestation_id),
+            rates: Vec::new(),
+            retry_after_seconds: None,
+            agent_id: case.map(|case| case.agent_id().to_owned()),
+            action: case.and_then(|case| case.action().map(str::to_owned)),
+            plugin: None,
+        }))
+    }
+
+    /// An allow goes ahead only with its record.
+    fn of(case: &dyn Case, decided: Decided, entry: Option<Entry>) -> Self {
+        let attestation_id = entry.map(|entry| entry.index.attestation_id);
+        match (decided.verdict, attestation_id) {
+            (Verdict::Allow(permit), Some(attestation_id)) => Self::Forward(Box::new(Forward {
+                permit,
+                attestation_id,
+                rates: decided.rates,
+                agent_id: case.agent_id().to_owned(),
+                action: case.action().unwrap_or_default().to_owned(),
+            })),
+            (Verdict::Allow(_), None) => Self::fault(Reason::InternalError, &"an allow without a record", Some(case)),
+            (verdict, attestation_id) => {
+                Self::Refuse(Box::new(Refused::of(case, Decided { verdict, ..decided }, attestation_id)))
+            }
+        }
+    }
+}
+
+impl Refused {
+    /// The refusal of `case`. `attestation_id` is its record, `None` when it is only counted.
+    pub fn of(case: &dyn Case, decided: Decided, attestation_id: Option<String>) -> Self {
+        let reason = decided.reason.unwrap_or(Reason::InternalError);
+        let plugin = plugin_refusal(case, reason);
+        let said = plugin.as_ref().map(|plugin| format!("{}: {}", plugin.name, plugin.reason));
+        Self {
+            decision: decided.verdict.kind(),
+            reason,
+            detail: said.unwrap_or_else(|| reason.title().to_owned()),
+            attestation_id,
+            retry_after_seconds: pipeline::retry_after_seconds(&decided.rates),
+            rates: decided.rates,
+            agent_id: Some(case.agent_id().to_owned()),
+            action: case.action().map(str::to_owned),
+            plugin,
+        }
+    }
+}
+
+/// What the plugin says whose answer the refusal is. How plugins fail is the operator's business.
+fn plugin_refusal(case: &dyn Case, reason: Reason) -> Option<PluginRefusal> {
+    let decisive = case.plugins().iter().find(|plugin| plugin.reason_code() == Some(reason))?;
+    matches!(decisive.verdict, Some(PluginVerdict::Deny | PluginVerdict::StepUp)).then(|| PluginRefusal {
+        name: decisive.name.clone(),
+        reason: decisive.reason.clone().unwrap_or_default(),
+        roles: decisive.roles.clone(),
+    })
 }
 
 #[cfg(test)]

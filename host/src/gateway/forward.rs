@@ -25,7 +25,7 @@ pub(super) async fn forward(
     slot: Arc<Slot>,
 ) -> Response<GateBody> {
     core.metrics.decided(DecisionKind::Allow, None);
-    let fields = answer::allow_fields(&allowed);
+    let fields = answer::allow_fields(&allowed.attestation_id, &allowed.rates);
     let Forward { permit, attestation_id, agent_id, action, .. } = allowed;
     let settlement = Settlement::open(core, attestation_id.clone(), outbound.body.len(), slot);
     let sent = Instant::now();

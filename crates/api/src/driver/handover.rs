@@ -63,7 +63,8 @@ impl RefusalRecord {
         refuses.then_some(read).ok_or(HandoffError)
     }
 
-    pub(super) fn body(&self) -> Body {
+    /// The refusal, to be recorded.
+    pub fn body(&self) -> Body {
         Body::Decision(self.record.clone())
     }
 
@@ -78,6 +79,7 @@ impl RefusalRecord {
             retry_after_seconds: None,
             agent_id: self.record.agent.as_ref().map(|agent| agent.agent_id.clone()),
             action: None,
+            plugin: None,
         }
     }
 }

@@ -5,9 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use passgate_passport::json;
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Finding, Judged};
+use super::judge::{Finding, HandoffError, Judged};
 use super::restrict::first_reason;
 use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord, RevocationCheck};
 use crate::money::MicroUsd;
@@ -76,6 +77,23 @@ impl Permit {
     }
 }
 
+impl HandedPermit {
+    /// The right as bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // A name always serialises.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The right from [`HandedPermit::to_bytes`] of the same release.
+    ///
+    /// # Errors
+    ///
+    /// [`HandoffError`] when the bytes are anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HandoffError> {
+        json::read_back(bytes).map_err(|_| HandoffError)
+    }
+}
+
 /// One rate counter after a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,11 +119,9 @@ impl Verdict {
     }
 }
 
-impl Decision {
-    /// Seconds after which trying again can help: the longest wait of an exhausted counter.
-    pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.rates.iter().filter(|rate| !rate.answer.conforms).map(|rate| rate.answer.retry_after_seconds).max()
-    }
+/// Seconds after which trying again can help: the longest wait of an exhausted counter.
+pub fn retry_after_seconds(rates: &[RateView]) -> Option<u64> {
+    rates.iter().filter(|rate| !rate.answer.conforms).map(|rate| rate.answer.retry_after_seconds).max()
 }
 
 /// Decides. Pure: calling it twice with the same arguments gives the same decision.
@@ -114,8 +130,7 @@ impl Decision {
 /// permission scope, rate, spend, domain, PII, approval, and after them the plugins. The first that denies is the reason,
 /// whatever was found first, and when none does, the first that asks for approval.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
-    let revocation =
-        if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked };
+    let revocation = revocation_check(admission);
     let rates = rate_views(judged, admission);
     let mut guardrails = alloc::vec![
         scope(judged),
@@ -142,6 +157,10 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         Some(reason) => (Verdict::Deny, Some(reason)),
     };
     Decision { verdict, reason, guardrails, revocation, rates }
+}
+
+pub(super) fn revocation_check(admission: &Admission) -> RevocationCheck {
+    if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked }
 }
 
 fn admission_reason(admission: &Admission) -> Option<Reason> {

@@ -9,17 +9,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::authenticate::{Authenticated, agent_record};
-use super::decide::Decision;
+use super::decide::{Decision, revocation_check};
 use super::restrict::Shown;
 use crate::attest::{
-    AgentRecord, DecisionRecord, DecisionView, GateRecord, PolicyRecord, RequestRecord, StatusListRecord, sha256_label,
+    AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, PolicyRecord, RequestRecord, StatusListRecord,
+    sha256_label,
 };
 use crate::gate::{EvaluatorRef, Gate, Guardrails, RateLimits};
 use crate::money::MicroUsd;
 use crate::plugin::PluginRecord;
 use crate::reason::{Class, Reason};
 use crate::route::{Route, Values};
-use crate::state::{Demand, NonceClaim, RateClaim, SpendClaim, SpendMode, SpendPeriod, Subject, agent_key};
+use crate::state::{Admission, Demand, NonceClaim, RateClaim, SpendClaim, SpendMode, SpendPeriod, Subject, agent_key};
 use crate::time::UnixMillis;
 
 /// A request judged as far as possible without state. Only [`judge`] and [`Judged::from_bytes`] make it.
@@ -280,6 +281,23 @@ impl Judged {
             policy: self.policy.clone(),
             request: self.request.clone(),
             revocation: decision.revocation,
+            status_list: self.status_list.clone(),
+        }
+    }
+
+    /// The record of a request that could not be decided, because the evaluator failed after `admission`: a deny.
+    pub fn fault_record(&self, admission: &Admission) -> DecisionRecord {
+        DecisionRecord {
+            agent: Some(self.agent.clone()),
+            decision: DecisionKind::Deny,
+            reason: Some(Reason::InternalError),
+            evaluator: self.evaluator.clone(),
+            guardrails: Vec::new(),
+            not_checked: self.not_checked.clone(),
+            plugins: self.plugins.clone(),
+            policy: self.policy.clone(),
+            request: self.request.clone(),
+            revocation: revocation_check(admission),
             status_list: self.status_list.clone(),
         }
     }

@@ -29,7 +29,7 @@ mod parse;
 mod restrict;
 
 pub use authenticate::{Authenticated, authenticate};
-pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide};
+pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retry_after_seconds};
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 

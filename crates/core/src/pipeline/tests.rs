@@ -244,7 +244,7 @@ fn the_first_failure_in_the_fixed_order_is_the_reason() {
     assert_eq!(result(&limited, "spend"), GuardrailOutcome::NotEvaluated);
     assert_eq!(result(&limited, "domain"), GuardrailOutcome::Fail);
     assert_eq!(result(&limited, "approval"), GuardrailOutcome::StepUp);
-    assert_eq!(limited.retry_after_seconds(), Some(20));
+    assert_eq!(retry_after_seconds(&limited.rates), Some(20));
     // Domain comes before approval, and spend before domain.
     let mut fresh = LoadedRows::new();
     assert_eq!(

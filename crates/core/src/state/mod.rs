@@ -156,6 +156,19 @@ pub struct Admission {
     pub spends: Vec<SpendAnswer>,
 }
 
+impl Admission {
+    /// An admission that [`admit`] made in another place of this gate, come over a channel that only the gate can write to.
+    /// Whoever can write to that channel can grant anything.
+    pub fn handed_over(
+        nonce: NonceAnswer,
+        revoked: Option<(Subject, i64)>,
+        rates: Vec<RateAnswer>,
+        spends: Vec<SpendAnswer>,
+    ) -> Self {
+        Self { nonce, revoked, rates, spends }
+    }
+}
+
 /// What became of a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

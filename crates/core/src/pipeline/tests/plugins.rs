@@ -97,7 +97,10 @@ fn nothing_a_plugin_says_makes_a_refused_request_allowed() {
     let dear = BODY.replace("20", "101");
     for plugin in [says("p", PluginVerdict::Abstain), redacts(&["/note"]), fails(PluginOutcome::NotRun)] {
         let (_, decision) = decided(&dear, core::slice::from_ref(&plugin));
-        assert_eq!((decision.verdict.kind(), decision.reason), (DecisionKind::Deny, Some(Reason::SpendTransactionExceeded)));
+        assert_eq!(
+            (decision.verdict.kind(), decision.reason),
+            (DecisionKind::Deny, Some(Reason::SpendTransactionExceeded))
+        );
         let result = result(&decision, "plugins");
         let not_run = plugin.outcome == PluginOutcome::NotRun;
         assert_eq!(result == GuardrailOutcome::NotEvaluated, not_run);
@@ -121,7 +124,9 @@ fn what_cannot_be_taken_out_refuses_the_request() {
     let invalid = |judged: Judged, body: &str, pointers: &[&str]| {
         let (judged, replaced) = judged.restrict(vec![redacts(pointers)], body.as_bytes());
         let outcome = judged.plugins().first().unwrap().outcome;
-        replaced.is_none() && outcome == PluginOutcome::AnswerInvalid && judged.request().forwarded_payload_sha256.is_none()
+        replaced.is_none()
+            && outcome == PluginOutcome::AnswerInvalid
+            && judged.request().forwarded_payload_sha256.is_none()
     };
     for pointers in [&["/absent"][..], &["/usd"], &["/n"], &["note"], &["/note", "/n/list/2"], &[], &["/to"]] {
         assert!(invalid(judged(BODY), BODY, pointers), "{pointers:?}");

@@ -1,0 +1,12 @@
+//! The Rust side of `wit/gate.wit`, generated.
+#![expect(unsafe_code, reason = "lifting and lowering at the component boundary is generated with pointers")]
+#![expect(clippy::allow_attributes, reason = "generated")]
+
+use super::Component;
+
+wit_bindgen::generate!({
+    path: "../../wit/gate.wit",
+    world: "gate",
+});
+
+export!(Component with_types_in self);

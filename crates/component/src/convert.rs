@@ -1,0 +1,249 @@
+//! Records of the WIT from and to the values of core, member by member.
+
+use passgate_api::driver::{PluginRefusal, Refused};
+use passgate_core::attest::{DecisionKind, Draft, Link, Stamp};
+use passgate_core::money::MicroUsd;
+use passgate_core::pipeline::RateView;
+use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
+use passgate_core::reason::Reason;
+use passgate_core::state::{
+    Admission, Charge, Demand, NonceAnswer, RateAnswer, RateWindow, SpendAnswer, SpendMode, SpendPeriod, Subject, Write,
+};
+use passgate_core::time::UnixMillis;
+
+use crate::bindings::exports::passgate::gate::evaluator as wit;
+
+pub(crate) fn field((name, value): (&'static str, String)) -> (String, String) {
+    (name.to_owned(), value)
+}
+
+/// # Errors
+///
+/// When `random` is not 10 bytes.
+pub(crate) fn stamp(now: u64, random: &[u8]) -> Result<Stamp, String> {
+    let random = random.try_into().map_err(|_| format!("{} random bytes; give 10", random.len()))?;
+    Ok(Stamp { now: UnixMillis(now), random })
+}
+
+/// # Errors
+///
+/// When `bytes` is not 32 bytes.
+pub(crate) fn digest(bytes: &[u8]) -> Result<[u8; 32], String> {
+    bytes.try_into().map_err(|_| format!("a SHA-256 of {} bytes; it has 32", bytes.len()))
+}
+
+/// # Errors
+///
+/// When the random bits or the digest have another length than theirs.
+pub(crate) fn place(place: &wit::Place) -> Result<(Link, Stamp), String> {
+    let prev = place.prev.as_deref().map(digest).transpose()?;
+    Ok((Link { seq: place.seq, prev }, stamp(place.now, &place.random)?))
+}
+
+pub(crate) fn draft(draft: &Draft, kid: &str) -> wit::Draft {
+    wit::Draft { attestation_id: draft.index().attestation_id.clone(), signing_input: draft.signing_input(kid) }
+}
+
+pub(crate) fn verdict(kind: DecisionKind) -> wit::Verdict {
+    match kind {
+        DecisionKind::Allow => wit::Verdict::Allow,
+        DecisionKind::Deny => wit::Verdict::Deny,
+        DecisionKind::StepUp => wit::Verdict::StepUp,
+    }
+}
+
+pub(crate) fn refused(refused: Refused) -> wit::Refused {
+    let plugin = refused.plugin.map(|PluginRefusal { name, reason, roles }| wit::PluginRefusal { name, reason, roles });
+    wit::Refused {
+        verdict: verdict(refused.decision),
+        reason_code: refused.reason.code().to_owned(),
+        detail: refused.detail,
+        agent_id: refused.agent_id,
+        action: refused.action,
+        plugin,
+    }
+}
+
+/// A reason that this release does not know is answered as a fault, and so is an allow, which is no refusal.
+pub(crate) fn into_refused(refused: wit::Refused, rates: Vec<wit::Rate>) -> Refused {
+    let reason = Reason::from_code(&refused.reason_code).unwrap_or(Reason::InternalError);
+    let rates: Vec<RateView> = rates.into_iter().map(rate_view).collect();
+    let plugin = refused.plugin.map(|wit::PluginRefusal { name, reason, roles }| PluginRefusal { name, reason, roles });
+    Refused {
+        decision: if refused.verdict == wit::Verdict::StepUp { DecisionKind::StepUp } else { DecisionKind::Deny },
+        reason,
+        detail: refused.detail,
+        attestation_id: None,
+        retry_after_seconds: passgate_core::pipeline::retry_after_seconds(&rates),
+        rates,
+        agent_id: refused.agent_id,
+        action: refused.action,
+        plugin,
+    }
+}
+
+pub(crate) fn rate(view: RateView) -> wit::Rate {
+    wit::Rate { per: view.per, limit: view.limit, window: window(view.window), answer: rate_answer(view.answer) }
+}
+
+pub(crate) fn rate_view(rate: wit::Rate) -> RateView {
+    let window = match rate.window {
+        wit::RateWindow::Minute => RateWindow::Minute,
+        wit::RateWindow::Hour => RateWindow::Hour,
+        wit::RateWindow::Day => RateWindow::Day,
+    };
+    RateView { per: rate.per, limit: rate.limit, window, answer: into_rate_answer(rate.answer) }
+}
+
+fn window(window: RateWindow) -> wit::RateWindow {
+    match window {
+        RateWindow::Minute => wit::RateWindow::Minute,
+        RateWindow::Hour => wit::RateWindow::Hour,
+        RateWindow::Day => wit::RateWindow::Day,
+    }
+}
+
+fn rate_answer(answer: RateAnswer) -> wit::RateAnswer {
+    let RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds } = answer;
+    wit::RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds }
+}
+
+fn into_rate_answer(answer: wit::RateAnswer) -> RateAnswer {
+    let wit::RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds } = answer;
+    RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds }
+}
+
+pub(crate) fn subject(subject: wit::Subject) -> Subject {
+    match subject {
+        wit::Subject::Passport(id) => Subject::Passport(id),
+        wit::Subject::Agent((issuer, agent_id)) => Subject::Agent { issuer, agent_id },
+        wit::Subject::Key(thumbprint) => Subject::Key(thumbprint),
+        wit::Subject::Issuer(id) => Subject::Issuer(id),
+    }
+}
+
+fn from_subject(subject: Subject) -> wit::Subject {
+    match subject {
+        Subject::Passport(id) => wit::Subject::Passport(id),
+        Subject::Agent { issuer, agent_id } => wit::Subject::Agent((issuer, agent_id)),
+        Subject::Key(thumbprint) => wit::Subject::Key(thumbprint),
+        Subject::Issuer(id) => wit::Subject::Issuer(id),
+    }
+}
+
+pub(crate) fn write(write: Write) -> wit::Write {
+    wit::Write { key: write.key, value: write.value, expires_at: write.expires_at }
+}
+
+pub(crate) fn charge(charge: wit::Charge) -> Charge {
+    Charge { row_key: charge.row_key, amount: MicroUsd(charge.amount) }
+}
+
+pub(crate) fn from_charge(charge: Charge) -> wit::Charge {
+    wit::Charge { row_key: charge.row_key, amount: charge.amount.0 }
+}
+
+pub(crate) fn demand(demand: &Demand) -> wit::Demand {
+    wit::Demand {
+        now: demand.now.0,
+        nonce: wit::NonceClaim {
+            key: demand.nonce.key.clone(),
+            nonce: demand.nonce.nonce.clone(),
+            remember_until: demand.nonce.remember_until,
+        },
+        subjects: demand.subjects.iter().cloned().map(from_subject).collect(),
+        rates: demand
+            .rates
+            .iter()
+            .map(|claim| wit::RateClaim {
+                per: claim.per.clone(),
+                counter: claim.counter.clone(),
+                limit: claim.limit,
+                window: window(claim.window),
+            })
+            .collect(),
+        spends: demand
+            .spends
+            .iter()
+            .map(|claim| wit::SpendClaim {
+                agent: claim.agent.clone(),
+                period: match claim.period {
+                    SpendPeriod::Day => wit::SpendPeriod::Day,
+                    SpendPeriod::Month => wit::SpendPeriod::Month,
+                },
+                cap: claim.cap.0,
+                amount: claim.amount.0,
+                mode: match claim.mode {
+                    SpendMode::Charge => wit::SpendMode::Charge,
+                    SpendMode::Probe => wit::SpendMode::Probe,
+                },
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn admission(admission: Admission) -> wit::Admission {
+    wit::Admission {
+        nonce: match admission.nonce {
+            NonceAnswer::Fresh => wit::NonceAnswer::Fresh,
+            NonceAnswer::Replayed => wit::NonceAnswer::Replayed,
+            NonceAnswer::Fenced => wit::NonceAnswer::Fenced,
+            NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
+        },
+        revoked: admission.revoked.map(|(subject, at)| (from_subject(subject), at)),
+        rates: admission.rates.into_iter().map(rate_answer).collect(),
+        spends: admission
+            .spends
+            .into_iter()
+            .map(|answer| wit::SpendAnswer { fits: answer.fits, spent_before: answer.spent_before.0 })
+            .collect(),
+    }
+}
+
+pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
+    let nonce = match admission.nonce {
+        wit::NonceAnswer::Fresh => NonceAnswer::Fresh,
+        wit::NonceAnswer::Replayed => NonceAnswer::Replayed,
+        wit::NonceAnswer::Fenced => NonceAnswer::Fenced,
+        wit::NonceAnswer::QuotaExceeded => NonceAnswer::QuotaExceeded,
+    };
+    let spend =
+        |answer: wit::SpendAnswer| SpendAnswer { fits: answer.fits, spent_before: MicroUsd(answer.spent_before) };
+    Admission::handed_over(
+        nonce,
+        admission.revoked.map(|(revoked, at)| (subject(revoked), at)),
+        admission.rates.into_iter().map(into_rate_answer).collect(),
+        admission.spends.into_iter().map(spend).collect(),
+    )
+}
+
+pub(crate) fn plugin_record(report: wit::PluginReport) -> PluginRecord {
+    let outcome = match report.outcome {
+        wit::PluginOutcome::Answered => PluginOutcome::Answered,
+        wit::PluginOutcome::Trapped => PluginOutcome::Trapped,
+        wit::PluginOutcome::TimedOut => PluginOutcome::TimedOut,
+        wit::PluginOutcome::FuelExhausted => PluginOutcome::FuelExhausted,
+        wit::PluginOutcome::LimitExceeded => PluginOutcome::LimitExceeded,
+        wit::PluginOutcome::AnswerInvalid => PluginOutcome::AnswerInvalid,
+        wit::PluginOutcome::Unavailable => PluginOutcome::Unavailable,
+        wit::PluginOutcome::NotRun => PluginOutcome::NotRun,
+    };
+    let verdict = |verdict| match verdict {
+        wit::PluginVerdict::Abstain => PluginVerdict::Abstain,
+        wit::PluginVerdict::Deny => PluginVerdict::Deny,
+        wit::PluginVerdict::StepUp => PluginVerdict::StepUp,
+        wit::PluginVerdict::Redact => PluginVerdict::Redact,
+    };
+    PluginRecord {
+        config_sha256: report.config_sha256,
+        digest: report.digest,
+        fuel: report.fuel,
+        name: report.name,
+        outcome,
+        reason: report.reason,
+        redacted: report.redacted,
+        roles: report.roles,
+        verdict: report.verdict.map(verdict),
+        version: report.version,
+    }
+}
