@@ -3,10 +3,11 @@
 use crate::Checkout;
 use crate::process::Task;
 use crate::steps::{Outcome, Step};
-use crate::{setup, test, tidy, wasm, worker};
+use crate::{component, setup, test, tidy, wasm, worker};
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = setup::steps(checkout);
+    steps.extend(component::steps(checkout));
     steps.push(format(checkout));
     steps.extend(tidy::steps(checkout));
     steps.push(clippy(checkout));

@@ -9,7 +9,9 @@
 
 mod bench;
 mod ci;
+mod component;
 mod process;
+mod reproducible;
 mod setup;
 mod steps;
 mod test;
@@ -46,6 +48,8 @@ enum Command {
     Test,
     /// Check the crates that also build for wasm32-unknown-unknown
     Wasm,
+    /// Build the evaluator as a WebAssembly component, which the gateway carries in itself from its next build on
+    Component,
     /// Build, try, test and deploy the edge worker
     #[command(subcommand)]
     Worker(worker::Command),
@@ -71,6 +75,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Ci => steps::run("ci", ci::steps(&checkout)),
         Command::Test => steps::run("test", test::steps(&checkout)),
         Command::Wasm => steps::run("wasm", wasm::steps(&checkout)),
+        Command::Component => component::run(&checkout),
         Command::Worker(command) => worker::run(&checkout, command),
         Command::Bench => steps::run("bench", bench::steps(&checkout)),
     }

@@ -38,6 +38,12 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     ]
 }
 
+/// What [`steps`] does for WebAssembly alone: neither Python nor Node is looked for.
+pub(crate) fn wasm_target_step(checkout: &Checkout) -> Step {
+    let checkout = checkout.clone();
+    Step::new("rust wasm target", move || wasm_target::ensure(&checkout))
+}
+
 /// A minimal rustup profile lacks both.
 fn components(checkout: &Checkout) -> Result<Outcome> {
     let present = |command: &str| Task::new("cargo", command, &checkout.root).succeeds();

@@ -4,13 +4,14 @@ use crate::Checkout;
 use crate::process::Task;
 use crate::steps::{Outcome, Step};
 use crate::worker::Flavour;
-use crate::{setup, worker};
+use crate::{component, setup, worker};
 
 /// The variable that names the folder of published test vectors.
 const VECTORS: &str = "PASSGATE_VECTORS";
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = setup::steps(checkout);
+    steps.extend(component::steps(checkout));
     steps.push(worker::build_step(checkout, Flavour::Release));
     steps.extend(build_and_test(checkout));
     steps

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Checkout;
 use crate::process::Task;
+use crate::reproducible;
 use crate::setup::wasm_target::{self, Toolchain};
 use crate::setup::{hex, start_over};
 use crate::steps::Outcome;
@@ -161,20 +162,8 @@ fn compile(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
 
 /// With cargo's separator between them, so that paths may contain spaces.
 fn compiler_flags(checkout: &Checkout, toolchain: Toolchain) -> Result<String> {
-    // Paths of this machine would end up in the module, and its digest would be another one elsewhere.
-    let home = cargo_home()?;
-    let library = wasm_target::library_source(toolchain, &checkout.root)?;
-    let remapped = [(&checkout.root, "/passgate"), (&home, "/cargo"), (&library, "/library")]
-        .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
-    let flags: Vec<String> = TRAPPING.iter().map(|flag| (*flag).to_owned()).chain(remapped).collect();
-    Ok(flags.join("\u{1f}"))
-}
-
-/// Where cargo keeps the sources of crates.
-fn cargo_home() -> Result<PathBuf> {
-    let of_user = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(of_user);
-    home.context("neither CARGO_HOME nor HOME says where cargo keeps its sources")
+    let flags = TRAPPING.iter().map(|flag| (*flag).to_owned()).chain(reproducible::flags(checkout, toolchain)?);
+    Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
 }
 
 /// `worker-build` would rather download an esbuild than fail when the one it is told of is not there.
