@@ -9,6 +9,7 @@ mod place;
 mod records;
 mod writer;
 
+pub use passgate_passport::digest::sha256_label;
 pub use payload::DecisionView;
 pub(crate) use place::RecordPlace;
 pub use records::{
@@ -16,7 +17,7 @@ pub use records::{
     GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PolicyRecord, PreviousChain, Record,
     RequestRecord, RevocationCheck, StatusListRecord,
 };
-pub use writer::{Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
+pub use writer::{Entry, EntryIndex, Link, Stamp, Writer};
 
 #[cfg(test)]
 mod tests;
