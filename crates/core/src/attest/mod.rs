@@ -14,8 +14,8 @@ pub use payload::DecisionView;
 pub(crate) use place::RecordPlace;
 pub use records::{
     AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GapRecord, GateRecord,
-    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PolicyRecord, PreviousChain, Record,
-    RequestRecord, RevocationCheck, StatusListRecord,
+    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PluginKeyRecord, PolicyRecord,
+    PreviousChain, Record, RequestRecord, RevocationCheck, StatusListRecord,
 };
 pub use writer::{Entry, EntryIndex, Link, Stamp, Writer};
 
