@@ -137,7 +137,8 @@ mod tests {
     fn a_component_that_imports_is_refused() {
         // (component (import "clock" (func)))
         let importing = [
-            0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0, 7, 5, 1, 0x40, 0, 1, 0, 10, 10, 1, 0, 5, b'c', b'l', b'o', b'c', b'k', 1, 0,
+            0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0, 7, 5, 1, 0x40, 0, 1, 0, 10, 10, 1, 0, 5, b'c', b'l', b'o', b'c', b'k',
+            1, 0,
         ];
         let error = printed(&importing).unwrap_err().to_string();
         assert!(error.starts_with("the component imports clock"), "{error}");

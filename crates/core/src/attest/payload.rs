@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::records::{
     AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
-    OutcomeRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
+    OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
 };
 use super::writer::EntryIndex;
 use crate::gate::EvaluatorRef;
@@ -81,6 +81,8 @@ pub(super) struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a OutcomeRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    plugin_key: Option<&'a PluginKeyRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     plugins: Option<&'a [PluginRecord]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a PolicyRecord>,
@@ -136,6 +138,7 @@ impl<'a> Payload<'a> {
             kind,
             not_checked: None,
             outcome: None,
+            plugin_key: None,
             plugins: None,
             policy: None,
             prev: frame.place.prev.as_deref(),
@@ -179,6 +182,7 @@ impl<'a> Payload<'a> {
             Body::Folded(folded) => Self { folded: Some(folded), ..Self::new(frame, Kind::RefusalsFolded) },
             Body::Restart => Self::new(frame, Kind::Restart),
             Body::Gap(gap) => Self { gap: Some(gap), ..Self::new(frame, Kind::Gap) },
+            Body::PluginKey(key) => Self { plugin_key: Some(key), ..Self::new(frame, Kind::PluginKey) },
         }
     }
 
