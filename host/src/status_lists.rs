@@ -1,5 +1,6 @@
 //! The status lists of a gate that is served from files: read again and again, and put into the gate in force.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use passgate_core::gate::Gate;
 use passgate_core::time::UnixMillis;
-use passgate_passport::status::{self, StatusListContext};
+use passgate_passport::status::{self, StatusList, StatusListContext};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -24,18 +25,79 @@ const MAX_LISTS: usize = 64;
 
 /// The gate in force. A request takes it once and is decided under that value alone.
 #[derive(Debug)]
-pub(crate) struct InForce(RwLock<Arc<Gate>>);
+pub(crate) struct InForce(RwLock<Arc<Snapshot>>);
 
-impl InForce {
-    pub(crate) fn new(gate: impl Into<Arc<Gate>>) -> Self {
-        Self(RwLock::new(gate.into()))
+/// A gate with the status lists that were read for it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    gate: Arc<Gate>,
+    /// The newest token of each list, by issuer and URI.
+    tokens: BTreeMap<(String, String), TakenToken>,
+    taken: u64,
+}
+
+/// A status list token, as it was taken in.
+#[derive(Debug, Clone)]
+pub(crate) struct TakenToken {
+    /// Counts the tokens of this gate.
+    pub(crate) number: u64,
+    pub(crate) token: Arc<str>,
+    /// An evaluator that starts later takes it in as of then.
+    pub(crate) at: UnixMillis,
+}
+
+impl<G: Into<Arc<Gate>>> From<G> for Snapshot {
+    fn from(gate: G) -> Self {
+        Self { gate: gate.into(), tokens: BTreeMap::new(), taken: 0 }
+    }
+}
+
+impl std::ops::Deref for Snapshot {
+    type Target = Gate;
+
+    fn deref(&self) -> &Gate {
+        &self.gate
+    }
+}
+
+impl Snapshot {
+    /// The gate alone.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
     }
 
-    pub(crate) fn get(&self) -> Arc<Gate> {
+    /// How many tokens were taken in.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// The tokens in use that were taken in after the first `taken`.
+    pub(crate) fn tokens_after(&self, taken: u64) -> impl Iterator<Item = &TakenToken> {
+        self.tokens.values().filter(move |token| token.number > taken)
+    }
+
+    /// Takes in a list; says whether it is in use now.
+    fn insert(&mut self, list: StatusList, token: &str, at: UnixMillis) -> bool {
+        let name = (list.issuer().to_owned(), list.uri().to_owned());
+        let is_used = Arc::make_mut(&mut self.gate).status_lists.insert(Arc::new(list));
+        if is_used {
+            self.taken += 1;
+            self.tokens.insert(name, TakenToken { number: self.taken, token: token.into(), at });
+        }
+        is_used
+    }
+}
+
+impl InForce {
+    pub(crate) fn new(gate: impl Into<Snapshot>) -> Self {
+        Self(RwLock::new(Arc::new(gate.into())))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Snapshot> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, gate: Gate) {
+    fn set(&self, gate: Snapshot) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
     }
 }
@@ -83,7 +145,7 @@ impl StatusListFiles {
 
     /// Reads every file that says something new, and gives `gate` with the lists that are new to it; `None` when none
     /// are. A list that was there before is never taken away here: it ends by getting too old.
-    pub fn read(&mut self, gate: &Gate, now: UnixMillis) -> Option<Gate> {
+    pub fn read(&mut self, gate: &Snapshot, now: UnixMillis) -> Option<Snapshot> {
         let mut updated = None;
         for file in &mut self.0 {
             file.read(gate, &mut updated, now);
@@ -104,7 +166,7 @@ impl StatusListFiles {
 }
 
 impl ListFile {
-    fn read(&mut self, gate: &Gate, updated: &mut Option<Gate>, now: UnixMillis) {
+    fn read(&mut self, gate: &Snapshot, updated: &mut Option<Snapshot>, now: UnixMillis) {
         let problems = match read_file(&self.path) {
             Ok(text) => {
                 let digest: [u8; 32] = Sha256::digest(&text).into();
@@ -130,7 +192,7 @@ impl ListFile {
     }
 
     /// Takes in what is good of the file, and says what is not.
-    fn take(&self, text: &str, gate: &Gate, updated: &mut Option<Gate>, now: UnixMillis) -> Vec<String> {
+    fn take(&self, text: &str, gate: &Snapshot, updated: &mut Option<Snapshot>, now: UnixMillis) -> Vec<String> {
         let Some(issuer) = gate.trust.issuer(&self.issuer) else { return Vec::new() };
         let context = StatusListContext { issuer, uri: None, now: now.seconds(), leeway_seconds: gate.leeway_seconds };
         let mut problems = Vec::new();
@@ -148,7 +210,7 @@ impl ListFile {
                         continue;
                     }
                     let (uri, issued_at) = (list.uri().to_owned(), list.issued_at());
-                    if updated.get_or_insert_with(|| gate.clone()).status_lists.insert(Arc::new(list)) {
+                    if updated.get_or_insert_with(|| gate.clone()).insert(list, line, now) {
                         tracing::info!(issuer = %self.issuer, uri, issued_at, "a status list is in use");
                     } else {
                         problems.push(format!("line {number}: the list `{uri}` is older than the one in use"));
@@ -177,9 +239,10 @@ fn read_file(path: &Path) -> Result<String, String> {
 
 /// The gate of `loaded` with the lists of its files, and what is wrong with those.
 #[must_use]
-pub fn gate_at(loaded: &Loaded, now: UnixMillis) -> (Gate, Vec<Problem>) {
+pub fn gate_at(loaded: &Loaded, now: UnixMillis) -> (Snapshot, Vec<Problem>) {
     let mut files = StatusListFiles::of(loaded);
-    let gate = files.read(&loaded.gate, now).unwrap_or_else(|| loaded.gate.clone());
+    let gate = Snapshot::from(loaded.gate.clone());
+    let gate = files.read(&gate, now).unwrap_or(gate);
     (gate, files.problems())
 }
 

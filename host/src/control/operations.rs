@@ -14,7 +14,7 @@ use passgate_passport::key::PublicKey;
 use passgate_store::{Ledger, StoreError};
 
 use crate::env::{Environment, RandomError};
-use crate::status_lists::InForce;
+use crate::status_lists::{InForce, Snapshot};
 use crate::store::Store;
 
 /// Who signs here.
@@ -44,7 +44,7 @@ impl Operations {
     }
 
     /// Without a driver nothing can be revoked; the caller brings one for it.
-    pub(crate) fn reading(heads: Writer, store: Arc<dyn Store>, env: Arc<dyn Environment>, gate: Gate) -> Self {
+    pub(crate) fn reading(heads: Writer, store: Arc<dyn Store>, env: Arc<dyn Environment>, gate: Snapshot) -> Self {
         Self { signer: Signer::Heads(Box::new(heads)), store, env, gate: Arc::new(InForce::new(gate)) }
     }
 
@@ -59,7 +59,7 @@ impl Operations {
 #[async_trait::async_trait]
 impl Controlled for Operations {
     fn gate(&self) -> Arc<Gate> {
-        self.gate.get()
+        self.gate.get().gate()
     }
 
     fn now(&self) -> UnixMillis {

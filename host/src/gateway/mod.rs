@@ -41,7 +41,7 @@ use crate::http::upstream::{Upstream, UpstreamConfig};
 use crate::metrics::Metrics;
 use crate::open_files;
 use crate::ready::ReadyInfo;
-use crate::status_lists::{self, InForce, StatusListFiles};
+use crate::status_lists::{self, InForce, Snapshot, StatusListFiles};
 use crate::store::{self, Store};
 
 /// Serves until `shutdown` completes, then lets running requests finish within the configured grace.
@@ -117,7 +117,8 @@ impl Gateway {
         };
         let socket = crate::control::bind_socket(&loaded.paths.socket).await?;
         let mut lists = StatusListFiles::of(&loaded);
-        let gate = lists.read(&loaded.gate, env.now()).unwrap_or_else(|| loaded.gate.clone());
+        let gate = Snapshot::from(loaded.gate.clone());
+        let gate = lists.read(&gate, env.now()).unwrap_or(gate);
         let record = gate.record();
         let gate = Arc::new(InForce::new(gate));
         let stamp = env.stamp()?;

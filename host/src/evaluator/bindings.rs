@@ -1,0 +1,6 @@
+//! The host's side of `wit/gate.wit`, generated.
+
+wasmtime::component::bindgen!({
+    path: "../wit/gate.wit",
+    world: "gate",
+});

@@ -1,0 +1,272 @@
+//! A judged request, in whichever engine judged it.
+
+use std::sync::Arc;
+
+use passgate_api::driver::{Case, CaseError, Decided};
+use passgate_core::attest::{DecisionRecord, Entry, EntryIndex, GateRecord, Kind, Link, Stamp, Writer};
+use passgate_core::pipeline::{Judged, Refusal};
+use passgate_core::plugin::PluginRecord;
+use passgate_core::state::{Admission, Demand};
+use wasmtime::component::ResourceAny;
+
+use super::bindings::exports::passgate::gate::evaluator as wit;
+use super::convert;
+use super::pool::Lent;
+use crate::status_lists::Snapshot;
+
+/// A judged request.
+pub(crate) enum EngineCase {
+    /// Judged in this program.
+    Native(Box<Judged>),
+    /// Judged in an instance, which it keeps until it is decided.
+    Component(Box<ComponentCase>),
+}
+
+/// What plugins are shown of a judged request, beside its bytes.
+pub(crate) struct Shown {
+    pub(crate) action: String,
+    pub(crate) amount_micro_usd: Option<u64>,
+    pub(crate) target_domain: Option<String>,
+    pub(crate) agent_id: String,
+    pub(crate) issuer: String,
+    pub(crate) trust_tier: String,
+    pub(crate) passport_id: String,
+    pub(crate) key_thumbprint: String,
+    pub(crate) permissions: Vec<String>,
+    pub(crate) covered: Vec<(String, String)>,
+}
+
+impl EngineCase {
+    /// Whether the request is denied already, whatever plugins say.
+    pub(crate) fn is_denied(&self) -> bool {
+        match self {
+            Self::Native(judged) => judged.is_denied(),
+            Self::Component(case) => case.facts.denied,
+        }
+    }
+
+    /// What plugins are shown.
+    pub(crate) fn shown(&self) -> Shown {
+        match self {
+            Self::Native(judged) => of_judged(judged),
+            Self::Component(case) => case.shown(),
+        }
+    }
+
+    /// Takes in what plugins said. Gives the body to forward instead, when they take something out of it.
+    ///
+    /// # Errors
+    ///
+    /// When the evaluator fails. The case is then decided as a fault.
+    pub(crate) fn restrict(
+        self,
+        plugins: Vec<PluginRecord>,
+        body: &[u8],
+    ) -> Result<(Self, Option<Vec<u8>>), CaseError> {
+        match self {
+            Self::Native(judged) => {
+                let (judged, redacted) = judged.restrict(plugins, body);
+                Ok((Self::Native(Box::new(judged)), redacted))
+            }
+            Self::Component(mut case) => {
+                let redacted = case.restrict(plugins, body).map_err(CaseError)?;
+                Ok((Self::Component(case), redacted))
+            }
+        }
+    }
+
+    fn case(&self) -> &dyn Case {
+        match self {
+            Self::Native(judged) => judged.as_ref(),
+            Self::Component(case) => case.as_ref(),
+        }
+    }
+}
+
+impl Case for EngineCase {
+    fn gate(&self) -> &GateRecord {
+        self.case().gate()
+    }
+
+    fn demand(&self) -> &Demand {
+        self.case().demand()
+    }
+
+    fn agent_id(&self) -> &str {
+        self.case().agent_id()
+    }
+
+    fn action(&self) -> Option<&str> {
+        self.case().action()
+    }
+
+    fn plugins(&self) -> &[PluginRecord] {
+        self.case().plugins()
+    }
+
+    fn decide(
+        &mut self,
+        writer: &Writer,
+        admission: &Admission,
+        link: &Link,
+        stamp: &Stamp,
+    ) -> Result<(Decided, Entry), CaseError> {
+        match self {
+            Self::Native(judged) => judged.decide(writer, admission, link, stamp),
+            Self::Component(case) => case.decide(writer, admission, link, stamp),
+        }
+    }
+
+    fn fault(&self, admission: &Admission) -> DecisionRecord {
+        self.case().fault(admission)
+    }
+}
+
+fn of_judged(judged: &Judged) -> Shown {
+    let (agent, request) = (judged.agent(), judged.request());
+    Shown {
+        action: request.action.clone().unwrap_or_default(),
+        amount_micro_usd: request.amount_micro_usd,
+        target_domain: request.target_domain.clone(),
+        agent_id: agent.agent_id.clone(),
+        issuer: agent.issuer.clone(),
+        trust_tier: agent.trust_tier.clone(),
+        passport_id: agent.passport_id.clone(),
+        key_thumbprint: agent.key_thumbprint.clone(),
+        permissions: judged.permissions().to_vec(),
+        covered: judged.covered_fields().to_vec(),
+    }
+}
+
+/// A request judged in an instance.
+pub(crate) struct ComponentCase {
+    lent: Lent,
+    judgement: ResourceAny,
+    gate: Arc<Snapshot>,
+    record: GateRecord,
+    demand: Demand,
+    facts: wit::Facts,
+    plugins: Vec<PluginRecord>,
+    request: (String, String),
+}
+
+impl ComponentCase {
+    /// # Errors
+    ///
+    /// When the evaluator fails.
+    pub(super) fn new(
+        mut lent: Lent,
+        judgement: ResourceAny,
+        gate: &Arc<Snapshot>,
+        request: (String, String),
+    ) -> Result<Self, String> {
+        let (demand, facts) = lent.call(|instance| {
+            let guest = instance.guest();
+            let demand = guest.judgement().call_demand(&mut instance.store, judgement)?;
+            Ok((demand, guest.judgement().call_facts(&mut instance.store, judgement)?))
+        })?;
+        let demand = convert::demand(demand);
+        Ok(Self {
+            lent,
+            judgement,
+            record: gate.record(),
+            gate: Arc::clone(gate),
+            demand,
+            facts,
+            plugins: Vec::new(),
+            request,
+        })
+    }
+
+    fn shown(&self) -> Shown {
+        let facts = self.facts.clone();
+        Shown {
+            action: facts.action.unwrap_or_default(),
+            amount_micro_usd: facts.amount,
+            target_domain: facts.target_domain,
+            agent_id: facts.agent_id,
+            issuer: facts.issuer,
+            trust_tier: facts.trust_tier,
+            passport_id: facts.passport_id,
+            key_thumbprint: facts.key_thumbprint,
+            permissions: facts.permissions,
+            covered: facts.covered,
+        }
+    }
+
+    fn restrict(&mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let reports: Vec<_> = plugins.iter().map(convert::plugin_report).collect();
+        let judgement = self.judgement;
+        let (redacted, demand) = self.lent.call(|instance| {
+            let guest = instance.guest();
+            let redacted = guest.judgement().call_restrict(&mut instance.store, judgement, &reports, body)?;
+            Ok((redacted, guest.judgement().call_demand(&mut instance.store, judgement)?))
+        })?;
+        self.demand = convert::demand(demand);
+        self.plugins = plugins;
+        Ok(redacted)
+    }
+}
+
+impl Case for ComponentCase {
+    fn gate(&self) -> &GateRecord {
+        &self.record
+    }
+
+    fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    fn agent_id(&self) -> &str {
+        &self.facts.agent_id
+    }
+
+    fn action(&self) -> Option<&str> {
+        self.facts.action.as_deref()
+    }
+
+    fn plugins(&self) -> &[PluginRecord] {
+        &self.plugins
+    }
+
+    fn decide(
+        &mut self,
+        writer: &Writer,
+        admission: &Admission,
+        link: &Link,
+        stamp: &Stamp,
+    ) -> Result<(Decided, Entry), CaseError> {
+        let (admission, place) = (convert::admission(admission), convert::place(writer, link, stamp));
+        let judgement = self.judgement;
+        let decided = self.lent.call(|instance| {
+            let (guest, chain) = (instance.guest(), instance.chain);
+            guest.judgement().call_decide(&mut instance.store, judgement, &admission, chain, &place)
+        });
+        let decided = decided.and_then(|answered| answered).map_err(CaseError)?;
+        let (decided, draft) = convert::decided(decided).map_err(CaseError)?;
+        let index = EntryIndex {
+            attestation_id: draft.attestation_id,
+            chain_uid: writer.chain_uid().to_owned(),
+            seq: link.seq,
+            kind: Kind::Decision,
+            timestamp_ms: stamp.now.0,
+            gate_id: self.record.gate_id.clone(),
+            agent_id: Some(self.facts.agent_id.clone()),
+            decision: Some(decided.verdict.kind()),
+        };
+        Ok((decided, writer.seal_draft(draft.signing_input, index)))
+    }
+
+    fn fault(&self, _admission: &Admission) -> DecisionRecord {
+        let (method, path) = &self.request;
+        Refusal::fault(method, path, String::new()).record(&self.gate, self.demand.now)
+    }
+}
+
+impl Drop for ComponentCase {
+    fn drop(&mut self) {
+        let judgement = self.judgement;
+        // One that fails is thrown away with its instance.
+        let _dropped = self.lent.call(|instance| judgement.resource_drop(&mut instance.store));
+    }
+}

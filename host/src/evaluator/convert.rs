@@ -1,0 +1,178 @@
+//! Records of `wit/gate.wit` from and to the values of core, member by member.
+
+use passgate_api::driver::Decided;
+use passgate_core::attest::{DecisionKind, Link, Stamp, Writer};
+use passgate_core::gate::EvaluatorRef;
+use passgate_core::money::MicroUsd;
+use passgate_core::pipeline::{HandedPermit, Permit, RateView, RawRequest, Verdict};
+use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
+use passgate_core::reason::Reason;
+use passgate_core::state::{
+    Admission, Demand, NonceAnswer, NonceClaim, RateAnswer, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod,
+    Subject,
+};
+use passgate_core::time::UnixMillis;
+
+use super::bindings::exports::passgate::gate::evaluator as wit;
+
+pub(super) fn evaluator_ref(reference: &EvaluatorRef) -> wit::EvaluatorRef {
+    let EvaluatorRef { digest, engine, version } = reference.clone();
+    wit::EvaluatorRef { digest, engine, version }
+}
+
+pub(super) fn request(raw: &RawRequest<'_>) -> wit::Request {
+    let header = |header: &passgate_passport::http::Header<'_>| wit::Header {
+        name: header.name.to_owned(),
+        value: header.value.to_vec(),
+    };
+    wit::Request {
+        method: raw.method.to_owned(),
+        authority: raw.authority.map(str::to_owned),
+        path: raw.path.to_owned(),
+        query: raw.query.map(str::to_owned),
+        headers: raw.headers.iter().map(header).collect(),
+        body: raw.body.to_vec(),
+    }
+}
+
+pub(super) fn place(writer: &Writer, link: &Link, stamp: &Stamp) -> wit::Place {
+    wit::Place {
+        now: stamp.now.0,
+        random: stamp.random.to_vec(),
+        seq: link.seq,
+        prev: link.prev.map(|prev| prev.to_vec()),
+        kid: writer.public_key().thumbprint().to_owned(),
+    }
+}
+
+pub(super) fn demand(demand: wit::Demand) -> Demand {
+    let rate = |claim: wit::RateClaim| RateClaim {
+        per: claim.per,
+        counter: claim.counter,
+        limit: claim.limit,
+        window: window(claim.window),
+    };
+    let spend = |claim: wit::SpendClaim| SpendClaim {
+        agent: claim.agent,
+        period: match claim.period {
+            wit::SpendPeriod::Day => SpendPeriod::Day,
+            wit::SpendPeriod::Month => SpendPeriod::Month,
+        },
+        cap: MicroUsd(claim.cap),
+        amount: MicroUsd(claim.amount),
+        mode: match claim.mode {
+            wit::SpendMode::Charge => SpendMode::Charge,
+            wit::SpendMode::Probe => SpendMode::Probe,
+        },
+    };
+    let wit::NonceClaim { key, nonce, remember_until } = demand.nonce;
+    Demand {
+        now: UnixMillis(demand.now),
+        nonce: NonceClaim { key, nonce, remember_until },
+        subjects: demand.subjects.into_iter().map(subject).collect(),
+        rates: demand.rates.into_iter().map(rate).collect(),
+        spends: demand.spends.into_iter().map(spend).collect(),
+    }
+}
+
+pub(super) fn admission(admission: &Admission) -> wit::Admission {
+    wit::Admission {
+        nonce: match admission.nonce {
+            NonceAnswer::Fresh => wit::NonceAnswer::Fresh,
+            NonceAnswer::Replayed => wit::NonceAnswer::Replayed,
+            NonceAnswer::Fenced => wit::NonceAnswer::Fenced,
+            NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
+        },
+        revoked: admission.revoked.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
+        rates: admission.rates.iter().map(rate_answer).collect(),
+        spends: admission
+            .spends
+            .iter()
+            .map(|answer| wit::SpendAnswer { fits: answer.fits, spent_before: answer.spent_before.0 })
+            .collect(),
+    }
+}
+
+/// # Errors
+///
+/// When verdict, permit and reason do not go together: nothing is forwarded on half an answer.
+pub(super) fn decided(decided: wit::Decided) -> Result<(Decided, wit::Draft), String> {
+    let wit::Decided { verdict, permit, refused, rates, draft } = decided;
+    let reason = refused.as_ref().and_then(|refused| Reason::from_code(&refused.reason_code));
+    let verdict = match (verdict, permit, reason) {
+        (wit::Verdict::Allow, Some(permit), None) if refused.is_none() => {
+            Verdict::Allow(Permit::handed_over(HandedPermit::from_bytes(&permit).map_err(|error| error.to_string())?))
+        }
+        (wit::Verdict::Deny, None, Some(_)) => Verdict::Deny,
+        (wit::Verdict::StepUp, None, Some(_)) => Verdict::StepUp,
+        _ => return Err("it gave half an answer".to_owned()),
+    };
+    Ok((Decided { verdict, reason, rates: rates.into_iter().map(rate_view).collect() }, draft))
+}
+
+pub(super) fn plugin_report(record: &PluginRecord) -> wit::PluginReport {
+    let record = record.clone();
+    wit::PluginReport {
+        name: record.name,
+        version: record.version,
+        digest: record.digest,
+        config_sha256: record.config_sha256,
+        fuel: record.fuel,
+        outcome: match record.outcome {
+            PluginOutcome::Answered => wit::PluginOutcome::Answered,
+            PluginOutcome::Trapped => wit::PluginOutcome::Trapped,
+            PluginOutcome::TimedOut => wit::PluginOutcome::TimedOut,
+            PluginOutcome::FuelExhausted => wit::PluginOutcome::FuelExhausted,
+            PluginOutcome::LimitExceeded => wit::PluginOutcome::LimitExceeded,
+            PluginOutcome::AnswerInvalid => wit::PluginOutcome::AnswerInvalid,
+            PluginOutcome::Unavailable => wit::PluginOutcome::Unavailable,
+            PluginOutcome::NotRun => wit::PluginOutcome::NotRun,
+        },
+        verdict: record.verdict.map(|verdict| match verdict {
+            PluginVerdict::Abstain => wit::PluginVerdict::Abstain,
+            PluginVerdict::Deny => wit::PluginVerdict::Deny,
+            PluginVerdict::StepUp => wit::PluginVerdict::StepUp,
+            PluginVerdict::Redact => wit::PluginVerdict::Redact,
+        }),
+        reason: record.reason,
+        roles: record.roles,
+        redacted: record.redacted,
+    }
+}
+
+fn rate_view(rate: wit::Rate) -> RateView {
+    let wit::RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds } = rate.answer;
+    let answer = RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds };
+    RateView { per: rate.per, limit: rate.limit, window: window(rate.window), answer }
+}
+
+fn rate_answer(answer: &RateAnswer) -> wit::RateAnswer {
+    let RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds } = *answer;
+    wit::RateAnswer { conforms, remaining, reset_seconds, retry_after_seconds }
+}
+
+fn window(window: wit::RateWindow) -> RateWindow {
+    match window {
+        wit::RateWindow::Minute => RateWindow::Minute,
+        wit::RateWindow::Hour => RateWindow::Hour,
+        wit::RateWindow::Day => RateWindow::Day,
+    }
+}
+
+fn subject(subject: wit::Subject) -> Subject {
+    match subject {
+        wit::Subject::Passport(id) => Subject::Passport(id),
+        wit::Subject::Agent((issuer, agent_id)) => Subject::Agent { issuer, agent_id },
+        wit::Subject::Key(thumbprint) => Subject::Key(thumbprint),
+        wit::Subject::Issuer(id) => Subject::Issuer(id),
+    }
+}
+
+fn from_subject(subject: &Subject) -> wit::Subject {
+    match subject.clone() {
+        Subject::Passport(id) => wit::Subject::Passport(id),
+        Subject::Agent { issuer, agent_id } => wit::Subject::Agent((issuer, agent_id)),
+        Subject::Key(thumbprint) => wit::Subject::Key(thumbprint),
+        Subject::Issuer(id) => wit::Subject::Issuer(id),
+    }
+}

@@ -1,0 +1,193 @@
+//! Instances of an evaluator, each with the gate opened in it, lent to one request at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use passgate_api::driver::RefusalRecord;
+use passgate_core::attest::Stamp;
+use passgate_core::pipeline::RawRequest;
+use passgate_core::time::UnixMillis;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::Store;
+use wasmtime::component::ResourceAny;
+
+use super::bindings::Gate;
+use super::bindings::exports::passgate::gate::evaluator::Guest;
+use super::case::ComponentCase;
+use super::component::{ComponentError, Evaluator, Room};
+use super::convert;
+use crate::status_lists::{Snapshot, TakenToken};
+
+/// The most instances of one evaluator: so many requests are between their judgement and their record at once.
+const MAX_INSTANCES: usize = 64;
+/// Memory of an instance beside the requests that it is given.
+const BASE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+/// An instance whose memory grew beyond this is not used again: memory of an instance never shrinks.
+const KEPT_MEMORY_BYTES: usize = 8 * 1024 * 1024;
+
+/// When the chain of this gate's records was started, and with which random bits: its name follows from them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChainSeed(pub(crate) Stamp);
+
+/// Instances of one evaluator for one policy.
+pub(crate) struct Pool {
+    evaluator: Evaluator,
+    policy: String,
+    chain: ChainSeed,
+    memory_bytes: usize,
+    idle: Mutex<Vec<Instance>>,
+    places: Arc<Semaphore>,
+}
+
+/// Why a request was not judged.
+pub(super) enum Refused {
+    /// It was refused.
+    Judged(Box<RefusalRecord>),
+    /// The evaluator failed, and why.
+    Failed(String),
+}
+
+/// One instance, with the gate and its chain opened in it.
+pub(super) struct Instance {
+    pub(super) store: Store<Room>,
+    bindings: Gate,
+    pub(super) gate: ResourceAny,
+    pub(super) chain: ResourceAny,
+    /// How many status lists were taken in when it was last used.
+    taken: u64,
+}
+
+/// An instance that belongs to one request, and goes back to its pool unless it broke.
+pub(super) struct Lent {
+    instance: Option<Instance>,
+    pool: Arc<Pool>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    /// Opens `policy`, the canonical JSON of a bundle, in a first instance.
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub(crate) fn open(
+        evaluator: Evaluator,
+        policy: String,
+        chain: ChainSeed,
+        max_body_bytes: usize,
+    ) -> Result<Self, ComponentError> {
+        let pool = Self {
+            evaluator,
+            policy,
+            chain,
+            // The body, its copy while it is lifted, and what plugins leave of it.
+            memory_bytes: BASE_MEMORY_BYTES.saturating_add(max_body_bytes.saturating_mul(4)),
+            idle: Mutex::default(),
+            places: Arc::new(Semaphore::new(MAX_INSTANCES)),
+        };
+        let first = pool.instance().map_err(ComponentError::Policy)?;
+        pool.idle().push(first);
+        Ok(pool)
+    }
+
+    /// Steps 1 to 3 in an instance, which the case keeps until it is decided.
+    pub(super) async fn judge(
+        self: Arc<Self>,
+        gate: &Arc<Snapshot>,
+        raw: &RawRequest<'_>,
+        now: UnixMillis,
+    ) -> Result<ComponentCase, Refused> {
+        let place =
+            Arc::clone(&self.places).acquire_owned().await.map_err(|error| Refused::Failed(error.to_string()))?;
+        let found = self.idle().pop();
+        let instance = found.map_or_else(|| self.instance(), Ok).map_err(Refused::Failed)?;
+        let mut lent = Lent { instance: Some(instance), pool: self, _place: place };
+        lent.call(|instance| instance.add_lists(gate)).map_err(Refused::Failed)?;
+        let request = convert::request(raw);
+        let judged = lent.call(|instance| {
+            let gate = instance.gate;
+            let judged = instance.guest().gate().call_judge(&mut instance.store, gate, &request, now.0)?;
+            Ok(judged)
+        });
+        match judged.map_err(Refused::Failed)? {
+            Ok(judgement) => {
+                let request = (request.method, request.path);
+                ComponentCase::new(lent, judgement, gate, request).map_err(Refused::Failed)
+            }
+            Err(refusal) => {
+                let bytes = lent.call(|instance| {
+                    let bytes = instance.guest().refusal().call_to_bytes(&mut instance.store, refusal)?;
+                    refusal.resource_drop(&mut instance.store)?;
+                    Ok(bytes)
+                });
+                let record = RefusalRecord::from_bytes(&bytes.map_err(Refused::Failed)?);
+                Err(record.map_or_else(
+                    |error| Refused::Failed(error.to_string()),
+                    |record| Refused::Judged(Box::new(record)),
+                ))
+            }
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn instance(&self) -> Result<Instance, String> {
+        let mut store = Store::new(self.evaluator.pre.engine(), Room::new(self.memory_bytes));
+        store.limiter(|room| room);
+        let opened = self.evaluator.pre.instantiate(&mut store).map_err(failed)?;
+        let guest = opened.passgate_gate_evaluator();
+        let reference = convert::evaluator_ref(self.evaluator.reference());
+        let gate = guest.gate().call_open(&mut store, &self.policy, &reference).map_err(failed)?;
+        let gate = gate.map_err(|error| format!("{}: {}", error.at, error.why))?;
+        let Stamp { now, random } = self.chain.0;
+        let chain = guest.chain().call_open(&mut store, gate, now.0, &random).map_err(failed)??;
+        Ok(Instance { store, bindings: opened, gate, chain, taken: 0 })
+    }
+}
+
+impl Instance {
+    pub(super) fn guest(&self) -> Guest {
+        self.bindings.passgate_gate_evaluator().clone()
+    }
+
+    /// Gives the instance the status lists that came into force since it was last used, as they were when they were taken.
+    fn add_lists(&mut self, gate: &Snapshot) -> wasmtime::Result<()> {
+        for TakenToken { token, at, .. } in gate.tokens_after(self.taken) {
+            let opened = self.gate;
+            // A list that is refused here was refused natively too, or is older than one that is here already.
+            let _refused = self.guest().gate().call_add_status_list(&mut self.store, opened, None, token, at.0)?;
+        }
+        self.taken = gate.taken();
+        Ok(())
+    }
+}
+
+impl Lent {
+    /// Calls the instance. One that traps cannot be used again.
+    ///
+    /// # Errors
+    ///
+    /// What wasmtime says, also of every call after a failed one.
+    pub(super) fn call<T>(&mut self, call: impl FnOnce(&mut Instance) -> wasmtime::Result<T>) -> Result<T, String> {
+        let instance = self.instance.as_mut().ok_or("the evaluator broke down before")?;
+        call(instance).map_err(|error| {
+            self.instance = None;
+            failed(error)
+        })
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.take()
+            && instance.store.data().used_bytes() <= KEPT_MEMORY_BYTES
+        {
+            self.pool.idle().push(instance);
+        }
+    }
+}
+
+fn failed(error: wasmtime::Error) -> String {
+    format!("{error:#}")
+}
