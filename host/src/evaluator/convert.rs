@@ -1,7 +1,7 @@
 //! Records of `wit/gate.wit` from and to the values of core, member by member.
 
 use passgate_api::driver::Decided;
-use passgate_core::attest::{DecisionKind, Link, Stamp, Writer};
+use passgate_core::attest::{Link, Stamp, Writer};
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::{HandedPermit, Permit, RateView, RawRequest, Verdict};
