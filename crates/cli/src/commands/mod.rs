@@ -11,6 +11,7 @@ mod issuer;
 mod keys;
 mod ledger;
 mod passport;
+mod plugin;
 mod serve;
 
 use clap::Subcommand;
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Issue, read, verify and revoke passports
     #[command(subcommand)]
     Passport(passport::Command),
+    /// Give plugins what they read
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Sign, read and push the policy of a gate that runs elsewhere
     #[command(subcommand)]
     Bundle(bundle::Command),
@@ -63,6 +67,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Keys(command) => keys::run(&command, &context),
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
+        Command::Plugin(command) => plugin::run(&command, &context).await,
         Command::Bundle(command) => bundle::run(&command, &context).await,
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context),
         Command::Ledger(command) => ledger::run(&command, &context).await,
