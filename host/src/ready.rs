@@ -11,7 +11,9 @@ use passgate_store::Durability;
 use tokio::net::TcpListener;
 
 use crate::config::Loaded;
+use crate::evaluator::Engine;
 use crate::logging::inert;
+use crate::plugins::PluginHost;
 
 /// The start-up table. Prints as lines of plain text, the last of them `Ready on <url>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,10 @@ pub struct ReadyInfo {
     pub guardrails: Vec<String>,
     /// The version of the policy.
     pub policy_version: u64,
+    /// What decides, with its digest.
+    pub evaluator: String,
+    /// Each policy plugin with its version and digest.
+    pub plugins: Vec<String>,
 }
 
 impl ReadyInfo {
@@ -53,6 +59,8 @@ impl ReadyInfo {
         metrics: Option<&TcpListener>,
         writer: &Writer,
         durability: Durability,
+        engine: &Engine,
+        plugins: &PluginHost,
     ) -> io::Result<Self> {
         let config = if loaded.path.is_symlink() {
             format!("{} -> {}", loaded.path.display(), loaded.resolved_path.display())
@@ -80,6 +88,15 @@ impl ReadyInfo {
             attestation_key: writer.public_key().thumbprint().to_owned(),
             guardrails: guardrails(&loaded.config.guardrails),
             policy_version: loaded.bundle.version,
+            evaluator: match engine.evaluator() {
+                Some(component) => format!("component {}", component.digest),
+                None => format!("native {}", loaded.gate.evaluator.digest),
+            },
+            plugins: plugins
+                .status()
+                .iter()
+                .map(|plugin| format!("{} {} ({})", plugin.name, plugin.version, plugin.digest))
+                .collect(),
         })
     }
 
@@ -93,6 +110,8 @@ impl ReadyInfo {
             ("upstream", self.upstream.clone()),
             ("issuers", format!("{}: {}", self.issuers.len(), list(&self.issuers))),
             ("guardrails", list(&self.guardrails)),
+            ("evaluator", self.evaluator.clone()),
+            ("plugins", list(&self.plugins)),
             ("store", self.store.clone()),
             ("ledger", format!("chain {}", self.chain_uid)),
             ("attestation", format!("key {}", self.attestation_key)),

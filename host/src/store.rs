@@ -3,15 +3,27 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use passgate_store::{Ledger, MemoryStore, RedbStore, State, StoreError};
 
 use crate::config::Paths;
 use crate::env::Environment;
+use crate::plugins::PluginKeys;
 
 /// State and ledger in one.
 pub trait Store: State + Ledger + 'static {}
 
 impl<S: State + Ledger + 'static> Store for S {}
+
+/// The keys that operators wrote for plugins.
+pub(crate) struct StoredKeys(pub(crate) Arc<dyn Store>);
+
+#[async_trait]
+impl PluginKeys for StoredKeys {
+    async fn get(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
+        self.0.plugin_key(plugin, key).await.map_err(|error| error.to_string())
+    }
+}
 
 /// What to do about an error of the store, to stand behind it; empty when there is nothing to say.
 pub(crate) fn remedy(error: &StoreError) -> &'static str {

@@ -27,6 +27,9 @@ pub struct Config {
     /// The guardrails.
     #[serde(default)]
     pub guardrails: GuardrailsDoc,
+    /// What decides: this program, or the gate component that it hosts.
+    #[serde(default)]
+    pub evaluator: EvaluatorDoc,
     /// The operator's policy plugins.
     #[serde(default, skip_serializing_if = "PluginsDoc::is_unused")]
     pub plugins: PluginsDoc,
@@ -90,6 +93,25 @@ pub struct StatusListSettings {
 
 const fn default_ttl_days() -> u16 {
     365
+}
+
+/// What decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluatorDoc {
+    /// Absent: `component` when this program carries one, as releases do, and `native` when it was built without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineKind>,
+}
+
+/// How the evaluator runs. It is the same code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// As a WebAssembly component that imports nothing. Records name its digest.
+    Component,
+    /// In the gateway's own program. Records name the digest of that.
+    Native,
 }
 
 /// Policy plugins: WebAssembly components of the world in `wit/plugin.wit`. They can refuse a request, never allow one.

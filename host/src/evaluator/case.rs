@@ -15,41 +15,54 @@ use super::pool::Lent;
 use crate::status_lists::Snapshot;
 
 /// A judged request.
-pub(crate) enum EngineCase {
-    /// Judged in this program.
+pub struct EngineCase(Judgement);
+
+enum Judgement {
+    /// Made in this program.
     Native(Box<Judged>),
-    /// Judged in an instance, which it keeps until it is decided.
+    /// Made in an instance, which the request keeps until it is decided.
     Component(Box<ComponentCase>),
 }
 
-/// What plugins are shown of a judged request, beside its bytes.
-pub(crate) struct Shown {
-    pub(crate) action: String,
-    pub(crate) amount_micro_usd: Option<u64>,
-    pub(crate) target_domain: Option<String>,
-    pub(crate) agent_id: String,
-    pub(crate) issuer: String,
-    pub(crate) trust_tier: String,
-    pub(crate) passport_id: String,
-    pub(crate) key_thumbprint: String,
-    pub(crate) permissions: Vec<String>,
-    pub(crate) covered: Vec<(String, String)>,
+/// What plugins are shown of a judged request, beside its bytes: the members of `facts` in `wit/gate.wit`.
+#[expect(missing_docs, reason = "each field is the member of that record with the same name")]
+pub struct Shown {
+    pub action: String,
+    pub amount_micro_usd: Option<u64>,
+    pub target_domain: Option<String>,
+    pub agent_id: String,
+    pub issuer: String,
+    pub trust_tier: String,
+    pub passport_id: String,
+    pub key_thumbprint: String,
+    pub permissions: Vec<String>,
+    pub covered: Vec<(String, String)>,
 }
 
 impl EngineCase {
+    pub(super) fn native(judged: Judged) -> Self {
+        Self(Judgement::Native(Box::new(judged)))
+    }
+
+    pub(super) fn component(case: ComponentCase) -> Self {
+        Self(Judgement::Component(Box::new(case)))
+    }
+
     /// Whether the request is denied already, whatever plugins say.
-    pub(crate) fn is_denied(&self) -> bool {
-        match self {
-            Self::Native(judged) => judged.is_denied(),
-            Self::Component(case) => case.facts.denied,
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        match &self.0 {
+            Judgement::Native(judged) => judged.is_denied(),
+            Judgement::Component(case) => case.facts.denied,
         }
     }
 
     /// What plugins are shown.
-    pub(crate) fn shown(&self) -> Shown {
-        match self {
-            Self::Native(judged) => of_judged(judged),
-            Self::Component(case) => case.shown(),
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        match &self.0 {
+            Judgement::Native(judged) => of_judged(judged),
+            Judgement::Component(case) => case.shown(),
         }
     }
 
@@ -57,28 +70,24 @@ impl EngineCase {
     ///
     /// # Errors
     ///
-    /// When the evaluator fails. The case is then decided as a fault.
-    pub(crate) fn restrict(
-        self,
-        plugins: Vec<PluginRecord>,
-        body: &[u8],
-    ) -> Result<(Self, Option<Vec<u8>>), CaseError> {
-        match self {
-            Self::Native(judged) => {
+    /// When the evaluator fails. The request is refused.
+    pub fn restrict(self, plugins: Vec<PluginRecord>, body: &[u8]) -> Result<(Self, Option<Vec<u8>>), CaseError> {
+        match self.0 {
+            Judgement::Native(judged) => {
                 let (judged, redacted) = judged.restrict(plugins, body);
-                Ok((Self::Native(Box::new(judged)), redacted))
+                Ok((Self::native(judged), redacted))
             }
-            Self::Component(mut case) => {
+            Judgement::Component(mut case) => {
                 let redacted = case.restrict(plugins, body).map_err(CaseError)?;
-                Ok((Self::Component(case), redacted))
+                Ok((Self(Judgement::Component(case)), redacted))
             }
         }
     }
 
     fn case(&self) -> &dyn Case {
-        match self {
-            Self::Native(judged) => judged.as_ref(),
-            Self::Component(case) => case.as_ref(),
+        match &self.0 {
+            Judgement::Native(judged) => judged.as_ref(),
+            Judgement::Component(case) => case.as_ref(),
         }
     }
 }
@@ -111,9 +120,9 @@ impl Case for EngineCase {
         link: &Link,
         stamp: &Stamp,
     ) -> Result<(Decided, Entry), CaseError> {
-        match self {
-            Self::Native(judged) => judged.decide(writer, admission, link, stamp),
-            Self::Component(case) => case.decide(writer, admission, link, stamp),
+        match &mut self.0 {
+            Judgement::Native(judged) => judged.decide(writer, admission, link, stamp),
+            Judgement::Component(case) => case.decide(writer, admission, link, stamp),
         }
     }
 
@@ -139,7 +148,7 @@ fn of_judged(judged: &Judged) -> Shown {
 }
 
 /// A request judged in an instance.
-pub(crate) struct ComponentCase {
+pub(super) struct ComponentCase {
     lent: Lent,
     judgement: ResourceAny,
     gate: Arc<Snapshot>,

@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, OptLevel, ResourceLimiter};
 use super::bindings::GatePre;
 
 /// The most bytes of a component.
-pub const MAX_COMPONENT_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const MAX_COMPONENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most entries of a table of functions.
 const MAX_TABLE_ELEMENTS: usize = 65_536;

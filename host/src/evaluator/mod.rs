@@ -12,72 +12,103 @@ mod convert;
 mod native;
 mod pool;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use passgate_api::driver::{self, RefusalRecord};
+use passgate_core::attest::Stamp;
+use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::time::UnixMillis;
 
 pub use builtin::{builtin, has_builtin};
-pub(crate) use case::EngineCase;
+pub use case::{EngineCase, Shown};
 pub use component::{ComponentError, Evaluator};
 pub use native::{EvaluatorError, native};
-pub(crate) use pool::{ChainSeed, Pool};
 
+use self::pool::Pool;
 use crate::status_lists::Snapshot;
 
-/// The evaluator of a running gateway.
-pub(crate) enum Engine {
+/// The evaluator of one gate.
+pub struct Engine(Kind);
+
+enum Kind {
     /// In this program.
     Native,
-    /// In wasmtime.
-    Component(Swappable),
-}
-
-/// The pool in force. A request takes it once.
-pub(crate) struct Swappable(std::sync::RwLock<Arc<Pool>>);
-
-impl Swappable {
-    pub(crate) fn new(pool: Pool) -> Self {
-        Self(std::sync::RwLock::new(Arc::new(pool)))
-    }
-
-    fn get(&self) -> Arc<Pool> {
-        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    /// Puts another evaluator in force. Requests that began with the one before end with it.
-    pub(crate) fn set(&self, pool: Pool) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(pool);
-    }
+    /// In wasmtime: the pool in force. A request takes it once.
+    Component(RwLock<Arc<Pool>>),
 }
 
 impl Engine {
+    /// Decides in this program.
+    #[must_use]
+    pub fn native() -> Self {
+        Self(Kind::Native)
+    }
+
+    /// Decides in instances of `evaluator`, each with `policy` opened in it, the canonical JSON of a bundle. `chain` is the
+    /// stamp that the records' chain is named by. A request has at most `max_body_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// When the evaluator does not open the policy.
+    pub fn component(
+        evaluator: Evaluator,
+        policy: Vec<u8>,
+        chain: Stamp,
+        max_body_bytes: usize,
+    ) -> Result<Self, ComponentError> {
+        let pool = Pool::open(evaluator, policy, chain, max_body_bytes)?;
+        Ok(Self(Kind::Component(RwLock::new(Arc::new(pool)))))
+    }
+
+    /// The component that decides; `None` when this program does.
+    #[must_use]
+    pub fn evaluator(&self) -> Option<EvaluatorRef> {
+        self.pool().map(|pool| pool.evaluator().reference().clone())
+    }
+
+    /// Puts another evaluator in force. Requests that began with the one before end with it. Where this program decides,
+    /// there is nothing to replace.
+    ///
+    /// # Errors
+    ///
+    /// When the evaluator does not open the policy; the one before stays in force.
+    pub fn replace(&self, evaluator: Evaluator) -> Result<(), ComponentError> {
+        if let (Kind::Component(in_force), Some(pool)) = (&self.0, self.pool()) {
+            let pool = Arc::new(pool.with(evaluator)?);
+            *in_force.write().unwrap_or_else(PoisonError::into_inner) = pool;
+        }
+        Ok(())
+    }
+
+    fn pool(&self) -> Option<Arc<Pool>> {
+        match &self.0 {
+            Kind::Native => None,
+            Kind::Component(in_force) => Some(Arc::clone(&in_force.read().unwrap_or_else(PoisonError::into_inner))),
+        }
+    }
+
     /// Steps 1 to 3 under one snapshot of the gate.
     ///
     /// # Errors
     ///
     /// The refusal of the step that ends the request, or of an evaluator that failed.
-    pub(crate) async fn judge(
+    pub async fn judge(
         &self,
         gate: &Arc<Snapshot>,
         raw: &RawRequest<'_>,
         now: UnixMillis,
     ) -> Result<EngineCase, RefusalRecord> {
-        match self {
-            Self::Native => match driver::judge(gate, raw, now) {
-                Ok(judged) => Ok(EngineCase::Native(Box::new(judged))),
-                Err(refusal) => Err(RefusalRecord::new(gate, &refusal, now)),
-            },
-            Self::Component(pool) => {
-                let judged = pool.get().judge(gate, raw, now).await;
-                judged.map(|case| EngineCase::Component(Box::new(case))).map_err(|refused| match refused {
-                    pool::Refused::Judged(record) => *record,
-                    pool::Refused::Failed(why) => {
-                        RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, why), now)
-                    }
-                })
+        let refused = |refusal: &Refusal| RefusalRecord::new(gate, refusal, now);
+        match self.pool() {
+            None => {
+                let judged = driver::judge(gate, raw, now).map_err(|refusal| refused(&refusal))?;
+                Ok(EngineCase::native(judged))
             }
+            Some(pool) => pool.judge(gate, raw, now).await.map(EngineCase::component).map_err(|why| match why {
+                pool::Refused::Judged(record) => *record,
+                pool::Refused::Failed(why) => refused(&Refusal::fault(raw.method, raw.path, why)),
+            }),
         }
     }
 }

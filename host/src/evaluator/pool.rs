@@ -24,15 +24,12 @@ const BASE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// An instance whose memory grew beyond this is not used again: memory of an instance never shrinks.
 const KEPT_MEMORY_BYTES: usize = 8 * 1024 * 1024;
 
-/// When the chain of this gate's records was started, and with which random bits: its name follows from them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ChainSeed(pub(crate) Stamp);
-
 /// Instances of one evaluator for one policy.
-pub(crate) struct Pool {
+pub(super) struct Pool {
     evaluator: Evaluator,
     policy: String,
-    chain: ChainSeed,
+    /// When the chain of this gate's records was started, and with which random bits: its name follows from them.
+    chain: Stamp,
     memory_bytes: usize,
     idle: Mutex<Vec<Instance>>,
     places: Arc<Semaphore>,
@@ -64,26 +61,39 @@ pub(super) struct Lent {
 }
 
 impl Pool {
-    /// Opens `policy`, the canonical JSON of a bundle, in a first instance.
+    /// Opens `policy` in a first instance.
     ///
     /// # Errors
     ///
     /// When that fails.
-    pub(crate) fn open(
+    pub(super) fn open(
         evaluator: Evaluator,
-        policy: String,
-        chain: ChainSeed,
+        policy: Vec<u8>,
+        chain: Stamp,
         max_body_bytes: usize,
     ) -> Result<Self, ComponentError> {
-        let pool = Self {
-            evaluator,
-            policy,
-            chain,
-            // The body, its copy while it is lifted, and what plugins leave of it.
-            memory_bytes: BASE_MEMORY_BYTES.saturating_add(max_body_bytes.saturating_mul(4)),
-            idle: Mutex::default(),
-            places: Arc::new(Semaphore::new(MAX_INSTANCES)),
-        };
+        let policy = String::from_utf8(policy).map_err(|error| ComponentError::Policy(error.to_string()))?;
+        // The body, its copy while it is lifted, and what plugins leave of it.
+        let memory_bytes = BASE_MEMORY_BYTES.saturating_add(max_body_bytes.saturating_mul(4));
+        Self::start(evaluator, policy, chain, memory_bytes)
+    }
+
+    /// The same for another evaluator.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::open`].
+    pub(super) fn with(&self, evaluator: Evaluator) -> Result<Self, ComponentError> {
+        Self::start(evaluator, self.policy.clone(), self.chain, self.memory_bytes)
+    }
+
+    pub(super) fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
+    fn start(evaluator: Evaluator, policy: String, chain: Stamp, memory_bytes: usize) -> Result<Self, ComponentError> {
+        let (idle, places) = (Mutex::default(), Arc::new(Semaphore::new(MAX_INSTANCES)));
+        let pool = Self { evaluator, policy, chain, memory_bytes, idle, places };
         let first = pool.instance().map_err(ComponentError::Policy)?;
         pool.idle().push(first);
         Ok(pool)
@@ -140,7 +150,7 @@ impl Pool {
         let reference = convert::evaluator_ref(self.evaluator.reference());
         let gate = guest.gate().call_open(&mut store, &self.policy, &reference).map_err(failed)?;
         let gate = gate.map_err(|error| format!("{}: {}", error.at, error.why))?;
-        let Stamp { now, random } = self.chain.0;
+        let Stamp { now, random } = self.chain;
         let chain = guest.chain().call_open(&mut store, gate, now.0, &random).map_err(failed)??;
         Ok(Instance { store, bindings: opened, gate, chain, taken: 0 })
     }

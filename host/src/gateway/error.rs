@@ -7,8 +7,10 @@ use passgate_store::StoreError;
 
 use crate::config::ConfigError;
 use crate::env::RandomError;
+use crate::evaluator::ComponentError;
 use crate::files::FileError;
 use crate::http::upstream::UpstreamConfigError;
+use crate::plugins::PluginError;
 use crate::store::remedy;
 
 /// Whose fault an error is, and so what a program exits with.
@@ -32,6 +34,12 @@ pub enum ServeError {
     /// The attestation key cannot be used.
     #[error("the attestation key: {0}")]
     Key(#[from] FileError),
+    /// The evaluator cannot be used.
+    #[error("the evaluator: {0}")]
+    Evaluator(#[from] ComponentError),
+    /// A plugin cannot be used.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
     /// The upstream cannot be used as configured.
     #[error(transparent)]
     Upstream(#[from] UpstreamConfigError),
@@ -86,7 +94,12 @@ impl ServeError {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Config(_) | Self::Key(_) | Self::Upstream(_) | Self::SocketFolder { .. } => ErrorClass::Configuration,
+            Self::Config(_)
+            | Self::Key(_)
+            | Self::Evaluator(_)
+            | Self::Plugin(_)
+            | Self::Upstream(_)
+            | Self::SocketFolder { .. } => ErrorClass::Configuration,
             Self::Store(_) | Self::Listen { .. } | Self::Socket { .. } | Self::Running { .. } => {
                 ErrorClass::Unreachable
             }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{self, Answer, RefusalRecord, Refused};
+use passgate_api::driver::{Answer, RefusalRecord, Refused};
 use passgate_core::attest::{DecisionKind, Stamp};
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::Reason;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::Core;
 use super::forward::forward;
+use super::judge::judge;
 use super::settle::carry_on;
 use crate::http::headers::{self, HeaderError};
 use crate::http::intake::{Intake, IntakeError, intake};
@@ -120,12 +121,12 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
         Ok(fields) => fields,
         Err(error) => return refuse(&core, &line, &slot, Reason::HeaderInvalid, error.to_string()).await,
     };
-    let (answer, to_cover) = decide(&core, &taken, &slot).await;
+    let Decided { answer, to_cover, redacted } = decide(&core, &taken, &slot).await;
     core.metrics.decision_took(line.arrived.elapsed());
     match answer {
         Answer::Forward(allowed) => {
             let Intake { method, path, query, body, .. } = taken;
-            let outbound = Outbound { method, path, query, headers: fields, body };
+            let outbound = Outbound { method, path, query, headers: fields, body }.with_body(redacted);
             forward(&core, *allowed, outbound, &line, slot).await
         }
         Answer::Refuse(refused) => refusal(&core, &refused, to_cover, &line),
@@ -138,8 +139,17 @@ fn fields_to_send(core: &Core, line: &Line, taken: &Intake) -> Result<Vec<(Strin
     Ok(fields)
 }
 
-/// Steps 1 to 7, and what a proof of this request has to cover.
-async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> (Answer, ToCover) {
+/// A request after steps 1 to 7.
+struct Decided {
+    answer: Answer,
+    /// What a proof of it has to cover.
+    to_cover: ToCover,
+    /// The body to forward instead of its own.
+    redacted: Option<Vec<u8>>,
+}
+
+/// Steps 1 to 7.
+async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> Decided {
     let headers: Vec<Header<'_>> = taken.headers.iter().map(|(name, value)| Header { name, value }).collect();
     let raw = RawRequest {
         method: &taken.method,
@@ -149,25 +159,28 @@ async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> (Answer, 
         headers: &headers,
         body: &taken.body,
     };
+    let mut redacted = None;
     let answer = match core.env.stamp() {
-        Ok(stamp) => match driver::judge(&core.gate.get(), &raw, stamp.now) {
-            Ok(judged) => {
+        Ok(stamp) => match judge(core, &raw, stamp).await {
+            Ok((case, body)) => {
+                redacted = body;
                 let driver = Arc::clone(&core.driver);
-                let decision = async move { driver.admit(judged, stamp).await };
-                within_deadline(core, decision, taken.body.len(), slot).await
+                let decision = async move { driver.admit(case, stamp).await };
+                let request_bytes = redacted.as_ref().map_or(taken.body.len(), Vec::len);
+                within_deadline(core, decision, request_bytes, slot).await
             }
-            Err(refusal) => record(core, &refusal, stamp, slot).await,
+            Err(refusal) => record(core, refusal, stamp, slot).await,
         },
         Err(error) => Answer::fault(Reason::InternalError, &error, None),
     };
-    (answer, ToCover::of(&raw))
+    Decided { answer, to_cover: ToCover::of(&raw), redacted }
 }
 
 /// Records and answers a refusal of a request that cannot be judged.
 async fn refuse(core: &Arc<Core>, line: &Line, slot: &Arc<Slot>, reason: Reason, detail: String) -> Response<GateBody> {
     let early = Refusal::early(&line.method, &line.path, reason, detail);
     let answer = match core.env.stamp() {
-        Ok(stamp) => record(core, &early, stamp, slot).await,
+        Ok(stamp) => record(core, RefusalRecord::new(&core.gate.get(), &early, stamp.now), stamp, slot).await,
         Err(error) => Answer::fault(Reason::InternalError, &error, None),
     };
     core.metrics.decision_took(line.arrived.elapsed());
@@ -178,8 +191,8 @@ async fn refuse(core: &Arc<Core>, line: &Line, slot: &Arc<Slot>, reason: Reason,
     }
 }
 
-async fn record(core: &Arc<Core>, refusal: &Refusal, stamp: Stamp, slot: &Arc<Slot>) -> Answer {
-    let (driver, refusal) = (Arc::clone(&core.driver), RefusalRecord::new(&core.gate.get(), refusal, stamp.now));
+async fn record(core: &Arc<Core>, refusal: RefusalRecord, stamp: Stamp, slot: &Arc<Slot>) -> Answer {
+    let driver = Arc::clone(&core.driver);
     let decision = async move { driver.record_refusal(&refusal, stamp).await };
     within_deadline(core, decision, 0, slot).await
 }

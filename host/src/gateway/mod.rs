@@ -11,16 +11,19 @@
 mod error;
 mod forward;
 mod handler;
+mod judge;
 mod settle;
 mod upkeep;
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_api::driver::Driver;
-use passgate_core::attest::Writer;
+use passgate_core::attest::{Stamp, Writer};
+use passgate_passport::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -29,9 +32,10 @@ pub use error::{ErrorClass, ServeError};
 
 use self::handler::Door;
 use self::upkeep::Unrecorded;
-use crate::config::Loaded;
+use crate::config::{EngineKind, Loaded};
 use crate::control::{Control, Operations, Served};
 use crate::env::Environment;
+use crate::evaluator::{Engine, Evaluator, builtin, has_builtin};
 use crate::files;
 use crate::health::Health;
 use crate::http::authority::Scheme;
@@ -40,9 +44,10 @@ use crate::http::server::{self, ServerLimits, Stopped};
 use crate::http::upstream::{Upstream, UpstreamConfig};
 use crate::metrics::Metrics;
 use crate::open_files;
+use crate::plugins::PluginHost;
 use crate::ready::ReadyInfo;
 use crate::status_lists::{self, InForce, Snapshot, StatusListFiles};
-use crate::store::{self, Store};
+use crate::store::{self, Store, StoredKeys};
 
 /// Serves until `shutdown` completes, then lets running requests finish within the configured grace.
 ///
@@ -71,13 +76,14 @@ pub struct Gateway {
     env: Arc<dyn Environment>,
     listener: Option<TcpListener>,
     store: Option<Arc<dyn Store>>,
+    evaluator: Option<Evaluator>,
 }
 
 impl Gateway {
     /// The gateway that `loaded` describes.
     #[must_use]
     pub fn new(loaded: Loaded, env: Arc<dyn Environment>) -> Self {
-        Self { loaded, env, listener: None, store: None }
+        Self { loaded, env, listener: None, store: None, evaluator: None }
     }
 
     /// Serves on `listener` instead of the configured address.
@@ -94,13 +100,20 @@ impl Gateway {
         self
     }
 
+    /// Decides with `evaluator` instead of the component that this program carries.
+    #[must_use]
+    pub fn evaluator(mut self, evaluator: Evaluator) -> Self {
+        self.evaluator = Some(evaluator);
+        self
+    }
+
     /// Opens the store, starts a chain in it, binds the addresses and serves.
     ///
     /// # Errors
     ///
     /// [`ServeError`]; nothing is left running then.
     pub async fn start(self) -> Result<RunningGateway, ServeError> {
-        let Self { loaded, env, listener, store } = self;
+        let Self { loaded, env, listener, store, evaluator } = self;
         let key = files::read_key(&loaded.paths.attestation_key)?;
         let upstream = Upstream::new(upstream_config(&loaded))?;
         let store = match store {
@@ -122,26 +135,54 @@ impl Gateway {
         let record = gate.record();
         let gate = Arc::new(InForce::new(gate));
         let stamp = env.stamp()?;
+        let (engine, metrics) = (engine(&loaded, evaluator, stamp).await?, Metrics::default());
+        let keys = Arc::new(StoredKeys(Arc::clone(&store)));
+        let plugins = PluginHost::load(&loaded.config.plugins, &loaded.base, keys, metrics.clone()).await?;
         let writer = Writer::new(key, stamp.chain_uid(), record);
         let driver = Driver::start(Arc::<dyn Store>::clone(&store), writer, env.stamp()?).await?;
         let driver = Arc::new(driver);
-        let metrics = Metrics::default();
         let health = Arc::new(Health::new(metrics.clone()));
-        let info = ReadyInfo::new(&loaded, &listener, metrics_listener.as_ref(), driver.writer(), store.durability())?;
+        let info = ReadyInfo::new(
+            &loaded,
+            &listener,
+            metrics_listener.as_ref(),
+            driver.writer(),
+            store.durability(),
+            &engine,
+            &plugins,
+        )?;
         let operations =
             Operations::running(Arc::clone(&driver), Arc::clone(&store), Arc::clone(&env), Arc::clone(&gate));
         let control = Control::new(Arc::new(operations), Arc::clone(&health), metrics.clone());
         let served = control.serve(socket, metrics_listener);
         let limits = Limits::of(&loaded);
         let unrecorded = Unrecorded::default();
-        let core = Core { gate, driver, store, upstream, env, metrics, health, unrecorded, limits };
+        let core = Core { gate, engine, plugins, driver, store, upstream, env, metrics, health, unrecorded, limits };
         Ok(RunningGateway::start(Arc::new(core), listener, server_limits(&loaded), served, info, lists))
     }
+}
+
+/// The evaluator that the configuration asks for. Compiling takes a second of all cores, so it is done beside the runtime.
+async fn engine(loaded: &Loaded, given: Option<Evaluator>, chain: Stamp) -> Result<Engine, ServeError> {
+    let kind = loaded.config.evaluator.engine;
+    let is_component = kind.map_or(has_builtin() || given.is_some(), |kind| kind == EngineKind::Component);
+    if !is_component {
+        return Ok(Engine::native());
+    }
+    let policy = json::canonical(&loaded.bundle).map_err(io::Error::other)?;
+    let max_body_bytes = usize::try_from(loaded.config.server.max_body_bytes).unwrap_or(usize::MAX);
+    let opened = tokio::task::spawn_blocking(move || {
+        let evaluator = given.map_or_else(builtin, Ok)?;
+        Engine::component(evaluator, policy, chain, max_body_bytes)
+    });
+    Ok(opened.await.map_err(io::Error::other)??)
 }
 
 /// What requests share.
 struct Core {
     gate: Arc<InForce>,
+    engine: Engine,
+    plugins: PluginHost,
     driver: Arc<Driver>,
     store: Arc<dyn Store>,
     upstream: Upstream,
@@ -238,6 +279,7 @@ impl RunningGateway {
         let data_plane = tokio::spawn(server::serve(listener, limits, door, stopped(stopping.clone())));
         let (gate, env) = (Arc::clone(&core.gate), Arc::clone(&core.env));
         tokio::spawn(status_lists::keep_reading(lists, gate, env, stopped(stopping.clone())));
+        tokio::spawn(core.plugins.clone().keep_loaded(stopped(stopping.clone())));
         let upkeep = tokio::spawn(upkeep::run(Arc::clone(&core), stopping));
         Self { info, core, stop, data_plane, upkeep, served, grace }
     }

@@ -1,0 +1,77 @@
+//! Steps 1 to 3: judged by the evaluator, narrowed by the operator's plugins.
+
+use std::sync::Arc;
+
+use passgate_api::driver::RefusalRecord;
+use passgate_core::attest::Stamp;
+use passgate_core::pipeline::{RawRequest, Refusal};
+use passgate_core::reason::Reason;
+
+use super::Core;
+use crate::evaluator::EngineCase;
+use crate::plugins::{Agent, Facts, Header, Question, Request};
+use crate::status_lists::Snapshot;
+
+/// Judges one request, and gives the body to forward instead of its own when plugins take something out of it.
+///
+/// # Errors
+///
+/// The refusal to record. Waiting for an instance and for plugins counts towards the time for a decision.
+pub(super) async fn judge(
+    core: &Core,
+    raw: &RawRequest<'_>,
+    stamp: Stamp,
+) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
+    let gate = core.gate.get();
+    let judging = judge_and_ask(core, &gate, raw, stamp);
+    tokio::time::timeout(core.limits.decision_timeout, judging).await.unwrap_or_else(|_| {
+        let detail = "no judgement within the deadline".to_owned();
+        let refusal = Refusal::early(raw.method, raw.path, Reason::GateOverloaded, detail);
+        Err(RefusalRecord::new(&gate, &refusal, stamp.now))
+    })
+}
+
+async fn judge_and_ask(
+    core: &Core,
+    gate: &Arc<Snapshot>,
+    raw: &RawRequest<'_>,
+    stamp: Stamp,
+) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
+    let case = core.engine.judge(gate, raw, stamp.now).await?;
+    if core.plugins.is_empty() {
+        return Ok((case, None));
+    }
+    let said = core.plugins.evaluate(question(gate, &case, raw, stamp), case.is_denied()).await;
+    case.restrict(said, raw.body)
+        .map_err(|error| RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now))
+}
+
+fn question(gate: &Snapshot, case: &EngineCase, raw: &RawRequest<'_>, stamp: Stamp) -> Question {
+    let shown = case.shown();
+    Question {
+        request: Request {
+            method: raw.method.to_owned(),
+            scheme: gate.origin.scheme.clone(),
+            authority: gate.origin.authority.clone(),
+            path: raw.path.to_owned(),
+            query: raw.query.map(str::to_owned),
+            headers: shown.covered.into_iter().map(|(name, value)| Header { name, value }).collect(),
+            body: raw.body.to_vec(),
+        },
+        facts: Facts {
+            now_ms: stamp.now.0,
+            gate_id: gate.id.clone(),
+            action: shown.action,
+            amount_micro_usd: shown.amount_micro_usd,
+            target_domain: shown.target_domain,
+            agent: Agent {
+                id: shown.agent_id,
+                issuer: shown.issuer,
+                tier: shown.trust_tier,
+                passport_id: shown.passport_id,
+                key_thumbprint: shown.key_thumbprint,
+                permissions: shown.permissions,
+            },
+        },
+    }
+}
