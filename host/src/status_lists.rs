@@ -61,6 +61,14 @@ impl std::ops::Deref for Snapshot {
 }
 
 impl Snapshot {
+    /// Takes in a status list token at `at`. One that [`Gate::verify_status_list`] refuses, or that is older than the one
+    /// at hand, changes nothing.
+    pub fn take_in(&mut self, uri: &str, token: &str, at: UnixMillis) {
+        for list in self.gate.verify_status_list(Some(uri), token, at).unwrap_or_default() {
+            self.insert(list, token, at);
+        }
+    }
+
     /// The gate alone.
     pub(crate) fn gate(&self) -> Arc<Gate> {
         Arc::clone(&self.gate)
@@ -77,9 +85,9 @@ impl Snapshot {
     }
 
     /// Takes in a list; says whether it is in use now.
-    fn insert(&mut self, list: StatusList, token: &str, at: UnixMillis) -> bool {
+    fn insert(&mut self, list: Arc<StatusList>, token: &str, at: UnixMillis) -> bool {
         let name = (list.issuer().to_owned(), list.uri().to_owned());
-        let is_used = Arc::make_mut(&mut self.gate).status_lists.insert(Arc::new(list));
+        let is_used = Arc::make_mut(&mut self.gate).status_lists.insert(list);
         if is_used {
             self.taken += 1;
             self.tokens.insert(name, TakenToken { number: self.taken, token: token.into(), at });
@@ -210,7 +218,7 @@ impl ListFile {
                         continue;
                     }
                     let (uri, issued_at) = (list.uri().to_owned(), list.issued_at());
-                    if updated.get_or_insert_with(|| gate.clone()).insert(list, line, now) {
+                    if updated.get_or_insert_with(|| gate.clone()).insert(Arc::new(list), line, now) {
                         tracing::info!(issuer = %self.issuer, uri, issued_at, "a status list is in use");
                     } else {
                         problems.push(format!("line {number}: the list `{uri}` is older than the one in use"));

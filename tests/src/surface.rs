@@ -1,5 +1,6 @@
 //! Implementations of the gate, behind one trait, so that every case runs on all of them.
 
+pub mod component;
 pub mod edge;
 pub mod gateway;
 pub mod native;

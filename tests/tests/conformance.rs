@@ -1,8 +1,10 @@
 //! Every case on every surface, and the case files against the catalogue they are made from.
 #![cfg(test)]
 
+use passgate_host::config::EngineKind;
 use passgate_tests::case;
 use passgate_tests::catalogue;
+use passgate_tests::surface::component::Wasmtime;
 use passgate_tests::surface::edge::Workerd;
 use passgate_tests::surface::gateway::Http;
 use passgate_tests::surface::native::{Handoff, Memory, Redb};
@@ -65,9 +67,19 @@ async fn a_wrong_expectation_is_noticed() {
     }
 }
 
+#[tokio::test]
+async fn component_in_wasmtime() {
+    run(&mut Wasmtime).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn gateway_over_http() {
-    run(&mut Http).await;
+async fn gateway_over_http_with_the_component() {
+    run(&mut Http { engine: EngineKind::Component }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_over_http_deciding_natively() {
+    run(&mut Http { engine: EngineKind::Native }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

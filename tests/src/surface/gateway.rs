@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use passgate_core::attest::Kind;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
-use passgate_host::config::{Config, FILE_NAME, Loaded};
+use passgate_host::config::{Config, EngineKind, FILE_NAME, Loaded};
 use passgate_host::env::{Environment, RandomError};
 use passgate_host::files::{self, Existing};
 use passgate_host::gateway::{Gateway, RunningGateway};
@@ -19,6 +19,7 @@ use passgate_store::{Filter, Ledger, RedbStore, StoredRecord};
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, UnixStream};
 
+use super::component::component;
 use super::{Implementation, StepResult, attestation_key, evaluator, payload, stamp, text_member};
 use crate::case::{Case, Request};
 use crate::origin::Origin;
@@ -32,13 +33,19 @@ const SOCKET: &str = "state/passgate.sock";
 const LISTS: &str = "lists.txt";
 
 /// `passgate_host`'s gateway on its embedded store, in front of an origin that answers 200.
-#[derive(Debug, Default)]
-pub struct Http;
+#[derive(Debug)]
+pub struct Http {
+    /// What decides in it.
+    pub engine: EngineKind,
+}
 
 #[async_trait]
 impl Implementation for Http {
     fn name(&self) -> &'static str {
-        "gateway over HTTP"
+        match self.engine {
+            EngineKind::Native => "gateway over HTTP, native",
+            EngineKind::Component => "gateway over HTTP, component",
+        }
     }
 
     /// The gateway also records what became of allowed requests, so its decisions stand at other places of the chain.
@@ -49,13 +56,16 @@ impl Implementation for Http {
     async fn run(&mut self, case: &Case) -> Result<Vec<StepResult>> {
         let origin = Origin::start().await?;
         let folder = tempfile::tempdir()?;
-        let loaded = configure(folder.path(), case, &origin.url())?;
+        let loaded = configure(folder.path(), case, &origin.url(), self.engine)?;
         let env = Arc::new(Script::new(case.now_ms));
         let store = Arc::new(RedbStore::open(folder.path().join("passgate.redb"))?);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let gateway =
+        let mut gateway =
             Gateway::new(loaded, Arc::<Script>::clone(&env)).listener(listener).store(Arc::<RedbStore>::clone(&store));
+        if self.engine == EngineKind::Component {
+            gateway = gateway.evaluator(component()?.named(evaluator()));
+        }
         let run = Run { gateway: gateway.start().await?, address, store, origin };
         let mut results = Vec::new();
         for (step, number) in case.steps.iter().zip(1..) {
@@ -72,13 +82,14 @@ impl Implementation for Http {
 }
 
 /// The policy of the case as a configuration file: JSON is YAML.
-fn configure(folder: &Path, case: &Case, upstream: &str) -> Result<Loaded> {
+fn configure(folder: &Path, case: &Case, upstream: &str, engine: EngineKind) -> Result<Loaded> {
     files::write_key(&folder.join("attestation.jwk"), &attestation_key(), Existing::Keep)?;
     let mut config = serde_json::to_value(&case.policy)?;
     let members = config.as_object_mut().context("a policy is an object")?;
     publish_lists(folder, case, members)?;
     let mut set = |name: &str, value: Value| members.insert(name.to_owned(), value);
     set("upstream", json!({ "url": upstream }));
+    set("evaluator", json!({ "engine": engine }));
     set("store", json!({ "kind": "redb", "path": "passgate.redb" }));
     set("attestation", json!({ "key_file": "attestation.jwk" }));
     set("control", json!({ "socket": SOCKET }));

@@ -76,7 +76,7 @@ enum Handover {
     Bytes,
 }
 
-fn memory(case: &Case) -> Result<MemoryStore> {
+pub(super) fn memory(case: &Case) -> Result<MemoryStore> {
     Ok(MemoryStore::new(i64::try_from(case.now_ms / 1000)? - STARTED_BEFORE_SECONDS))
 }
 
@@ -120,13 +120,18 @@ async fn drive_step(
             }
         },
     };
-    let id = match &answer {
+    answered(gate, &answer, ledger).await
+}
+
+/// What became of a request, with its record from `ledger`.
+pub(super) async fn answered(gate: &Gate, answer: &Answer, ledger: &dyn Ledger) -> Result<StepResult> {
+    let id = match answer {
         Answer::Forward(forward) => Some(&forward.attestation_id),
         Answer::Refuse(refused) => refused.attestation_id.as_ref(),
     };
     let id = id.context("the decision is not recorded")?;
     let record = ledger.record(id).await?.context("the record is not in the ledger")?;
-    let refused = match &answer {
+    let refused = match answer {
         Answer::Forward(_) => None,
         Answer::Refuse(refused) => Some(refused.as_ref()),
     };

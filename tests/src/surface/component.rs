@@ -1,0 +1,67 @@
+//! The gate component in wasmtime, under the driver of the API crate, over the store in memory.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use passgate_api::driver::Driver;
+use passgate_core::time::UnixMillis;
+use passgate_host::evaluator::{Engine, Evaluator, builtin};
+use passgate_host::status_lists::Snapshot;
+use passgate_passport::json;
+use passgate_store::State;
+
+use super::native::{answered, memory};
+use super::{Implementation, StepResult, evaluator, gate_and_writer, payload, stamp};
+use crate::case::Case;
+use crate::traffic::{headers, raw};
+
+/// The component that the gateway carries.
+#[derive(Debug, Default)]
+pub struct Wasmtime;
+
+/// The component that this program carries, as the gateway does.
+///
+/// # Errors
+/// When it carries none.
+pub fn component() -> Result<Evaluator> {
+    builtin().context("build the component first: cargo xtask component")
+}
+
+#[async_trait]
+impl Implementation for Wasmtime {
+    fn name(&self) -> &'static str {
+        "component in wasmtime"
+    }
+
+    async fn run(&mut self, case: &Case) -> Result<Vec<StepResult>> {
+        let store = Arc::new(memory(case)?);
+        let (gate, writer) = gate_and_writer(case)?;
+        let mut snapshot = Snapshot::from(case.policy.compile(evaluator())?);
+        for (uri, token) in &case.status_lists {
+            snapshot.take_in(uri, token, UnixMillis(case.now_ms));
+        }
+        let snapshot = Arc::new(snapshot);
+        let start = stamp(case.now_ms, 0);
+        let component = component()?.named(evaluator());
+        let engine = Engine::component(component, json::canonical(&case.policy)?, start, 1 << 20)?;
+        let driver = Driver::start(Arc::clone(&store) as Arc<dyn State>, writer, start).await?;
+        let mut results = Vec::new();
+        for (step, number) in case.steps.iter().zip(1..) {
+            let stamp = stamp(step.at_ms, number);
+            if let Some(revoke) = &step.revoke {
+                let entry = driver.revoke(revoke.clone(), stamp).await?;
+                results.push(StepResult { attestation: payload(&entry.jws)?, ..StepResult::default() });
+                continue;
+            }
+            let request = step.request.as_ref().context("a step revokes or requests")?;
+            let headers = headers(request);
+            let answer = match engine.judge(&snapshot, &raw(request, &headers), stamp.now).await {
+                Ok(judged) => driver.admit(judged, stamp).await,
+                Err(refusal) => driver.record_refusal(&refusal, stamp).await,
+            };
+            results.push(answered(&gate, &answer, store.as_ref()).await?);
+        }
+        Ok(results)
+    }
+}
