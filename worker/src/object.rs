@@ -60,14 +60,18 @@ pub(crate) struct Chain {
     pub(crate) database: Rc<Database>,
     pub(crate) store: ObjectStore,
     driver: RefCell<Option<Rc<Driver>>>,
-    is_counting: Cell<bool>,
+    /// How often what was counted in memory was recorded.
+    flushes: Cell<u64>,
+    /// The value of `flushes` for which [`META_COUNTING`] and the alarm are set.
+    minded: Cell<Option<u64>>,
 }
 
 impl Chain {
     pub(crate) fn open(state: State, env: Env) -> Result<Self, StoreError> {
         let database = Rc::new(Database::open(state.storage())?);
         let store = ObjectStore::new(Rc::clone(&database));
-        Ok(Self { state, env, database, store, driver: RefCell::default(), is_counting: Cell::default() })
+        let (flushes, minded) = (Cell::default(), Cell::default());
+        Ok(Self { state, env, database, store, driver: RefCell::default(), flushes, minded })
     }
 
     /// The driver of the chain that is open, if one is.
@@ -88,12 +92,15 @@ impl Chain {
         }
         if let Some(replaced) = &current {
             // What it counted is in its memory alone.
-            replaced.flush_refusals(clock::stamp().map_err(|error| Failure::new(503, error))?).await?;
+            self.flush_counts(replaced).await?;
         }
         let driver = Rc::new(match self.chain_to_resume(gate, current.is_none())? {
             Some(chain_uid) => self.resume(chain_uid, gate).await?,
             None => self.start(gate).await?,
         });
+        if current.is_none() {
+            self.record_loss(&driver).await?;
+        }
         *self.driver.borrow_mut() = Some(Rc::clone(&driver));
         Ok(driver)
     }
@@ -124,15 +131,16 @@ impl Chain {
 
     async fn resume(&self, chain_uid: String, gate: &GateRecord) -> Result<Driver, Failure> {
         let writer = Writer::new(self.key()?, chain_uid, gate.clone());
-        let stamp = || clock::stamp().map_err(|error| Failure::new(503, error));
-        let driver = Driver::resume(self.shared_store(), writer, stamp()?).await?;
+        Ok(Driver::resume(self.shared_store(), writer, stamp()?).await?)
+    }
+
+    /// Records that what was counted before this object was made or evicted is lost, if something was.
+    async fn record_loss(&self, driver: &Driver) -> Result<(), Failure> {
         let counting_since = self.database.read().meta(META_COUNTING).map_err(StoreError::from)?;
-        if let Some(from) = counting_since {
-            let gap = GapRecord { from, to: clock::now().rfc3339(), lost: vec![COUNTS.to_owned()] };
-            driver.gap(gap, stamp()?).await?;
-            self.database.transaction(|tables| tables.clear_meta(META_COUNTING))?;
-        }
-        Ok(driver)
+        let Some(from) = counting_since else { return Ok(()) };
+        let gap = GapRecord { from, to: clock::now().rfc3339(), lost: vec![COUNTS.to_owned()] };
+        driver.gap(gap, stamp()?).await?;
+        Ok(self.database.transaction(|tables| tables.clear_meta(META_COUNTING))?)
     }
 
     fn key(&self) -> Result<passgate_passport::key::SecretKey, Failure> {
@@ -148,11 +156,21 @@ impl Chain {
     pub(crate) async fn mind_counts(&self, answer: &Answer, now: UnixMillis) -> Result<(), Failure> {
         let Answer::Refuse(refused) = answer else { return Ok(()) };
         let is_counted = refused.attestation_id.is_none() && refused.reason.is_decided();
-        if !is_counted || self.is_counting.replace(true) {
+        let flushes = self.flushes.get();
+        if !is_counted || self.minded.get() == Some(flushes) {
             return Ok(());
         }
-        self.database.transaction(|tables| tables.set_meta(META_COUNTING, &now.rfc3339()))?;
-        self.wake_in(FLUSH_AFTER_MS).await
+        self.database.transaction(|tables| {
+            // One that is there is of an earlier refusal, which is not recorded yet either.
+            if tables.meta(META_COUNTING)?.is_none() {
+                tables.set_meta(META_COUNTING, &now.rfc3339())?;
+            }
+            Ok(())
+        })?;
+        self.wake_in(FLUSH_AFTER_MS).await?;
+        // A failure above is tried again at the next refusal. So is this when a flush came between and took the setting away.
+        self.minded.set(Some(flushes));
+        Ok(())
     }
 
     /// Sets the object's alarm.
@@ -166,8 +184,13 @@ impl Chain {
         let driver = self.driver.borrow().clone();
         // Without a driver the object was evicted meanwhile; the next request records the gap.
         let Some(driver) = driver else { return Ok(()) };
-        driver.flush_refusals(clock::stamp().map_err(|error| Failure::new(503, error))?).await?;
-        self.is_counting.set(false);
+        self.flush_counts(&driver).await
+    }
+
+    /// Records what `driver` counted, after which nothing is in memory alone.
+    async fn flush_counts(&self, driver: &Driver) -> Result<(), Failure> {
+        driver.flush_refusals(stamp()?).await?;
+        self.flushes.set(self.flushes.get().wrapping_add(1));
         Ok(self.database.transaction(|tables| tables.clear_meta(META_COUNTING))?)
     }
 
@@ -180,6 +203,11 @@ impl Chain {
     pub(crate) async fn record(&self, attestation_id: &str) -> Result<Option<Record>, Failure> {
         Ok(self.store.record(attestation_id).await?.as_ref().map(Record::of))
     }
+}
+
+/// The stamp of a record that no message has one for.
+fn stamp() -> Result<Stamp, Failure> {
+    clock::stamp().map_err(|error| Failure::new(503, error))
 }
 
 /// A message as it arrived.
