@@ -35,6 +35,7 @@ async fn what_is_no_plugin_is_refused_with_its_reason() {
         (Guest::good().module(), "core module"),
         (b"MZ".to_vec(), "no WebAssembly component"),
         (Vec::new(), "no WebAssembly component"),
+        (b"\x7fELF\x02\x01\x01\xc8compiled before".to_vec(), "no WebAssembly component"),
         (truncated, "malformed"),
         (newer.component(), "made for passgate:policy@0.2.0"),
         (other_export.unwrap(), "does not export passgate:policy/plugin@0.1.0"),
