@@ -12,7 +12,7 @@ use super::answer::{Answer, check_description};
 use super::bindings::exports::passgate::policy::plugin::Description;
 use super::breaker::{Breaker, BreakerState};
 use super::call::{Called, Failure, Runner};
-use super::component::{Refused, Shape};
+use super::component::Refused;
 use super::engine::{CompileError, Engine};
 use super::facts::Question;
 use super::settings::Settings;
@@ -48,10 +48,10 @@ impl Plugin {
         source: Source,
         keys: Arc<dyn PluginKeys>,
     ) -> Result<Self, LoadError> {
-        Shape::of(&source.bytes).and_then(|shape| shape.check(&settings.grants)).map_err(LoadError::Refused)?;
+        source.shape.check(&settings.grants).map_err(LoadError::Refused)?;
         let timeout = Duration::from_millis(settings.limits.compile_timeout_ms.into());
         let refused = |problem: String, remedy| LoadError::Refused((problem, remedy));
-        let component = engine.compile(source.bytes, timeout).await.map_err(|error| match error {
+        let component = engine.compile(&source.digest, source.bytes, timeout).await.map_err(|error| match error {
             CompileError::Refused(why) => refused(format!("it cannot be compiled: {why}"), "build it again"),
             CompileError::TooSlow => {
                 let problem = format!("compiling it takes more than {} ms", timeout.as_millis());

@@ -8,7 +8,6 @@ use passgate_core::plugin::PluginRecord;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::component::Shape;
 use super::plugin::{self, file_stem};
 use super::settings::{PluginConfig, Settings, Trust, check_limits, grants};
 use super::{PluginError, PluginKeys, Question, load_plugin, new_engine};
@@ -48,7 +47,7 @@ pub async fn inspect(path: &Path, limits: PluginLimitsDoc) -> Result<Inspected, 
     let error = |refused| PluginError::new(&file_stem(path), path, refused);
     let mut settings = settings(path, TrialSettings { limits, ..TrialSettings::default() })?;
     let source = plugin::read(&Arc::new(settings.clone())).await.map_err(error)?;
-    let shape = Shape::of(&source.bytes).map_err(error)?;
+    let shape = source.shape;
     settings.grants = shape.grants();
     let loaded = load(settings, Arc::new(NoKeys)).await?;
     let description = loaded.description().clone();

@@ -35,6 +35,7 @@ async fn what_is_no_plugin_is_refused_with_its_reason() {
         (Guest::good().module(), "core module"),
         (b"MZ".to_vec(), "no WebAssembly component"),
         (Vec::new(), "no WebAssembly component"),
+        (b"\x7fELF\x02\x01\x01\xc8compiled before".to_vec(), "no WebAssembly component"),
         (truncated, "malformed"),
         (newer.component(), "made for passgate:policy@0.2.0"),
         (other_export.unwrap(), "does not export passgate:policy/plugin@0.1.0"),
@@ -78,28 +79,48 @@ async fn what_is_imported_has_to_be_granted() {
 
 #[tokio::test]
 async fn bombs_are_refused_before_they_are_compiled() {
-    let module = |fields: &str| {
-        let text = format!(r#"(component (core module {fields}))"#);
-        wat::parse_str(text).unwrap()
-    };
-    let nops = |count: usize| "nop ".repeat(count);
-    let huge = format!("(func {})", nops(1024 * 1024));
-    let large = format!("(func {})", nops(1024 * 1024 - 16));
+    let nested = |what: &str, count: usize| wat::parse_str(format!("(component {})", what.repeat(count))).unwrap();
     for (component, problem) in [
-        (module(&"(func)".repeat(100_001)), "100001 functions"),
-        (module(&huge), "bytes of code in one function"),
-        (module(&large.repeat(33)), "bytes of code"),
-        (wat::parse_str(format!("(component {})", "(core module)".repeat(65))).unwrap(), "65 modules"),
-        (wat::parse_str(format!("(component {})", "(component)".repeat(65))).unwrap(), "65 modules"),
+        (with_functions(100_001, 0), "100001 functions"),
+        (with_functions(1, 1024 * 1024), "bytes of code in one function"),
+        (with_functions(50, 1_000_000), "bytes of code"),
+        (nested("(core module)", 65), "65 modules"),
+        (nested("(component)", 65), "65 modules"),
         (instances(257), "257 instances"),
-        (types(), "types"),
+        (types(20_001), "20001 types"),
     ] {
         let given = refusal(&component, json!({})).await;
         assert!(given.contains(problem), "{given}");
     }
-    let fifty_megabytes = format!(r#"(memory 1) (data "{}")"#, "x".repeat(50 * 1024 * 1024));
-    let given = refusal(&module(&fifty_megabytes), json!({"limits": {"component_bytes": 33_554_432}})).await;
+    let given = refusal(&with_functions(50, 1_000_000), json!({"limits": {"component_bytes": 33_554_432}})).await;
     assert!(given.contains("longer than 33554432 bytes"), "{given}");
+}
+
+/// A component with a module of so many functions, each of so many instructions that do nothing.
+fn with_functions(count: usize, instructions: usize) -> Vec<u8> {
+    let section = |id: u8, content: &[u8]| [&[id], leb128(content.len()).as_slice(), content].concat();
+    let body = [[0].as_slice(), &vec![1; instructions], &[0x0b]].concat();
+    let code = [leb128(body.len()), body].concat().repeat(count);
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[leb128(count), vec![0; count]].concat()),
+        section(10, &[leb128(count), code].concat()),
+    ];
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module.concat())].concat()
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
 }
 
 fn instances(count: usize) -> Vec<u8> {
@@ -107,13 +128,13 @@ fn instances(count: usize) -> Vec<u8> {
     wat::parse_str(format!("(component (core module $m) {instances})")).unwrap()
 }
 
-/// As many types of functions as no program needs, in one group.
-fn types() -> Vec<u8> {
+/// So many types of functions, in one group.
+fn types(count: usize) -> Vec<u8> {
     let one = |bits: usize| {
         let parameters: Vec<_> = (0..15).map(|bit| if bits >> bit & 1 == 1 { "i32" } else { "i64" }).collect();
         format!("(type (func (param {})))", parameters.join(" "))
     };
-    let all: String = (0..20_001).map(one).collect();
+    let all: String = (0..count).map(one).collect();
     wat::parse_str(format!("(component (core module (rec {all})))")).unwrap()
 }
 
