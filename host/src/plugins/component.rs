@@ -32,7 +32,7 @@ const PLUGIN: &str = "plugin";
 const TYPES: &str = "types";
 
 /// Why a component is no plugin here, and what to do.
-pub(super) type Refused = (String, &'static str);
+pub(super) use crate::signed_file::Refused;
 
 /// What a component imports and exports, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

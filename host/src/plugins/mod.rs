@@ -45,9 +45,9 @@ use self::component::Refused;
 use self::engine::Engine;
 use self::plugin::{LoadError, Plugin};
 use self::settings::Settings;
-use self::source::Stamp;
 use crate::config::{PluginGrant, PluginLimitsDoc, PluginsDoc};
 use crate::metrics::Metrics;
+use crate::signed_file::Stamp;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -152,7 +152,7 @@ impl PluginHost {
         for (settings, engine) in settings.into_iter().zip(engine.iter().cycle()) {
             let settings = Arc::new(settings);
             // Looked at first: what changes while it is read is read again.
-            let stamp = Some(Stamp::of(&settings));
+            let stamp = Some(settings.signed_file().stamp());
             let plugin = load_plugin(engine, &settings, Arc::clone(&keys)).await?;
             in_use.push(Arc::new(plugin));
             files.push(Files { settings, seen: Mutex::new(Seen { stamp, problem: None }) });
@@ -219,7 +219,7 @@ impl PluginHost {
         let Some(engine) = &self.0.engine else { return };
         for (index, files) in self.0.files.iter().enumerate() {
             let settings = Arc::clone(&files.settings);
-            let Ok(stamp) = tokio::task::spawn_blocking(move || Stamp::of(&settings)).await else { continue };
+            let Ok(stamp) = tokio::task::spawn_blocking(move || settings.signed_file().stamp()).await else { continue };
             if files.seen().stamp.as_ref() != Some(&stamp) {
                 let seen = self.reload_one(engine, index, &files.settings, stamp).await;
                 *files.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;

@@ -1,6 +1,5 @@
 //! What a configuration says of plugins, checked.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use passgate_core::attest::sha256_label;
@@ -12,11 +11,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::limits::ranges;
 use crate::config::{PluginDoc, PluginGrant, PluginLimitsDoc, PluginsDoc};
+use crate::signed_file::SignedFile;
+pub(super) use crate::signed_file::Trust;
 
 /// The longest name of a plugin, in bytes.
 const MAX_NAME_BYTES: usize = 64;
-/// What a digest starts with.
-const DIGEST_PREFIX: &str = "sha256:";
+/// The world that a plugin is signed for.
+const WORLD: &str = "passgate:policy@0.1.0";
 
 /// One plugin as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,22 +30,6 @@ pub(crate) struct Settings {
     pub(super) config: PluginConfig,
     pub(super) grants: Vec<PluginGrant>,
     pub(super) limits: PluginLimitsDoc,
-}
-
-/// Why a component may run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// It has this digest.
-    Pinned(String),
-    /// It is signed.
-    Signed {
-        /// Where the signature is.
-        signature: PathBuf,
-        /// Who may sign.
-        keys: PathBuf,
-    },
-    /// Somebody tries it out.
-    Trial,
 }
 
 /// What a plugin is given as its configuration.
@@ -102,7 +87,8 @@ impl Settings {
         }
         let file = base.join(&doc.file);
         Ok(Self {
-            trust: trust(doc.sha256.as_deref(), &file, keys)?,
+            trust: Trust::of(doc.sha256.as_deref(), &file, keys)
+                .map_err(|(problem, remedy)| ("sha256", problem, remedy))?,
             actions: doc.actions.as_deref().map(scopes).transpose()?,
             config: PluginConfig::new(&doc.config).map_err(|why| ("config", why, CONFIG_REMEDY))?,
             grants: grants(&doc.grants),
@@ -110,6 +96,16 @@ impl Settings {
             name: doc.name.clone(),
             file,
         })
+    }
+
+    /// The component's file.
+    pub(super) fn signed_file(&self) -> SignedFile {
+        SignedFile {
+            path: self.file.clone(),
+            trust: self.trust.clone(),
+            world: WORLD,
+            limit_bytes: self.limits.component_bytes,
+        }
     }
 
     /// Whether the plugin is asked about `action`. One that is not named as actions are concerns every plugin.
@@ -154,32 +150,6 @@ pub(super) fn is_name(text: &str) -> bool {
 
 const NAME_REMEDY: &str = "use 1 to 64 lower-case letters, digits and `-`";
 const CONFIG_REMEDY: &str = "write fractions and large numbers as texts in quotes";
-
-fn trust(pin: Option<&str>, file: &Path, keys: Option<&Path>) -> Result<Trust, Wrong> {
-    match (pin, keys) {
-        (Some(pin), _) if is_digest(pin) => Ok(Trust::Pinned(pin.to_owned())),
-        (Some(pin), _) => {
-            let remedy = "write `sha256:` and the 64 lower-case hexadecimal digits that `sha256sum` prints";
-            Err(("sha256", format!("`{pin}` is no digest"), remedy))
-        }
-        (None, Some(keys)) => Ok(Trust::Signed { signature: signature_of(file), keys: keys.to_owned() }),
-        (None, None) => {
-            let problem = "nothing says which component may run".to_owned();
-            Err(("sha256", problem, "give its digest, or set plugins.trusted_keys_file and sign it"))
-        }
-    }
-}
-
-fn is_digest(text: &str) -> bool {
-    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    text.strip_prefix(DIGEST_PREFIX).is_some_and(|hex| hex.len() == 64 && hex.bytes().all(is_hex))
-}
-
-fn signature_of(file: &Path) -> PathBuf {
-    let mut name = OsString::from(file);
-    name.push(".jws");
-    name.into()
-}
 
 fn scopes(texts: &[String]) -> Result<Vec<Scope>, Wrong> {
     const REMEDY: &str = "write scopes such as \"payments:*\", or leave `actions` out for all";
