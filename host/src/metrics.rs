@@ -36,6 +36,7 @@ pub struct Metrics {
     refusals_folded: Counter,
     panics: Counter,
     accept_failures: Counter,
+    evaluator_reload_failures: Counter,
     plugin_calls: Family<PluginCallLabels, Counter>,
     plugin_seconds: Histogram,
     plugin_reload_failures: Family<PluginLabels, Counter>,
@@ -78,6 +79,7 @@ impl Default for Metrics {
             refusals_folded: Counter::default(),
             panics: Counter::default(),
             accept_failures: Counter::default(),
+            evaluator_reload_failures: Counter::default(),
             plugin_calls: Family::default(),
             plugin_seconds: Histogram::new(PLUGIN_BUCKETS),
             plugin_reload_failures: Family::default(),
@@ -114,6 +116,11 @@ impl Metrics {
             "accept_failures",
             "Failures to accept a connection, such as for want of open files",
             self.accept_failures.clone(),
+        );
+        registry.register(
+            "evaluator_reload_failures",
+            "Changed evaluator files that could not be put in force",
+            self.evaluator_reload_failures.clone(),
         );
         registry.register("plugin_calls", "Calls of plugins by how they ended", self.plugin_calls.clone());
         registry.register("plugin_seconds", "How long calls of plugins took", self.plugin_seconds.clone());
@@ -165,6 +172,11 @@ impl Metrics {
     /// Counts a failure to accept a connection.
     pub fn accept_failed(&self) {
         self.accept_failures.inc();
+    }
+
+    /// Counts a changed evaluator that could not be put in force.
+    pub fn evaluator_reload_failed(&self) {
+        self.evaluator_reload_failures.inc();
     }
 
     /// Counts one call of a plugin, and notes how long it took.

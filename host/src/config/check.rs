@@ -13,13 +13,14 @@ use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
 use passgate_passport::key::PublicKey;
 
 use super::Paths;
-use super::doc::{Config, IssuerEntry, StoreKind};
+use super::doc::{Config, EngineKind, IssuerEntry, StoreKind};
 use super::error::ConfigError;
-use crate::evaluator;
+use crate::evaluator::{self, EvaluatorFile};
 use crate::files;
 use crate::http::authority::{self, Scheme};
 use crate::http::upstream::TrustRoots;
 use crate::plugins;
+use crate::signed_file::Refused;
 
 const MAX_CONNECTIONS: u64 = 100_000;
 const MAX_BUNDLE_AGE_DAYS: u64 = 366;
@@ -44,6 +45,7 @@ pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked
     check.addresses(config)?;
     check.upstream(config)?;
     check.wildcards(config)?;
+    check.evaluator(config)?;
     check.plugins(config)?;
     let trust_roots = check.trust_roots(config)?;
     let paths = check.paths(config)?;
@@ -135,6 +137,20 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    fn evaluator(&self, config: &Config) -> Result<(), ConfigError> {
+        let doc = &config.evaluator;
+        if doc.engine == Some(EngineKind::Native) && doc.file.is_some() {
+            let problem = "names a component, and the engine is `native`";
+            return Err(self.error("evaluator.file", problem, Some("use `engine: component`, or remove it")));
+        }
+        if doc.file.is_none() && (doc.sha256.is_some() || doc.trusted_keys_file.is_some()) {
+            let problem = "is missing: nothing is there for `sha256` or `trusted_keys_file` to check";
+            return Err(self.error("evaluator.file", problem, Some("name the component's file, or remove them")));
+        }
+        let wrong = |(problem, remedy): Refused| self.error("evaluator.sha256", problem, Some(remedy));
+        EvaluatorFile::of(doc, self.base).map(drop).map_err(wrong)
     }
 
     fn plugins(&self, config: &Config) -> Result<(), ConfigError> {

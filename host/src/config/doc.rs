@@ -102,6 +102,17 @@ pub struct EvaluatorDoc {
     /// Absent: `component` when this program carries one, as releases do, and `native` when it was built without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineKind>,
+    /// A file with another gate component than the one in this program. It is read again whenever it changes, and put in
+    /// force without dropping a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The SHA-256 that the file has to have, as `sha256:` and 64 lower-case hexadecimal digits. Absent: it has to be
+    /// signed by a trusted key, in a file with `.jws` added to its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// A file with the public keys that may sign it, as a JWK Set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_keys_file: Option<String>,
 }
 
 /// How the evaluator runs. It is the same code.

@@ -32,6 +32,9 @@ pub enum ComponentError {
     /// It is no component of the world `passgate:gate`, or imports something.
     #[error("it is no evaluator of the world passgate:gate@0.1.0 that imports nothing: {0}")]
     Unusable(String),
+    /// Its file may not be used.
+    #[error("{0}")]
+    File(String),
     /// It does not take the gate's policy, or fails on it.
     #[error("the evaluator does not open this gate's policy: {0}")]
     Policy(String),

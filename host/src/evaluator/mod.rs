@@ -9,6 +9,7 @@ mod builtin;
 mod case;
 mod component;
 mod convert;
+mod file;
 mod native;
 mod pool;
 
@@ -23,6 +24,7 @@ use passgate_core::time::UnixMillis;
 pub use builtin::{builtin, has_builtin};
 pub use case::{EngineCase, Shown};
 pub use component::{ComponentError, Evaluator};
+pub(crate) use file::{EvaluatorFile, keep_loaded};
 pub use native::{EvaluatorError, native};
 
 use self::pool::Pool;

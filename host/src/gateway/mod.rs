@@ -35,7 +35,7 @@ use self::upkeep::Unrecorded;
 use crate::config::{EngineKind, Loaded};
 use crate::control::{Control, Operations, Served};
 use crate::env::Environment;
-use crate::evaluator::{Engine, Evaluator, builtin, has_builtin};
+use crate::evaluator::{self, ComponentError, Engine, Evaluator, EvaluatorFile, builtin, has_builtin};
 use crate::files;
 use crate::health::Health;
 use crate::http::authority::Scheme;
@@ -135,7 +135,8 @@ impl Gateway {
         let record = gate.record();
         let gate = Arc::new(InForce::new(gate));
         let stamp = env.stamp()?;
-        let (engine, metrics) = (engine(&loaded, evaluator, stamp).await?, Metrics::default());
+        let (engine, evaluator_file) = engine(&loaded, evaluator, stamp).await?;
+        let (engine, metrics) = (Arc::new(engine), Metrics::default());
         let keys = Arc::new(StoredKeys(Arc::clone(&store)));
         let plugins = PluginHost::load(&loaded.config.plugins, &loaded.base, keys, metrics.clone()).await?;
         let writer = Writer::new(key, stamp.chain_uid(), record);
@@ -158,22 +159,39 @@ impl Gateway {
         let limits = Limits::of(&loaded);
         let unrecorded = Unrecorded::default();
         let core = Core { gate, engine, plugins, driver, store, upstream, env, metrics, health, unrecorded, limits };
-        Ok(RunningGateway::start(Arc::new(core), listener, server_limits(&loaded), served, info, lists))
+        Ok(RunningGateway::start(
+            Arc::new(core),
+            listener,
+            server_limits(&loaded),
+            served,
+            info,
+            Watched { lists, evaluator_file },
+        ))
     }
 }
 
 /// The evaluator that the configuration asks for. Compiling takes a second of all cores, so it is done beside the runtime.
-async fn engine(loaded: &Loaded, given: Option<Evaluator>, chain: Stamp) -> Result<Engine, ServeError> {
+async fn engine(
+    loaded: &Loaded,
+    given: Option<Evaluator>,
+    chain: Stamp,
+) -> Result<(Engine, Option<EvaluatorFile>), ServeError> {
+    let file = EvaluatorFile::of(&loaded.config.evaluator, &loaded.base);
+    let mut file = file.map_err(|(problem, _)| ComponentError::File(problem))?;
     let kind = loaded.config.evaluator.engine;
-    let is_component = kind.map_or(has_builtin() || given.is_some(), |kind| kind == EngineKind::Component);
-    if !is_component {
-        return Ok(Engine::native());
+    let has_component = has_builtin() || given.is_some() || file.is_some();
+    if !kind.map_or(has_component, |kind| kind == EngineKind::Component) {
+        return Ok((Engine::native(), None));
     }
     let policy = json::canonical(&loaded.bundle).map_err(io::Error::other)?;
     let max_body_bytes = usize::try_from(loaded.config.server.max_body_bytes).unwrap_or(usize::MAX);
     let opened = tokio::task::spawn_blocking(move || {
-        let evaluator = given.map_or_else(builtin, Ok)?;
-        Engine::component(evaluator, policy, chain, max_body_bytes)
+        let evaluator = match (given, &mut file) {
+            (Some(given), _) => given,
+            (None, Some(file)) => file.load()?,
+            (None, None) => builtin()?,
+        };
+        Ok::<_, ComponentError>((Engine::component(evaluator, policy, chain, max_body_bytes)?, file))
     });
     Ok(opened.await.map_err(io::Error::other)??)
 }
@@ -181,7 +199,7 @@ async fn engine(loaded: &Loaded, given: Option<Evaluator>, chain: Stamp) -> Resu
 /// What requests share.
 struct Core {
     gate: Arc<InForce>,
-    engine: Engine,
+    engine: Arc<Engine>,
     plugins: PluginHost,
     driver: Arc<Driver>,
     store: Arc<dyn Store>,
@@ -253,6 +271,12 @@ async fn bind(address: &str) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address: address.to_owned(), source })
 }
 
+/// Files that are read again while the gateway serves.
+struct Watched {
+    lists: StatusListFiles,
+    evaluator_file: Option<EvaluatorFile>,
+}
+
 /// A gateway that serves. Dropping it without [`RunningGateway::shutdown`] cuts everything off.
 pub struct RunningGateway {
     info: ReadyInfo,
@@ -271,14 +295,18 @@ impl RunningGateway {
         limits: ServerLimits,
         served: Served,
         info: ReadyInfo,
-        lists: StatusListFiles,
+        watched: Watched,
     ) -> Self {
         let (stop, stopping) = watch::channel(false);
         let grace = limits.drain_deadline;
         let door = Arc::new(Door::new(Arc::clone(&core)));
         let data_plane = tokio::spawn(server::serve(listener, limits, door, stopped(stopping.clone())));
         let (gate, env) = (Arc::clone(&core.gate), Arc::clone(&core.env));
-        tokio::spawn(status_lists::keep_reading(lists, gate, env, stopped(stopping.clone())));
+        tokio::spawn(status_lists::keep_reading(watched.lists, gate, env, stopped(stopping.clone())));
+        if let Some(file) = watched.evaluator_file {
+            let (engine, metrics) = (Arc::clone(&core.engine), core.metrics.clone());
+            tokio::spawn(evaluator::keep_loaded(file, engine, metrics, stopped(stopping.clone())));
+        }
         tokio::spawn(core.plugins.clone().keep_loaded(stopped(stopping.clone())));
         let upkeep = tokio::spawn(upkeep::run(Arc::clone(&core), stopping));
         Self { info, core, stop, data_plane, upkeep, served, grace }

@@ -1,0 +1,105 @@
+//! An evaluator from a file: checked before it runs, and replaced while the gate serves when the file changes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::component::{Evaluator, MAX_COMPONENT_BYTES};
+use super::{ComponentError, Engine};
+use crate::config::EvaluatorDoc;
+use crate::metrics::Metrics;
+use crate::signed_file::{Refused, SignedFile, Stamp, Trust};
+
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The world that an evaluator is signed for.
+const WORLD: &str = "passgate:gate@0.1.0";
+
+/// The file that a configuration names.
+pub(crate) struct EvaluatorFile {
+    file: SignedFile,
+    /// How it looked when it was read last.
+    seen: Option<Stamp>,
+}
+
+impl EvaluatorFile {
+    /// The file of `doc`, if it names one; paths start at `base`.
+    ///
+    /// # Errors
+    ///
+    /// When nothing says which component may run.
+    pub(crate) fn of(doc: &EvaluatorDoc, base: &Path) -> Result<Option<Self>, Refused> {
+        let Some(name) = &doc.file else { return Ok(None) };
+        let path = base.join(name);
+        let keys = doc.trusted_keys_file.as_ref().map(|name| base.join(name));
+        let trust = Trust::of(doc.sha256.as_deref(), &path, keys.as_deref())?;
+        let file = SignedFile { path, trust, world: WORLD, limit_bytes: MAX_COMPONENT_BYTES as u64 };
+        Ok(Some(Self { file, seen: None }))
+    }
+
+    /// Reads, checks and compiles the file. Takes a second of all cores.
+    ///
+    /// # Errors
+    ///
+    /// When it may not run, or cannot.
+    pub(crate) fn load(&mut self) -> Result<Evaluator, ComponentError> {
+        // Looked at first: what changes while it is read is read again.
+        self.seen = Some(self.file.stamp());
+        let refused = |(problem, remedy): Refused| {
+            ComponentError::File(format!("{}: {problem}; {remedy}", self.file.path.display()))
+        };
+        Evaluator::compile(&self.file.read().map_err(refused)?.bytes)
+    }
+
+    fn has_changed(&self) -> bool {
+        self.seen.as_ref() != Some(&self.file.stamp())
+    }
+}
+
+/// Looks at the file again and again until `stop` completes, and puts what it holds in force. What cannot be used leaves
+/// the evaluator as it is; it is logged and counted.
+pub(crate) async fn keep_loaded(
+    mut file: EvaluatorFile,
+    engine: Arc<Engine>,
+    metrics: Metrics,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = std::pin::pin!(stop);
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => return,
+            _ = ticks.tick() => {}
+        }
+        let (engine, metrics) = (Arc::clone(&engine), metrics.clone());
+        // Compiling takes its time: it happens where no request waits.
+        let looking = tokio::task::spawn_blocking(move || {
+            if file.has_changed() {
+                reload(&mut file, &engine, &metrics);
+            }
+            file
+        });
+        match looking.await {
+            Ok(looked) => file = looked,
+            Err(error) => return tracing::error!(%error, "the evaluator's file is not looked at any more"),
+        }
+    }
+}
+
+fn reload(file: &mut EvaluatorFile, engine: &Engine, metrics: &Metrics) {
+    let loaded = file.load().and_then(|evaluator| {
+        let digest = evaluator.reference().digest.clone();
+        engine.replace(evaluator).map(|()| digest)
+    });
+    match loaded {
+        Ok(digest) => tracing::info!(digest, "another evaluator is in force"),
+        Err(error) => {
+            metrics.evaluator_reload_failed();
+            tracing::error!(%error, "the evaluator's file changed and cannot be used; the one before stays in force");
+        }
+    }
+}
