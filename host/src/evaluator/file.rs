@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use passgate_passport::plugin_signature::GATE_WORLD;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::component::{Evaluator, MAX_COMPONENT_BYTES};
@@ -14,8 +15,6 @@ use crate::signed_file::{Refused, SignedFile, Stamp, Trust};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The world that an evaluator is signed for.
-const WORLD: &str = "passgate:gate@0.1.0";
 
 /// The file that a configuration names.
 pub(crate) struct EvaluatorFile {
@@ -35,7 +34,7 @@ impl EvaluatorFile {
         let path = base.join(name);
         let keys = doc.trusted_keys_file.as_ref().map(|name| base.join(name));
         let trust = Trust::of(doc.sha256.as_deref(), &path, keys.as_deref())?;
-        let file = SignedFile { path, trust, world: WORLD, limit_bytes: MAX_COMPONENT_BYTES as u64 };
+        let file = SignedFile { path, trust, world: GATE_WORLD, limit_bytes: MAX_COMPONENT_BYTES as u64 };
         Ok(Some(Self { file, seen: None }))
     }
 

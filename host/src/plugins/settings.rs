@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use passgate_core::attest::sha256_label;
 use passgate_core::plugin::MAX_PLUGINS;
 use passgate_passport::json::canonical;
+use passgate_passport::plugin_signature::POLICY_WORLD;
 use passgate_passport::scope::{ActionName, Scope};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -16,8 +17,6 @@ pub(super) use crate::signed_file::Trust;
 
 /// The longest name of a plugin, in bytes.
 const MAX_NAME_BYTES: usize = 64;
-/// The world that a plugin is signed for.
-const WORLD: &str = "passgate:policy@0.1.0";
 
 /// One plugin as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +102,7 @@ impl Settings {
         SignedFile {
             path: self.file.clone(),
             trust: self.trust.clone(),
-            world: WORLD,
+            world: POLICY_WORLD,
             limit_bytes: self.limits.component_bytes,
         }
     }

@@ -35,6 +35,10 @@ attestation: {{key_file: attestation.jwk}}
         Self { folder, loaded }
     }
 
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::from(self.loaded.gate.clone())
+    }
+
     fn write(&self, text: &str) {
         fs::write(self.folder.path().join("lists.txt"), text).unwrap();
     }
@@ -62,7 +66,7 @@ fn what_changed_in_a_file_is_in_the_next_gate() {
     let folder = Folder::new();
     let mut files = StatusListFiles::of(&folder.loaded);
     folder.write(&format!("\n{}\n", list(5, &[])));
-    let first = files.read(&folder.loaded.gate, NOW).unwrap();
+    let first = files.read(&folder.snapshot(), NOW).unwrap();
     assert_eq!(entry(&first, 3), Some(Status::Valid));
     assert!(files.read(&first, NOW).is_none(), "nothing new");
     folder.write(&list(4, &[3]));
@@ -75,10 +79,10 @@ fn what_changed_in_a_file_is_in_the_next_gate() {
 fn a_file_that_became_bad_keeps_the_last_good_list() {
     let folder = Folder::new();
     let mut files = StatusListFiles::of(&folder.loaded);
-    assert!(files.read(&folder.loaded.gate, NOW).is_none());
+    assert!(files.read(&folder.snapshot(), NOW).is_none());
     assert_eq!(files.problems().len(), 1, "it is not there yet");
     folder.write(&list(5, &[3]));
-    let gate = files.read(&folder.loaded.gate, NOW).unwrap();
+    let gate = files.read(&folder.snapshot(), NOW).unwrap();
     assert!(files.problems().is_empty());
     let (signed, _) = list(1, &[]).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let stranger = NewStatusList {
@@ -111,7 +115,7 @@ fn the_good_lists_of_a_file_are_used_beside_a_bad_one() {
     let folder = Folder::new();
     let mut files = StatusListFiles::of(&folder.loaded);
     folder.write(&format!("garbage\n{}\n", list(5, &[3])));
-    let gate = files.read(&folder.loaded.gate, NOW).unwrap();
+    let gate = files.read(&folder.snapshot(), NOW).unwrap();
     assert_eq!(entry(&gate, 3), Some(Status::Invalid));
     assert!(files.problems()[0].why.starts_with("line 1: "), "{:?}", files.problems());
     let many = (0..=MAX_LISTS).map(|_| list(5, &[3])).collect::<Vec<_>>().join("\n");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use passgate_core::state::Subject;
 use passgate_host::control::Revocation;
+use passgate_host::evaluator::has_builtin;
 use sha2::{Digest as _, Sha256};
 
 use crate::origin::{Origin, ok};
@@ -28,7 +29,7 @@ async fn an_allowed_request_reaches_the_origin_and_is_evidenced() {
     assert_eq!(record["agent"]["trust_tier"], "L2");
     assert_eq!(record["request"]["action"], "web:search");
     assert_eq!(record["policy"]["version"], 7);
-    assert_eq!(record["evaluator"]["engine"], "native");
+    assert_eq!(record["evaluator"]["engine"], if has_builtin() { "component" } else { "native" });
     assert_eq!(record["revocation"], "admission");
     assert_eq!(record["timestamp"], "2026-03-01T12:00:00.000Z");
 

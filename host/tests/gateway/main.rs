@@ -1,6 +1,9 @@
 //! The gateway in one process with a recording origin behind it and signed requests in front.
 #![cfg(test)]
 
+#[expect(dead_code, reason = "the tests of the plugin host use all of it")]
+#[path = "../plugins/guest.rs"]
+mod guest;
 #[expect(dead_code, reason = "the other tests that share this origin use all of it")]
 #[path = "../http_dataplane/origin.rs"]
 mod origin;
@@ -12,5 +15,6 @@ mod decisions;
 mod failures;
 mod forwarding;
 mod hostile;
+mod plugins;
 mod starting;
 mod status_lists;
