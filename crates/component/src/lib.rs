@@ -59,4 +59,22 @@ impl wit::Guest for Component {
         let writes = lease.release(&rows).map_err(|error| error.to_string())?;
         Ok(writes.into_iter().map(convert::write).collect())
     }
+
+    fn restart_fence(now: i64) -> wit::Write {
+        convert::write(state::restart_fence(now))
+    }
+
+    fn fence_key() -> String {
+        state::FENCE_KEY.to_owned()
+    }
+
+    fn sweep(expired: Vec<wit::ExpiredRow>, fence: Option<wit::Row>) -> Result<Option<wit::Write>, String> {
+        if let Some(other) = fence.as_ref().filter(|row| row.key != state::FENCE_KEY) {
+            return Err(format!("the row `{}` is not the fence; give that of `fence-key`", other.key));
+        }
+        let fence: LoadedRows = fence.into_iter().map(|row| (row.key, row.value)).collect();
+        let expired = expired.iter().map(|row| (row.key.as_str(), row.expires_at));
+        let swept = state::sweep(expired, &fence).map_err(|error| error.to_string())?;
+        Ok(swept.write.map(convert::write))
+    }
 }
