@@ -174,7 +174,7 @@ async fn a_store_that_does_not_answer_is_not_waited_for() {
 
 #[tokio::test]
 async fn other_tasks_go_on_while_a_plugin_spins() {
-    const ENOUGH: usize = 200;
+    const ENOUGH: usize = 5;
     let loaded = Loaded::with(&forever(), json!({"limits": {"fuel": MUCH_FUEL}})).await;
     // From here on the deadline comes when the test says so.
     tokio::time::pause();
