@@ -124,5 +124,10 @@ async fn a_count_is_recorded_when_the_gate_changes_its_level() {
         (&folded["folded"]["by_reason"], &folded["gate"]["level"]),
         (&json!({ "nonce_replayed": BEYOND }), &json!("L1"))
     );
+    edge.restart().unwrap();
+    let request = agent.request("GET", "/later").unwrap().sign().unwrap();
+    assert_eq!(verdict(&edge.send(&request).await.unwrap()), allowed());
+    let gaps = of_kind(&edge.records().await.unwrap(), "gap");
+    assert!(gaps.is_empty(), "what is recorded is not lost: {gaps:?}");
     assert_ledger(&edge).await;
 }

@@ -126,6 +126,16 @@ async fn nothing_below_the_gates_own_prefix_is_forwarded() {
     assert_eq!(reached, Vec::<String>::new());
 }
 
+/// There are no plugins at the edge, for whoever holds an API key as for everybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_routes_of_plugins_are_unknown() {
+    let (_origin, edge) = gate(|_| ()).await;
+    for (method, target) in [("GET", "list"), ("PUT", "list"), ("DELETE", "list"), ("GET", "")] {
+        let target = format!("/.passgate/v1/plugins/shops/keys/{target}");
+        assert_eq!(edge.control(method, &target, "").await.unwrap().status, 404, "{method} {target}");
+    }
+}
+
 /// What the runtime cannot send as it was judged is refused before anything is consumed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_sent_as_judged_is_refused() {
