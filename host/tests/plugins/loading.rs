@@ -180,15 +180,6 @@ async fn the_file_has_to_be_the_one_that_is_pinned() {
 }
 
 #[tokio::test]
-async fn a_component_without_a_signature_is_refused_when_it_has_no_pin() {
-    let mut plugins = Plugins::new();
-    plugins.add("plugin", &Guest::good().component(), json!({}));
-    plugins.unpin();
-    let error = plugins.load().await.err().unwrap();
-    assert!(error.problem.contains("plugin.wasm.jws: it cannot be read"), "{error}");
-}
-
-#[tokio::test]
 async fn the_limits_in_force_are_told_as_they_are() {
     let config = json!({"a": 1});
     let more = json!({"grants": ["log"], "actions": ["payments:*"], "config": config, "limits": {"fuel": 123_456}});

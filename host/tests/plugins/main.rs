@@ -7,3 +7,4 @@ mod support;
 mod answers;
 mod hostile;
 mod loading;
+mod signatures;

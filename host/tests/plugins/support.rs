@@ -11,6 +11,8 @@ use passgate_core::plugin::PluginRecord;
 use passgate_host::config::PluginsDoc;
 use passgate_host::metrics::Metrics;
 use passgate_host::plugins::{Agent, Facts, Header, PluginError, PluginHost, PluginKeys, Question, Request};
+use passgate_passport::jwk::emit_set;
+use passgate_passport::key::SecretKey;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -56,9 +58,9 @@ impl Plugins {
         self.policies.push(policy);
     }
 
-    /// Takes away the pin of the last plugin, so that it has to be signed.
-    pub(crate) fn unpin(&mut self) {
-        fs::write(self.path("trusted.jwks"), r#"{"keys":[]}"#).unwrap();
+    /// Takes away the pin of the last plugin, so that one of `keys` has to have signed it.
+    pub(crate) fn trust(&mut self, keys: &[SecretKey]) {
+        fs::write(self.path("trusted.jwks"), emit_set(keys.iter().map(SecretKey::public))).unwrap();
         if let Some(Value::Object(policy)) = self.policies.last_mut() {
             policy.remove("sha256");
         }
@@ -76,7 +78,7 @@ impl Plugins {
         .unwrap();
         let base = self.folder.path();
         let host = PluginHost::load(&doc, base, Arc::new(self.keys), self.metrics.clone()).await?;
-        Ok(Loaded { host, metrics: self.metrics, _folder: self.folder })
+        Ok(Loaded { host, metrics: self.metrics, folder: self.folder })
     }
 }
 
@@ -84,7 +86,7 @@ impl Plugins {
 pub(crate) struct Loaded {
     pub(crate) host: PluginHost,
     pub(crate) metrics: Metrics,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Loaded {
