@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use passgate_core::attest::sha256_label;
 use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
-use passgate_passport::plugin_signature;
+use passgate_passport::plugin_signature::{self, Claims};
 use sha2::{Digest as _, Sha256};
 
 use crate::files;
@@ -53,6 +53,30 @@ pub(crate) struct Code {
     pub(crate) bytes: Vec<u8>,
     /// SHA-256 of the bytes, with its label.
     pub(crate) digest: String,
+    /// What its signature says, where one is asked for.
+    pub(crate) signed: Option<Claims>,
+}
+
+impl Code {
+    /// Whether its signature is older than `other`: whoever can change the file must not bring back what was replaced.
+    ///
+    /// # Errors
+    ///
+    /// Says so.
+    pub(crate) fn not_before(&self, other: Option<i64>) -> Result<(), Refused> {
+        match (self.signed_at(), other) {
+            (Some(iat), Some(other)) if iat < other => {
+                let problem = "it was signed before the one that is in use".to_owned();
+                Err((problem, "to go back to an older component, sign it again"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When it was signed, in Unix seconds.
+    pub(crate) fn signed_at(&self) -> Option<i64> {
+        self.signed.as_ref().map(|claims| claims.iat)
+    }
 }
 
 impl Trust {
@@ -87,19 +111,19 @@ impl SignedFile {
         let bytes = read(&self.path, self.limit_bytes)?;
         let sha256 = Sha256::digest(&bytes).into();
         let digest = sha256_label(&sha256);
-        match &self.trust {
-            Trust::Trial => {}
-            Trust::Pinned(pin) if *pin == digest => {}
+        let signed = match &self.trust {
+            Trust::Trial => None,
+            Trust::Pinned(pin) if *pin == digest => None,
             Trust::Pinned(pin) => {
                 let problem = format!("it has the digest {digest}, and {pin} is configured");
                 return Err((problem, "put the right file there, or its digest into `sha256`"));
             }
-            Trust::Signed { signature, keys } => self.check_signature(signature, keys, &sha256)?,
-        }
-        Ok(Code { bytes, digest })
+            Trust::Signed { signature, keys } => Some(self.check_signature(signature, keys, &sha256)?),
+        };
+        Ok(Code { bytes, digest, signed })
     }
 
-    fn check_signature(&self, signature: &Path, keys: &Path, sha256: &[u8; 32]) -> Result<(), Refused> {
+    fn check_signature(&self, signature: &Path, keys: &Path, sha256: &[u8; 32]) -> Result<Claims, Refused> {
         let within = |path: &Path, (problem, remedy): Refused| (format!("{}: {problem}", path.display()), remedy);
         let set = read(keys, MAX_JWKS_BYTES as u64).map_err(|why| within(keys, why))?;
         let set = jwk::parse_set(&set)
@@ -108,7 +132,7 @@ impl SignedFile {
         let jws = String::from_utf8_lossy(&jws);
         let verified = plugin_signature::verify(jws.trim_end(), sha256, self.world, &set);
         let remedy = "sign the component with `passgate plugin sign` and a key of the trusted set";
-        verified.map(drop).map_err(|error| within(signature, (error.to_string(), remedy)))
+        verified.map_err(|error| within(signature, (error.to_string(), remedy)))
     }
 
     /// The files as they look now. One that cannot be looked at differs from one that can.

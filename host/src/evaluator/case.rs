@@ -61,7 +61,7 @@ impl EngineCase {
     #[must_use]
     pub fn shown(&self) -> Shown {
         match &self.0 {
-            Judgement::Native(judged) => of_judged(judged),
+            Judgement::Native(judged) => judged.as_ref().into(),
             Judgement::Component(case) => case.shown(),
         }
     }
@@ -131,19 +131,21 @@ impl Case for EngineCase {
     }
 }
 
-fn of_judged(judged: &Judged) -> Shown {
-    let (agent, request) = (judged.agent(), judged.request());
-    Shown {
-        action: request.action.clone().unwrap_or_default(),
-        amount_micro_usd: request.amount_micro_usd,
-        target_domain: request.target_domain.clone(),
-        agent_id: agent.agent_id.clone(),
-        issuer: agent.issuer.clone(),
-        trust_tier: agent.trust_tier.clone(),
-        passport_id: agent.passport_id.clone(),
-        key_thumbprint: agent.key_thumbprint.clone(),
-        permissions: judged.permissions().to_vec(),
-        covered: judged.covered_fields().to_vec(),
+impl From<&Judged> for Shown {
+    fn from(judged: &Judged) -> Self {
+        let (agent, request) = (judged.agent(), judged.request());
+        Self {
+            action: request.action.clone().unwrap_or_default(),
+            amount_micro_usd: request.amount_micro_usd,
+            target_domain: request.target_domain.clone(),
+            agent_id: agent.agent_id.clone(),
+            issuer: agent.issuer.clone(),
+            trust_tier: agent.trust_tier.clone(),
+            passport_id: agent.passport_id.clone(),
+            key_thumbprint: agent.key_thumbprint.clone(),
+            permissions: judged.permissions().to_vec(),
+            covered: judged.covered_fields().to_vec(),
+        }
     }
 }
 

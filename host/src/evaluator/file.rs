@@ -21,6 +21,8 @@ pub(crate) struct EvaluatorFile {
     file: SignedFile,
     /// How it looked when it was read last.
     seen: Option<Stamp>,
+    /// When what is in force was signed.
+    signed_at: Option<i64>,
 }
 
 impl EvaluatorFile {
@@ -35,7 +37,7 @@ impl EvaluatorFile {
         let keys = doc.trusted_keys_file.as_ref().map(|name| base.join(name));
         let trust = Trust::of(doc.sha256.as_deref(), &path, keys.as_deref())?;
         let file = SignedFile { path, trust, world: GATE_WORLD, limit_bytes: MAX_COMPONENT_BYTES as u64 };
-        Ok(Some(Self { file, seen: None }))
+        Ok(Some(Self { file, seen: None, signed_at: None }))
     }
 
     /// Reads, checks and compiles the file. Takes a second of all cores.
@@ -49,7 +51,11 @@ impl EvaluatorFile {
         let refused = |(problem, remedy): Refused| {
             ComponentError::File(format!("{}: {problem}; {remedy}", self.file.path.display()))
         };
-        Evaluator::compile(&self.file.read().map_err(refused)?.bytes)
+        let code = self.file.read().map_err(refused)?;
+        code.not_before(self.signed_at).map_err(refused)?;
+        let evaluator = Evaluator::compile(&code.bytes)?;
+        self.signed_at = code.signed_at();
+        Ok(evaluator)
     }
 
     fn has_changed(&self) -> bool {

@@ -9,7 +9,7 @@ use passgate_core::reason::Reason;
 
 use super::Core;
 use crate::evaluator::EngineCase;
-use crate::plugins::{Agent, Facts, Header, Question, Request};
+use crate::plugins::Question;
 use crate::status_lists::Snapshot;
 
 /// Judges one request, and gives the body to forward instead of its own when plugins take something out of it.
@@ -41,37 +41,8 @@ async fn judge_and_ask(
     if core.plugins.is_empty() {
         return Ok((case, None));
     }
-    let said = core.plugins.evaluate(question(gate, &case, raw, stamp), case.is_denied()).await;
+    let question = Question::new(case.shown(), gate, raw, stamp.now);
+    let said = core.plugins.evaluate(question, case.is_denied()).await;
     case.restrict(said, raw.body)
         .map_err(|error| RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now))
-}
-
-fn question(gate: &Snapshot, case: &EngineCase, raw: &RawRequest<'_>, stamp: Stamp) -> Question {
-    let shown = case.shown();
-    Question {
-        request: Request {
-            method: raw.method.to_owned(),
-            scheme: gate.origin.scheme.clone(),
-            authority: gate.origin.authority.clone(),
-            path: raw.path.to_owned(),
-            query: raw.query.map(str::to_owned),
-            headers: shown.covered.into_iter().map(|(name, value)| Header { name, value }).collect(),
-            body: raw.body.to_vec(),
-        },
-        facts: Facts {
-            now_ms: stamp.now.0,
-            gate_id: gate.id.clone(),
-            action: shown.action,
-            amount_micro_usd: shown.amount_micro_usd,
-            target_domain: shown.target_domain,
-            agent: Agent {
-                id: shown.agent_id,
-                issuer: shown.issuer,
-                tier: shown.trust_tier,
-                passport_id: shown.passport_id,
-                key_thumbprint: shown.key_thumbprint,
-                permissions: shown.permissions,
-            },
-        },
-    }
 }

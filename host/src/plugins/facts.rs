@@ -1,6 +1,11 @@
 //! What a plugin is asked.
 
+use passgate_core::gate::Gate;
+use passgate_core::pipeline::RawRequest;
+use passgate_core::time::UnixMillis;
+
 use super::bindings::passgate::policy::types;
+use crate::evaluator::Shown;
 
 pub use super::bindings::passgate::policy::types::{Agent, Header, Request};
 
@@ -28,6 +33,39 @@ pub struct Facts {
     pub target_domain: Option<String>,
     /// Who asks.
     pub agent: Agent,
+}
+
+impl Question {
+    /// The question of a request that was judged by `gate` at `now`.
+    #[must_use]
+    pub fn new(shown: Shown, gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Self {
+        let request = Request {
+            method: raw.method.to_owned(),
+            scheme: gate.origin.scheme.clone(),
+            authority: gate.origin.authority.clone(),
+            path: raw.path.to_owned(),
+            query: raw.query.map(str::to_owned),
+            headers: shown.covered.into_iter().map(|(name, value)| Header { name, value }).collect(),
+            body: raw.body.to_vec(),
+        };
+        let agent = Agent {
+            id: shown.agent_id,
+            issuer: shown.issuer,
+            tier: shown.trust_tier,
+            passport_id: shown.passport_id,
+            key_thumbprint: shown.key_thumbprint,
+            permissions: shown.permissions,
+        };
+        let facts = Facts {
+            now_ms: now.0,
+            gate_id: gate.id.clone(),
+            action: shown.action,
+            amount_micro_usd: shown.amount_micro_usd,
+            target_domain: shown.target_domain,
+            agent,
+        };
+        Self { request, facts }
+    }
 }
 
 impl Facts {

@@ -247,9 +247,11 @@ impl PluginHost {
 
     async fn reload_one(&self, engine: &Arc<Engine>, index: usize, settings: &Arc<Settings>, stamp: Stamp) -> Seen {
         let name = &settings.name;
-        let in_use = self.in_use().get(index).map(|plugin| plugin.digest().to_owned());
-        let loaded = match plugin::read(settings).await {
-            Ok(source) if Some(&source.digest) == in_use.as_ref() => Ok(None),
+        let in_use = self.in_use().get(index).cloned();
+        let signed_at = in_use.as_ref().and_then(|plugin| plugin.signed_at());
+        let read = plugin::read(settings).await;
+        let loaded = match read.and_then(|source| source.code.not_before(signed_at).map(|()| source)) {
+            Ok(source) if in_use.is_some_and(|plugin| plugin.digest() == source.code.digest) => Ok(None),
             Ok(source) => Plugin::load(engine, settings, source, Arc::clone(&self.0.keys)).await.map(Some),
             Err(refused) => Err(LoadError::Refused(refused)),
         };

@@ -19,11 +19,14 @@ use super::settings::Settings;
 use super::source::Source;
 use crate::config::PluginLimitsDoc;
 use crate::logging::inert;
+use crate::signed_file::Code;
 
 /// A plugin that can be asked.
 pub(super) struct Plugin {
     settings: Arc<Settings>,
     digest: String,
+    /// When it was signed, in Unix seconds, where a signature is asked for.
+    signed_at: Option<i64>,
     description: Description,
     runner: Runner,
     breaker: Mutex<Breaker>,
@@ -52,7 +55,8 @@ impl Plugin {
         source.shape.check(&settings.grants).map_err(LoadError::Refused)?;
         let timeout = Duration::from_millis(settings.limits.compile_timeout_ms.into());
         let refused = |problem: String, remedy| LoadError::Refused((problem, remedy));
-        let component = engine.compile(&source.digest, source.bytes, timeout).await.map_err(|error| match error {
+        let Code { bytes, digest, signed } = source.code;
+        let component = engine.compile(&digest, bytes, timeout).await.map_err(|error| match error {
             CompileError::Refused(why) => refused(format!("it cannot be compiled: {}", inert(&why)), "build it again"),
             CompileError::TooSlow => {
                 let problem = format!("compiling it takes more than {} ms", timeout.as_millis());
@@ -70,8 +74,17 @@ impl Plugin {
         check_description(&description).map_err(|why| {
             refused(format!("what it says of itself is out of bounds: {why}"), "keep to wit/plugin.wit")
         })?;
+        if signed.as_ref().is_some_and(|said| (&said.name, &said.version) != (&description.name, &description.version))
+        {
+            let problem = format!(
+                "it says that it is {} {}, and its signature says something else",
+                description.name, description.version
+            );
+            return Err(refused(problem, "sign it again with `passgate plugin sign`"));
+        }
         let (settings, breaker) = (Arc::clone(settings), Mutex::default());
-        Ok(Self { settings, digest: source.digest, description, runner, breaker })
+        let signed_at = signed.map(|claims| claims.iat);
+        Ok(Self { settings, digest, signed_at, description, runner, breaker })
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -80,6 +93,10 @@ impl Plugin {
 
     pub(super) fn digest(&self) -> &str {
         &self.digest
+    }
+
+    pub(super) fn signed_at(&self) -> Option<i64> {
+        self.signed_at
     }
 
     pub(super) fn description(&self) -> &Description {

@@ -6,9 +6,7 @@ use crate::signed_file::Code;
 
 /// A component that may run.
 pub(super) struct Source {
-    pub(super) bytes: Vec<u8>,
-    /// SHA-256 of the bytes, with its label.
-    pub(super) digest: String,
+    pub(super) code: Code,
     pub(super) shape: Shape,
 }
 
@@ -19,8 +17,8 @@ impl Source {
     ///
     /// When a file cannot be used, the component is not the one that may run, or as for [`Shape::of`].
     pub(super) fn read(settings: &Settings) -> Result<Self, Refused> {
-        let Code { bytes, digest } = settings.signed_file().read()?;
-        let shape = Shape::of(&bytes)?;
-        Ok(Self { bytes, digest, shape })
+        let code = settings.signed_file().read()?;
+        let shape = Shape::of(&code.bytes)?;
+        Ok(Self { code, shape })
     }
 }

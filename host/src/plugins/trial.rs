@@ -54,7 +54,7 @@ pub async fn inspect(path: &Path, limits: PluginLimitsDoc) -> Result<Inspected, 
     Ok(Inspected {
         file: path.to_owned(),
         digest: loaded.digest().to_owned(),
-        bytes: source.bytes.len() as u64,
+        bytes: source.code.bytes.len() as u64,
         grants: loaded.settings().grants.clone(),
         imports: shape.imports,
         exports: shape.exports,

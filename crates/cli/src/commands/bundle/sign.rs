@@ -52,6 +52,12 @@ fn bundle(loaded: &Loaded, now: i64) -> Result<EdgeBundle, Failure> {
         return Err(Failure::config("upstream.ca_file: the edge trusts public certificate authorities alone")
             .hint("remove it, and give the upstream a certificate of a public authority"));
     }
+    if !config.plugins.policies.is_empty() {
+        return Err(Failure::config(
+            "plugins.policies: there are no plugins at the edge, so what they refuse would pass there",
+        )
+        .hint("serve this gate natively, or take the plugins out of the edge's configuration"));
+    }
     Ok(EdgeBundle {
         iat: now,
         exp: now.saturating_add(i64::from(config.edge.max_age_days).saturating_mul(SECONDS_PER_DAY)),

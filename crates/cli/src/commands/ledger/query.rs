@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
         return Ok(Exit::Ok);
     }
     for record in &page.attestations {
-        output.data(&table::line(record, output))?;
+        output.data(&table::lines(record, output))?;
     }
     if let Some(cursor) = &page.next_cursor {
         output.say(&format!("There are more: --cursor {cursor}"));

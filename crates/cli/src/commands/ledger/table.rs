@@ -5,8 +5,30 @@ use serde_json::{Map, Value};
 use crate::inert::inert;
 use crate::output::{Output, Paint};
 
-/// One record, on one line: time, kind or decision, reason, agent, request, id.
-pub(super) fn line(record: &Map<String, Value>, output: &Output) -> String {
+/// One record: time, kind or decision, reason, agent, request and id on one line, and one line more for each plugin that had
+/// a part in it.
+pub(super) fn lines(record: &Map<String, Value>, output: &Output) -> String {
+    let plugins = record.get("plugins").and_then(Value::as_array).into_iter().flatten();
+    let lines = std::iter::once(line(record, output)).chain(plugins.map(plugin_line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A plugin: name and version, verdict or how it failed, its reason, fuel and digest.
+fn plugin_line(plugin: &Value) -> String {
+    let text = |name: &str| plugin.get(name).and_then(Value::as_str).map(inert).unwrap_or_default();
+    let fuel = plugin.get("fuel").and_then(Value::as_u64).unwrap_or_default();
+    let said = if plugin.get("verdict").is_some() { text("verdict") } else { text("outcome") };
+    let parts = [
+        format!("    plugin {} {}", text("name"), text("version")),
+        said,
+        text("reason"),
+        format!("fuel {fuel}"),
+        text("digest"),
+    ];
+    parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("  ")
+}
+
+fn line(record: &Map<String, Value>, output: &Output) -> String {
     let at = |pointer: &[&str]| -> Option<String> {
         let mut value = record.get(*pointer.first()?)?;
         for name in pointer.get(1..)? {

@@ -120,7 +120,7 @@ fn print(record: &Record, output: &Output) -> Result<(), Failure> {
     if output.is_json() {
         output.json(Value::Object(record.clone()))
     } else {
-        output.data(&table::line(record, output))
+        output.data(&table::lines(record, output))
     }
 }
 
