@@ -6,12 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use passgate_core::state::Subject;
 use passgate_host::config::Loaded;
-use passgate_host::control::{Access, AccessError, ClientError, RemoteGate, RemoteGateError, Revocation};
+use passgate_host::control::{Access, AccessError, ClientError, PluginKey, RemoteGate, RemoteGateError, Revocation};
 use passgate_host::env::SystemEnvironment;
 use passgate_host::gateway::ErrorClass;
 use passgate_host::http::upstream::TrustRoots;
+use passgate_host::plugins::PluginKeys;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -141,6 +143,19 @@ pub(crate) async fn open_or_create(gate: &GateArgs, context: &Context) -> Result
     match gate.named(context)? {
         Some(remote) => Ok(Access::remote(remote)?),
         None => Ok(Access::open_or_create(&context.load()?, Arc::new(SystemEnvironment)).await?),
+    }
+}
+
+/// The keys of plugins at the running gateway or in its store; none when the gate was never served.
+pub(crate) struct GateKeys(pub(crate) Loaded);
+
+#[async_trait]
+impl PluginKeys for GateKeys {
+    async fn get(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
+        let of = PluginKey { plugin: plugin.to_owned(), key: key.to_owned() };
+        let access = open_if_there(&self.0).await.map_err(|error| error.to_string())?;
+        let Some(access) = access else { return Ok(None) };
+        access.plugin_key(&of).await.map_err(|error| error.to_string())
     }
 }
 

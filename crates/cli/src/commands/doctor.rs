@@ -2,16 +2,20 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use passgate_host::config::Loaded;
+use passgate_host::config::{EngineKind, Loaded};
 use passgate_host::control::{Access, AccessError};
+use passgate_host::evaluator::has_builtin;
+use passgate_host::metrics::Metrics;
+use passgate_host::plugins::{PluginHost, PluginStatus};
 use passgate_host::status_lists;
 use passgate_passport::trust::{IssuerStatus, SelfIssued};
 use serde_json::json;
 
 use super::issuer::ISSUERS_FOLDER;
-use crate::access;
+use crate::access::{self, GateKeys};
 use crate::context::Context;
 use crate::credentials::AGENTS_FOLDER;
 use crate::exit::{Exit, Failure, Outcome};
@@ -23,6 +27,10 @@ use crate::{files, moment};
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(2);
 /// What findings about status lists are about.
 const STATUS_LISTS: &str = "status lists";
+/// What findings about what decides are about.
+const EVALUATOR: &str = "evaluator";
+/// What findings about plugins are about.
+const PLUGINS: &str = "plugins";
 /// Years in which a clock is plausible.
 const PLAUSIBLE_YEARS: std::ops::RangeInclusive<u32> = 2026..=2099;
 
@@ -77,6 +85,8 @@ async fn examine(loaded: &Loaded) -> Vec<Finding> {
     findings.extend(published_lists(loaded));
     findings.extend(secrets(loaded));
     findings.extend(state_folder(loaded));
+    findings.push(evaluator(loaded));
+    findings.extend(plugins(loaded).await);
     findings.push(gateway(loaded).await);
     findings.push(upstream(&loaded.config.upstream.url).await);
     findings
@@ -170,6 +180,35 @@ fn published_lists(loaded: &Loaded) -> Vec<Finding> {
     let found = problems.into_iter().map(|problem| (problem.path.display().to_string(), problem.why));
     findings.extend(found.map(|(path, why)| Finding::warn(STATUS_LISTS, format!("{path}: {why}"), remedy)));
     findings
+}
+
+fn evaluator(loaded: &Loaded) -> Finding {
+    let settings = &loaded.config.evaluator;
+    match (settings.engine, &settings.file) {
+        (_, Some(file)) => Finding::ok(EVALUATOR, format!("the component in {file}")),
+        (Some(EngineKind::Native), None) => Finding::ok(EVALUATOR, "in this program, as configured"),
+        (_, None) if has_builtin() => Finding::ok(EVALUATOR, "the component that this program carries"),
+        (Some(EngineKind::Component), None) => {
+            let failure = Failure::config("this passgate carries no gate component");
+            Finding::failed(EVALUATOR, failure.hint("run `cargo xtask component` before building it, or name a file"))
+        }
+        (None, None) => {
+            let remedy = "run `cargo xtask component` before building, or set `evaluator.engine: native`";
+            Finding::warn(EVALUATOR, "in this program, which was built without the gate component", remedy)
+        }
+    }
+}
+
+/// Loads them as a gate does when it starts.
+async fn plugins(loaded: &Loaded) -> Vec<Finding> {
+    let keys = Arc::new(GateKeys(loaded.clone()));
+    match PluginHost::load(&loaded.config.plugins, &loaded.base, keys, Metrics::default()).await {
+        Ok(host) => {
+            let describe = |plugin: &PluginStatus| format!("{} {} ({})", plugin.name, plugin.version, plugin.digest);
+            host.status().iter().map(|plugin| Finding::ok(PLUGINS, describe(plugin))).collect()
+        }
+        Err(error) => vec![Finding::failed(PLUGINS, Failure::config(error))],
+    }
 }
 
 /// Private keys and credentials beside the configuration; the attestation key has a finding of its own.

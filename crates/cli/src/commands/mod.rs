@@ -69,7 +69,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Passport(command) => passport::run(&command, &context).await,
         Command::Plugin(command) => plugin::run(&command, &context).await,
         Command::Bundle(command) => bundle::run(&command, &context).await,
-        Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context),
+        Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context).await,
         Command::Ledger(command) => ledger::run(&command, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Completions(args) => completions::run(&args, &context),

@@ -1,14 +1,21 @@
 //! `gate check`: a decision without a gate, with every guardrail's result.
 
+use std::sync::Arc;
+
 use passgate_core::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Decision, Judged, RawRequest, Refusal};
+use passgate_core::plugin::PluginRecord;
 use passgate_core::reason::Reason;
 use passgate_core::state::{self, LoadedRows};
 use passgate_core::time::UnixMillis;
+use passgate_host::metrics::Metrics;
+use passgate_host::plugins::{PluginHost, Question};
 use passgate_host::status_lists;
 use serde_json::{Value, json};
 
+use crate::access::GateKeys;
+use crate::commands::ledger::table;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
@@ -46,7 +53,7 @@ enum Checked {
     Decided(Box<Judged>, Box<Decision>),
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let loaded = context.load()?;
     let now = moment::now();
     let request = match (&args.request, &args.url) {
@@ -61,13 +68,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         request.sign(&signer, now)?
     };
     let (gate, _) = status_lists::gate_at(&loaded, now);
-    let checked = check(&gate, &request, now)?;
+    let keys = Arc::new(GateKeys(loaded.clone()));
+    let plugins = PluginHost::load(&loaded.config.plugins, &loaded.base, keys, Metrics::default()).await;
+    let checked = check(&gate, &plugins.map_err(Failure::config)?, &request, now).await?;
     report(&checked, &context.output)?;
     Ok(checked.exit())
 }
 
 /// The steps of a request's life up to the decision, over a state without history.
-fn check(gate: &Gate, request: &Request, now: UnixMillis) -> Result<Checked, Failure> {
+async fn check(gate: &Gate, plugins: &PluginHost, request: &Request, now: UnixMillis) -> Result<Checked, Failure> {
     let headers = request.header_views();
     let raw = RawRequest {
         method: &request.method,
@@ -85,7 +94,12 @@ fn check(gate: &Gate, request: &Request, now: UnixMillis) -> Result<Checked, Fai
         Ok(authenticated) => authenticated,
         Err(refusal) => return Ok(Checked::Refused(Box::new(refusal))),
     };
-    let judged = pipeline::judge(gate, &authenticated);
+    let mut judged = pipeline::judge(gate, &authenticated);
+    if !plugins.is_empty() {
+        let question = Question::new((&judged).into(), gate, &raw, now);
+        let said = plugins.evaluate(question, judged.is_denied()).await;
+        (judged, _) = judged.restrict(said, raw.body);
+    }
     let admitted = state::admit(judged.demand(), &LoadedRows::new()).map_err(Failure::unexpected)?;
     let decision = pipeline::decide(&judged, &admitted.admission);
     Ok(Checked::Decided(Box::new(judged), Box::new(decision)))
@@ -125,6 +139,13 @@ impl Checked {
         }
     }
 
+    fn plugins(&self) -> &[PluginRecord] {
+        match self {
+            Self::Refused(_) => &[],
+            Self::Decided(judged, _) => judged.plugins(),
+        }
+    }
+
     fn action(&self) -> Option<&str> {
         match self {
             Self::Refused(_) => None,
@@ -141,6 +162,7 @@ fn report(checked: &Checked, output: &Output) -> Result<(), Failure> {
             "detail": checked.detail(),
             "action": checked.action(),
             "guardrails_evaluated": checked.guardrails(),
+            "plugins": checked.plugins(),
             "not_checked": NOT_CHECKED,
         }));
     }
@@ -159,6 +181,9 @@ fn report(checked: &Checked, output: &Output) -> Result<(), Failure> {
     }
     for guardrail in checked.guardrails() {
         output.data(&guardrail_line(guardrail))?;
+    }
+    for plugin in checked.plugins() {
+        output.data(&table::plugin_line(&json!(plugin)))?;
     }
     NOT_CHECKED.iter().try_for_each(|line| output.data(&format!("not checked: {line}")))
 }

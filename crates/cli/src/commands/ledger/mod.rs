@@ -2,7 +2,7 @@
 
 mod export;
 mod query;
-mod table;
+pub(crate) mod table;
 mod tail;
 pub(crate) mod verify;
 

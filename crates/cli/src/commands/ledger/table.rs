@@ -14,7 +14,7 @@ pub(super) fn lines(record: &Map<String, Value>, output: &Output) -> String {
 }
 
 /// A plugin: name and version, verdict or how it failed, its reason, fuel and digest.
-fn plugin_line(plugin: &Value) -> String {
+pub(crate) fn plugin_line(plugin: &Value) -> String {
     let text = |name: &str| plugin.get(name).and_then(Value::as_str).map(inert).unwrap_or_default();
     let fuel = plugin.get("fuel").and_then(Value::as_u64).unwrap_or_default();
     let said = if plugin.get("verdict").is_some() { text("verdict") } else { text("outcome") };
