@@ -4,7 +4,8 @@
 //!
 //! What a gate needs of the machine it runs on: its configuration ([`config`]), files with secrets ([`files`]), time and
 //! randomness ([`env`]), the HTTP data plane ([`http`]), the gateway itself ([`gateway`]), the control plane and its
-//! client ([`control`]), the issuers' status lists ([`status_lists`]), the log ([`logging`]) and [`metrics`].
+//! client ([`control`]), the issuers' status lists ([`status_lists`]), policy plugins ([`plugins`]), the log ([`logging`])
+//! and [`metrics`].
 //!
 //! # Out of scope
 //!
@@ -22,6 +23,7 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod open_files;
+pub mod plugins;
 pub mod ready;
 pub mod status_lists;
 pub mod store;

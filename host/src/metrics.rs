@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_core::attest::DecisionKind;
+use passgate_core::plugin::PluginOutcome;
 use passgate_core::reason::Reason;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +22,9 @@ const DECISION_BUCKETS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.0
 /// Upper bounds of the buckets of upstream times, in seconds.
 const UPSTREAM_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
+/// Upper bounds of the buckets of plugin times, in seconds.
+const PLUGIN_BUCKETS: [f64; 9] = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0];
+
 /// The metrics of one gateway. Cheap to clone; clones count together.
 #[derive(Clone)]
 pub struct Metrics {
@@ -32,6 +36,9 @@ pub struct Metrics {
     refusals_folded: Counter,
     panics: Counter,
     accept_failures: Counter,
+    plugin_calls: Family<PluginCallLabels, Counter>,
+    plugin_seconds: Histogram,
+    plugin_reload_failures: Family<PluginLabels, Counter>,
     store_up: Gauge,
     in_flight: Gauge,
 }
@@ -40,6 +47,18 @@ pub struct Metrics {
 struct DecisionLabels {
     decision: &'static str,
     reason: &'static str,
+}
+
+/// The names of plugins are the operator's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginCallLabels {
+    plugin: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: String,
 }
 
 impl fmt::Debug for Metrics {
@@ -59,6 +78,9 @@ impl Default for Metrics {
             refusals_folded: Counter::default(),
             panics: Counter::default(),
             accept_failures: Counter::default(),
+            plugin_calls: Family::default(),
+            plugin_seconds: Histogram::new(PLUGIN_BUCKETS),
+            plugin_reload_failures: Family::default(),
             store_up: Gauge::default(),
             in_flight: Gauge::default(),
         };
@@ -92,6 +114,13 @@ impl Metrics {
             "accept_failures",
             "Failures to accept a connection, such as for want of open files",
             self.accept_failures.clone(),
+        );
+        registry.register("plugin_calls", "Calls of plugins by how they ended", self.plugin_calls.clone());
+        registry.register("plugin_seconds", "How long calls of plugins took", self.plugin_seconds.clone());
+        registry.register(
+            "plugin_reload_failures",
+            "Changed plugin files that could not be taken into use",
+            self.plugin_reload_failures.clone(),
         );
         registry.register("store_up", "Whether the last write to the store succeeded", self.store_up.clone());
         registry.register(
@@ -138,6 +167,18 @@ impl Metrics {
         self.accept_failures.inc();
     }
 
+    /// Counts one call of a plugin, and notes how long it took.
+    pub fn plugin_called(&self, plugin: &str, outcome: PluginOutcome, time: Duration) {
+        let labels = PluginCallLabels { plugin: plugin.to_owned(), outcome: outcome_label(outcome) };
+        self.plugin_calls.get_or_create(&labels).inc();
+        self.plugin_seconds.observe(time.as_secs_f64());
+    }
+
+    /// Counts a changed plugin that could not be taken into use.
+    pub fn plugin_reload_failed(&self, plugin: &str) {
+        self.plugin_reload_failures.get_or_create(&PluginLabels { plugin: plugin.to_owned() }).inc();
+    }
+
     /// Says whether the store works.
     pub fn store_is_up(&self, up: bool) {
         self.store_up.set(up.into());
@@ -159,6 +200,19 @@ impl Metrics {
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
         Ok(out)
+    }
+}
+
+fn outcome_label(outcome: PluginOutcome) -> &'static str {
+    match outcome {
+        PluginOutcome::Answered => "answered",
+        PluginOutcome::Trapped => "trapped",
+        PluginOutcome::TimedOut => "timed_out",
+        PluginOutcome::FuelExhausted => "fuel_exhausted",
+        PluginOutcome::LimitExceeded => "limit_exceeded",
+        PluginOutcome::AnswerInvalid => "answer_invalid",
+        PluginOutcome::Unavailable => "unavailable",
+        PluginOutcome::NotRun => "not_run",
     }
 }
 
@@ -186,6 +240,8 @@ mod tests {
         metrics.store_is_up(true);
         metrics.panicked();
         metrics.accept_failed();
+        metrics.plugin_called("business-hours", PluginOutcome::TimedOut, Duration::from_micros(80));
+        metrics.plugin_reload_failed("business-hours");
         let running = metrics.in_flight();
         let text = metrics.encode().unwrap();
         for line in [
@@ -198,6 +254,9 @@ mod tests {
             "passgate_refusals_folded_total 0",
             "passgate_panics_total 1",
             "passgate_accept_failures_total 1",
+            "passgate_plugin_calls_total{plugin=\"business-hours\",outcome=\"timed_out\"} 1",
+            "passgate_plugin_seconds_bucket{le=\"0.0001\"} 1",
+            "passgate_plugin_reload_failures_total{plugin=\"business-hours\"} 1",
             "passgate_store_up 1",
             "passgate_requests_in_flight 1",
         ] {

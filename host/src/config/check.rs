@@ -19,6 +19,7 @@ use crate::evaluator;
 use crate::files;
 use crate::http::authority::{self, Scheme};
 use crate::http::upstream::TrustRoots;
+use crate::plugins;
 
 const MAX_CONNECTIONS: u64 = 100_000;
 const MAX_BUNDLE_AGE_DAYS: u64 = 366;
@@ -43,6 +44,7 @@ pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked
     check.addresses(config)?;
     check.upstream(config)?;
     check.wildcards(config)?;
+    check.plugins(config)?;
     let trust_roots = check.trust_roots(config)?;
     let paths = check.paths(config)?;
     let bundle = check.bundle(config)?;
@@ -133,6 +135,11 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    fn plugins(&self, config: &Config) -> Result<(), ConfigError> {
+        let fault = |fault: plugins::Fault| self.error(fault.member, fault.problem, Some(fault.remedy));
+        plugins::check(&config.plugins, self.base).map(drop).map_err(fault)
     }
 
     fn paths(&self, config: &Config) -> Result<Paths, ConfigError> {

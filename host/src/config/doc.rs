@@ -6,6 +6,7 @@ use passgate_api::bundle::{
 use passgate_api::edge::AdmissionDoc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A whole configuration. Relative paths in it start at the folder of the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,9 @@ pub struct Config {
     /// The guardrails.
     #[serde(default)]
     pub guardrails: GuardrailsDoc,
+    /// The operator's policy plugins.
+    #[serde(default, skip_serializing_if = "PluginsDoc::is_unused")]
+    pub plugins: PluginsDoc,
     /// The listening side.
     #[serde(default)]
     pub server: ServerDoc,
@@ -86,6 +90,99 @@ pub struct StatusListSettings {
 
 const fn default_ttl_days() -> u16 {
     365
+}
+
+/// Policy plugins: WebAssembly components of the world in `wit/plugin.wit`. They can refuse a request, never allow one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginsDoc {
+    /// A file with the public keys that may sign plugins, as a JWK Set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_keys_file: Option<String>,
+    /// The plugins, in the order in which they are asked: at most 16.
+    pub policies: Vec<PluginDoc>,
+}
+
+impl PluginsDoc {
+    fn is_unused(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One policy plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginDoc {
+    /// Its name in records, metrics and the store: 1 to 64 lower-case letters, digits and `-`; no two have the same.
+    pub name: String,
+    /// The component. It is read again whenever it changes.
+    pub file: String,
+    /// The SHA-256 that the component has to have, as `sha256:` and 64 lower-case hexadecimal digits. Absent: the
+    /// component has to be signed by a trusted key, in a file with `.jws` added to its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The actions it is asked about, as scopes such as `payments:*`. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions: Option<Vec<String>>,
+    /// What the plugin is given as its configuration. Numbers in it are whole.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub config: Value,
+    /// What it may import. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<PluginGrant>,
+    /// What one call may take.
+    #[serde(default)]
+    pub limits: PluginLimitsDoc,
+}
+
+/// What a plugin may import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginGrant {
+    /// `passgate:policy/log`: write to the gate's log.
+    Log,
+    /// `passgate:policy/keys`: read its own keys in the gate's store.
+    Keys,
+}
+
+/// What one call of a plugin may take, and its component. There is always a limit: what is left out has its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginLimitsDoc {
+    /// Time for a call, in milliseconds: 1 to 10,000.
+    pub deadline_ms: u32,
+    /// Fuel for a call, about one unit an instruction: 10,000 to 1,000,000,000,000.
+    pub fuel: u64,
+    /// Memory, in bytes: 64 KiB to 256 MiB.
+    pub memory_bytes: u64,
+    /// Elements of tables: 1 to 100,000.
+    pub table_elements: u32,
+    /// Calls of what is granted: 0 to 10,000.
+    pub host_calls: u32,
+    /// What is written to the log, in bytes: 0 to 1 MiB.
+    pub log_bytes: u32,
+    /// What an answer, or a call of what is granted, hands to the gate, in bytes: 1 KiB to 1 MiB.
+    pub answer_bytes: u32,
+    /// The component file, in bytes: 1 KiB to 128 MiB.
+    pub component_bytes: u64,
+    /// Time to compile the component, in milliseconds: 1 to 600,000.
+    pub compile_timeout_ms: u32,
+}
+
+impl Default for PluginLimitsDoc {
+    fn default() -> Self {
+        Self {
+            deadline_ms: 50,
+            fuel: 50_000_000,
+            memory_bytes: 16 * 1024 * 1024,
+            table_elements: 20_000,
+            host_calls: 64,
+            log_bytes: 8 * 1024,
+            answer_bytes: 64 * 1024,
+            component_bytes: 64 * 1024 * 1024,
+            compile_timeout_ms: 60_000,
+        }
+    }
 }
 
 /// The listening side.

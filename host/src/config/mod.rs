@@ -21,8 +21,8 @@ use crate::http::upstream::TrustRoots;
 
 pub use check::check_upstream;
 pub use doc::{
-    AttestationDoc, Config, ControlDoc, EdgeSettings, IssuerEntry, LogDoc, LogFormat, LogLevel, ServerDoc, StoreDoc,
-    StoreKind, UpstreamDoc,
+    AttestationDoc, Config, ControlDoc, EdgeSettings, IssuerEntry, LogDoc, LogFormat, LogLevel, PluginDoc, PluginGrant,
+    PluginLimitsDoc, PluginsDoc, ServerDoc, StoreDoc, StoreKind, UpstreamDoc,
 };
 pub use error::ConfigError;
 

@@ -1,0 +1,184 @@
+//! One plugin: loaded from its file, and asked about requests.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use passgate_core::plugin::{PluginOutcome, PluginRecord};
+
+use super::PluginKeys;
+use super::answer::{Answer, check_description};
+use super::bindings::exports::passgate::policy::plugin::Description;
+use super::breaker::{Breaker, BreakerState};
+use super::call::{Called, Failure, Runner};
+use super::component::{Refused, Shape};
+use super::engine::{CompileError, Engine};
+use super::facts::Question;
+use super::settings::Settings;
+use super::source::Source;
+use crate::config::PluginLimitsDoc;
+
+/// A plugin that can be asked.
+pub(super) struct Plugin {
+    settings: Arc<Settings>,
+    digest: String,
+    description: Description,
+    runner: Runner,
+    breaker: Mutex<Breaker>,
+}
+
+/// Why a component is not in use.
+pub(super) enum LoadError {
+    /// It cannot be used, now and later.
+    Refused(Refused),
+    /// It may be tried again.
+    Busy,
+}
+
+impl Plugin {
+    /// Checks, compiles and links a component, and asks it who it is.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`].
+    pub(super) async fn load(
+        engine: &Arc<Engine>,
+        settings: &Arc<Settings>,
+        source: Source,
+        keys: Arc<dyn PluginKeys>,
+    ) -> Result<Self, LoadError> {
+        Shape::of(&source.bytes).and_then(|shape| shape.check(&settings.grants)).map_err(LoadError::Refused)?;
+        let timeout = Duration::from_millis(settings.limits.compile_timeout_ms.into());
+        let refused = |problem: String, remedy| LoadError::Refused((problem, remedy));
+        let component = engine.compile(source.bytes, timeout).await.map_err(|error| match error {
+            CompileError::Refused(why) => refused(format!("it cannot be compiled: {why}"), "build it again"),
+            CompileError::TooSlow => {
+                let problem = format!("compiling it takes more than {} ms", timeout.as_millis());
+                refused(problem, "make it smaller, or raise `compile_timeout_ms`")
+            }
+            CompileError::Busy => LoadError::Busy,
+        })?;
+        let runner = Runner::new(Arc::clone(engine), &component, settings, keys).map_err(|why| {
+            refused(format!("it does not fit the world: {why}"), "build it with this gate's wit/plugin.wit")
+        })?;
+        let description = runner.describe().await.result.map_err(|failure| {
+            let problem = format!("it does not say who it is: {:?}, {}", failure.outcome, failure.why);
+            refused(problem, "let `describe` answer, or raise the limit it needs")
+        })?;
+        check_description(&description).map_err(|why| {
+            refused(format!("what it says of itself is out of bounds: {why}"), "keep to wit/plugin.wit")
+        })?;
+        let (settings, breaker) = (Arc::clone(settings), Mutex::default());
+        Ok(Self { settings, digest: source.digest, description, runner, breaker })
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub(super) fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The limits that its calls have.
+    pub(super) fn limits(&self) -> &PluginLimitsDoc {
+        self.runner.limits()
+    }
+
+    pub(super) fn breaker_state(&self) -> BreakerState {
+        self.breaker().state(Instant::now())
+    }
+
+    /// Asks it about a request, unless it failed too often just before.
+    pub(super) async fn evaluate(&self, question: &Question) -> PluginRecord {
+        if !self.breaker().admit(Instant::now()) {
+            return self.not_called(PluginOutcome::Unavailable);
+        }
+        // A call that is dropped half-way leaves the breaker as this does.
+        let mut watch = Watch { plugin: self, result: None };
+        let (record, failure) = self.ask(question).await;
+        watch.result = Some(failure);
+        record
+    }
+
+    /// Asks it about a request.
+    pub(super) async fn ask(&self, question: &Question) -> (PluginRecord, Option<Failure>) {
+        let facts = question.facts.with_config(&self.settings.config.text);
+        let Called { fuel, result } = self.runner.evaluate(&question.request, &facts).await;
+        let invalid = |why| Failure::new(PluginOutcome::AnswerInvalid, why);
+        match result.and_then(|verdict| Answer::of(verdict).map_err(invalid)) {
+            Ok(Answer { verdict, reason, roles, redacted }) => {
+                let record = self.not_called(PluginOutcome::Answered);
+                (PluginRecord { fuel, reason, redacted, roles, verdict: Some(verdict), ..record }, None)
+            }
+            Err(failure) => (PluginRecord { fuel, ..self.not_called(failure.outcome) }, Some(failure)),
+        }
+    }
+
+    /// Its part in a decision that it had no part in.
+    pub(super) fn not_called(&self, outcome: PluginOutcome) -> PluginRecord {
+        PluginRecord {
+            config_sha256: self.settings.config.sha256.clone(),
+            digest: self.digest.clone(),
+            fuel: 0,
+            name: self.settings.name.clone(),
+            outcome,
+            reason: None,
+            redacted: Vec::new(),
+            roles: Vec::new(),
+            verdict: None,
+            version: self.description.version.clone(),
+        }
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the breaker how a call ended, whichever way that is.
+struct Watch<'a> {
+    plugin: &'a Plugin,
+    /// `None` until the call ended; then its failure, if it failed.
+    result: Option<Option<Failure>>,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let (plugin, name) = (self.plugin, &self.plugin.settings.name);
+        let mut breaker = plugin.breaker();
+        match self.result.take() {
+            Some(None) => breaker.answered(),
+            Some(Some(failure)) => {
+                let Failure { outcome, why, called } = &failure;
+                tracing::warn!(plugin = name, digest = plugin.digest, ?outcome, why, "a plugin gave no answer");
+                if !called {
+                    breaker.cut_off();
+                } else if breaker.failed(Instant::now()) {
+                    tracing::error!(plugin = name, "a plugin failed too often and is not called for a while");
+                }
+            }
+            None => breaker.cut_off(),
+        }
+    }
+}
+
+/// Reads the component of `settings` where no request waits.
+///
+/// # Errors
+///
+/// As [`Source::read`].
+pub(super) async fn read(settings: &Arc<Settings>) -> Result<Source, Refused> {
+    let settings = Arc::clone(settings);
+    let reading = tokio::task::spawn_blocking(move || Source::read(&settings));
+    reading.await.unwrap_or_else(|error| Err((format!("it cannot be read: {error}"), "report this")))
+}
+
+/// A path as errors name it when there is no plugin yet.
+pub(super) fn file_stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
