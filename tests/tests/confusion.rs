@@ -6,6 +6,7 @@ use passgate_core::ledger::{HeadBuilder, Verifier, What, head_line, record_line}
 use passgate_core::time::UnixMillis;
 use passgate_passport::jws::{self, JwsError, TokenType};
 use passgate_passport::passport::{self, PassportError, VerifyContext};
+use passgate_passport::plugin_signature::{self, Claims, POLICY_WORLD, SignatureError};
 use passgate_tests::agent::{NOW, PassportDraft, key};
 use passgate_tests::case;
 use passgate_tests::surface::{attestation_key, evaluator, payload};
@@ -70,6 +71,24 @@ fn a_gate_takes_only_passports_for_passports() {
             assert_eq!(verdict.unwrap().claims().sub, "agent_scout");
         } else {
             assert!(matches!(verdict, Err(PassportError::Token(JwsError::Type { .. }))), "{kind:?}");
+        }
+    }
+}
+
+/// The claims are those of a good signature and the key is trusted: only the kind differs.
+#[test]
+fn a_component_is_signed_by_plugin_signatures_alone() {
+    let (key, component) = (key(1), [7; 32]);
+    let (name, version, world) = ("shops".to_owned(), "1.0.0".to_owned(), POLICY_WORLD.to_owned());
+    let claims = Claims { iat: NOW, name, sha256: component, version, world };
+    let signed = payload(&plugin_signature::sign(&key, &claims)).unwrap();
+    for kind in TokenType::ALL {
+        let token = jws::sign(&key, kind, &signed);
+        let verdict = plugin_signature::verify(&token, &component, POLICY_WORLD, &[key.public().clone()]);
+        if kind == TokenType::Plugin {
+            assert_eq!(verdict.unwrap(), claims);
+        } else {
+            assert!(matches!(verdict, Err(SignatureError::Token(JwsError::Type { .. }))), "{kind:?}");
         }
     }
 }

@@ -222,7 +222,7 @@ impl Tables for SqlTables<'_> {
         Ok(())
     }
 
-    fn delete_row(&mut self, key: &str, _expires_at: i64) -> Result<(), Fault> {
+    fn delete_row(&mut self, key: &str, _expires_at: Option<i64>) -> Result<(), Fault> {
         self.execute("DELETE FROM rows WHERE key = ?", vec![key.into()])?;
         Ok(())
     }

@@ -71,6 +71,21 @@ impl State for ObjectStore {
         Ok(backend::revoked_at(&self.database.read(), subject)?)
     }
 
+    async fn set_plugin_key(
+        &self,
+        chain_uid: &str,
+        plugin: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        self.write(|tables| backend::set_plugin_key(tables, chain_uid, plugin, key, value.as_deref(), &mut seal))
+    }
+
+    async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(backend::plugin_key(&self.database.read(), plugin, key)?)
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         self.write(|tables| backend::sweep(tables, now, limit))
     }

@@ -1,4 +1,4 @@
-//! `Content-Digest` (RFC 9530): making one, and recomputing one that was received.
+//! `Content-Digest` (RFC 9530): making one, and recomputing one that was received; and how a digest is named elsewhere.
 //!
 //! The digest is taken over the bytes of the message content as sent, that is after any content coding.
 
@@ -50,6 +50,17 @@ pub fn content_digest(body: &[u8]) -> String {
     STANDARD.encode_string(Sha256::digest(body), &mut field);
     field.push(':');
     field
+}
+
+/// `sha256:` and the hex digest, in lower case.
+#[must_use]
+pub fn sha256_label(digest: &[u8; 32]) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut label = String::with_capacity(71);
+    label.push_str("sha256:");
+    label.extend(nibbles.map(|nibble| char::from(*HEX.get(usize::from(nibble)).unwrap_or(&b'0'))));
+    label
 }
 
 /// Recomputes the digests of a received field over `body`.

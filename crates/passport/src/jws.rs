@@ -39,11 +39,13 @@ pub enum TokenType {
     Bundle,
     /// `statuslist+jwt`
     StatusList,
+    /// `plugin+jwt`
+    Plugin,
 }
 
 impl TokenType {
     /// Every kind of token.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Passport,
         Self::Attestation,
         Self::LedgerHead,
@@ -51,6 +53,7 @@ impl TokenType {
         Self::Approval,
         Self::Bundle,
         Self::StatusList,
+        Self::Plugin,
     ];
 
     /// The `typ` value, without the `application/` prefix.
@@ -64,6 +67,7 @@ impl TokenType {
             Self::Approval => "approval+jwt",
             Self::Bundle => "bundle+jwt",
             Self::StatusList => "statuslist+jwt",
+            Self::Plugin => "plugin+jwt",
         }
     }
 

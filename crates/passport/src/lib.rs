@@ -6,6 +6,7 @@
 //! - Strict JSON ([`json`], RFC 8259 within RFC 7493) and strict compact JWS ([`jws`], RFC 7515 under RFC 8725).
 //! - Passports: issuing ([`issue`]), reading ([`claims`]) and verifying ([`passport`]) against a trust store ([`trust`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
+//! - Who signed a WebAssembly component ([`plugin_signature`]).
 //! - The permission scopes a passport carries ([`scope`]).
 //!
 //! # Out of scope
@@ -35,6 +36,7 @@ pub mod jwk;
 pub mod jws;
 pub mod key;
 pub mod passport;
+pub mod plugin_signature;
 pub mod proof;
 pub mod scope;
 pub mod status;

@@ -18,7 +18,7 @@ mod encoding;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, Link, PreviousChain, sha256_label};
-use passgate_core::state::{self, Demand, FENCE_KEY, Lease, LoadedRows, RowCorrupt, Subject, Write};
+use passgate_core::state::{self, Demand, FENCE_KEY, Lease, LoadedRows, PluginKeyError, RowCorrupt, Subject, Write};
 
 use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, StoreError};
 
@@ -51,6 +51,12 @@ impl From<RowCorrupt> for Fault {
     }
 }
 
+impl From<PluginKeyError> for Fault {
+    fn from(error: PluginKeyError) -> Self {
+        Self::Request(error.into())
+    }
+}
+
 /// Where a chain ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chain {
@@ -76,8 +82,8 @@ pub trait Tables {
     }
     /// Puts a state row, replacing its expiry too.
     fn put_row(&mut self, write: Write) -> Result<(), Fault>;
-    /// Deletes a state row that expires at `expires_at`.
-    fn delete_row(&mut self, key: &str, expires_at: i64) -> Result<(), Fault>;
+    /// Deletes a state row that expires at `expires_at`, or never. There may be no such row.
+    fn delete_row(&mut self, key: &str, expires_at: Option<i64>) -> Result<(), Fault>;
     /// Up to `limit` rows that expire before `now`, earliest first.
     fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault>;
     /// A started chain.
@@ -181,7 +187,7 @@ pub fn settle(
         tables.put_row(write)?;
     }
     if let Some(lease) = lease {
-        tables.delete_row(&lease_key, lease.expires_at())?;
+        tables.delete_row(&lease_key, Some(lease.expires_at()))?;
     }
     tables.put_record(&entry, end_after(number, &entry))?;
     Ok(entry)
@@ -236,6 +242,38 @@ pub(crate) fn revocation_second(key: String, row: &[u8]) -> Result<i64, RowCorru
     row.try_into().map(i64::from_be_bytes).map_err(|_| RowCorrupt { key })
 }
 
+/// [`State::set_plugin_key`](crate::State::set_plugin_key)
+///
+/// # Errors
+///
+/// `PluginKey` when something is outside its limits, and those of [`append`].
+pub fn set_plugin_key(
+    tables: &mut impl Tables,
+    uid: &str,
+    plugin: &str,
+    key: &str,
+    value: Option<&[u8]>,
+    seal: &mut SealRecord,
+) -> Result<Entry, Fault> {
+    let row_key = state::plugin_row_key(plugin, key)?;
+    let write = value.map(|value| state::plugin_key_write(plugin, key, value)).transpose()?;
+    let entry = append(tables, uid, seal)?;
+    match write {
+        Some(write) => tables.put_row(write)?,
+        None => tables.delete_row(&row_key, None)?,
+    }
+    Ok(entry)
+}
+
+/// [`State::plugin_key`](crate::State::plugin_key)
+///
+/// # Errors
+///
+/// `PluginKey` when something is outside its limits, and the faults of `tables`.
+pub fn plugin_key(tables: &impl Tables, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, Fault> {
+    tables.row(&state::plugin_row_key(plugin, key)?)
+}
+
 /// [`State::sweep`](crate::State::sweep)
 ///
 /// # Errors
@@ -250,7 +288,7 @@ pub fn sweep(tables: &mut impl Tables, now: i64, limit: usize) -> Result<usize, 
     let plan = state::sweep(expired.iter().map(|(expires_at, key)| (key.as_str(), *expires_at)), &rows)?;
     // The plan deletes what it was shown, in the same order.
     for (key, (expires_at, _)) in plan.delete.iter().zip(&expired) {
-        tables.delete_row(key, *expires_at)?;
+        tables.delete_row(key, Some(*expires_at))?;
     }
     if let Some(fence) = plan.write {
         tables.put_row(fence)?;

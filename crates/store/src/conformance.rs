@@ -9,13 +9,14 @@
 mod admission;
 mod leases;
 mod ledger;
+mod plugin_keys;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use passgate_core::attest::{
     AgentRecord, Body, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, OutcomeRecord, OutcomeResult,
-    PolicyRecord, RequestRecord, RevocationCheck, Stamp, Writer,
+    PluginKeyRecord, PolicyRecord, RequestRecord, RevocationCheck, Stamp, Writer, sha256_label,
 };
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::ledger::{Break, HeadBuilder, Report, Verifier, head_line, record_line};
@@ -68,6 +69,10 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     ledger::filters_select(&make().await).await;
     ledger::pages_cover_everything_once(&make().await).await;
     ledger::records_are_found_by_id(&make().await).await;
+    plugin_keys::plugins_read_what_was_written(&make().await).await;
+    plugin_keys::every_change_is_recorded(&make().await).await;
+    plugin_keys::what_is_outside_the_limits_is_refused(&make().await).await;
+    plugin_keys::without_its_record_nothing_changes(&make().await).await;
 }
 
 /// Makes the demands and records of one gate's chain.
@@ -181,6 +186,25 @@ impl Kit {
     pub async fn revoke(&self, store: &impl State, subject: Subject, at: i64) -> Result<Entry, StoreError> {
         let seal = self.seal_record(Body::Revocation(subject.clone()));
         store.revoke(self.chain_uid(), subject, at, seal).await
+    }
+
+    /// Gives `key` of `plugin` a value, or deletes it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the store says.
+    pub async fn set_plugin_key(
+        &self,
+        store: &impl State,
+        plugin: &str,
+        key: &str,
+        value: Option<&[u8]>,
+    ) -> Result<Entry, StoreError> {
+        use sha2::Digest as _;
+        let value_sha256 = value.map(|value| sha256_label(&sha2::Sha256::digest(value).into()));
+        let record = PluginKeyRecord { key: key.to_owned(), plugin: plugin.to_owned(), value_sha256 };
+        let seal = self.seal_record(Body::PluginKey(record));
+        store.set_plugin_key(self.chain_uid(), plugin, key, value.map(<[u8]>::to_vec), seal).await
     }
 
     /// Seals a record of `body`.

@@ -29,6 +29,10 @@ pub enum Verb {
     Revoke,
     /// [`State::revoked_at`]
     RevokedAt,
+    /// [`State::set_plugin_key`]
+    SetPluginKey,
+    /// [`State::plugin_key`]
+    PluginKey,
     /// [`State::sweep`]
     Sweep,
     /// [`Ledger::records`]
@@ -39,13 +43,15 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::StartChain,
         Self::Admit,
         Self::Append,
         Self::Settle,
         Self::Revoke,
         Self::RevokedAt,
+        Self::SetPluginKey,
+        Self::PluginKey,
         Self::Sweep,
         Self::Records,
         Self::Record,
@@ -191,6 +197,22 @@ impl<S: State> State for FailingStore<S> {
         self.run(Verb::RevokedAt, self.inner.revoked_at(subject)).await
     }
 
+    async fn set_plugin_key(
+        &self,
+        chain_uid: &str,
+        plugin: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        let set = self.inner.set_plugin_key(chain_uid, plugin, key, value, seal);
+        self.run(Verb::SetPluginKey, set).await
+    }
+
+    async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run(Verb::PluginKey, self.inner.plugin_key(plugin, key)).await
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         self.run(Verb::Sweep, self.inner.sweep(now, limit)).await
     }
@@ -275,6 +297,8 @@ mod tests {
         let subject = Subject::Key("key".to_owned());
         assert!(block_on(kit.revoke(&store, subject.clone(), 1)).is_err());
         assert!(block_on(store.revoked_at(&subject)).is_err());
+        assert!(block_on(kit.set_plugin_key(&store, "plugin", "key", Some(b"value"))).is_err());
+        assert!(block_on(store.plugin_key("plugin", "key")).is_err());
         assert!(block_on(store.sweep(0, 1)).is_err());
         assert!(block_on(store.records(&Filter::default(), None, 1)).is_err());
         assert!(block_on(store.record("att")).is_err());
@@ -282,5 +306,6 @@ mod tests {
         store.heal();
         assert!(block_on(kit.start(&store)).is_ok());
         assert_eq!(block_on(store.inner().revoked_at(&subject)).unwrap(), None);
+        assert_eq!(block_on(store.plugin_key("plugin", "key")).unwrap(), None);
     }
 }

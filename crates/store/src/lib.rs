@@ -28,7 +28,7 @@ pub mod failing;
 
 use async_trait::async_trait;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, EntryIndex, Link, PreviousChain};
-use passgate_core::state::{Admission, Demand, RowCorrupt, Subject};
+use passgate_core::state::{Admission, Demand, PluginKeyError, RowCorrupt, Subject};
 
 #[cfg(feature = "redb")]
 pub use self::redb::RedbStore;
@@ -123,6 +123,20 @@ pub trait State: Shared {
 
     /// Since which Unix second `subject` is revoked, if it is.
     async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError>;
+
+    /// Gives `key` of the plugin `plugin` this value, or deletes it without one, with its record. When this returns,
+    /// every read that begins later sees it. Deleting what is not there is recorded too.
+    async fn set_plugin_key(
+        &self,
+        chain_uid: &str,
+        plugin: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        seal: SealRecord,
+    ) -> Result<Entry, StoreError>;
+
+    /// The value of `key` of the plugin `plugin`, if it has one.
+    async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Deletes rows that expired before Unix second `now`, at most `limit` of them, raising the replay fence; returns
     /// how many. Backends also do this a little at a time while admitting.
@@ -228,6 +242,9 @@ pub enum StoreError {
     /// Sealing the record panicked. Nothing was written.
     #[error("the record could not be sealed: {0}")]
     SealFailed(String),
+    /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.
+    #[error(transparent)]
+    PluginKey(#[from] PluginKeyError),
     /// Another process has the store open.
     #[error("the store is in use by another process: {0}")]
     InUse(String),

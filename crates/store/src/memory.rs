@@ -79,6 +79,21 @@ impl State for MemoryStore {
         Ok(backend::revoked_at(&*self.lock(), subject)?)
     }
 
+    async fn set_plugin_key(
+        &self,
+        chain_uid: &str,
+        plugin: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        Ok(backend::set_plugin_key(&mut *self.lock(), chain_uid, plugin, key, value.as_deref(), &mut seal)?)
+    }
+
+    async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(backend::plugin_key(&*self.lock(), plugin, key)?)
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         Ok(backend::sweep(&mut *self.lock(), now, limit)?)
     }
@@ -182,7 +197,7 @@ impl Tables for Data {
         Ok(())
     }
 
-    fn delete_row(&mut self, key: &str, _expires_at: i64) -> Result<(), Fault> {
+    fn delete_row(&mut self, key: &str, _expires_at: Option<i64>) -> Result<(), Fault> {
         let row = self.rows.remove(key);
         if let Some(expiry) = row.and_then(|row| row.expiry) {
             self.expiry.remove(&expiry);

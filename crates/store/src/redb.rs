@@ -173,6 +173,24 @@ impl State for RedbStore {
         })
     }
 
+    async fn set_plugin_key(
+        &self,
+        chain_uid: &str,
+        plugin: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        let (uid, plugin, key) = (chain_uid.to_owned(), plugin.to_owned(), key.to_owned());
+        self.write(move |tables| backend::set_plugin_key(tables, &uid, &plugin, &key, value.as_deref(), &mut seal))
+            .await
+    }
+
+    async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let row_key = passgate_core::state::plugin_row_key(plugin, key)?;
+        self.file.read(|database| Reader::begin(database)?.row(&row_key))
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         self.write(move |tables| backend::sweep(tables, now, limit)).await
     }

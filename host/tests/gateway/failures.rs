@@ -166,6 +166,21 @@ impl State for Explosive {
         self.inner.revoked_at(subject).await
     }
 
+    async fn set_plugin_key(
+        &self,
+        chain_uid: &str,
+        plugin: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        self.inner.set_plugin_key(chain_uid, plugin, key, value, seal).await
+    }
+
+    async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.plugin_key(plugin, key).await
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         self.inner.sweep(now, limit).await
     }

@@ -9,14 +9,15 @@ mod place;
 mod records;
 mod writer;
 
+pub use passgate_passport::digest::sha256_label;
 pub use payload::DecisionView;
 pub(crate) use place::RecordPlace;
 pub use records::{
     AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, EvidenceValue, FoldedRecord, GapRecord, GateRecord,
-    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PolicyRecord, PreviousChain, Record,
-    RequestRecord, RevocationCheck, StatusListRecord,
+    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PluginKeyRecord, PolicyRecord,
+    PreviousChain, Record, RequestRecord, RevocationCheck, StatusListRecord,
 };
-pub use writer::{Entry, EntryIndex, Link, Stamp, Writer, sha256_label};
+pub use writer::{Entry, EntryIndex, Link, Stamp, Writer};
 
 #[cfg(test)]
 mod tests;

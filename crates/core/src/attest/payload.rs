@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::records::{
     AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
-    OutcomeRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
+    OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
 };
 use super::writer::EntryIndex;
 use crate::gate::EvaluatorRef;
@@ -78,6 +78,8 @@ pub(super) struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a OutcomeRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    plugin_key: Option<&'a PluginKeyRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a PolicyRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev: Option<&'a str>,
@@ -131,6 +133,7 @@ impl<'a> Payload<'a> {
             kind,
             not_checked: None,
             outcome: None,
+            plugin_key: None,
             policy: None,
             prev: frame.place.prev.as_deref(),
             previous_chain: None,
@@ -172,6 +175,7 @@ impl<'a> Payload<'a> {
             Body::Folded(folded) => Self { folded: Some(folded), ..Self::new(frame, Kind::RefusalsFolded) },
             Body::Restart => Self::new(frame, Kind::Restart),
             Body::Gap(gap) => Self { gap: Some(gap), ..Self::new(frame, Kind::Gap) },
+            Body::PluginKey(key) => Self { plugin_key: Some(key), ..Self::new(frame, Kind::PluginKey) },
         }
     }
 

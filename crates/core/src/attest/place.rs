@@ -7,8 +7,8 @@ use passgate_passport::json::{self, Node};
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    AgentRecord, DecisionKind, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind, OutcomeRecord, PolicyRecord,
-    PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
+    AgentRecord, DecisionKind, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind, OutcomeRecord,
+    PluginKeyRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
 };
 use crate::gate::EvaluatorRef;
 use crate::reason::Reason;
@@ -64,6 +64,7 @@ fn is_member(name: &str, value: &Node<'_>) -> bool {
         "guardrails_evaluated" => is::<Vec<GuardrailRecord>>(value),
         "kind" => is::<Kind>(value),
         "outcome" => is::<OutcomeRecord>(value),
+        "plugin_key" => is::<PluginKeyRecord>(value),
         "policy" => is::<PolicyRecord>(value),
         "previous_chain" => is::<PreviousChain>(value),
         "reason_code" => is::<Reason>(value),

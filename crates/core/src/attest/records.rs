@@ -54,6 +54,9 @@ pub struct Record {
     /// What became of a forwarded request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeRecord>,
+    /// The key of a plugin that was written or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin_key: Option<PluginKeyRecord>,
     /// The policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRecord>,
@@ -102,6 +105,8 @@ pub enum Kind {
     Restart,
     /// Something that belongs into the chain may be missing from it.
     Gap,
+    /// A key of a plugin was written or deleted.
+    PluginKey,
 }
 
 impl Kind {
@@ -115,6 +120,7 @@ impl Kind {
             Self::RefusalsFolded => "refusals_folded",
             Self::Restart => "restart",
             Self::Gap => "gap",
+            Self::PluginKey => "plugin_key",
         }
     }
 }
@@ -164,6 +170,8 @@ pub enum Body {
     Restart,
     /// `kind: gap`.
     Gap(GapRecord),
+    /// `kind: plugin_key`.
+    PluginKey(PluginKeyRecord),
 }
 
 /// The members of a decision.
@@ -408,4 +416,17 @@ pub struct GapRecord {
     pub lost: Vec<String>,
     /// Until when, RFC 3339.
     pub to: String,
+}
+
+/// A key of a plugin, written or deleted by an operator. Values are present only as digests: they may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginKeyRecord {
+    /// The key.
+    pub key: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// SHA-256 of the new value; absent when the key was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_sha256: Option<String>,
 }

@@ -91,7 +91,14 @@ fn bodies() -> Vec<Body> {
         Body::Folded(folded),
         Body::Restart,
         Body::Gap(GapRecord { from: "f".to_owned(), lost: vec!["refusal_counts".to_owned()], to: "t".to_owned() }),
+        Body::PluginKey(plugin_key(Some("sha256:00"))),
+        Body::PluginKey(plugin_key(None)),
     ]
+}
+
+fn plugin_key(value_sha256: Option<&str>) -> PluginKeyRecord {
+    let (plugin, key) = ("shops".to_owned(), "blocked/\u{e4}".to_owned());
+    PluginKeyRecord { plugin, key, value_sha256: value_sha256.map(str::to_owned) }
 }
 
 fn payload(entry: &Entry) -> Vec<u8> {
@@ -138,6 +145,21 @@ fn the_format_is_pinned() {
         r#""revoked":{"kind":"key","thumbprint":"thumb"},"seq":2,"timestamp":"2027-01-15T08:00:00.005Z"}"#
     );
     assert_eq!(String::from_utf8(payload(&entry)).unwrap(), expected);
+}
+
+#[test]
+fn the_format_of_a_change_of_a_plugins_key_is_pinned() {
+    for (value, members) in
+        [(Some("sha256:00"), r#""plugin":"shops","value_sha256":"sha256:00""#), (None, r#""plugin":"shops""#)]
+    {
+        let entry = writer().seal(&Link { seq: 0, prev: None }, &stamp(5), Body::PluginKey(plugin_key(value)));
+        let before = r#"{"attestation_id":"att_01MCC5RM050M2GA1850M2GA185","chain_uid":"chain_1","gate":{"gate_id":"gate_1","level":"L2"},"#;
+        let after = r#""seq":0,"timestamp":"2027-01-15T08:00:00.005Z"}"#;
+        let expected = alloc::format!(
+            "{before}\"kind\":\"plugin_key\",\"plugin_key\":{{\"key\":\"blocked/\u{e4}\",{members}}},{after}"
+        );
+        assert_eq!(String::from_utf8(payload(&entry)).unwrap(), expected);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use passgate_passport::digest::sha256_label;
 use passgate_passport::id;
 use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::{PublicKey, SecretKey};
@@ -75,16 +76,6 @@ pub struct Writer {
     key: SecretKey,
     chain_uid: String,
     gate: GateRecord,
-}
-
-/// `sha256:` and the hex digest.
-pub fn sha256_label(digest: &[u8; 32]) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let mut label = String::with_capacity(71);
-    label.push_str("sha256:");
-    label.extend(nibbles.map(|nibble| char::from(*HEX.get(usize::from(nibble)).unwrap_or(&b'0'))));
-    label
 }
 
 impl Writer {

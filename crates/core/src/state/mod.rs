@@ -13,6 +13,7 @@
 mod admit;
 mod gcra;
 mod lease;
+mod plugin_key;
 mod rows;
 mod subject;
 mod sweep;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
 pub use lease::{Charge, LEASE_SECONDS, Lease};
+pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
 pub use subject::Subject;
 pub use sweep::{FENCE_KEY, Sweep, restart_fence, sweep};

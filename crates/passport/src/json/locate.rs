@@ -98,6 +98,7 @@ mod tests {
     use super::*;
     use crate::json;
     use alloc::borrow::ToOwned as _;
+    use alloc::string::ToString as _;
     use proptest::prelude::*;
 
     fn located<'a>(text: &'a str, pointer: &str) -> Option<&'a str> {

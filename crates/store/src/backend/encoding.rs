@@ -6,8 +6,16 @@ use crate::StoredRecord;
 
 const RECORD_FORMAT: u8 = 1;
 /// By their byte: only ever appended to.
-const KINDS: [Kind; 7] =
-    [Kind::ChainStart, Kind::Decision, Kind::Outcome, Kind::Revocation, Kind::RefusalsFolded, Kind::Restart, Kind::Gap];
+const KINDS: [Kind; 8] = [
+    Kind::ChainStart,
+    Kind::Decision,
+    Kind::Outcome,
+    Kind::Revocation,
+    Kind::RefusalsFolded,
+    Kind::Restart,
+    Kind::Gap,
+    Kind::PluginKey,
+];
 const DECISIONS: [Option<DecisionKind>; 4] =
     [None, Some(DecisionKind::Allow), Some(DecisionKind::Deny), Some(DecisionKind::StepUp)];
 
@@ -118,7 +126,7 @@ mod tests {
         let names = KINDS.map(Kind::as_str);
         assert_eq!(
             names,
-            ["chain_start", "decision", "outcome", "revocation", "refusals_folded", "restart", "gap"],
+            ["chain_start", "decision", "outcome", "revocation", "refusals_folded", "restart", "gap", "plugin_key"],
             "stored records are read by these places"
         );
     }

@@ -133,9 +133,11 @@ impl Tables for Writable<'_> {
         Ok(())
     }
 
-    fn delete_row(&mut self, key: &str, expires_at: i64) -> Result<(), Fault> {
+    fn delete_row(&mut self, key: &str, expires_at: Option<i64>) -> Result<(), Fault> {
         self.rows.remove(key).map_err(storage)?;
-        self.expiry.remove((expires_at, key)).map_err(storage)?;
+        if let Some(expires_at) = expires_at {
+            self.expiry.remove((expires_at, key)).map_err(storage)?;
+        }
         Ok(())
     }
 
