@@ -11,6 +11,7 @@ mod issuer;
 mod keys;
 mod ledger;
 mod passport;
+mod plugin;
 mod serve;
 
 use clap::Subcommand;
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Sign, read and push the policy of a gate that runs elsewhere
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Write, build, test and sign policy plugins
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Ask a gate without sending anything
     #[command(subcommand)]
     Gate(gate::Command),
@@ -64,6 +68,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
         Command::Bundle(command) => bundle::run(&command, &context).await,
+        Command::Plugin(command) => plugin::run(&command, &context).await,
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context),
         Command::Ledger(command) => ledger::run(&command, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
