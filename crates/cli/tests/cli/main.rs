@@ -15,6 +15,8 @@ mod ledger;
 #[cfg(test)]
 mod passports;
 #[cfg(test)]
+mod plugins;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod remote;

@@ -29,7 +29,7 @@ class Plugin(exports.Plugin):
             config = rule.Config.read(json.loads(facts.config))
             step_up = rule.judge(config, facts.target_domain, facts.amount_micro_usd)
         except rule.Deny as refusal:
-            return Verdict_Deny(str(refusal)[:80])
+            return Verdict_Deny(str(refusal)[:64])
         if step_up is not None:
             return Verdict_StepUp(Obligation(step_up.roles, step_up.reason))
         return Verdict_Abstain()
