@@ -120,6 +120,32 @@ fn mistakes_are_named_with_place_and_remedy() {
         ("upstream:", "store: {kind: redis}\nupstream:", &["store.kind", "`redis`"]),
         ("upstream:", "self_issued: any_key\nupstream:", &["self_issued", "level L1"]),
         ("upstream:", "log: {level: trace}\nupstream:", &["log.level", "`trace`"]),
+        ("upstream:", "plugins: {policies: [{name: a}]}\nupstream:", &["plugins.policies[0]", "`file` is missing"]),
+        (
+            "upstream:",
+            "plugins: {policies: [{name: a, file: a.wasm}]}\nupstream:",
+            &["plugins.policies[0].sha256", "trusted_keys_file"],
+        ),
+        (
+            "upstream:",
+            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, limits: {deadline: 5}}]}\nupstream:",
+            &["plugins.policies[0].limits", "did you mean `deadline_ms`?"],
+        ),
+        (
+            "upstream:",
+            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, limits: {fuel: 0}}]}\nupstream:",
+            &["plugins.policies[0].limits", "`fuel` is 0"],
+        ),
+        (
+            "upstream:",
+            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, grants: [clock]}]}\nupstream:",
+            &["plugins.policies[0].grants[0]", "`clock`"],
+        ),
+        (
+            "upstream:",
+            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, config: {share: 0.5}}]}\nupstream:",
+            &["plugins.policies[0].config", "0.5 is no integer"],
+        ),
         ("version: 1", "<<: {version: 1}", &["merge keys"]),
         ("version: 1", "version: !secret 1", &[":2:18", "`!secret`"]),
         ("keys/attestation.jwk}\n", "keys/attestation.jwk}\n---\nversion: 2\n", &["more than one document"]),
@@ -132,6 +158,19 @@ fn mistakes_are_named_with_place_and_remedy() {
         }
         assert!(!text.contains('\n'), "{text}");
     }
+}
+
+#[test]
+fn a_plugin_is_given_its_configuration_as_it_is_written() {
+    let policy = "{name: hours, file: p/hours.wasm, actions: [\"payments:*\"], grants: [log], \
+        config: {from: 8, days: [mon, \"no\"], strict: true, note: \"0.5\"}}";
+    let text = format!("plugins: {{trusted_keys_file: keys.jwks, policies: [{policy}]}}\nupstream:");
+    let plugins = load(&MINIMAL.replacen("upstream:", &text, 1)).unwrap().config.plugins;
+    let config = serde_json::json!({"from": 8, "days": ["mon", "no"], "strict": true, "note": "0.5"});
+    assert_eq!(plugins.policies[0].config, config);
+    assert_eq!(plugins.policies[0].limits, PluginLimitsDoc::default());
+    let again: PluginsDoc = serde_json::from_value(serde_json::to_value(&plugins).unwrap()).unwrap();
+    assert_eq!(again, plugins);
 }
 
 #[test]

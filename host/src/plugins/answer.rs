@@ -125,7 +125,7 @@ mod tests {
             Verdict::Abstain,
             Verdict::Deny("x".to_owned()),
             Verdict::Deny(longest.clone()),
-            step_up(&longest, &[&role; 8]),
+            step_up(&longest, &[role.as_str(); 8]),
             step_up("why", &[]),
             redact(&["", "/", "/a~0b~1c/0", &format!("/{}", "p".repeat(255))]),
             redact(&["/a"; 64]),

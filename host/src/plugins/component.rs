@@ -1,6 +1,5 @@
 //! What a component is, before anything of it is compiled: what it imports and exports, and how large its parts are.
 
-use passgate_api::view::is_hostile;
 use wasmparser::{CanonicalFunction, ComponentExternName, Parser, Payload};
 
 use super::bindings::VERSION;
@@ -155,12 +154,14 @@ fn full_name(name: &ComponentExternName<'_>) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// There are no resources in the world, so their handles would only take memory of the gate.
+/// There are no resources in the world, so handles would only take memory of the gate. What works on handles alone
+/// stays without effect.
 fn check_crossing(function: &CanonicalFunction) -> Result<(), Refused> {
-    if matches!(function, CanonicalFunction::Lift { .. } | CanonicalFunction::Lower { .. }) {
+    use CanonicalFunction::{Lift, Lower, ResourceDrop, ResourceRep};
+    if matches!(function, Lift { .. } | Lower { .. } | ResourceDrop { .. } | ResourceRep { .. }) {
         return Ok(());
     }
-    let name: String = format!("{function:?}").chars().take_while(|c| !is_hostile(*c) && c.is_alphanumeric()).collect();
+    let name: String = format!("{function:?}").chars().take_while(char::is_ascii_alphanumeric).collect();
     Err((format!("it uses {name} of the component model"), "build it without resources, tasks and streams"))
 }
 

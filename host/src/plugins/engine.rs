@@ -1,7 +1,8 @@
 //! The WebAssembly engine of all plugins of a host: its bounds, its clock and its compiler.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct Engine {
     ticker: Ticker,
     calls: Semaphore,
     compiler: Arc<Semaphore>,
+    /// Digests of components whose compilation was given up. Each has cost a whole timeout, so they stay few.
+    given_up: Mutex<BTreeSet<String>>,
 }
 
 /// A call that may run. While it lives, the engine ticks.
@@ -63,7 +66,8 @@ impl Engine {
         let wasm = wasmtime::Engine::new(&config()).map_err(|error| format!("{error:#}"))?;
         let ticker = Ticker::start(wasm.clone()).map_err(|error| error.to_string())?;
         let calls = Semaphore::new(usize::try_from(MAX_CALLS).unwrap_or(1));
-        Ok(Arc::new(Self { wasm, ticker, calls, compiler: Arc::new(Semaphore::new(1)) }))
+        let compiler = Arc::new(Semaphore::new(1));
+        Ok(Arc::new(Self { wasm, ticker, calls, compiler, given_up: Mutex::default() }))
     }
 
     /// The engine itself.
@@ -78,23 +82,33 @@ impl Engine {
         Some(Running { ticker: &self.ticker, _place: place })
     }
 
-    /// Compiles `bytes`, one component at a time, and gives up after `timeout`.
+    /// Compiles the component with this digest, one at a time, and gives up after `timeout`. What was given up once is
+    /// not tried again.
     ///
     /// # Errors
     ///
     /// [`CompileError`].
-    pub(super) async fn compile(&self, bytes: Vec<u8>, timeout: Duration) -> Result<Component, CompileError> {
+    pub(super) async fn compile(
+        &self,
+        digest: &str,
+        bytes: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Component, CompileError> {
         let wasm = self.wasm.clone();
-        self.in_time(timeout, move || Component::new(&wasm, bytes)).await
+        self.in_time(digest, timeout, move || Component::new(&wasm, bytes)).await
     }
 
     /// Runs `work` in a thread of its own. Nothing can stop a compiler, so after `timeout` it is left to itself; until
     /// it is done, no other starts.
     async fn in_time<T: Send + 'static>(
         &self,
+        digest: &str,
         timeout: Duration,
         work: impl FnOnce() -> wasmtime::Result<T> + Send + 'static,
     ) -> Result<T, CompileError> {
+        if self.given_up().contains(digest) {
+            return Err(CompileError::TooSlow);
+        }
         let deadline = Instant::now() + timeout;
         let waiting = timeout_at(deadline, Arc::clone(&self.compiler).acquire_owned()).await;
         let permit = waiting.map_err(|_| CompileError::Busy)?.map_err(|_| CompileError::Busy)?;
@@ -114,8 +128,15 @@ impl Engine {
         match timeout_at(deadline, result).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(CompileError::Refused("the compiler ended in a panic".to_owned())),
-            Err(_) => Err(CompileError::TooSlow),
+            Err(_) => {
+                self.given_up().insert(digest.to_owned());
+                Err(CompileError::TooSlow)
+            }
         }
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -209,30 +230,33 @@ mod tests {
 
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn one_compiler_works_at_a_time_and_is_given_up_when_it_takes_too_long() {
         let engine = Engine::new().unwrap();
         let (go_on, told) = mpsc::channel::<()>();
-        let stuck = engine.in_time(Duration::from_millis(1), move || Ok(told.recv()?)).await;
+        let stuck = engine.in_time("bomb", Duration::from_millis(1), move || Ok(told.recv()?)).await;
         assert_eq!(stuck, Err(CompileError::TooSlow));
-        let second = engine.in_time(Duration::from_millis(1), || Ok(())).await;
+        let second = engine.in_time("good", Duration::from_millis(1), || Ok(())).await;
         assert_eq!(second, Err(CompileError::Busy), "the first is still at work");
         go_on.send(()).unwrap();
-        assert_eq!(engine.in_time(Duration::from_secs(60), || Ok(7)).await, Ok(7));
+        assert_eq!(engine.in_time("good", MINUTE, || Ok(7)).await, Ok(7));
+        assert_eq!(engine.in_time("bomb", MINUTE, || Ok(7)).await, Err(CompileError::TooSlow), "not tried again");
     }
 
     #[tokio::test]
     async fn a_compiler_that_panics_is_an_error() {
         let engine = Engine::new().unwrap();
-        let result = engine.in_time::<()>(Duration::from_secs(60), || panic!("on purpose")).await;
+        let result = engine.in_time::<()>("a", MINUTE, || panic!("on purpose")).await;
         assert_eq!(result, Err(CompileError::Refused("the compiler ended in a panic".to_owned())));
-        assert_eq!(engine.in_time(Duration::from_secs(60), || Ok(7)).await, Ok(7), "the next one has its turn");
+        assert_eq!(engine.in_time("b", MINUTE, || Ok(7)).await, Ok(7), "the next one has its turn");
     }
 
     #[tokio::test]
     async fn what_is_no_component_is_refused() {
         let engine = Engine::new().unwrap();
-        let result = engine.compile(b"no component".to_vec(), Duration::from_secs(60)).await;
+        let result = engine.compile("a", b"no component".to_vec(), MINUTE).await;
         assert!(matches!(result, Err(CompileError::Refused(_))));
     }
 
@@ -242,10 +266,10 @@ mod tests {
         let now = Instant::now();
         let mut running = Vec::new();
         for _ in 0..MAX_CALLS {
-            running.push(engine.enter(now + Duration::from_secs(60)).await.unwrap());
+            running.push(engine.enter(now + MINUTE).await.unwrap());
         }
         assert!(engine.enter(now).await.is_none());
         running.pop();
-        assert!(engine.enter(now + Duration::from_secs(60)).await.is_some());
+        assert!(engine.enter(now + MINUTE).await.is_some());
     }
 }

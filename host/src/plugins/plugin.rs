@@ -2,16 +2,17 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use passgate_core::plugin::{PluginOutcome, PluginRecord};
+use tokio::time::Instant;
 
 use super::PluginKeys;
 use super::answer::{Answer, check_description};
 use super::bindings::exports::passgate::policy::plugin::Description;
 use super::breaker::{Breaker, BreakerState};
 use super::call::{Called, Failure, Runner};
-use super::component::{Refused, Shape};
+use super::component::Refused;
 use super::engine::{CompileError, Engine};
 use super::facts::Question;
 use super::settings::{PluginConfig, Settings};
@@ -47,10 +48,10 @@ impl Plugin {
         source: Source,
         keys: Arc<dyn PluginKeys>,
     ) -> Result<Self, LoadError> {
-        Shape::of(&source.bytes).and_then(|shape| shape.check(&settings.grants)).map_err(LoadError::Refused)?;
+        source.shape.check(&settings.grants).map_err(LoadError::Refused)?;
         let timeout = Duration::from_millis(settings.limits.compile_timeout_ms.into());
         let refused = |problem: String, remedy| LoadError::Refused((problem, remedy));
-        let component = engine.compile(source.bytes, timeout).await.map_err(|error| match error {
+        let component = engine.compile(&source.digest, source.bytes, timeout).await.map_err(|error| match error {
             CompileError::Refused(why) => refused(format!("it cannot be compiled: {why}"), "build it again"),
             CompileError::TooSlow => {
                 let problem = format!("compiling it takes more than {} ms", timeout.as_millis());
@@ -90,12 +91,12 @@ impl Plugin {
     }
 
     pub(super) fn breaker_state(&self) -> BreakerState {
-        self.breaker().state(Instant::now())
+        self.breaker().state(now())
     }
 
     /// Asks it about a request, unless it failed too often just before.
     pub(super) async fn evaluate(&self, question: &Question) -> PluginRecord {
-        if !self.breaker().admit(Instant::now()) {
+        if !self.breaker().admit(now()) {
             return self.not_called(PluginOutcome::Unavailable);
         }
         // A call that is dropped half-way leaves the breaker as this does.
@@ -167,7 +168,7 @@ impl Drop for Watch<'_> {
                 tracing::warn!(plugin = name, digest = plugin.digest, ?outcome, why, "a plugin gave no answer");
                 if !called {
                     breaker.cut_off();
-                } else if breaker.failed(Instant::now()) {
+                } else if breaker.failed(now()) {
                     tracing::error!(plugin = name, "a plugin failed too often and is not called for a while");
                 }
             }
@@ -190,4 +191,9 @@ pub(super) async fn read(settings: &Arc<Settings>) -> Result<Source, Refused> {
 /// A path as errors name it when there is no plugin yet.
 pub(super) fn file_stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The time of the runtime, which tests can move.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }

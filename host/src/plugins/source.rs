@@ -10,7 +10,7 @@ use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
 use passgate_passport::key::PublicKey;
 use sha2::{Digest as _, Sha256};
 
-use super::component::Refused;
+use super::component::{Refused, Shape};
 use super::settings::{Settings, Trust};
 use crate::files;
 
@@ -22,14 +22,15 @@ pub(super) struct Source {
     pub(super) bytes: Vec<u8>,
     /// SHA-256 of the bytes, with its label.
     pub(super) digest: String,
+    pub(super) shape: Shape,
 }
 
 impl Source {
-    /// Reads the component, and checks its pin or its signature.
+    /// Reads the component, checks its pin or its signature, and looks at its shape.
     ///
     /// # Errors
     ///
-    /// When a file cannot be used, or the component is not the one that may run.
+    /// When a file cannot be used, the component is not the one that may run, or as for [`Shape::of`].
     pub(super) fn read(settings: &Settings) -> Result<Self, Refused> {
         let bytes = read(&settings.file, settings.limits.component_bytes)?;
         let sha256 = Sha256::digest(&bytes).into();
@@ -52,7 +53,8 @@ impl Source {
                 verify(&jws, &sha256, &set).map_err(|why| within(signature, why))?;
             }
         }
-        Ok(Self { bytes, digest })
+        let shape = Shape::of(&bytes)?;
+        Ok(Self { bytes, digest, shape })
     }
 }
 

@@ -69,7 +69,7 @@ impl Trial {
         let mut settings =
             Settings { file, trust, actions: None, config, grants: Vec::new(), limits, name: name.clone() };
         let source = plugin::read(&Arc::new(settings.clone())).await.map_err(error)?;
-        let shape = Shape::of(&source.bytes).map_err(error)?;
+        let shape = source.shape.clone();
         settings.grants = shape.grants();
         let bytes = source.bytes.len() as u64;
         let engine = new_engine(&name, path)?;

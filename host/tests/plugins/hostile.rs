@@ -82,7 +82,10 @@ async fn tables_end_at_their_limit() {
     let guest = Guest::new(grow).with_fields("(table $t 1 funcref)");
     assert_outcome(&guest, json!({}), PluginOutcome::LimitExceeded).await;
     let at_once = Guest::new("(table.grow $t (ref.null func) (i32.const -2))").with_fields("(table $t 1 funcref)");
-    assert_outcome(&at_once, json!({"table_elements": 100_000}), PluginOutcome::LimitExceeded).await;
+    // Growing a table costs fuel for each element, before anything else is looked at.
+    assert_outcome(&at_once, json!({}), PluginOutcome::FuelExhausted).await;
+    let limits = json!({"table_elements": 100_000, "fuel": MUCH_FUEL});
+    assert_outcome(&at_once, limits, PluginOutcome::LimitExceeded).await;
 }
 
 #[tokio::test]
