@@ -11,7 +11,7 @@ use passgate_api::http::documents::Revocation;
 use passgate_api::http::intake::IntakeError;
 use passgate_api::http::keys::ApiKeys;
 use passgate_api::http::reply::{Body, Reply};
-use passgate_api::http::route::Route;
+use passgate_api::http::route::{Route, RouteError};
 use passgate_core::attest::Writer;
 use passgate_core::gate::Gate;
 use passgate_core::state::Subject;
@@ -45,6 +45,10 @@ pub(crate) async fn serve(request: Request, env: Env, context: &Context) -> Resp
 async fn answer(mut request: Request, line: &Line, env: Env, context: &Context) -> Reply {
     let path = line.path.strip_prefix(PREFIX.trim_end_matches('/')).unwrap_or_default();
     let route = match Route::parse(&line.method, path) {
+        // There are no plugins at the edge.
+        Ok(Route::PluginKey(_) | Route::PutPluginKey(_) | Route::DeletePluginKey(_)) => {
+            return RouteError::NotFound.into();
+        }
         Ok(route) => route,
         Err(error) => return error.into(),
     };

@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use passgate_core::attest::{
-    Body, DecisionKind, Entry, FoldedRecord, GapRecord, OutcomeRecord, PreviousChain, Stamp, Writer,
+    Body, DecisionKind, Entry, FoldedRecord, GapRecord, OutcomeRecord, PluginKeyRecord, PreviousChain, Stamp, Writer,
+    sha256_label,
 };
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
@@ -20,6 +21,7 @@ use passgate_core::state::{Admission, NonceAnswer, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_store::{Admitted, State, StoreError};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use handover::RefusalRecord;
 pub use passgate_core::pipeline::HandoffError;
@@ -217,6 +219,27 @@ impl Driver {
         let (sealer, body) = (Arc::clone(&self.writer), Body::Revocation(subject.clone()));
         let seal = Box::new(move |link: &_| sealer.seal(link, &stamp, body.clone()));
         self.state.revoke(self.writer.chain_uid(), subject, stamp.now.seconds(), seal).await
+    }
+
+    /// Gives `key` of the plugin `plugin` this value, or deletes it without one; the record has the value's digest. When
+    /// this returns, the plugin reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::PluginKey`] when something is outside its limits; else when the store cannot carry it out: the change
+    /// may then be in force or not, and is safe to repeat.
+    pub async fn set_plugin_key(
+        &self,
+        plugin: &str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        stamp: Stamp,
+    ) -> Result<Entry, StoreError> {
+        let value_sha256 = value.as_ref().map(|value| sha256_label(&Sha256::digest(value).into()));
+        let changed = PluginKeyRecord { key: key.to_owned(), plugin: plugin.to_owned(), value_sha256 };
+        let (sealer, body) = (Arc::clone(&self.writer), Body::PluginKey(changed));
+        let seal = Box::new(move |link: &_| sealer.seal(link, &stamp, body.clone()));
+        self.state.set_plugin_key(self.writer.chain_uid(), plugin, key, value, seal).await
     }
 
     /// Records refusals that were counted elsewhere.

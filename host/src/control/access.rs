@@ -7,6 +7,8 @@ use std::sync::Arc;
 use passgate_api::driver::Driver;
 use passgate_api::http::control::{self, Controlled};
 use passgate_api::http::export;
+use passgate_api::http::route::PluginKey;
+use passgate_api::view;
 use passgate_core::attest::{Stamp, Writer};
 use passgate_passport::key::PublicKey;
 use passgate_store::StoreError;
@@ -63,6 +65,7 @@ impl AccessError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Key(_) => ErrorClass::Configuration,
+            Self::Operation(OperationError::Store(StoreError::PluginKey(_))) => ErrorClass::Unexpected,
             Self::NoStore { .. }
             | Self::Volatile
             | Self::Client(
@@ -180,7 +183,39 @@ impl Access {
     pub async fn revoke(&self, what: &Revocation) -> Result<Map<String, Value>, AccessError> {
         match self {
             Self::Running(client) => Ok(client.revoke(what).await?),
-            Self::Offline(offline) => offline.revoke(what).await,
+            Self::Offline(offline) => Ok(control::revoke(&offline.recording().await?, what).await?),
+        }
+    }
+
+    /// The value of a plugin's key, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`].
+    pub async fn plugin_key(&self, of: &PluginKey) -> Result<Option<Vec<u8>>, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.plugin_key(of).await?),
+            Self::Offline(offline) => Ok(offline.gate.plugin_key(of).await?),
+        }
+    }
+
+    /// Gives a plugin's key this value, or deletes it without one; when this returns, the plugin reads it. Gives the
+    /// record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`]; the change may then be in force or not, and is safe to repeat.
+    pub async fn set_plugin_key(
+        &self,
+        of: &PluginKey,
+        value: Option<Vec<u8>>,
+    ) -> Result<Map<String, Value>, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.set_plugin_key(of, value).await?),
+            Self::Offline(offline) => {
+                let record = offline.recording().await?.set_plugin_key(of, value).await?;
+                Ok(view::attestation(&record).map_err(OperationError::from)?)
+            }
         }
     }
 
@@ -243,15 +278,14 @@ impl Offline {
         output.flush().await.map_err(AccessError::Output)
     }
 
-    /// Starts a chain of its own for the record.
-    async fn revoke(&self, what: &Revocation) -> Result<Map<String, Value>, AccessError> {
+    /// The same store with a chain of its own, started for a record.
+    async fn recording(&self) -> Result<Operations, AccessError> {
         let gate = self.gate.gate();
         let stamp: Stamp = self.env.stamp()?;
         let writer = Writer::new(files::read_key(&self.key_file)?, stamp.chain_uid(), gate.record());
         let state = Arc::<dyn Store>::clone(&self.store);
         let driver = Arc::new(Driver::start(state, writer, self.env.stamp()?).await?);
-        let running =
-            Operations::running(driver, Arc::clone(&self.store), Arc::clone(&self.env), Arc::new(InForce::new(gate)));
-        Ok(control::revoke(&running, what).await?)
+        let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
+        Ok(Operations::running(driver, store, env, Arc::new(InForce::new(gate))))
     }
 }

@@ -21,6 +21,7 @@ use tokio::net::UnixStream;
 
 use super::remote::{Remote, RemoteGate, RemoteGateError};
 use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
+use passgate_api::http::route::PluginKey;
 
 /// How long the gateway may take to begin an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -196,6 +197,35 @@ impl ControlClient {
         self.document(Method::GET, &with_query("/v1/revocations", of)?, Bytes::new()).await
     }
 
+    /// The value of a plugin's key, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn plugin_key(&self, of: &PluginKey) -> Result<Option<Vec<u8>>, ClientError> {
+        match self.bytes(Method::GET, &key_path(of), Bytes::new()).await {
+            Ok(value) => Ok(Some(value.into())),
+            // Without a code it is not the gate that finds nothing.
+            Err(ClientError::Refused { status: 404, code, .. }) if !code.is_empty() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a plugin's key this value, or deletes it without one, and gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn set_plugin_key(
+        &self,
+        of: &PluginKey,
+        value: Option<Vec<u8>>,
+    ) -> Result<Map<String, Value>, ClientError> {
+        let method = if value.is_some() { Method::PUT } else { Method::DELETE };
+        let body = value.unwrap_or_default().into();
+        self.parsed(self.send(method, &key_path(of), "application/octet-stream", body).await?).await
+    }
+
     /// Whether the gateway is well.
     ///
     /// # Errors
@@ -330,6 +360,10 @@ fn with_query(path: &str, document: &impl serde::Serialize) -> Result<String, Cl
         };
     }
     Ok(format!("{path}?{}", query.finish()))
+}
+
+fn key_path(of: &PluginKey) -> String {
+    format!("/v1/plugins/{}/keys/{}", segment(&of.plugin), segment(&of.key))
 }
 
 /// The id as one segment of a path.

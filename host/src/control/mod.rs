@@ -1,6 +1,6 @@
 //! The control plane: what operators ask of a gate, over a Unix domain socket that only its owner can open.
 //!
-//! These are the routes of [`passgate_api::http::route`], for which no API key is needed here, and `GET /healthz`,
+//! These are the routes of [`passgate_api::http::route`] but those of bundles and pushed status lists, for which no API key is needed here, and `GET /healthz`,
 //! `GET /readyz` and `GET /metrics`, also over TCP when `control.metrics_listen` is set.
 //!
 //! Errors are RFC 9457 problem documents. Without a running gateway, [`Access`] does the same on the store itself.
@@ -29,6 +29,7 @@ pub use operations::{OperationError, Operations};
 pub use passgate_api::http::documents::{
     DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Revocation, RevocationState,
 };
+pub use passgate_api::http::route::PluginKey;
 pub use remote::{RemoteGate, RemoteGateError};
 
 use self::routes::Surface;

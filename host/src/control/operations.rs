@@ -6,7 +6,8 @@ use passgate_api::driver::Driver;
 use passgate_api::http::control::Controlled;
 pub use passgate_api::http::control::OperationError;
 use passgate_api::http::documents::Revocation;
-use passgate_core::attest::Writer;
+use passgate_api::http::route::PluginKey;
+use passgate_core::attest::{Stamp, Writer};
 use passgate_core::gate::Gate;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
@@ -43,9 +44,39 @@ impl Operations {
         Self { signer: Signer::Driver(driver), store, env, gate }
     }
 
-    /// Without a driver nothing can be revoked; the caller brings one for it.
+    /// Without a driver nothing can be changed; the caller brings one for it.
     pub(crate) fn reading(heads: Writer, store: Arc<dyn Store>, env: Arc<dyn Environment>, gate: Gate) -> Self {
         Self { signer: Signer::Heads(Box::new(heads)), store, env, gate: Arc::new(InForce::new(gate)) }
+    }
+
+    /// The value of a plugin's key, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::PluginKey`] when it is outside the limits; else when the state cannot be asked.
+    pub async fn plugin_key(&self, of: &PluginKey) -> Result<Option<Vec<u8>>, OperationError> {
+        Ok(self.store.plugin_key(&of.plugin, &of.key).await?)
+    }
+
+    /// Gives a plugin's key this value, or deletes it without one, and gives the record of it as signed. When this
+    /// returns, the plugin reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::PluginKey`] when something is outside its limits; else when it cannot be carried out: the change may
+    /// then be in force or not, and is safe to repeat.
+    pub async fn set_plugin_key(&self, of: &PluginKey, value: Option<Vec<u8>>) -> Result<String, OperationError> {
+        let (driver, stamp) = self.recording()?;
+        Ok(driver.set_plugin_key(&of.plugin, &of.key, value, stamp).await?.jws)
+    }
+
+    /// What a change is recorded with.
+    fn recording(&self) -> Result<(&Driver, Stamp), OperationError> {
+        let Signer::Driver(driver) = &self.signer else {
+            return Err(StoreError::Unavailable("no chain is open to record the change".to_owned()).into());
+        };
+        let stamp = self.env.stamp().map_err(|error: RandomError| OperationError::Gate(error.to_string()))?;
+        Ok((driver, stamp))
     }
 
     fn writer(&self) -> &Writer {
@@ -87,10 +118,7 @@ impl Controlled for Operations {
     }
 
     async fn revoke(&self, what: &Revocation) -> Result<String, OperationError> {
-        let Signer::Driver(driver) = &self.signer else {
-            return Err(StoreError::Unavailable("no chain is open to record the revocation".to_owned()).into());
-        };
-        let stamp = self.env.stamp().map_err(|error: RandomError| OperationError::Gate(error.to_string()))?;
+        let (driver, stamp) = self.recording()?;
         Ok(driver.revoke(what.subject().clone(), stamp).await?.jws)
     }
 }

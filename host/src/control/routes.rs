@@ -12,9 +12,10 @@ use passgate_api::answer::Problem;
 use passgate_api::http::control::{Controlled, OperationError, respond};
 use passgate_api::http::reply::{Body, Pieces, Reply};
 use passgate_api::http::route::{Route, RouteError};
+use passgate_api::view;
 use serde_json::json;
 
-use super::Control;
+use super::{Control, Operations};
 use crate::http::server::CloseAfter;
 use crate::metrics;
 
@@ -45,10 +46,7 @@ pub(super) async fn answer(control: &Control, surface: Surface, request: Request
     };
     let body = if route.method() == "GET" { Ok(Bytes::new()) } else { read(body, route.max_body_bytes()).await };
     match body {
-        Ok(body) => {
-            let gate = Arc::clone(&control.operations) as Arc<dyn Controlled>;
-            written(respond(gate, route, head.uri.query(), &body).await)
-        }
+        Ok(body) => written(replied(&control.operations, route, head.uri.query(), &body).await),
         Err(reply) => {
             let mut response = written(reply);
             // What is left of the body must not be taken for a request.
@@ -56,6 +54,24 @@ pub(super) async fn answer(control: &Control, surface: Surface, request: Request
             response
         }
     }
+}
+
+/// Routes of plugins are the native gateway's own; all others are those of every gate.
+async fn replied(operations: &Arc<Operations>, route: Route, query: Option<&str>, body: &[u8]) -> Reply {
+    let changed = match route {
+        Route::PluginKey(of) => {
+            return match operations.plugin_key(&of).await {
+                Ok(Some(value)) => Reply::new(200, "application/octet-stream", Body::Whole(value)),
+                Ok(None) => Reply::not_found("the plugin has no such key"),
+                Err(error) => error.into(),
+            };
+        }
+        Route::PutPluginKey(of) => operations.set_plugin_key(&of, Some(body.to_vec())).await,
+        Route::DeletePluginKey(of) => operations.set_plugin_key(&of, None).await,
+        route => return respond(Arc::clone(operations) as Arc<dyn Controlled>, route, query, body).await,
+    };
+    let record = changed.and_then(|jws| Ok(view::attestation_json(&jws)?));
+    record.map_or_else(Reply::from, |record| Reply::json_text(200, record))
 }
 
 /// Health and metrics, when the path is one of theirs.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::Method;
 use passgate_core::attest::DecisionKind;
 use passgate_core::ledger::Verifier;
-use passgate_core::state::Subject;
-use passgate_host::control::{Access, AccessError, ClientError, ExportFormat, Query, Revocation};
+use passgate_core::state::{MAX_PLUGIN_VALUE_BYTES, Subject};
+use passgate_host::control::{Access, AccessError, ClientError, ExportFormat, PluginKey, Query, Revocation};
 use passgate_host::env::Environment;
 use passgate_host::gateway::ErrorClass;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -99,6 +99,72 @@ async fn a_revocation_before_the_first_start_holds_from_it_on() {
 
     let gate = site.start_elsewhere().await;
     send(gate.address(), &agent.get("/search")).await.assert_refusal(401, "credential_rejected");
+    patiently(gate.shutdown()).await;
+}
+
+fn key(plugin: &str, key: &str) -> PluginKey {
+    PluginKey { plugin: plugin.to_owned(), key: key.to_owned() }
+}
+
+#[tokio::test]
+async fn plugins_keys_are_written_while_the_gate_runs_and_after() {
+    let origin = Origin::start(|_| ok("ok")).await;
+    let mut site = Site::new(Wish::before(&origin)).await;
+    let of = |name: &str| key("shops", name);
+    let before = Access::open_or_create(&site.loaded(), env(&site)).await.unwrap();
+    before.set_plugin_key(&of("early"), Some(b"1".to_vec())).await.unwrap();
+    drop(before);
+
+    let gate = site.start_elsewhere().await;
+    let running = Access::open(&site.loaded(), env(&site)).await.unwrap();
+    assert!(matches!(running, Access::Running(_)));
+    assert_eq!(running.plugin_key(&of("early")).await.unwrap(), Some(b"1".to_vec()));
+    let value: Vec<u8> = (0..=u8::MAX).cycle().take(MAX_PLUGIN_VALUE_BYTES).collect();
+    for name in ["a/b", "..", "%2e ?#\u{e4}", "keys"] {
+        assert_eq!(running.plugin_key(&of(name)).await.unwrap(), None, "{name}");
+        let record = running.set_plugin_key(&of(name), Some(value.clone())).await.unwrap();
+        assert_eq!((&record["kind"], &record["plugin_key"]["key"]), (&"plugin_key".into(), &name.into()));
+        assert_eq!(running.plugin_key(&of(name)).await.unwrap().as_ref(), Some(&value), "{name}");
+        assert_eq!(running.plugin_key(&key("other", name)).await.unwrap(), None, "{name}");
+    }
+    let record = running.set_plugin_key(&of("keys"), None).await.unwrap();
+    assert_eq!(record["plugin_key"], serde_json::json!({ "key": "keys", "plugin": "shops" }));
+    assert_eq!(running.plugin_key(&of("keys")).await.unwrap(), None);
+    patiently(gate.shutdown()).await;
+
+    let offline = Access::open(&site.loaded(), env(&site)).await.unwrap();
+    assert_eq!(offline.plugin_key(&of("..")).await.unwrap(), Some(value));
+    offline.set_plugin_key(&of(".."), None).await.unwrap();
+    assert_eq!(offline.plugin_key(&of("..")).await.unwrap(), None);
+    let refused = offline.set_plugin_key(&key("Shops", "a"), None).await.unwrap_err();
+    assert_eq!(refused.class(), ErrorClass::Unexpected, "{refused}");
+    // Two chains of one change each, the gate's with five, and one more that was started and refused.
+    assert_eq!(verified(&offline, &Query::default()).await, (11, false));
+}
+
+#[tokio::test]
+async fn a_plugins_key_outside_the_limits_is_a_problem() {
+    let (site, gate, _origin, _agent) = usual().await;
+    let long = format!("/v1/plugins/shops/keys/{}", "k".repeat(129));
+    for (method, path, status) in [
+        (Method::PUT, "/v1/plugins/Shops/keys/a", 400),
+        (Method::GET, "/v1/plugins/a%3Ab/keys/a", 400),
+        (Method::DELETE, "/v1/plugins/shops/keys/a%00", 400),
+        (Method::PUT, long.as_str(), 400),
+        (Method::GET, "/v1/plugins/shops/keys/a", 404),
+        (Method::PUT, "/v1/plugins/shops/keys/", 404),
+        (Method::POST, "/v1/plugins/shops/keys/a", 405),
+    ] {
+        assert_eq!(raw(&site, method.clone(), path, "").await.0, status, "{method} {path}");
+    }
+    let large =
+        format!("PUT /v1/plugins/shops/keys/a HTTP/1.1\r\nHost: x\r\nContent-Length: {}", MAX_PLUGIN_VALUE_BYTES + 1);
+    assert_eq!(sent(&site, &format!("{large}\r\nConnection: close\r\n\r\n")).await.0, 413);
+    assert_eq!(site.attestations().await.len(), 1, "nothing of it is recorded");
+    assert_eq!(raw(&site, Method::PUT, "/v1/plugins/shops/keys/a", "value").await.0, 200);
+    assert_eq!(raw(&site, Method::GET, "/v1/plugins/shops/keys/a", "").await, (200, "value".to_owned()));
+    assert_eq!(raw(&site, Method::DELETE, "/v1/plugins/shops/keys/a", "").await.0, 200);
+    assert_eq!(raw(&site, Method::GET, "/v1/plugins/shops/keys/a", "").await.0, 404);
     patiently(gate.shutdown()).await;
 }
 

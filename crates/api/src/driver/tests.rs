@@ -187,6 +187,24 @@ fn a_revocation_bites_at_once_and_is_recorded() {
 }
 
 #[test]
+fn a_plugins_key_is_there_at_once_and_recorded_by_the_digest_of_its_value() {
+    let world = World::new();
+    let read = || block_on(world.store.plugin_key("shops", "list")).unwrap();
+    for (n, value) in (2..).zip([Some(b"secret".to_vec()), Some(Vec::new()), None]) {
+        block_on(world.driver.set_plugin_key("shops", "list", value.clone(), stamp(n))).unwrap();
+        assert_eq!(read(), value);
+        let digest = value.map(|value| sha256_label(&Sha256::digest(value).into()));
+        let record = world.records().pop().unwrap();
+        let (plugin, key) = ("shops".to_owned(), "list".to_owned());
+        assert_eq!(record.plugin_key, Some(PluginKeyRecord { key, plugin, value_sha256: digest }));
+    }
+    let refused = block_on(world.driver.set_plugin_key("Shops", "list", None, stamp(9)));
+    assert!(matches!(refused, Err(StoreError::PluginKey(_))), "{refused:?}");
+    assert_eq!(world.records().len(), 4);
+    world.verify();
+}
+
+#[test]
 fn a_flood_of_strangers_is_counted_not_recorded() {
     let world = World::new();
     for n in 0_u64..1000 {

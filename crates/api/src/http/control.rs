@@ -88,6 +88,7 @@ impl From<OperationError> for Reply {
     fn from(error: OperationError) -> Self {
         let (status, code, title) = match &error {
             OperationError::Document(problem) => return Self::bad_request(problem),
+            OperationError::Store(StoreError::PluginKey(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Corrupt(_)) | OperationError::View(_) => {
                 (500, "store_corrupt", "What is stored cannot be read.")
             }
@@ -107,7 +108,7 @@ impl From<DocumentError> for Reply {
 /// Answers a request of `route` with its query string (without `?`) and its body. Whether the caller may is settled
 /// before.
 ///
-/// Routes of bundles and status lists are not found here: a gate that has them answers them itself.
+/// Routes of bundles, status lists and plugins are not found here: a gate that has them answers them itself.
 pub async fn respond(gate: Arc<dyn Controlled>, route: Route, query: Option<&str>, body: &[u8]) -> Reply {
     answer(gate, route, query, body).await.unwrap_or_else(Reply::from)
 }
@@ -145,6 +146,9 @@ async fn answer(
         Route::Revoke => Reply::json_text(201, view::attestation_json(&gate.revoke(&from_body(body, limit)?).await?)?),
         Route::Revocation => Reply::json(200, &revocation(gate.as_ref(), &from_query(query)?).await?),
         Route::Bundle | Route::PutBundle => Reply::not_found("this gate does not run on a bundle"),
+        Route::PluginKey(_) | Route::PutPluginKey(_) | Route::DeletePluginKey(_) => {
+            Reply::not_found("this gate has no plugins")
+        }
         Route::StatusList(_) | Route::PutStatusLists => Reply::not_found("no status lists are pushed to this gate"),
     })
 }

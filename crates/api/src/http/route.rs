@@ -13,6 +13,9 @@
 //! | `GET /v1/revocations` | `ledger:read` | since when something is revoked |
 //! | `GET /v1/bundle` | `bundle:write` | the signed bundle that was put and is in force; only where the gate runs on one |
 //! | `PUT /v1/bundle` | `bundle:write` | replaces it |
+//! | `GET /v1/plugins/{name}/keys/{key}` | `bundle:write` | the value of a plugin's key, as it was put; only where there are plugins |
+//! | `PUT /v1/plugins/{name}/keys/{key}` | `bundle:write` | writes it: the body, byte by byte |
+//! | `DELETE /v1/plugins/{name}/keys/{key}` | `bundle:write` | deletes it |
 //! | `GET /v1/status-lists/{key}` | public | a status list in force; only where lists are pushed |
 //! | `PUT /v1/status-lists` | `bundle:write` | brings a newer one |
 //!
@@ -22,6 +25,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
+use passgate_core::state::MAX_PLUGIN_VALUE_BYTES;
 use passgate_passport::status::MAX_STATUS_LIST_TOKEN_BYTES;
 
 use super::reply::Reply;
@@ -38,7 +42,7 @@ pub enum Scope {
     LedgerRead,
     /// Revoking.
     Revoke,
-    /// Replacing the bundle and the status lists.
+    /// Replacing the bundle, the status lists and what plugins read.
     BundleWrite,
 }
 
@@ -94,10 +98,25 @@ pub enum Route {
     Bundle,
     /// `PUT /v1/bundle`
     PutBundle,
+    /// `GET /v1/plugins/{name}/keys/{key}`
+    PluginKey(PluginKey),
+    /// `PUT /v1/plugins/{name}/keys/{key}`
+    PutPluginKey(PluginKey),
+    /// `DELETE /v1/plugins/{name}/keys/{key}`
+    DeletePluginKey(PluginKey),
     /// `GET /v1/status-lists/{key}`
     StatusList(String),
     /// `PUT /v1/status-lists`
     PutStatusLists,
+}
+
+/// What a path says of a plugin's key. Nothing but the store looks at whether it is within the limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginKey {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The key.
+    pub key: String,
 }
 
 /// No route is meant.
@@ -141,6 +160,10 @@ impl Route {
             ["passports", id, "revoke"] => vec![Self::RevokePassport(decoded(id)?)],
             ["revocations"] => vec![Self::Revocation, Self::Revoke],
             ["bundle"] => vec![Self::Bundle, Self::PutBundle],
+            ["plugins", plugin, "keys", key] => {
+                let named = PluginKey { plugin: decoded(plugin)?, key: decoded(key)? };
+                vec![Self::PluginKey(named.clone()), Self::PutPluginKey(named.clone()), Self::DeletePluginKey(named)]
+            }
             ["status-lists"] => vec![Self::PutStatusLists],
             ["status-lists", key] => vec![Self::StatusList(decoded(key)?)],
             _ => return None,
@@ -158,9 +181,11 @@ impl Route {
             | Self::Keys
             | Self::Revocation
             | Self::Bundle
+            | Self::PluginKey(_)
             | Self::StatusList(_) => "GET",
             Self::VerifyPassport | Self::RevokePassport(_) | Self::Revoke => "POST",
-            Self::PutBundle | Self::PutStatusLists => "PUT",
+            Self::PutBundle | Self::PutStatusLists | Self::PutPluginKey(_) => "PUT",
+            Self::DeletePluginKey(_) => "DELETE",
         }
     }
 
@@ -173,7 +198,12 @@ impl Route {
                 Some(Scope::LedgerRead)
             }
             Self::RevokePassport(_) | Self::Revoke => Some(Scope::Revoke),
-            Self::Bundle | Self::PutBundle | Self::PutStatusLists => Some(Scope::BundleWrite),
+            Self::Bundle
+            | Self::PutBundle
+            | Self::PutStatusLists
+            | Self::PluginKey(_)
+            | Self::PutPluginKey(_)
+            | Self::DeletePluginKey(_) => Some(Scope::BundleWrite),
         }
     }
 
@@ -183,6 +213,7 @@ impl Route {
         match self {
             Self::PutBundle => MAX_BUNDLE_BYTES,
             Self::PutStatusLists => MAX_STATUS_LIST_TOKEN_BYTES,
+            Self::PutPluginKey(_) => MAX_PLUGIN_VALUE_BYTES,
             _ => MAX_DOCUMENT_BYTES,
         }
     }
@@ -212,6 +243,7 @@ mod tests {
 
     #[test]
     fn every_route_is_found_by_its_method_and_path() {
+        let key = |plugin: &str, key: &str| PluginKey { plugin: plugin.to_owned(), key: key.to_owned() };
         for (method, path, route) in [
             ("GET", "/v1/attestations", Route::Attestations),
             ("HEAD", "/v1/attestations", Route::Attestations),
@@ -228,6 +260,9 @@ mod tests {
             ("PUT", "/v1/bundle", Route::PutBundle),
             ("GET", "/v1/status-lists/k", Route::StatusList("k".to_owned())),
             ("PUT", "/v1/status-lists", Route::PutStatusLists),
+            ("GET", "/v1/plugins/shops/keys/list", Route::PluginKey(key("shops", "list"))),
+            ("PUT", "/v1/plugins/shops/keys/a%2Fb", Route::PutPluginKey(key("shops", "a/b"))),
+            ("DELETE", "/v1/plugins/keys/keys/keys", Route::DeletePluginKey(key("keys", "keys"))),
         ] {
             assert_eq!(Route::parse(method, path), Ok(route), "{method} {path}");
         }
@@ -250,6 +285,12 @@ mod tests {
             "/v1/passports/x",
             "/v1/passports//revoke",
             "/v1/status-lists/",
+            "/v1/plugins/shops/keys",
+            "/v1/plugins/shops/keys/",
+            "/v1/plugins//keys/list",
+            "/v1/plugins/shops/keys/a/b",
+            "/v1/plugins/shops/keys/%ff",
+            "/v1/plugins/shops/list",
             "/.passgate/v1/keys",
             "/V1/keys",
         ] {
@@ -261,6 +302,7 @@ mod tests {
             ("PUT", "/v1/revocations", "GET, POST"),
             ("POST", "/v1/bundle", "GET, PUT"),
             ("HEAD", "/v1/passports/verify", "POST"),
+            ("POST", "/v1/plugins/shops/keys/list", "GET, PUT, DELETE"),
             ("", "/v1/ledger/verify", "GET"),
         ] {
             let error = Route::parse(method, path).unwrap_err();

@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Sign, read and push the policy of a gate that runs elsewhere
     #[command(subcommand)]
     Bundle(bundle::Command),
-    /// Write, build, test and sign policy plugins
+    /// Write, build, test and sign policy plugins, and give them what they read
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Ask a gate without sending anything
@@ -67,8 +67,8 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Keys(command) => keys::run(&command, &context),
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
-        Command::Bundle(command) => bundle::run(&command, &context).await,
         Command::Plugin(command) => plugin::run(&command, &context).await,
+        Command::Bundle(command) => bundle::run(&command, &context).await,
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context),
         Command::Ledger(command) => ledger::run(&command, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,

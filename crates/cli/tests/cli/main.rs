@@ -15,6 +15,8 @@ mod ledger;
 #[cfg(test)]
 mod passports;
 #[cfg(test)]
+mod plugin_keys;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod readme;

@@ -8,9 +8,20 @@ use crate::support::{initialised, issued, run, run_with_input};
 fn help_and_version_are_data() {
     let folder = tempfile::tempdir().unwrap();
     let help = run(folder.path(), &["--help"]).exits(0);
-    for verb in
-        ["init", "demo", "serve", "call", "keys", "issuer", "passport", "gate", "ledger", "doctor", "completions"]
-    {
+    for verb in [
+        "init",
+        "demo",
+        "serve",
+        "call",
+        "keys",
+        "issuer",
+        "passport",
+        "plugin",
+        "gate",
+        "ledger",
+        "doctor",
+        "completions",
+    ] {
         assert!(help.stdout.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} is missing");
     }
     assert!(help.stdout.contains("4  step_up"));
@@ -44,6 +55,8 @@ fn wrong_usage_is_one_and_never_the_code_of_a_deny() {
         &["call", "http://a/", "-H", "signature: x"],
         &["completions", "tcsh"],
         &["keys", "show", "no-such-file"],
+        &["plugin", "keys", "set", "Shops", "list", "value"],
+        &["plugin", "keys", "get", "shops", ""],
     ] {
         let ended = run(folder.path(), arguments).exits(1);
         assert_eq!(ended.stdout, "", "{arguments:?}");

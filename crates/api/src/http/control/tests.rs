@@ -204,6 +204,9 @@ fn requests_that_make_no_sense_are_problems() {
         ("PUT", "/v1/bundle", "e30.e30.AA", 404),
         ("GET", "/v1/status-lists/k", "", 404),
         ("PUT", "/v1/status-lists", "e30.e30.AA", 404),
+        ("GET", "/v1/plugins/shops/keys/list", "", 404),
+        ("PUT", "/v1/plugins/shops/keys/list", "value", 404),
+        ("DELETE", "/v1/plugins/shops/keys/list", "", 404),
         ("GET", "/v1/nothing", "", 404),
         ("DELETE", "/v1/attestations", "", 405),
     ] {

@@ -2,6 +2,7 @@ use passgate_core::attest::sha256_label;
 
 use super::*;
 use crate::http::reply::Body;
+use crate::http::route::PluginKey;
 
 /// The key with this random byte in all places.
 fn key(byte: u8) -> String {
@@ -24,6 +25,7 @@ fn bearer(key: &str) -> Vec<u8> {
 /// Every route there is.
 fn routes() -> Vec<(Route, Option<Scope>)> {
     let id = || "x".to_owned();
+    let key = || PluginKey { plugin: id(), key: id() };
     vec![
         (Route::Attestations, Some(Scope::LedgerRead)),
         (Route::Attestation(id()), Some(Scope::LedgerRead)),
@@ -35,6 +37,9 @@ fn routes() -> Vec<(Route, Option<Scope>)> {
         (Route::Bundle, Some(Scope::BundleWrite)),
         (Route::PutBundle, Some(Scope::BundleWrite)),
         (Route::PutStatusLists, Some(Scope::BundleWrite)),
+        (Route::PluginKey(key()), Some(Scope::BundleWrite)),
+        (Route::PutPluginKey(key()), Some(Scope::BundleWrite)),
+        (Route::DeletePluginKey(key()), Some(Scope::BundleWrite)),
         (Route::Keys, None),
         (Route::VerifyPassport, None),
         (Route::StatusList(id()), None),

@@ -1,8 +1,9 @@
-//! `plugin new|build|inspect|test|sign`.
+//! `plugin new|build|inspect|test|sign|keys`.
 
 mod build;
 mod cases;
 mod inspect;
+mod keys;
 mod new;
 mod sign;
 mod test;
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     Test(test::Args),
     /// Sign a component, so that gates load it without a pin
     Sign(sign::Args),
+    /// Write, read and delete the keys that a plugin reads from the gate's store
+    #[command(subcommand)]
+    Keys(keys::Command),
 }
 
 pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {
@@ -37,6 +41,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Test(args) => test::run(args, context).await,
         Command::Sign(args) => sign::run(args, context).await,
+        Command::Keys(command) => keys::run(command, context).await,
     }
 }
 
