@@ -10,7 +10,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use passgate_host::plugins::{Agent, Facts, PluginKeys, Question, Request, Trial, TrialSettings, inspect};
 
-#[expect(dead_code, reason = "the tests that share these guests use all of them")]
+#[expect(dead_code, clippy::expect_used, reason = "tests share these guests, use all of them and may stop at any")]
 #[path = "../tests/plugins/guest.rs"]
 mod guest;
 

@@ -120,32 +120,6 @@ fn mistakes_are_named_with_place_and_remedy() {
         ("upstream:", "store: {kind: redis}\nupstream:", &["store.kind", "`redis`"]),
         ("upstream:", "self_issued: any_key\nupstream:", &["self_issued", "level L1"]),
         ("upstream:", "log: {level: trace}\nupstream:", &["log.level", "`trace`"]),
-        ("upstream:", "plugins: {policies: [{name: a}]}\nupstream:", &["plugins.policies[0]", "`file` is missing"]),
-        (
-            "upstream:",
-            "plugins: {policies: [{name: a, file: a.wasm}]}\nupstream:",
-            &["plugins.policies[0].sha256", "trusted_keys_file"],
-        ),
-        (
-            "upstream:",
-            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, limits: {deadline: 5}}]}\nupstream:",
-            &["plugins.policies[0].limits", "did you mean `deadline_ms`?"],
-        ),
-        (
-            "upstream:",
-            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, limits: {fuel: 0}}]}\nupstream:",
-            &["plugins.policies[0].limits", "`fuel` is 0"],
-        ),
-        (
-            "upstream:",
-            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, grants: [clock]}]}\nupstream:",
-            &["plugins.policies[0].grants[0]", "`clock`"],
-        ),
-        (
-            "upstream:",
-            "plugins: {trusted_keys_file: k, policies: [{name: a, file: a.wasm, config: {share: 0.5}}]}\nupstream:",
-            &["plugins.policies[0].config", "0.5 is no integer"],
-        ),
         ("version: 1", "<<: {version: 1}", &["merge keys"]),
         ("version: 1", "version: !secret 1", &[":2:18", "`!secret`"]),
         ("keys/attestation.jwk}\n", "keys/attestation.jwk}\n---\nversion: 2\n", &["more than one document"]),
@@ -157,6 +131,23 @@ fn mistakes_are_named_with_place_and_remedy() {
             assert!(text.contains(needle), "{to}: {text:?} lacks {needle:?}");
         }
         assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn mistakes_in_plugins_are_named() {
+    let unpinned = "{policies: [{name: a, file: a.wasm}]}";
+    let signed = |more: &str| format!("{{trusted_keys_file: k, policies: [{{name: a, file: a.wasm, {more}}}]}}");
+    for (plugins, member, problem) in [
+        ("{policies: [{name: a}]}".to_owned(), "plugins.policies[0]", "`file` is missing"),
+        (unpinned.to_owned(), "plugins.policies[0].sha256", "trusted_keys_file"),
+        (signed("limits: {deadline: 5}"), "plugins.policies[0].limits", "did you mean `deadline_ms`?"),
+        (signed("limits: {fuel: 0}"), "plugins.policies[0].limits", "`fuel` is 0"),
+        (signed("grants: [clock]"), "plugins.policies[0].grants[0]", "`clock`"),
+        (signed("config: {share: 0.5}"), "plugins.policies[0].config", "0.5 is no integer"),
+    ] {
+        let text = error_of("upstream:", &format!("plugins: {plugins}\nupstream:"));
+        assert!(text.contains(member) && text.contains(problem), "{text}");
     }
 }
 

@@ -90,7 +90,7 @@ impl Runner {
             Err(error) => return Called { fuel: 0, result: Err(failure(&error)) },
         };
         let work = async {
-            let policy = self.linked.instantiate_async(&mut store).await?;
+            let policy = self.linked.instantiate_async(&mut store).await.map_err(not_made)?;
             policy.passgate_policy_plugin().call_describe(&mut store).await
         };
         let result = self.bounded(work).await;
@@ -104,7 +104,7 @@ impl Runner {
             Err(error) => return Called { fuel: 0, result: Err(failure(&error)) },
         };
         let work = async {
-            let policy = self.linked.instantiate_async(&mut store).await?;
+            let policy = self.linked.instantiate_async(&mut store).await.map_err(not_made)?;
             policy.passgate_policy_plugin().call_evaluate(&mut store, request, facts).await
         };
         let result = self.bounded(work).await;
@@ -157,12 +157,20 @@ fn link(engine: &Engine, component: &Component, grants: &[PluginGrant]) -> wasmt
     PolicyPre::new(linker.instantiate_pre(component)?)
 }
 
+/// What keeps an instance from being made, unless it is the plugin's own doing, is the machine's.
+fn not_made(error: wasmtime::Error) -> wasmtime::Error {
+    match error.is::<Ended>() || error.is::<Trap>() {
+        true => error,
+        false => Ended::Instance(format!("{error:#}")).into(),
+    }
+}
+
 /// What ended a call.
 fn failure(error: &wasmtime::Error) -> Failure {
     let why = inert(&format!("{:#}", error.root_cause())).into_owned();
     let outcome = match (error.downcast_ref::<Ended>(), error.downcast_ref::<Trap>()) {
         (Some(Ended::Limit(_)), _) => PluginOutcome::LimitExceeded,
-        (Some(Ended::Keys(_)), _) => PluginOutcome::Unavailable,
+        (Some(Ended::Keys(_) | Ended::Instance(_)), _) => PluginOutcome::Unavailable,
         (None, Some(Trap::OutOfFuel)) => PluginOutcome::FuelExhausted,
         (None, Some(Trap::StackOverflow)) => PluginOutcome::LimitExceeded,
         (None, Some(_)) => PluginOutcome::Trapped,
@@ -210,5 +218,19 @@ impl keys::Host for State {
             return Err(Ended::Keys(format!("a value has more than {MAX_VALUE_BYTES} bytes")).into());
         }
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_lacks_is_not_the_plugins_answer() {
+        let outcome = |error| failure(&not_made(error)).outcome;
+        assert_eq!(outcome(wasmtime::Error::msg("out of memory")), PluginOutcome::Unavailable);
+        assert_eq!(outcome(Ended::Limit("memory_bytes").into()), PluginOutcome::LimitExceeded);
+        assert_eq!(outcome(Trap::UnreachableCodeReached.into()), PluginOutcome::Trapped);
+        assert_eq!(failure(&wasmtime::Error::msg("no such case")).outcome, PluginOutcome::AnswerInvalid);
     }
 }

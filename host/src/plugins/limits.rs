@@ -42,6 +42,9 @@ pub(super) enum Ended {
     /// The store could not answer.
     #[error("its keys cannot be read: {0}")]
     Keys(String),
+    /// The host has no room for an instance.
+    #[error("no instance of it can be made: {0}")]
+    Instance(String),
 }
 
 /// What is left to one call.

@@ -18,6 +18,7 @@ use super::facts::Question;
 use super::settings::{PluginConfig, Settings};
 use super::source::Source;
 use crate::config::PluginLimitsDoc;
+use crate::logging::inert;
 
 /// A plugin that can be asked.
 pub(super) struct Plugin {
@@ -52,7 +53,7 @@ impl Plugin {
         let timeout = Duration::from_millis(settings.limits.compile_timeout_ms.into());
         let refused = |problem: String, remedy| LoadError::Refused((problem, remedy));
         let component = engine.compile(&source.digest, source.bytes, timeout).await.map_err(|error| match error {
-            CompileError::Refused(why) => refused(format!("it cannot be compiled: {why}"), "build it again"),
+            CompileError::Refused(why) => refused(format!("it cannot be compiled: {}", inert(&why)), "build it again"),
             CompileError::TooSlow => {
                 let problem = format!("compiling it takes more than {} ms", timeout.as_millis());
                 refused(problem, "make it smaller, or raise `compile_timeout_ms`")

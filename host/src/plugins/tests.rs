@@ -167,9 +167,12 @@ async fn files_are_watched_until_the_gate_stops() {
         let _ = stopped.await;
     }));
     folder.replace(&Guest::deny("second").component());
-    while folder.answer().await.0.as_deref() != Some("second") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let swapped = async {
+        while folder.answer().await.0.as_deref() != Some("second") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), swapped).await.expect("nothing happened");
     stop.send(()).unwrap();
     watching.await.unwrap();
 }

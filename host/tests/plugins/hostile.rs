@@ -48,9 +48,7 @@ fn guest_that_reads() -> Guest {
 
 #[tokio::test]
 async fn an_endless_loop_ends_at_its_deadline() {
-    let record = outcome(&forever(), json!({"deadline_ms": 20, "fuel": MUCH_FUEL})).await;
-    assert_eq!(record.outcome, PluginOutcome::TimedOut);
-    assert!(record.fuel >= 1_000_000, "what it used is on record: {}", record.fuel);
+    assert_outcome(&forever(), json!({"deadline_ms": 20, "fuel": MUCH_FUEL}), PluginOutcome::TimedOut).await;
 }
 
 #[tokio::test]
@@ -176,13 +174,15 @@ async fn a_store_that_does_not_answer_is_not_waited_for() {
 
 #[tokio::test]
 async fn other_tasks_go_on_while_a_plugin_spins() {
-    const ENOUGH: usize = 20;
+    const ENOUGH: usize = 5;
     let loaded = Loaded::with(&forever(), json!({"limits": {"fuel": MUCH_FUEL}})).await;
+    // From here on the deadline comes when the test says so.
+    tokio::time::pause();
+    let host = loaded.host.clone();
+    // All on one thread: the other task has a turn only when the plugin gives way.
+    let spinning = tokio::spawn(async move { host.evaluate(question("a:b"), false).await });
     let turns = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&turns);
-    // All on one thread: the other task has a turn only when the plugin gives way.
-    let host = loaded.host.clone();
-    let spinning = tokio::spawn(async move { host.evaluate(question("a:b"), false).await });
     let other = tokio::spawn(async move {
         while counted.fetch_add(1, Ordering::Relaxed) < ENOUGH {
             tokio::task::yield_now().await;
@@ -191,8 +191,28 @@ async fn other_tasks_go_on_while_a_plugin_spins() {
     other.await.unwrap();
     assert!(!spinning.is_finished(), "the plugin was at it all the time");
     assert!(turns.load(Ordering::Relaxed) > ENOUGH);
-    spinning.abort();
-    assert!(spinning.await.unwrap_err().is_cancelled());
+    tokio::time::advance(Duration::from_secs(11)).await;
+    let [record] = spinning.await.unwrap().try_into().unwrap();
+    assert_eq!(record.outcome, PluginOutcome::TimedOut);
+    assert!(record.fuel >= 1_000_000, "what it used is on record: {}", record.fuel);
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_any_more_ends() {
+    let mut plugins = Plugins::new();
+    plugins.add("good", &guest_that_reads().component(), json!({"actions": ["good:*"]}));
+    plugins.add("bad", &forever().component(), json!({"actions": ["bad:*"], "limits": {"fuel": MUCH_FUEL}}));
+    let loaded = plugins.load().await.unwrap();
+    // More often than there are places for calls, and than failures open a breaker.
+    for _ in 0..100 {
+        tokio::select! {
+            biased;
+            records = loaded.ask("bad:x") => panic!("it cannot end by itself: {records:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert_eq!(loaded.ask_one("good:x").await.outcome, PluginOutcome::Answered);
+    assert!(loaded.host.status().iter().all(|status| status.breaker == BreakerState::Closed));
 }
 
 #[tokio::test]

@@ -235,11 +235,11 @@ async fn a_component_can_be_inspected_and_tried_by_itself() {
     let ungranted = TrialSettings { grants: Vec::new(), ..how.clone() };
     let error = Trial::load(&path, ungranted, Arc::new(Keys::default())).await.err().unwrap();
     assert!(error.problem.contains("not granted: keys"), "{error}");
-    let unlimited = TrialSettings { limits: PluginLimitsDoc { fuel: u64::MAX, ..limits }, ..how };
+    let unlimited = TrialSettings { limits: PluginLimitsDoc { fuel: u64::MAX, ..limits }, ..how.clone() };
     assert!(Trial::load(&path, unlimited, Arc::new(Keys::default())).await.is_err());
 
     fs::write(&path, Guest::new("(unreachable)").component()).unwrap();
-    let trial = Trial::load(&path, TrialSettings::default(), Arc::new(Keys::default())).await.unwrap();
+    let trial = Trial::load(&path, how, Arc::new(Keys::default())).await.unwrap();
     for _ in 0..10 {
         let (record, problem) = trial.evaluate(&question("a:b")).await;
         assert_eq!(record.outcome, PluginOutcome::Trapped, "it is called however often it fails");
