@@ -11,6 +11,7 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     steps.push(format(checkout));
     steps.extend(tidy::steps(checkout));
     steps.push(clippy(checkout));
+    steps.extend(plugins(checkout));
     steps.extend(wasm::steps(checkout));
     steps.extend(worker::release_steps(checkout));
     steps.extend(test::build_and_test(checkout));
@@ -29,4 +30,20 @@ fn clippy(checkout: &Checkout) -> Step {
         "Mend what clippy names above; where a rule does not fit, `#[expect(rule, reason = \"...\")]` at the smallest item.",
     );
     Step::new("clippy", move || task.run().map(|()| Outcome::Done))
+}
+
+/// The example plugins have a workspace of their own; as components they are tested with the command line.
+fn plugins(checkout: &Checkout) -> Vec<Step> {
+    let workspace = "--manifest-path examples/plugins/Cargo.toml";
+    let commands = [
+        ("plugins: format", "fmt", "--all --check"),
+        ("plugins: clippy", "clippy", "--locked --target-dir target/plugins --all-targets -- --deny warnings"),
+        ("plugins: test", "test", "--locked --target-dir target/plugins"),
+    ];
+    let step = |(name, command, arguments): (&'static str, &str, &str)| {
+        let task = Task::new("cargo", &format!("{command} {workspace} {arguments}"), &checkout.root)
+            .remedy("Mend what is named above, in examples/plugins.");
+        Step::new(name, move || task.run().map(|()| Outcome::Done))
+    };
+    commands.into_iter().map(step).collect()
 }

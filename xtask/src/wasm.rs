@@ -9,6 +9,7 @@ use crate::steps::{Outcome, Step};
 const CHECKS: &[(&str, &str)] = &[
     ("wasm: pure crates", "--package passgate-passport --package passgate-core"),
     ("wasm: store and api", "--no-default-features --package passgate-store --package passgate-api"),
+    ("wasm: the crate for plugins", "--package passgate-plugin"),
     ("wasm: the control routes", "--package passgate-api --features http"),
 ];
 

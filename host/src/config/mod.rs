@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use passgate_api::bundle::Bundle;
 use passgate_core::gate::Gate;
+use serde::de::DeserializeOwned;
 
 use self::check::Checked;
 use crate::http::upstream::TrustRoots;
@@ -74,7 +75,7 @@ impl Config {
     /// The first [`ConfigError`].
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let text = yaml::read(path)?;
-        let config = yaml::parse(path, &text)?;
+        let config: Self = yaml::parse(path, &text)?;
         let resolved_path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
         let Checked { bundle, gate, paths, trust_roots } = check::check(path, &base, &config)?;
@@ -89,6 +90,15 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         yaml::parse(path, text)
     }
+}
+
+/// Reads another file of the operator's, as strictly as a configuration.
+///
+/// # Errors
+///
+/// The first thing wrong with the file or its text.
+pub fn read_document<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    yaml::parse(path, &yaml::read(path)?)
 }
 
 /// The JSON Schema of a configuration.

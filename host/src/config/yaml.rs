@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_saphyr::{MergeKeyPolicy, Options};
 
-use super::doc::Config;
 use super::error::ConfigError;
 use super::scalars;
 use crate::files;
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// Reads the text of `path`.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     scalars::check(path, text)?;
     let mut member = None;
     serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {

@@ -39,12 +39,13 @@ pub use breaker::BreakerState;
 pub use error::PluginError;
 pub use facts::{Agent, Facts, Header, Question, Request};
 pub(crate) use settings::{Fault, check};
-pub use trial::{Inspected, Trial, TrialSettings, inspect};
+pub use trial::{Inspected, Trial, inspect};
 
 use self::component::Refused;
 use self::engine::Engine;
 use self::plugin::{LoadError, Plugin};
 use self::settings::Settings;
+use self::source::Source;
 use crate::config::{PluginGrant, PluginLimitsDoc, PluginsDoc};
 use crate::metrics::Metrics;
 use crate::signed_file::Stamp;
@@ -311,6 +312,16 @@ async fn load_plugin(
 ) -> Result<Plugin, PluginError> {
     let error = |refused: Refused| PluginError::new(&settings.name, &settings.file, refused);
     let source = plugin::read(settings).await.map_err(error)?;
+    load_source(engine, settings, source, keys).await
+}
+
+async fn load_source(
+    engine: &Arc<Engine>,
+    settings: &Arc<Settings>,
+    source: Source,
+    keys: Arc<dyn PluginKeys>,
+) -> Result<Plugin, PluginError> {
+    let error = |refused: Refused| PluginError::new(&settings.name, &settings.file, refused);
     Plugin::load(engine, settings, source, keys).await.map_err(|problem| match problem {
         LoadError::Refused(refused) => error(refused),
         LoadError::Busy => error((BUSY.to_owned(), "raise `compile_timeout_ms`")),

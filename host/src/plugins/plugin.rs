@@ -15,7 +15,7 @@ use super::call::{Called, Failure, Runner};
 use super::component::Refused;
 use super::engine::{CompileError, Engine};
 use super::facts::Question;
-use super::settings::Settings;
+use super::settings::{PluginConfig, Settings};
 use super::source::Source;
 use crate::config::PluginLimitsDoc;
 use crate::logging::inert;
@@ -125,16 +125,25 @@ impl Plugin {
     }
 
     /// Asks it about a request.
-    pub(super) async fn ask(&self, question: &Question) -> (PluginRecord, Option<Failure>) {
-        let facts = question.facts.with_config(&self.settings.config.text);
+    async fn ask(&self, question: &Question) -> (PluginRecord, Option<Failure>) {
+        self.ask_with(question, &self.settings.config).await
+    }
+
+    /// Asks it about a request as if it were configured like this.
+    pub(super) async fn ask_with(&self, question: &Question, config: &PluginConfig) -> (PluginRecord, Option<Failure>) {
+        let facts = question.facts.with_config(&config.text);
         let Called { fuel, result } = self.runner.evaluate(&question.request, &facts).await;
         let invalid = |why| Failure::new(PluginOutcome::AnswerInvalid, why);
         match result.and_then(|verdict| Answer::of(verdict).map_err(invalid)) {
             Ok(Answer { verdict, reason, roles, redacted }) => {
-                let record = self.not_called(PluginOutcome::Answered);
+                let record =
+                    PluginRecord { config_sha256: config.sha256.clone(), ..self.not_called(PluginOutcome::Answered) };
                 (PluginRecord { fuel, reason, redacted, roles, verdict: Some(verdict), ..record }, None)
             }
-            Err(failure) => (PluginRecord { fuel, ..self.not_called(failure.outcome) }, Some(failure)),
+            Err(failure) => {
+                let config_sha256 = config.sha256.clone();
+                (PluginRecord { config_sha256, fuel, ..self.not_called(failure.outcome) }, Some(failure))
+            }
         }
     }
 

@@ -8,9 +8,10 @@ use passgate_core::plugin::PluginRecord;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::component::{Refused, Shape};
 use super::plugin::{self, file_stem};
-use super::settings::{PluginConfig, Settings, Trust, check_limits, grants};
-use super::{PluginError, PluginKeys, Question, load_plugin, new_engine};
+use super::settings::{PluginConfig, Settings, Trust, check_limits};
+use super::{PluginError, PluginKeys, Question, load_source, new_engine};
 use crate::config::{PluginGrant, PluginLimitsDoc};
 
 /// What a component is.
@@ -44,40 +45,14 @@ pub struct Inspected {
 ///
 /// [`PluginError`] when a gate could not load it.
 pub async fn inspect(path: &Path, limits: PluginLimitsDoc) -> Result<Inspected, PluginError> {
-    let error = |refused| PluginError::new(&file_stem(path), path, refused);
-    let mut settings = settings(path, TrialSettings { limits, ..TrialSettings::default() })?;
-    let source = plugin::read(&Arc::new(settings.clone())).await.map_err(error)?;
-    let shape = source.shape;
-    settings.grants = shape.grants();
-    let loaded = load(settings, Arc::new(NoKeys)).await?;
-    let description = loaded.description().clone();
-    Ok(Inspected {
-        file: path.to_owned(),
-        digest: loaded.digest().to_owned(),
-        bytes: source.code.bytes.len() as u64,
-        grants: loaded.settings().grants.clone(),
-        imports: shape.imports,
-        exports: shape.exports,
-        name: description.name,
-        version: description.version,
-        summary: description.summary,
-        limits: loaded.limits().clone(),
-    })
+    Ok(Trial::load(path, limits, Arc::new(NoKeys)).await?.inspected)
 }
 
-/// How a component is tried out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TrialSettings {
-    /// Its configuration.
-    pub config: Value,
-    /// What it may import.
-    pub grants: Vec<PluginGrant>,
-    /// What one call may take.
-    pub limits: PluginLimitsDoc,
+/// A component that is tried out: neither pinned nor signed, granted what it imports, and called however often it failed.
+pub struct Trial {
+    plugin: plugin::Plugin,
+    inspected: Inspected,
 }
-
-/// A component that is tried out: neither pinned nor signed, and called however often it failed.
-pub struct Trial(plugin::Plugin);
 
 impl Trial {
     /// Loads the component at `path`; its keys are those that `keys` gives for the name of the file without its ending.
@@ -85,30 +60,67 @@ impl Trial {
     /// # Errors
     ///
     /// [`PluginError`] when a gate could not load it.
-    pub async fn load(path: &Path, how: TrialSettings, keys: Arc<dyn PluginKeys>) -> Result<Self, PluginError> {
-        load(settings(path, how)?, keys).await.map(Self)
+    pub async fn load(path: &Path, limits: PluginLimitsDoc, keys: Arc<dyn PluginKeys>) -> Result<Self, PluginError> {
+        let name = file_stem(path);
+        let error = |refused| PluginError::new(&name, path, refused);
+        check_limits(&limits).map_err(|(_, problem, remedy)| error((problem, remedy)))?;
+        let config = config(&Value::Null).map_err(error)?;
+        let (file, trust) = (path.to_owned(), Trust::Trial);
+        let mut settings =
+            Settings { file, trust, actions: None, config, grants: Vec::new(), limits, name: name.clone() };
+        let source = plugin::read(&Arc::new(settings.clone())).await.map_err(error)?;
+        let shape = source.shape.clone();
+        settings.grants = shape.grants();
+        let bytes = source.code.bytes.len() as u64;
+        let engine = new_engine(&name, path)?;
+        let plugin = load_source(&engine, &Arc::new(settings), source, keys).await?;
+        let inspected = Inspected::of(&plugin, shape, bytes);
+        Ok(Self { plugin, inspected })
     }
 
-    /// Asks it about a request. The record comes with what happened when it gave no answer.
-    pub async fn evaluate(&self, question: &Question) -> (PluginRecord, Option<String>) {
-        let (record, failure) = self.0.ask(question).await;
-        (record, failure.map(|failure| failure.why))
+    /// What the component is.
+    #[must_use]
+    pub fn inspected(&self) -> &Inspected {
+        &self.inspected
+    }
+
+    /// Asks it about a request with this configuration. The record comes with what happened when it gave no answer.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError`] when the configuration has no canonical form.
+    pub async fn evaluate(
+        &self,
+        question: &Question,
+        configured: &Value,
+    ) -> Result<(PluginRecord, Option<String>), PluginError> {
+        let Inspected { name, file, .. } = &self.inspected;
+        let configured = config(configured).map_err(|refused| PluginError::new(name, file, refused))?;
+        let (record, failure) = self.plugin.ask_with(question, &configured).await;
+        Ok((record, failure.map(|failure| failure.why)))
     }
 }
 
-fn settings(path: &Path, how: TrialSettings) -> Result<Settings, PluginError> {
-    let name = file_stem(path);
-    let error = |problem, remedy| PluginError::new(&name, path, (problem, remedy));
-    let config = PluginConfig::new(&how.config)
-        .map_err(|why| error(format!("its configuration: {why}"), "write fractions as texts"))?;
-    check_limits(&how.limits).map_err(|(_, problem, remedy)| error(problem, remedy))?;
-    let (grants, limits) = (grants(&how.grants), how.limits);
-    Ok(Settings { file: path.to_owned(), trust: Trust::Trial, actions: None, config, grants, limits, name })
+impl Inspected {
+    fn of(plugin: &plugin::Plugin, shape: Shape, bytes: u64) -> Self {
+        let description = plugin.description().clone();
+        Self {
+            file: plugin.settings().file.clone(),
+            digest: plugin.digest().to_owned(),
+            bytes,
+            imports: shape.imports,
+            exports: shape.exports,
+            grants: plugin.settings().grants.clone(),
+            name: description.name,
+            version: description.version,
+            summary: description.summary,
+            limits: plugin.limits().clone(),
+        }
+    }
 }
 
-async fn load(settings: Settings, keys: Arc<dyn PluginKeys>) -> Result<plugin::Plugin, PluginError> {
-    let engine = new_engine(&settings.name, &settings.file)?;
-    load_plugin(&engine, &Arc::new(settings), keys).await
+fn config(value: &Value) -> Result<PluginConfig, Refused> {
+    PluginConfig::new(value).map_err(|why| (format!("its configuration: {why}"), "write fractions as texts"))
 }
 
 struct NoKeys;

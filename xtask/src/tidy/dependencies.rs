@@ -22,6 +22,7 @@ const TABLE: &[Rule] = &[
     rule("core", &["passport"]),
     rule("store", &["core", "passport"]),
     rule("api", &["store", "core", "passport"]),
+    rule("plugin", &[]),
     rule("component", &["core", "passport", "api"]),
     rule("pkg", &["core", "passport", "api"]),
     rule("worker", &["api", "store", "core", "passport"]),

@@ -39,12 +39,12 @@ pub(crate) enum Command {
     /// Issue, read, verify and revoke passports
     #[command(subcommand)]
     Passport(passport::Command),
-    /// Give plugins what they read
-    #[command(subcommand)]
-    Plugin(plugin::Command),
     /// Sign, read and push the policy of a gate that runs elsewhere
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Write, build, test and sign policy plugins, and give them what they read
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Ask a gate without sending anything
     #[command(subcommand)]
     Gate(gate::Command),

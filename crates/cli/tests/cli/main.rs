@@ -17,6 +17,8 @@ mod passports;
 #[cfg(test)]
 mod plugin_keys;
 #[cfg(test)]
+mod plugins;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod remote;
