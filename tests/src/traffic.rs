@@ -34,10 +34,25 @@ pub fn roomy_case(requests: u32) -> Result<Case> {
 /// # Errors
 /// When a request cannot be signed.
 pub fn orders(prefix: &str, count: usize, created: i64) -> Result<Vec<Request>> {
+    let draft = RequestDraft::new("POST", "/order", &passport(created)?, SEED);
+    sign_each(&draft.json(r#"{"amount":50,"shop":"shop.example"}"#), prefix, count, created)
+}
+
+/// The same of searches, whose action is another.
+///
+/// # Errors
+/// When a request cannot be signed.
+pub fn searches(prefix: &str, count: usize, created: i64) -> Result<Vec<Request>> {
+    sign_each(&RequestDraft::new("GET", "/search", &passport(created)?, SEED), prefix, count, created)
+}
+
+fn passport(created: i64) -> Result<String> {
     let mut passport = PassportDraft::new("agent_scout", SEED, &["web:*", "payments:*", "orders:create"])?;
     (passport.claims.iat, passport.claims.exp) = (created - 3600, created + 86_400);
-    let passport = passport.issue()?;
-    let draft = RequestDraft::new("POST", "/order", &passport, SEED).json(r#"{"amount":50,"shop":"shop.example"}"#);
+    passport.issue()
+}
+
+fn sign_each(draft: &RequestDraft, prefix: &str, count: usize, created: i64) -> Result<Vec<Request>> {
     (0..count).map(|number| draft.clone().created(created).nonce(&format!("{prefix}-{number:016}")).sign()).collect()
 }
 
