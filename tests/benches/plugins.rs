@@ -33,6 +33,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+// The guests are written with it.
+use wat as _;
 
 #[expect(dead_code, clippy::expect_used, reason = "the tests of the plugin host use all of it, and may stop anywhere")]
 #[path = "../../host/tests/plugins/guest.rs"]
