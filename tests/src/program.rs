@@ -73,6 +73,24 @@ pub fn jose() -> Result<PathBuf> {
     tool("npm/node_modules/jose")
 }
 
+/// The folder of the npm package that makes a component a JavaScript module.
+///
+/// # Errors
+/// When it is not set up; says how to.
+pub fn jco() -> Result<PathBuf> {
+    tool("npm/node_modules/@bytecodealliance/jco-transpile")
+}
+
+/// A component that `cargo xtask component` built.
+///
+/// # Errors
+/// When it is not there; says how to build it.
+pub fn gate_component(name: &str) -> Result<PathBuf> {
+    let path = root().join("target/component").join(name);
+    ensure!(path.exists(), "{} is not there: run `cargo xtask component` first", path.display());
+    Ok(path)
+}
+
 /// The folder of all npm packages.
 ///
 /// # Errors

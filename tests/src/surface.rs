@@ -4,6 +4,7 @@ pub mod component;
 pub mod edge;
 pub mod gateway;
 pub mod native;
+pub mod node;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;

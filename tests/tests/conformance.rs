@@ -8,6 +8,7 @@ use passgate_tests::surface::component::Wasmtime;
 use passgate_tests::surface::edge::Workerd;
 use passgate_tests::surface::gateway::Http;
 use passgate_tests::surface::native::{Handoff, Memory, Redb};
+use passgate_tests::surface::node::Node;
 use passgate_tests::surface::{Implementation, check};
 
 /// Runs every case and reports all failures at once.
@@ -70,6 +71,11 @@ async fn a_wrong_expectation_is_noticed() {
 #[tokio::test]
 async fn component_in_wasmtime() {
     run(&mut Wasmtime).await;
+}
+
+#[tokio::test]
+async fn component_in_node_under_jco() {
+    run(&mut Node::start().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

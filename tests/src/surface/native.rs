@@ -15,8 +15,14 @@ use super::{Implementation, StepResult, gate_and_writer, payload, stamp, text_me
 use crate::case::{Case, Step};
 use crate::traffic::{headers, raw};
 
-/// Long enough before a case for the fence of a volatile store to have no effect on it.
-const STARTED_BEFORE_SECONDS: i64 = 100_000;
+/// When the store in memory of a case started, in Unix seconds: long enough before it for the fence of a volatile store to
+/// have no effect.
+///
+/// # Errors
+/// When the case's time is none.
+pub(super) fn started(case: &Case) -> Result<i64> {
+    Ok(i64::try_from(case.now_ms / 1000)? - 100_000)
+}
 
 /// The driver of the API crate over the store in memory.
 #[derive(Debug, Default)]
@@ -77,7 +83,7 @@ enum Handover {
 }
 
 pub(super) fn memory(case: &Case) -> Result<MemoryStore> {
-    Ok(MemoryStore::new(i64::try_from(case.now_ms / 1000)? - STARTED_BEFORE_SECONDS))
+    Ok(MemoryStore::new(started(case)?))
 }
 
 async fn drive(
