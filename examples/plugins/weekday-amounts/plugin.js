@@ -7,7 +7,7 @@
 //     grants: [log]
 //     config: { saturday: 0, sunday: 0, friday: 100, other_days: 1000 }   # whole US dollars
 //
-// What it refuses stands in the gate's log too. It is JavaScript on QuickJS, which comes with the component; there is
+// What it refuses stands in the gate's log too. A JavaScript engine comes with the component; there is
 // no Node.js in it. `passgate plugin test examples/plugins/weekday-amounts` builds it and runs its cases.
 
 import { write } from 'passgate:policy/log@0.1.0';

@@ -24,8 +24,8 @@ const COMPILER_STACK_BYTES: usize = 16 * 1024 * 1024;
 /// The most calls at once, of all plugins. Further ones wait. A call computes, so more than a few per core gain nothing.
 const MAX_CALLS: u32 = 64;
 /// The most core instances, memories and tables of one component. One that was linked from many shared libraries, as
-/// that of a Python interpreter, has some twenty instances.
-const MAX_CORE_INSTANCES: u32 = 32;
+/// that of a Python interpreter, has some forty instances.
+const MAX_CORE_INSTANCES: u32 = 64;
 const MAX_MEMORIES: u32 = 2;
 const MAX_TABLES: u32 = 8;
 
