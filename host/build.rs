@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// What the component is made of, in the workspace.
-const SOURCES: [&str; 7] = [
-    "Cargo.lock",
+const SOURCES: [&str; 6] = [
     "wit/gate.wit",
     "crates/api/src",
     "crates/component/src",
