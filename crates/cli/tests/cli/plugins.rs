@@ -136,7 +136,8 @@ fn what_is_no_plugin_is_not_run_shown_or_signed() {
 #[test]
 fn the_examples_in_rust_pass_their_cases() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, grants) in [("business-hours", json!(["keys"])), ("outbound-mail", json!([])), ("sql-guard", json!([]))] {
+    for (name, grants) in [("business-hours", json!(["keys"])), ("outbound-mail", json!([])), ("sql-guard", json!([]))]
+    {
         let project = example(name);
         let result = tested(folder.path(), project.to_str().unwrap(), 0);
         assert_eq!(result["failed"], 0, "{result}");
