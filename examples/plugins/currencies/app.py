@@ -4,7 +4,6 @@
   file: plugins/currencies.wasm
   sha256: "sha256:…"                   # `passgate plugin inspect` shows it
   actions: ["payments:*"]
-  limits: { memory_bytes: 67108864, deadline_ms: 200, fuel: 500000000 }   # it brings a whole Python
   config: { currencies: { EUR: 2, JPY: 0 } }
 
 `passgate plugin test examples/plugins/currencies` builds it and runs its cases. `wit_world` is there when the component

@@ -47,6 +47,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Outcome {
         let folder = if is_project { Some(args.plugin.as_path()) } else { args.plugin.parent() };
         folder.unwrap_or(Path::new("")).join(CASES)
     });
+    if !cases.is_file() {
+        let message = format!("{} is not there", cases.display());
+        return Err(Failure::usage(message).hint("name the file with --cases; `plugin new` makes one to start from"));
+    }
     let cases = Cases::read(&cases)?;
     let limits = args.limits.over(&cases.limits)?;
     let component = if is_project { build::build(&args.plugin, output)? } else { args.plugin.clone() };
