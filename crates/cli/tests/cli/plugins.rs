@@ -18,13 +18,17 @@ fn run_with_tools(folder: &Path, arguments: &[&str]) -> Run {
     finished(command.output().unwrap())
 }
 
+/// How fast the machine is must not matter.
+const PATIENT: [&str; 4] = ["--limit", "deadline_ms=10000", "--limit", "compile_timeout_ms=600000"];
+
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/plugins").join(name)
 }
 
 /// Runs a project's cases, and gives what they said.
 fn tested(folder: &Path, project: &str, exit: i32) -> Value {
-    run_with_tools(folder, &["--format", "json", "plugin", "test", project]).exits(exit).json()
+    let test = ["--format", "json", "plugin", "test", project];
+    run_with_tools(folder, &[&test[..], &PATIENT].concat()).exits(exit).json()
 }
 
 /// Makes a project in the language, and runs its cases.
@@ -51,17 +55,20 @@ fn a_rust_plugin_from_an_empty_folder_to_a_signature() {
     let again = run(folder, &["--format", "json", "plugin", "new", "demo", "--lang", "rust"]).exits(1);
     assert_eq!(again.error()["code"], "file_exists");
 
-    let inspected = run(folder, &["--format", "json", "plugin", "inspect", "demo/plugin.wasm"]).exits(0).json();
+    let inspect = ["--format", "json", "plugin", "inspect", "demo/plugin.wasm"];
+    let inspected = run(folder, &[&inspect[..], &PATIENT].concat()).exits(0).json();
     assert_eq!(inspected["digest"], result["digest"]);
     assert_eq!((&inspected["name"], &inspected["version"]), (&json!("demo"), &json!("0.1.0")));
     assert_eq!(inspected["grants"], json!([]));
-    assert_eq!(inspected["limits"]["deadline_ms"], 50);
+    assert_eq!((&inspected["limits"]["deadline_ms"], &inspected["limits"]["host_calls"]), (&json!(10_000), &json!(64)));
     assert!(inspected["exports"].as_array().unwrap().contains(&json!("passgate:policy/plugin@0.1.0")));
-    let shown = run(folder, &["plugin", "inspect", "demo/plugin.wasm", "--limit", "fuel=20000000"]).exits(0);
+    let inspect = ["plugin", "inspect", "demo/plugin.wasm", "--limit", "fuel=20000000"];
+    let shown = run(folder, &[&inspect[..], &PATIENT].concat()).exits(0);
     assert!(shown.stdout.contains("fuel 20000000") && shown.stderr.contains("sha256: \"sha256:"), "{shown:?}");
 
     run(folder, &["keys", "generate", "--out", "plugins.jwk"]).exits(0);
     let sign = ["--format", "json", "plugin", "sign", "demo/plugin.wasm", "--key", "plugins.jwk"];
+    let sign = [&sign[..], &PATIENT].concat();
     let signed = run(folder, &sign).exits(0).json();
     assert_eq!(run(folder, &sign).exits(1).error()["code"], "file_exists");
     let key = fs::read(folder.join("plugins.jwk")).unwrap();
@@ -75,7 +82,7 @@ fn a_rust_plugin_from_an_empty_folder_to_a_signature() {
 }
 
 fn cases_that_fail_and_files_that_are_none(folder: &Path) {
-    let component = ["plugin", "test", "demo/plugin.wasm", "--cases", "cases.yml"];
+    let component = [&["plugin", "test", "demo/plugin.wasm", "--cases", "cases.yml"][..], &PATIENT].concat();
     let cases = folder.join("cases.yml");
     fs::copy(folder.join("demo/cases.yml"), &cases).unwrap();
     replace(&cases, "is no known shop", "is a well known shop");
@@ -143,7 +150,7 @@ fn the_examples_in_rust_pass_their_cases() {
         assert_eq!(result["failed"], 0, "{result}");
         let component = project.join("plugin.wasm");
         let inspect = ["--format", "json", "plugin", "inspect", component.to_str().unwrap()];
-        let inspected = run(folder.path(), &inspect).exits(0).json();
+        let inspected = run(folder.path(), &[&inspect[..], &PATIENT].concat()).exits(0).json();
         assert_eq!((&inspected["name"], &inspected["grants"]), (&json!(name), &grants));
     }
 }
