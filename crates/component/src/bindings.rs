@@ -1,6 +1,5 @@
 //! The Rust side of `wit/gate.wit`, generated.
 #![expect(unsafe_code, reason = "lifting and lowering at the component boundary is generated with pointers")]
-#![expect(clippy::allow_attributes, reason = "generated")]
 
 use super::Component;
 
