@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use passgate_core::plugin::{PluginOutcome, PluginVerdict};
 use passgate_host::config::{PluginGrant, PluginLimitsDoc};
-use passgate_host::plugins::{BreakerState, Trial, TrialSettings, inspect};
+use passgate_host::plugins::{BreakerState, Trial, inspect};
 use serde_json::{Value, json};
 
 use crate::guest::{Guest, SUMMARY, TEXT, verdict};
@@ -217,22 +217,20 @@ async fn a_component_can_be_inspected_and_tried_by_itself() {
     assert_eq!(inspected.bytes, guest.component().len() as u64);
 
     let keys = Arc::new(Keys([(("limit".to_owned(), "limit".to_owned()), b"seven".to_vec())].into()));
-    let how = TrialSettings { grants: vec![PluginGrant::Keys], limits: limits.clone(), ..TrialSettings::default() };
-    let trial = Trial::load(&path, how.clone(), keys).await.unwrap();
-    let (record, problem) = trial.evaluate(&question("a:b")).await;
+    let trial = Trial::load(&path, limits.clone(), keys).await.unwrap();
+    let (record, problem) = trial.evaluate(&question("a:b"), &json!({"a": 1})).await.unwrap();
     assert_eq!((record.verdict, problem), (Some(PluginVerdict::Deny), None));
     assert_eq!((record.reason.as_deref(), record.digest), (Some("seven"), inspected.digest));
+    let (configured, _) = trial.evaluate(&question("a:b"), &json!({"a": 2})).await.unwrap();
+    assert_ne!(configured.config_sha256, record.config_sha256);
 
-    let ungranted = TrialSettings { grants: Vec::new(), ..how.clone() };
-    let error = Trial::load(&path, ungranted, Arc::new(Keys::default())).await.err().unwrap();
-    assert!(error.problem.contains("not granted: keys"), "{error}");
-    let unlimited = TrialSettings { limits: PluginLimitsDoc { fuel: u64::MAX, ..limits }, ..how.clone() };
+    let unlimited = PluginLimitsDoc { fuel: u64::MAX, ..limits.clone() };
     assert!(Trial::load(&path, unlimited, Arc::new(Keys::default())).await.is_err());
 
     fs::write(&path, Guest::new("(unreachable)").component()).unwrap();
-    let trial = Trial::load(&path, how, Arc::new(Keys::default())).await.unwrap();
+    let trial = Trial::load(&path, limits, Arc::new(Keys::default())).await.unwrap();
     for _ in 0..10 {
-        let (record, problem) = trial.evaluate(&question("a:b")).await;
+        let (record, problem) = trial.evaluate(&question("a:b"), &Value::Null).await.unwrap();
         assert_eq!(record.outcome, PluginOutcome::Trapped, "it is called however often it fails");
         assert!(problem.unwrap().contains("unreachable"));
     }
