@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 
 use passgate_core::attest::sha256_label;
 use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
-use passgate_passport::plugin_signature::{self, Claims};
+use passgate_passport::plugin_signature::{self, Claims, MAX_SIGNATURE_BYTES};
 use sha2::{Digest as _, Sha256};
 
 use crate::files;
 
-/// The longest signature file, in bytes.
-const MAX_SIGNATURE_BYTES: u64 = 2 * 1024;
 /// What a digest starts with.
 const DIGEST_PREFIX: &str = "sha256:";
 
@@ -128,7 +126,7 @@ impl SignedFile {
         let set = read(keys, MAX_JWKS_BYTES as u64).map_err(|why| within(keys, why))?;
         let set = jwk::parse_set(&set)
             .map_err(|error| within(keys, (error.to_string(), "write the signers' public keys as a JWK Set")))?;
-        let jws = read(signature, MAX_SIGNATURE_BYTES).map_err(|why| within(signature, why))?;
+        let jws = read(signature, MAX_SIGNATURE_BYTES as u64).map_err(|why| within(signature, why))?;
         let jws = String::from_utf8_lossy(&jws);
         let verified = plugin_signature::verify(jws.trim_end(), sha256, self.world, &set);
         let remedy = "sign the component with `passgate plugin sign` and a key of the trusted set";

@@ -74,6 +74,11 @@ impl Snapshot {
         Arc::clone(&self.gate)
     }
 
+    /// How many lists there are.
+    pub(crate) fn lists(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// How many tokens were taken in.
     pub(crate) fn taken(&self) -> u64 {
         self.taken

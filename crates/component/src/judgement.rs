@@ -31,6 +31,7 @@ impl wit::GuestJudgement for Judgement {
             issuer: agent.issuer.clone(),
             trust_tier: agent.trust_tier.clone(),
             passport_id: agent.passport_id.clone(),
+            passport_sha256: agent.passport_sha256.clone(),
             key_thumbprint: agent.key_thumbprint.clone(),
             permissions: judged.permissions().to_vec(),
             covered: judged.covered_fields().to_vec(),

@@ -155,6 +155,15 @@ impl Check<'_> {
 
     fn plugins(&self, config: &Config) -> Result<(), ConfigError> {
         let fault = |fault: plugins::Fault| self.error(fault.member, fault.problem, Some(fault.remedy));
+        let together: u64 = config.plugins.policies.iter().map(|plugin| u64::from(plugin.limits.deadline_ms)).sum();
+        if together >= config.server.decision_timeout_ms.into() {
+            let problem = format!(
+                "have {together} ms together, and a decision with all of them has to be made in less than {}",
+                config.server.decision_timeout_ms
+            );
+            let remedy = "lower their limits.deadline_ms, or raise server.decision_timeout_ms";
+            return Err(self.error("plugins.policies", problem, Some(remedy)));
+        }
         plugins::check(&config.plugins, self.base).map(drop).map_err(fault)
     }
 

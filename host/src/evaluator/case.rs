@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use passgate_api::driver::{Case, CaseError, Decided};
-use passgate_core::attest::{DecisionRecord, Entry, EntryIndex, GateRecord, Kind, Link, Stamp, Writer};
+use passgate_core::attest::{
+    AgentRecord, DecisionRecord, Entry, EntryIndex, GateRecord, Kind, Link, RequestRecord, RevocationCheck, Stamp,
+    Writer,
+};
 use passgate_core::pipeline::{Judged, Refusal};
 use passgate_core::plugin::PluginRecord;
-use passgate_core::state::{Admission, Demand};
+use passgate_core::state::{Admission, Demand, NonceAnswer};
 use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::passgate::gate::evaluator as wit;
@@ -214,7 +217,7 @@ impl ComponentCase {
             Ok((redacted, guest.judgement().call_demand(&mut instance.store, judgement)?))
         })?;
         self.demand = convert::demand(demand);
-        self.plugins = plugins;
+        self.plugins.extend(plugins);
         Ok(redacted)
     }
 }
@@ -268,9 +271,32 @@ impl Case for ComponentCase {
         Ok((decided, writer.seal_draft(draft.signing_input, index)))
     }
 
-    fn fault(&self, _admission: &Admission) -> DecisionRecord {
+    /// What the host knows of the request: the instance that knows the rest is gone.
+    fn fault(&self, admission: &Admission) -> DecisionRecord {
         let (method, path) = &self.request;
-        Refusal::fault(method, path, String::new()).record(&self.gate, self.demand.now)
+        let (facts, early) = (self.facts.clone(), Refusal::fault(method, path, String::new()));
+        let is_fresh = admission.nonce == NonceAnswer::Fresh;
+        let record = early.record(&self.gate, self.demand.now);
+        DecisionRecord {
+            agent: Some(AgentRecord {
+                agent_id: facts.agent_id,
+                issuer: facts.issuer,
+                key_thumbprint: facts.key_thumbprint,
+                passport_id: facts.passport_id,
+                passport_sha256: facts.passport_sha256,
+                trust_tier: facts.trust_tier,
+            }),
+            evaluator: self.lent.evaluator().clone(),
+            plugins: self.plugins.clone(),
+            request: RequestRecord {
+                action: facts.action,
+                amount_micro_usd: facts.amount,
+                target_domain: facts.target_domain,
+                ..record.request
+            },
+            revocation: if is_fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked },
+            ..record
+        }
     }
 }
 

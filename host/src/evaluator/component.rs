@@ -16,6 +16,9 @@ pub(super) const MAX_COMPONENT_BYTES: usize = 16 * 1024 * 1024;
 /// The most entries of a table of functions.
 const MAX_TABLE_ELEMENTS: usize = 65_536;
 
+/// What a status list takes: its token, up to 2 MiB, and what it inflates to, up to 1 MiB, with room to work.
+const LIST_BYTES: usize = 4 * 1024 * 1024;
+
 /// A component that cannot evaluate for a gate.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +76,12 @@ impl Evaluator {
         &self.reference
     }
 
+    /// This evaluator with the version it has by its signature.
+    pub(super) fn of_version(self, version: &str) -> Self {
+        let reference = EvaluatorRef { version: version.to_owned(), ..self.reference };
+        Self { reference, ..self }
+    }
+
     /// This evaluator under another name. For runs that compare records of several surfaces.
     #[must_use]
     pub fn named(self, reference: EvaluatorRef) -> Self {
@@ -91,22 +100,29 @@ impl std::fmt::Debug for Evaluator {
 pub(super) struct Room {
     limit_bytes: usize,
     used_bytes: usize,
+    /// What status lists may take of it, beyond the limit.
+    list_bytes: usize,
 }
 
 impl Room {
     pub(super) fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, used_bytes: 0 }
+        Self { limit_bytes, used_bytes: 0, list_bytes: 0 }
     }
 
-    /// How large the memory is. It never shrinks.
-    pub(super) fn used_bytes(&self) -> usize {
-        self.used_bytes
+    /// How large the memory is, without what status lists may take of it. It never shrinks.
+    pub(super) fn grown_bytes(&self) -> usize {
+        self.used_bytes.saturating_sub(self.list_bytes)
+    }
+
+    /// Leaves room for so many status lists.
+    pub(super) fn make_room_for(&mut self, lists: usize) {
+        self.list_bytes = self.list_bytes.max(lists.saturating_mul(LIST_BYTES));
     }
 }
 
 impl ResourceLimiter for Room {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.limit_bytes;
+        let fits = desired <= self.limit_bytes.saturating_add(self.list_bytes);
         if fits {
             self.used_bytes = desired;
         }

@@ -23,6 +23,8 @@ pub(crate) struct EvaluatorFile {
     seen: Option<Stamp>,
     /// When what is in force was signed.
     signed_at: Option<i64>,
+    /// When what was loaded last was signed.
+    loaded_at: Option<i64>,
 }
 
 impl EvaluatorFile {
@@ -37,7 +39,7 @@ impl EvaluatorFile {
         let keys = doc.trusted_keys_file.as_ref().map(|name| base.join(name));
         let trust = Trust::of(doc.sha256.as_deref(), &path, keys.as_deref())?;
         let file = SignedFile { path, trust, world: GATE_WORLD, limit_bytes: MAX_COMPONENT_BYTES as u64 };
-        Ok(Some(Self { file, seen: None, signed_at: None }))
+        Ok(Some(Self { file, seen: None, signed_at: None, loaded_at: None }))
     }
 
     /// Reads, checks and compiles the file. Takes a second of all cores.
@@ -53,9 +55,15 @@ impl EvaluatorFile {
         };
         let code = self.file.read().map_err(refused)?;
         code.not_before(self.signed_at).map_err(refused)?;
-        let evaluator = Evaluator::compile(&code.bytes)?;
-        self.signed_at = code.signed_at();
+        let version = code.signed.as_ref().map_or("unknown", |claims| claims.version.as_str());
+        let evaluator = Evaluator::compile(&code.bytes)?.of_version(version);
+        self.loaded_at = code.signed_at();
         Ok(evaluator)
+    }
+
+    /// What was loaded last is in force now.
+    pub(crate) fn is_in_force(&mut self) {
+        self.signed_at = self.loaded_at;
     }
 
     fn has_changed(&self) -> bool {
@@ -101,7 +109,10 @@ fn reload(file: &mut EvaluatorFile, engine: &Engine, metrics: &Metrics) {
         engine.replace(evaluator).map(|()| digest)
     });
     match loaded {
-        Ok(digest) => tracing::info!(digest, "another evaluator is in force"),
+        Ok(digest) => {
+            file.is_in_force();
+            tracing::info!(digest, "another evaluator is in force");
+        }
         Err(error) => {
             metrics.evaluator_reload_failed();
             tracing::error!(%error, "the evaluator's file changed and cannot be used; the one before stays in force");

@@ -27,6 +27,7 @@ pub use component::{ComponentError, Evaluator};
 pub(crate) use file::{EvaluatorFile, keep_loaded};
 pub use native::{EvaluatorError, native};
 
+pub(crate) use self::pool::MAX_INSTANCES;
 use self::pool::Pool;
 use crate::status_lists::Snapshot;
 

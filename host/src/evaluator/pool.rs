@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use passgate_api::driver::RefusalRecord;
 use passgate_core::attest::Stamp;
+use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::RawRequest;
 use passgate_core::time::UnixMillis;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,7 +19,7 @@ use super::convert;
 use crate::status_lists::{Snapshot, TakenToken};
 
 /// The most instances of one evaluator: so many requests are between their judgement and their record at once.
-const MAX_INSTANCES: usize = 64;
+pub(crate) const MAX_INSTANCES: usize = 128;
 /// Memory of an instance beside the requests that it is given.
 const BASE_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// An instance whose memory grew beyond this is not used again: memory of an instance never shrinks.
@@ -163,6 +164,7 @@ impl Instance {
 
     /// Gives the instance the status lists that came into force since it was last used, as they were when they were taken.
     fn add_lists(&mut self, gate: &Snapshot) -> wasmtime::Result<()> {
+        self.store.data_mut().make_room_for(gate.lists());
         for TakenToken { token, at, .. } in gate.tokens_after(self.taken) {
             let opened = self.gate;
             // A list that is refused here was refused natively too, or is older than one that is here already.
@@ -174,6 +176,11 @@ impl Instance {
 }
 
 impl Lent {
+    /// The evaluator that the instance is one of.
+    pub(super) fn evaluator(&self) -> &EvaluatorRef {
+        self.pool.evaluator.reference()
+    }
+
     /// Calls the instance. One that traps cannot be used again.
     ///
     /// # Errors
@@ -191,7 +198,7 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take()
-            && instance.store.data().used_bytes() <= KEPT_MEMORY_BYTES
+            && instance.store.data().grown_bytes() <= KEPT_MEMORY_BYTES
         {
             self.pool.idle().push(instance);
         }

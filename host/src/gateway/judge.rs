@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use passgate_api::driver::RefusalRecord;
+use passgate_api::driver::{Case as _, RefusalRecord};
 use passgate_core::attest::Stamp;
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::Reason;
@@ -38,9 +38,15 @@ async fn judge_and_ask(
     stamp: Stamp,
 ) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
     let case = core.engine.judge(gate, raw, stamp.now).await?;
-    if core.plugins.is_empty() {
+    if !core.plugins.concerns(case.action().unwrap_or_default()) {
         return Ok((case, None));
     }
+    // Who waits for plugins holds an instance of the evaluator: some are left for those who need no plugin.
+    let Ok(_asking) = core.limits.asking.try_acquire() else {
+        let detail = "too many requests wait for plugins".to_owned();
+        let refusal = Refusal::early(raw.method, raw.path, Reason::GateOverloaded, detail);
+        return Err(RefusalRecord::new(gate, &refusal, stamp.now));
+    };
     let question = Question::new(case.shown(), gate, raw, stamp.now);
     let said = core.plugins.evaluate(question, case.is_denied()).await;
     case.restrict(said, raw.body)

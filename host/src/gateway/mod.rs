@@ -35,7 +35,7 @@ use self::upkeep::Unrecorded;
 use crate::config::{EngineKind, Loaded};
 use crate::control::{Control, Operations, Served};
 use crate::env::Environment;
-use crate::evaluator::{self, ComponentError, Engine, Evaluator, EvaluatorFile, builtin, has_builtin};
+use crate::evaluator::{self, ComponentError, Engine, Evaluator, EvaluatorFile, MAX_INSTANCES, builtin, has_builtin};
 use crate::files;
 use crate::health::Health;
 use crate::http::authority::Scheme;
@@ -191,7 +191,9 @@ async fn engine(
             (None, Some(file)) => file.load()?,
             (None, None) => builtin()?,
         };
-        Ok::<_, ComponentError>((Engine::component(evaluator, policy, chain, max_body_bytes)?, file))
+        let engine = Engine::component(evaluator, policy, chain, max_body_bytes)?;
+        file.iter_mut().for_each(EvaluatorFile::is_in_force);
+        Ok::<_, ComponentError>((engine, file))
     });
     Ok(opened.await.map_err(io::Error::other)??)
 }
@@ -218,6 +220,8 @@ struct Limits {
     /// One for each request from when it is read until its outcome is recorded.
     slots: Arc<Semaphore>,
     slot_count: u32,
+    /// One for each request that waits for plugins.
+    asking: Semaphore,
 }
 
 impl Limits {
@@ -234,6 +238,7 @@ impl Limits {
             decision_timeout: milliseconds(server.decision_timeout_ms),
             slots: Arc::new(Semaphore::new(usize::try_from(slot_count).unwrap_or(usize::MAX))),
             slot_count,
+            asking: Semaphore::new(MAX_INSTANCES / 4 * 3),
         }
     }
 }

@@ -95,6 +95,9 @@ fn check_pointer(pointer: &str) -> Result<(), String> {
     if pointer.len() > MAX_POINTER_BYTES {
         return Err(format!("a pointer has {} bytes, and may have {MAX_POINTER_BYTES}", pointer.len()));
     }
+    if pointer.chars().any(char::is_control) {
+        return Err("a pointer has a control character".to_owned());
+    }
     let starts = pointer.is_empty() || pointer.starts_with('/');
     let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     match starts && escapes {

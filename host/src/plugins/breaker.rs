@@ -1,5 +1,8 @@
-//! When a plugin that keeps failing is not called.
+//! When a plugin that keeps failing is not called, and for whom.
+//!
+//! An agent that finds a request on which a plugin fails must not close it to others, so each agent has a breaker of its own.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -8,6 +11,9 @@ use serde::Serialize;
 const MAX_FAILURES: u32 = 5;
 /// How long an open breaker lets no call through.
 const OPEN_FOR: Duration = Duration::from_secs(10);
+
+/// The most agents whose failures are kept. One more, and those of one of them are forgotten.
+const MAX_AGENTS: usize = 1024;
 
 /// What a circuit breaker does with calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,9 +27,48 @@ pub enum BreakerState {
     Trial,
 }
 
+/// The breakers of one plugin: one for each agent on whose requests it failed of late.
+#[derive(Debug, Default)]
+pub(super) struct Breakers(BTreeMap<String, Breaker>);
+
+impl Breakers {
+    /// Whether a call may be made for `agent`. Each one that may ends in [`Breakers::answered`], [`Breakers::failed`] or
+    /// [`Breakers::cut_off`].
+    pub(super) fn admit(&mut self, agent: &str, now: Instant) -> bool {
+        self.0.get_mut(agent).is_none_or(|breaker| breaker.admit(now))
+    }
+
+    /// A call ended in an answer.
+    pub(super) fn answered(&mut self, agent: &str) {
+        self.0.remove(agent);
+    }
+
+    /// A call failed. Says whether that opened the agent's breaker.
+    pub(super) fn failed(&mut self, agent: &str, now: Instant) -> bool {
+        if !self.0.contains_key(agent) && self.0.len() >= MAX_AGENTS {
+            self.0.pop_first();
+        }
+        self.0.entry(agent.to_owned()).or_default().failed(now)
+    }
+
+    /// A call ended before anything could be said of it.
+    pub(super) fn cut_off(&mut self, agent: &str) {
+        if let Some(breaker) = self.0.get_mut(agent) {
+            breaker.cut_off();
+        }
+    }
+
+    /// What the most careful of them does with a call.
+    pub(super) fn state(&self, now: Instant) -> BreakerState {
+        let states: Vec<BreakerState> = self.0.values().map(|breaker| breaker.state(now)).collect();
+        let careful = [BreakerState::Open, BreakerState::Trial].into_iter().find(|state| states.contains(state));
+        careful.unwrap_or(BreakerState::Closed)
+    }
+}
+
 /// A circuit breaker. Time is an argument, and moves on in one direction.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
+struct Breaker {
     failures: u32,
     /// Set once there were too many failures in a row: no call is let through before.
     open_until: Option<Instant>,
@@ -31,9 +76,7 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// Whether a call may be made. Each one that may ends in [`Breaker::answered`], [`Breaker::failed`] or
-    /// [`Breaker::cut_off`].
-    pub(super) fn admit(&mut self, now: Instant) -> bool {
+    fn admit(&mut self, now: Instant) -> bool {
         match self.state(now) {
             BreakerState::Closed => true,
             BreakerState::Open => false,
@@ -41,13 +84,8 @@ impl Breaker {
         }
     }
 
-    /// A call ended in an answer.
-    pub(super) fn answered(&mut self) {
-        *self = Self::default();
-    }
-
     /// A call failed. Says whether that opened the breaker.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
+    fn failed(&mut self, now: Instant) -> bool {
         self.trial_runs = false;
         self.failures = self.failures.saturating_add(1);
         let opens = self.failures >= MAX_FAILURES;
@@ -58,12 +96,12 @@ impl Breaker {
     }
 
     /// A call ended before anything could be said of it.
-    pub(super) fn cut_off(&mut self) {
+    fn cut_off(&mut self) {
         self.trial_runs = false;
     }
 
     /// What it does with a call.
-    pub(super) fn state(&self, now: Instant) -> BreakerState {
+    fn state(&self, now: Instant) -> BreakerState {
         match self.open_until {
             None => BreakerState::Closed,
             Some(until) if now < until => BreakerState::Open,
@@ -103,7 +141,7 @@ mod tests {
                 assert!(breaker.admit(now) && !breaker.failed(now));
             }
             assert!(breaker.admit(now));
-            breaker.answered();
+            breaker = Breaker::default();
         }
         assert_eq!(breaker.state(now), BreakerState::Closed);
     }
@@ -122,7 +160,7 @@ mod tests {
         assert!(!breaker.admit(later));
         let later = later + OPEN_FOR;
         assert!(breaker.admit(later));
-        breaker.answered();
+        breaker = Breaker::default();
         assert!(breaker.admit(later) && breaker.admit(later));
         assert!(!breaker.failed(later), "the count starts anew");
     }
@@ -133,7 +171,24 @@ mod tests {
         let mut breaker = open(now);
         assert!(breaker.failed(now + Duration::from_secs(1)));
         assert!(!breaker.admit(now + OPEN_FOR));
-        breaker.answered();
+        breaker = Breaker::default();
         assert!(breaker.admit(now), "one that still found an answer closes it");
+    }
+
+    #[test]
+    fn each_agent_has_its_own_and_few_are_kept() {
+        let now = Instant::now();
+        let mut breakers = Breakers::default();
+        for _ in 0..MAX_FAILURES {
+            breakers.failed("a", now);
+        }
+        assert!(!breakers.admit("a", now) && breakers.admit("b", now));
+        assert_eq!(breakers.state(now), BreakerState::Open);
+        breakers.answered("a");
+        assert!(breakers.admit("a", now));
+        for agent in 0..2 * MAX_AGENTS {
+            breakers.failed(&agent.to_string(), now);
+        }
+        assert_eq!(breakers.0.len(), MAX_AGENTS);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use passgate_core::plugin::PluginOutcome;
+use passgate_core::state::{MAX_PLUGIN_VALUE_BYTES, plugin_row_key};
 use tokio::time::{Instant, timeout_at};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Store, Trap, WasmBacktrace};
@@ -15,16 +16,12 @@ use super::bindings::PolicyPre;
 use super::bindings::exports::passgate::policy::plugin::Description;
 use super::bindings::passgate::policy::types::{Facts, Request, Verdict};
 use super::bindings::passgate::policy::{keys, log};
-use super::engine::Engine;
+use super::engine::{Engine, Running};
 use super::limits::{Budget, Ended, deadline};
 use super::settings::Settings;
 use crate::config::{PluginGrant, PluginLimitsDoc};
 use crate::logging::inert;
 
-/// The longest key, in bytes.
-const MAX_KEY_BYTES: usize = 128;
-/// The longest value of a key, in bytes.
-const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// After how much fuel a call's use of it is written down. What a call used that is cut off is known up to this.
 const FUEL_STEP: u64 = 1_000_000;
 
@@ -42,6 +39,14 @@ pub(super) struct Called<T> {
     /// Fuel it used; up to a million less than that when it was cut off.
     pub(super) fuel: u64,
     pub(super) result: Result<T, Failure>,
+}
+
+impl<T> Called<T> {
+    /// A call for which there was no place.
+    fn crowded_out() -> Self {
+        let failure = Failure::new(PluginOutcome::Unavailable, "too many plugins are running");
+        Self { fuel: 0, result: Err(Failure { called: false, ..failure }) }
+    }
 }
 
 /// A call without an answer.
@@ -85,6 +90,8 @@ impl Runner {
 
     /// Asks the plugin who it is.
     pub(super) async fn describe(&self) -> Called<Description> {
+        // Taken before the store is made, so that it is given back after the store's instance is gone.
+        let Some(_running) = self.enter().await else { return Called::crowded_out() };
         let mut store = match self.store() {
             Ok(store) => store,
             Err(error) => return Called { fuel: 0, result: Err(failure(&error)) },
@@ -99,6 +106,7 @@ impl Runner {
 
     /// Asks the plugin about a request.
     pub(super) async fn evaluate(&self, request: &Request, facts: &Facts) -> Called<Verdict> {
+        let Some(_running) = self.enter().await else { return Called::crowded_out() };
         let mut store = match self.store() {
             Ok(store) => store,
             Err(error) => return Called { fuel: 0, result: Err(failure(&error)) },
@@ -109,6 +117,11 @@ impl Runner {
         };
         let result = self.bounded(work).await;
         Called { fuel: self.fuel_used(&store), result }
+    }
+
+    /// A place for a call. Waiting for others is not the plugin's time.
+    async fn enter(&self) -> Option<Running<'_>> {
+        self.engine.enter(Instant::now() + deadline(&self.limits)).await
     }
 
     /// A store with every limit set.
@@ -128,11 +141,6 @@ impl Runner {
     /// Runs `work` until the deadline, and says in a word how it ended. A panic ends the call and nothing else.
     async fn bounded<T>(&self, work: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Failure> {
         let time = deadline(&self.limits);
-        // Waiting for others is not the plugin's time.
-        let Some(_running) = self.engine.enter(Instant::now() + time).await else {
-            let why = "too many plugins are running";
-            return Err(Failure { called: false, ..Failure::new(PluginOutcome::Unavailable, why) });
-        };
         let work = AssertUnwindSafe(work).catch_unwind();
         match timeout_at(Instant::now() + time, work).await {
             Ok(Ok(result)) => result.map_err(|error| failure(&error)),
@@ -179,7 +187,9 @@ fn failure(error: &wasmtime::Error) -> Failure {
         (None, None) if error.downcast_ref::<WasmBacktrace>().is_some() => PluginOutcome::Trapped,
         (None, None) => PluginOutcome::AnswerInvalid,
     };
-    Failure::new(outcome, why)
+    // What the machine lacks is no failure of the plugin.
+    let called = !matches!(error.downcast_ref::<Ended>(), Some(Ended::Instance(_)));
+    Failure { called, ..Failure::new(outcome, why) }
 }
 
 /// What wasmtime says when more is handed over than `set_hostcall_fuel` lets through. The type of that error is its own.
@@ -210,12 +220,13 @@ impl log::Host for State {
 impl keys::Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.budget.take_host_call()?;
-        if key.len() > MAX_KEY_BYTES {
-            return Err(Ended::Limit("128 bytes for a key").into());
+        // What no operator can write is not there.
+        if plugin_row_key("any", &key).is_err() {
+            return Ok(None);
         }
         let value = self.keys.get(&self.plugin, &key).await.map_err(Ended::Keys)?;
-        if value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES) {
-            return Err(Ended::Keys(format!("a value has more than {MAX_VALUE_BYTES} bytes")).into());
+        if value.as_ref().is_some_and(|value| value.len() > MAX_PLUGIN_VALUE_BYTES) {
+            return Err(Ended::Keys(format!("a value has more than {MAX_PLUGIN_VALUE_BYTES} bytes")).into());
         }
         Ok(value)
     }

@@ -109,9 +109,10 @@ impl Engine {
         if self.given_up().contains(digest) {
             return Err(CompileError::TooSlow);
         }
-        let deadline = Instant::now() + timeout;
-        let waiting = timeout_at(deadline, Arc::clone(&self.compiler).acquire_owned()).await;
+        let waiting = timeout_at(Instant::now() + timeout, Arc::clone(&self.compiler).acquire_owned()).await;
         let permit = waiting.map_err(|_| CompileError::Busy)?.map_err(|_| CompileError::Busy)?;
+        // Waiting for another is not this one's time.
+        let deadline = Instant::now() + timeout;
         let (done, result) = oneshot::channel();
         let worker = move || {
             let result = work().map_err(|error| CompileError::Refused(format!("{error:#}")));

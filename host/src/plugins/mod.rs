@@ -169,6 +169,13 @@ impl PluginHost {
         self.0.files.is_empty()
     }
 
+    /// Whether any plugin is asked about `action`; empty is that of a request that is mapped to none.
+    #[must_use]
+    pub fn concerns(&self, action: &str) -> bool {
+        let action = ActionName::parse(action).ok();
+        self.in_use().iter().any(|plugin| plugin.settings().covers(action.as_ref()))
+    }
+
     /// Asks the plugins that the action concerns, in their order, and gives a record of each. After one that refuses or
     /// fails, and when the request is refused already, the rest are not run.
     pub async fn evaluate(&self, question: Question, already_denied: bool) -> Vec<PluginRecord> {
@@ -252,9 +259,16 @@ impl PluginHost {
         let signed_at = in_use.as_ref().and_then(|plugin| plugin.signed_at());
         let read = plugin::read(settings).await;
         let loaded = match read.and_then(|source| source.code.not_before(signed_at).map(|()| source)) {
-            Ok(source) if in_use.is_some_and(|plugin| plugin.digest() == source.code.digest) => Ok(None),
+            Ok(source) if in_use.as_ref().is_some_and(|plugin| plugin.digest() == source.code.digest) => Ok(None),
             Ok(source) => Plugin::load(engine, settings, source, Arc::clone(&self.0.keys)).await.map(Some),
             Err(refused) => Err(LoadError::Refused(refused)),
+        };
+        let loaded = match loaded {
+            Ok(Some(plugin)) if in_use.as_ref().is_some_and(|before| !plugin.may_follow(before)) => {
+                let problem = "it is signed, and another plugin than the one in use".to_owned();
+                Err(LoadError::Refused((problem, "put the right file there, or restart the gate to change plugins")))
+            }
+            other => other,
         };
         match loaded {
             Ok(plugin) => {

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use passgate_core::plugin::{PluginOutcome, PluginRecord};
+use passgate_core::state::agent_key;
 use tokio::time::Instant;
 
 use super::PluginKeys;
 use super::answer::{Answer, check_description};
 use super::bindings::exports::passgate::policy::plugin::Description;
-use super::breaker::{Breaker, BreakerState};
+use super::breaker::{BreakerState, Breakers};
 use super::call::{Called, Failure, Runner};
 use super::component::Refused;
 use super::engine::{CompileError, Engine};
@@ -29,7 +30,7 @@ pub(super) struct Plugin {
     signed_at: Option<i64>,
     description: Description,
     runner: Runner,
-    breaker: Mutex<Breaker>,
+    breakers: Mutex<Breakers>,
 }
 
 /// Why a component is not in use.
@@ -68,6 +69,9 @@ impl Plugin {
             refused(format!("it does not fit the world: {why}"), "build it with this gate's wit/plugin.wit")
         })?;
         let description = runner.describe().await.result.map_err(|failure| {
+            if !failure.called || failure.outcome == PluginOutcome::TimedOut {
+                return LoadError::Busy;
+            }
             let problem = format!("it does not say who it is: {:?}, {}", failure.outcome, failure.why);
             refused(problem, "let `describe` answer, or raise the limit it needs")
         })?;
@@ -82,9 +86,9 @@ impl Plugin {
             );
             return Err(refused(problem, "sign it again with `passgate plugin sign`"));
         }
-        let (settings, breaker) = (Arc::clone(settings), Mutex::default());
+        let (settings, breakers) = (Arc::clone(settings), Mutex::default());
         let signed_at = signed.map(|claims| claims.iat);
-        Ok(Self { settings, digest, signed_at, description, runner, breaker })
+        Ok(Self { settings, digest, signed_at, description, runner, breakers })
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -93,6 +97,12 @@ impl Plugin {
 
     pub(super) fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Whether it may take the place of `before` while the gate serves: a signature says that it is a plugin, and not which
+    /// place it is for.
+    pub(super) fn may_follow(&self, before: &Self) -> bool {
+        self.signed_at.is_none() || self.description.name == before.description.name
     }
 
     pub(super) fn signed_at(&self) -> Option<i64> {
@@ -109,16 +119,17 @@ impl Plugin {
     }
 
     pub(super) fn breaker_state(&self) -> BreakerState {
-        self.breaker().state(now())
+        self.breakers().state(now())
     }
 
-    /// Asks it about a request, unless it failed too often just before.
+    /// Asks it about a request, unless it failed too often on its agent's requests just before.
     pub(super) async fn evaluate(&self, question: &Question) -> PluginRecord {
-        if !self.breaker().admit(now()) {
+        let agent = agent_key(&question.facts.agent.issuer, &question.facts.agent.id);
+        if !self.breakers().admit(&agent, now()) {
             return self.not_called(PluginOutcome::Unavailable);
         }
         // A call that is dropped half-way leaves the breaker as this does.
-        let mut watch = Watch { plugin: self, result: None };
+        let mut watch = Watch { plugin: self, agent, result: None };
         let (record, failure) = self.ask(question).await;
         watch.result = Some(failure);
         record
@@ -163,34 +174,38 @@ impl Plugin {
         }
     }
 
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn breakers(&self) -> MutexGuard<'_, Breakers> {
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Tells the breaker how a call ended, whichever way that is.
 struct Watch<'a> {
     plugin: &'a Plugin,
+    agent: String,
     /// `None` until the call ended; then its failure, if it failed.
     result: Option<Option<Failure>>,
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        let (plugin, name) = (self.plugin, &self.plugin.settings.name);
-        let mut breaker = plugin.breaker();
+        let (plugin, name, agent) = (self.plugin, &self.plugin.settings.name, &self.agent);
+        let mut breakers = plugin.breakers();
         match self.result.take() {
-            Some(None) => breaker.answered(),
+            Some(None) => breakers.answered(agent),
             Some(Some(failure)) => {
                 let Failure { outcome, why, called } = &failure;
                 tracing::warn!(plugin = name, digest = plugin.digest, ?outcome, why, "a plugin gave no answer");
                 if !called {
-                    breaker.cut_off();
-                } else if breaker.failed(now()) {
-                    tracing::error!(plugin = name, "a plugin failed too often and is not called for a while");
+                    breakers.cut_off(agent);
+                } else if breakers.failed(agent, now()) {
+                    tracing::error!(
+                        plugin = name,
+                        "a plugin failed too often for an agent and is not called for it for a while"
+                    );
                 }
             }
-            None => breaker.cut_off(),
+            None => breakers.cut_off(agent),
         }
     }
 }

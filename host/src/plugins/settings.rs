@@ -6,6 +6,7 @@ use passgate_core::attest::sha256_label;
 use passgate_core::plugin::MAX_PLUGINS;
 use passgate_passport::json::canonical;
 use passgate_passport::plugin_signature::POLICY_WORLD;
+pub(super) use passgate_passport::plugin_signature::is_name;
 use passgate_passport::scope::{ActionName, Scope};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -14,9 +15,6 @@ use super::limits::ranges;
 use crate::config::{PluginDoc, PluginGrant, PluginLimitsDoc, PluginsDoc};
 use crate::signed_file::SignedFile;
 pub(super) use crate::signed_file::Trust;
-
-/// The longest name of a plugin, in bytes.
-const MAX_NAME_BYTES: usize = 64;
 
 /// One plugin as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,12 +137,6 @@ pub(super) fn check_limits(limits: &PluginLimitsDoc) -> Result<(), Wrong> {
     let outside = ranges(limits).into_iter().find(|(_, value, least, most)| value < least || value > most);
     let Some((name, value, least, most)) = outside else { return Ok(()) };
     Err(("limits", format!("`{name}` is {value}, and has to be {least} to {most}"), "use a number in that range"))
-}
-
-/// Whether `text` is 1 to 64 lower-case letters, digits and `-`.
-pub(super) fn is_name(text: &str) -> bool {
-    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 const NAME_REMEDY: &str = "use 1 to 64 lower-case letters, digits and `-`";

@@ -154,14 +154,29 @@ async fn a_reason_out_of_bounds_is_no_answer() {
 
 #[tokio::test]
 async fn keys_that_cannot_be_read_end_the_call() {
-    for (key, expected) in [
-        ("broken", PluginOutcome::Unavailable),
-        ("panic", PluginOutcome::Trapped),
-        (&"k".repeat(129), PluginOutcome::LimitExceeded),
-    ] {
+    for (key, expected) in [("broken", PluginOutcome::Unavailable), ("panic", PluginOutcome::Trapped)] {
         let read = format!("(call $keys (i32.const {TEXT}) (i32.const {}) (i32.const 512))", key.len());
         let guest = Guest::new(&format!("{read} (unreachable)")).with_text(key).with_imports(&["keys"]);
         assert_outcome(&guest, json!({}), expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_no_operator_can_write_is_not_there() {
+    for key in [&"k".repeat(129), "", "a\nb"] {
+        let read = format!("(call $keys (i32.const {TEXT}) (i32.const {}) (i32.const 512))", key.len());
+        // Without a value it has nothing against the request.
+        let answer = format!(
+            "{read} (if (i32.load8_u (i32.const 512)) (then (unreachable))) {}",
+            verdict(0, "i32.const 0", "i32.const 0")
+        );
+        let guest = Guest::new(&answer).with_text(key).with_imports(&["keys"]);
+        let record = Loaded::with(&guest, json!({"grants": ["keys"]})).await.ask_one("a:b").await;
+        assert_eq!(
+            (record.outcome, record.verdict),
+            (PluginOutcome::Answered, Some(PluginVerdict::Abstain)),
+            "{record:?}"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::authenticate::Authenticated;
 use super::judge::Judged;
 use crate::attest::sha256_label;
-use crate::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
+use crate::plugin::{MAX_REDACTED_BYTES, PluginOutcome, PluginRecord, PluginVerdict};
 use crate::reason::{Class, Reason};
 use crate::route::{self, MAX_JSON_BODY_BYTES, Route, ValueSource};
 use crate::state::SpendMode;
@@ -74,11 +74,12 @@ impl Judged {
     /// instead if they take strings out of it.
     ///
     /// They can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
-    /// cannot be taken out has given no answer. What refuses now charges no budget.
+    /// cannot be taken out has given no answer. What refuses now charges no budget. What was taken in before stays: the
+    /// body is that of all of them.
     #[must_use]
     pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> (Self, Option<Vec<u8>>) {
-        self.plugins = plugins;
-        let redacted = self.redact(body);
+        self.plugins.extend(plugins);
+        let redacted = self.redact(body).filter(|_| self.forwardable());
         self.request.forwarded_payload_sha256 =
             redacted.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
         if !self.forwardable() {
@@ -94,16 +95,20 @@ impl Judged {
 
     fn redact(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         let mut plugins = core::mem::take(&mut self.plugins);
-        let mut ranges = Vec::new();
+        let (mut ranges, mut recorded) = (Vec::new(), 0);
         let redacting = |plugin: &&mut PluginRecord| {
             plugin.outcome == PluginOutcome::Answered && plugin.verdict == Some(PluginVerdict::Redact)
         };
         for plugin in plugins.iter_mut().filter(redacting) {
-            match self.locate(&plugin.redacted, body) {
+            recorded += plugin.redacted.iter().map(String::len).sum::<usize>();
+            let located =
+                if recorded > MAX_REDACTED_BYTES { Err(NotRedactable) } else { self.locate(&plugin.redacted, body) };
+            match located {
                 Ok(located) => ranges.extend(located),
                 Err(NotRedactable) => {
                     plugin.outcome = PluginOutcome::AnswerInvalid;
                     plugin.verdict = None;
+                    plugin.redacted.clear();
                 }
             }
         }

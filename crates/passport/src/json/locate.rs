@@ -1,5 +1,6 @@
 //! Where strings stand in a document, so that one can be replaced without writing the rest of it anew.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -17,79 +18,92 @@ pub fn locate_strings(
 ) -> Result<Vec<Option<Range<usize>>>, JsonError> {
     let text = bounded_text(bytes, limit_bytes)?;
     scan(text)?;
-    let locate = |pointer: &str| Scanner { text, at: 0, largest: super::MAX_SAFE_INTEGER }.string_at(pointer);
-    pointers.iter().map(|pointer| locate(pointer.as_ref())).collect()
+    let paths = pointers.iter().map(|pointer| tokens(pointer.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    let wanted: Vec<Wanted<'_>> = paths.iter().enumerate().map(|(number, path)| (number, path.as_slice())).collect();
+    let mut found = alloc::vec![None; pointers.len()];
+    Scanner { text, at: 0, largest: super::MAX_SAFE_INTEGER }.locate(&wanted, &mut found)?;
+    Ok(found)
+}
+
+/// Which pointer it is, and what is left of it.
+type Wanted<'a> = (usize, &'a [Cow<'a, str>]);
+
+fn tokens(pointer: &str) -> Result<Vec<Cow<'_, str>>, JsonError> {
+    match pointer.strip_prefix('/') {
+        Some(rest) => rest.split('/').map(pointer_token).collect(),
+        None if pointer.is_empty() => Ok(Vec::new()),
+        None => Err(JsonError::Pointer),
+    }
+}
+
+/// Those that lead through a child whose token `is_it` knows, seen from there.
+fn through<'a>(wanted: &[Wanted<'a>], is_it: impl Fn(&str) -> bool) -> Vec<Wanted<'a>> {
+    let step = |(number, path): &Wanted<'a>| {
+        let (first, rest) = path.split_first()?;
+        is_it(first).then_some((*number, rest))
+    };
+    wanted.iter().filter_map(step).collect()
 }
 
 impl Scanner<'_> {
-    /// Steps down to the value at `pointer`, in a document that was scanned before.
-    fn string_at(&mut self, pointer: &str) -> Result<Option<Range<usize>>, JsonError> {
-        let tokens = match pointer.strip_prefix('/') {
-            Some(rest) => rest.split('/').map(pointer_token).collect::<Result<Vec<_>, _>>()?,
-            None if pointer.is_empty() => Vec::new(),
-            None => return Err(JsonError::Pointer),
-        };
-        for token in tokens {
-            self.skip_white_space();
-            let found = match self.peek() {
-                Some(b'{') => self.enter_member(&token)?,
-                Some(b'[') => self.enter_item(array_index(&token))?,
-                _ => false,
-            };
-            if !found {
-                return Ok(None);
-            }
-        }
+    /// Passes over one value of a document that was scanned before, once for all that is wanted in it. It goes no deeper
+    /// than the document, whose depth is bounded.
+    fn locate(&mut self, wanted: &[Wanted<'_>], found: &mut [Option<Range<usize>>]) -> Result<(), JsonError> {
         self.skip_white_space();
         let start = self.at;
-        if self.peek() != Some(b'"') {
-            return Ok(None);
+        match self.peek() {
+            _ if wanted.is_empty() => self.value(0).map(drop),
+            Some(b'{') => self.locate_members(wanted, found),
+            Some(b'[') => self.locate_items(wanted, found),
+            Some(b'"') => {
+                self.string()?;
+                for (number, path) in wanted {
+                    if let Some(place) = found.get_mut(*number).filter(|_| path.is_empty()) {
+                        *place = Some(start..self.at);
+                    }
+                }
+                Ok(())
+            }
+            _ => self.value(0).map(drop),
         }
-        self.string()?;
-        Ok(Some(start..self.at))
     }
 
-    /// Moves from the bracket of an object to the value of a member; says whether there is one.
-    fn enter_member(&mut self, name: &str) -> Result<bool, JsonError> {
+    fn locate_members(&mut self, wanted: &[Wanted<'_>], found: &mut [Option<Range<usize>>]) -> Result<(), JsonError> {
         loop {
             // The bracket, and from the second round on the comma.
             self.at += 1;
             self.skip_white_space();
-            if self.peek() != Some(b'"') {
-                return Ok(false);
+            if self.take(b'}') {
+                return Ok(());
             }
-            let is_it = self.string()? == name;
+            let name = self.string()?;
             self.skip_white_space();
             self.take(b':');
-            if is_it {
-                return Ok(true);
-            }
-            self.value(0)?;
+            self.locate(&through(wanted, |token| token == name), found)?;
             self.skip_white_space();
             if self.peek() != Some(b',') {
-                return Ok(false);
+                self.take(b'}');
+                return Ok(());
             }
         }
     }
 
-    /// As [`Scanner::enter_member`], for the item of an array.
-    fn enter_item(&mut self, index: Option<usize>) -> Result<bool, JsonError> {
-        let Some(index) = index else { return Ok(false) };
-        for _ in 0..index {
+    fn locate_items(&mut self, wanted: &[Wanted<'_>], found: &mut [Option<Range<usize>>]) -> Result<(), JsonError> {
+        let mut index = 0;
+        loop {
             self.at += 1;
             self.skip_white_space();
-            if self.peek() == Some(b']') {
-                return Ok(false);
+            if self.take(b']') {
+                return Ok(());
             }
-            self.value(0)?;
+            self.locate(&through(wanted, |token| array_index(token) == Some(index)), found)?;
+            index += 1;
             self.skip_white_space();
             if self.peek() != Some(b',') {
-                return Ok(false);
+                self.take(b']');
+                return Ok(());
             }
         }
-        self.at += 1;
-        self.skip_white_space();
-        Ok(self.peek() != Some(b']'))
     }
 }
 

@@ -146,3 +146,49 @@ fn plugins_are_shown_what_the_proof_covers_and_not_the_passport() {
     let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
     assert!(handed.permissions().is_empty() && handed.covered_fields().is_empty());
 }
+
+#[test]
+fn what_was_taken_in_before_stays() {
+    let (judged, _) = judged(BODY).restrict(vec![says("denies", PluginVerdict::Deny)], BODY.as_bytes());
+    let (judged, body) = judged.restrict(vec![redacts(&["/note"])], BODY.as_bytes());
+    assert!(body.is_none(), "nothing is forwarded, so nothing is taken out of it");
+    assert_eq!((judged.plugins().len(), judged.request().forwarded_payload_sha256.as_ref()), (2, None));
+    let admission = admit(&mut LoadedRows::new(), &judged);
+    assert_eq!(decide(&judged, &admission).reason, Some(Reason::PluginDenied));
+    let (judged, body) = self::judged(BODY).restrict(vec![redacts(&["/note"])], BODY.as_bytes());
+    let (_, both) = judged.restrict(vec![redacts(&["/n/list/0"])], BODY.as_bytes());
+    let both = String::from_utf8(both.unwrap()).unwrap();
+    assert!(body.is_some() && both.matches("[redacted]").count() == 2, "{both}");
+}
+
+/// Plugins say as much as they may, and the record is still one that a verifier takes.
+#[test]
+fn the_largest_record_stays_within_what_is_verified() {
+    use crate::plugin::{MAX_PLUGINS, MAX_REASON_BYTES, MAX_REDACTED_BYTES, MAX_ROLE_BYTES, MAX_ROLES};
+    let names: Vec<String> = (0..40).map(|number| format!("{number:02}{}", "\"".repeat(200))).collect();
+    let members: Vec<String> = names.iter().map(|name| format!("{}:\"x\"", serde_json::json!(name))).collect();
+    let body = format!("{{\"usd\":20,\"to\":\"shop.example\",{}}}", members.join(","));
+    let pointers: Vec<String> = names.iter().map(|name| format!("/{name}")).collect();
+    let pointers: Vec<&str> = pointers.iter().map(String::as_str).collect();
+    assert!(pointers.iter().map(|pointer| pointer.len()).sum::<usize>() <= MAX_REDACTED_BYTES);
+    let mut plugins = vec![redacts(&pointers)];
+    plugins.extend((1..MAX_PLUGINS).map(|number| PluginRecord {
+        config_sha256: "sha256:".to_owned() + &"0".repeat(64),
+        digest: "sha256:".to_owned() + &"0".repeat(64),
+        fuel: u64::MAX,
+        name: format!("{number:064}"),
+        reason: Some("\"".repeat(MAX_REASON_BYTES)),
+        roles: vec!["r".repeat(MAX_ROLE_BYTES); MAX_ROLES],
+        version: "1".repeat(64),
+        ..says("", PluginVerdict::StepUp)
+    }));
+    let (judged, _) = judged(&body).restrict(plugins, body.as_bytes());
+    assert_eq!(judged.plugins().first().unwrap().outcome, PluginOutcome::Answered);
+    let admission = admit(&mut LoadedRows::new(), &judged);
+    let decision = decide(&judged, &admission);
+    let writer = crate::attest::Writer::new(SecretKey::from_seed([9; 32]), "chain_1".to_owned(), judged.gate().clone());
+    let stamp = crate::attest::Stamp { now: NOW, random: [1; 10] };
+    let entry =
+        writer.seal_decision(&crate::attest::Link { seq: 1, prev: Some([7; 32]) }, &stamp, judged.view(&decision));
+    assert!(entry.jws.len() < crate::ledger::MAX_RECORD_BYTES, "{} bytes", entry.jws.len());
+}
