@@ -307,3 +307,6 @@ impl Drop for ComponentCase {
         let _dropped = self.lent.call(|instance| judgement.resource_drop(&mut instance.store));
     }
 }
+
+#[cfg(test)]
+mod tests;
