@@ -151,7 +151,7 @@ async fn one_decision() -> Result<()> {
         for ((engine, driver), sample) in engines.iter().zip(&drivers).zip(&mut samples) {
             let begun = Instant::now();
             let judged = engine.judge(&gate, &raw(request, &headers), stamp.now).await;
-            let answer = driver.admit(judged.ok().context("refused")?, stamp).await;
+            let answer = driver.admit(judged.ok().context("refused")?.into_case(), stamp).await;
             sample.push(begun.elapsed());
             ensure!(matches!(answer, Answer::Forward(_)), "request {number} was not allowed: {answer:?}");
         }

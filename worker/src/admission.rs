@@ -90,7 +90,7 @@ impl Admission {
         self.follow_policy(current.version)?;
         testing::panic_at("admit");
         let driver = self.chain.driver(judged.gate()).await?;
-        let answer = driver.admit(judged, stamp).await;
+        let answer = driver.admit(Box::new(judged), stamp).await;
         testing::panic_at("admitted");
         self.chain.mind_counts(&answer, stamp.now).await?;
         Ok(answer.to_bytes())

@@ -157,7 +157,7 @@ impl Driver {
     /// Decides one request under one snapshot of the gate, steps 1 to 7.
     pub async fn decide(&self, gate: &Gate, raw: &RawRequest<'_>, stamp: Stamp) -> Answer {
         match judge(gate, raw, stamp.now) {
-            Ok(judged) => self.admit(judged, stamp).await,
+            Ok(judged) => self.admit(Box::new(judged), stamp).await,
             Err(refusal) => self.refuse(gate, &refusal, stamp).await,
         }
     }
@@ -184,9 +184,13 @@ impl Driver {
     }
 
     /// Steps 4 to 7 of a request judged here, or judged elsewhere and handed over.
-    pub async fn admit<C: Case>(&self, case: C, stamp: Stamp) -> Answer {
+    pub async fn admit(&self, case: Box<dyn Case>, stamp: Stamp) -> Answer {
         if case.gate() != self.writer.gate() {
-            return Answer::fault(Reason::InternalError, &"the request was judged for another gate", Some(&case));
+            return Answer::fault(
+                Reason::InternalError,
+                &"the request was judged for another gate",
+                Some(case.as_ref()),
+            );
         }
         let demand = case.demand().clone();
         let sealing = Arc::new(Mutex::new(Sealing { case, decided: None }));
@@ -204,7 +208,7 @@ impl Driver {
         let admitted = self.state.admit(self.writer.chain_uid(), demand, seal).await;
         let mut sealing = sealing.lock().unwrap_or_else(PoisonError::into_inner);
         let decided = sealing.decided.take();
-        let case = &sealing.case;
+        let case = sealing.case.as_ref();
         match (admitted, decided) {
             // The decision sealed last is the one in the record: a store that retries seals again.
             (Ok(Admitted { entry, .. }), Some(Ok(decided))) => Answer::of(case, decided, entry),
@@ -312,12 +316,12 @@ pub fn judge(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judge
 }
 
 /// A case while the store asks for its record.
-struct Sealing<C> {
-    case: C,
+struct Sealing {
+    case: Box<dyn Case>,
     decided: Option<Result<Decided, CaseError>>,
 }
 
-impl<C: Case> Sealing<C> {
+impl Sealing {
     /// Steps 6 and 7. An evaluator that fails here leaves a record that says so: its demand is consumed by then.
     fn seal(
         &mut self,

@@ -182,7 +182,7 @@ pub enum PluginGrant {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginLimitsDoc {
-    /// Time for a call, in milliseconds: 1 to 10,000.
+    /// Time for a call, in milliseconds: 1 to 10,000, and of all plugins together less than `server.decision_timeout_ms`.
     pub deadline_ms: u32,
     /// Fuel for a call, about one unit an instruction: 10,000 to 1,000,000,000,000.
     pub fuel: u64,

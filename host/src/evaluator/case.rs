@@ -87,50 +87,22 @@ impl EngineCase {
         }
     }
 
-    fn case(&self) -> &dyn Case {
+    /// The action, when the request was mapped.
+    #[must_use]
+    pub fn action(&self) -> Option<&str> {
         match &self.0 {
-            Judgement::Native(judged) => judged.as_ref(),
-            Judgement::Component(case) => case.as_ref(),
-        }
-    }
-}
-
-impl Case for EngineCase {
-    fn gate(&self) -> &GateRecord {
-        self.case().gate()
-    }
-
-    fn demand(&self) -> &Demand {
-        self.case().demand()
-    }
-
-    fn agent_id(&self) -> &str {
-        self.case().agent_id()
-    }
-
-    fn action(&self) -> Option<&str> {
-        self.case().action()
-    }
-
-    fn plugins(&self) -> &[PluginRecord] {
-        self.case().plugins()
-    }
-
-    fn decide(
-        &mut self,
-        writer: &Writer,
-        admission: &Admission,
-        link: &Link,
-        stamp: &Stamp,
-    ) -> Result<(Decided, Entry), CaseError> {
-        match &mut self.0 {
-            Judgement::Native(judged) => judged.decide(writer, admission, link, stamp),
-            Judgement::Component(case) => case.decide(writer, admission, link, stamp),
+            Judgement::Native(judged) => judged.request().action.as_deref(),
+            Judgement::Component(case) => case.action(),
         }
     }
 
-    fn fault(&self, admission: &Admission) -> DecisionRecord {
-        self.case().fault(admission)
+    /// The case, ready to be admitted and decided.
+    #[must_use]
+    pub fn into_case(self) -> Box<dyn Case> {
+        match self.0 {
+            Judgement::Native(judged) => judged,
+            Judgement::Component(case) => case,
+        }
     }
 }
 

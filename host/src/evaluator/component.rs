@@ -19,6 +19,9 @@ const MAX_TABLE_ELEMENTS: usize = 65_536;
 /// What a status list takes: its token, up to 2 MiB, and what it inflates to, up to 1 MiB, with room to work.
 const LIST_BYTES: usize = 4 * 1024 * 1024;
 
+/// What to do about a component that cannot be used.
+const BUILD_REMEDY: &str = "use one that `cargo xtask component` built";
+
 /// A component that cannot evaluate for a gate.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -30,16 +33,18 @@ pub enum ComponentError {
     )]
     NotBuiltIn,
     /// It is too large.
-    #[error("the gate component has {0} bytes; at most {MAX_COMPONENT_BYTES}")]
+    #[error("the gate component has {0} bytes; at most {MAX_COMPONENT_BYTES}; {BUILD_REMEDY}")]
     TooLarge(usize),
     /// It is no component of the world `passgate:gate`, or imports something.
-    #[error("it is no evaluator of the world passgate:gate@0.1.0 that imports nothing: {0}")]
+    #[error("it is no evaluator of the world passgate:gate@0.1.0 that imports nothing: {0}; {BUILD_REMEDY}")]
     Unusable(String),
     /// Its file may not be used.
     #[error("{0}")]
     File(String),
     /// It does not take the gate's policy, or fails on it.
-    #[error("the evaluator does not open this gate's policy: {0}")]
+    #[error(
+        "the evaluator does not open this gate's policy: {0}; use a component of this release, and run `passgate doctor`"
+    )]
     Policy(String),
 }
 
@@ -76,13 +81,8 @@ impl Evaluator {
         &self.reference
     }
 
-    /// This evaluator with the version it has by its signature.
-    pub(super) fn of_version(self, version: &str) -> Self {
-        let reference = EvaluatorRef { version: version.to_owned(), ..self.reference };
-        Self { reference, ..self }
-    }
-
-    /// This evaluator under another name. For runs that compare records of several surfaces.
+    /// This evaluator under another name: with the version that its signature says, or, in runs that compare the records of
+    /// several surfaces, with the name they have in common.
     #[must_use]
     pub fn named(self, reference: EvaluatorRef) -> Self {
         Self { reference, ..self }

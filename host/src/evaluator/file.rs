@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use passgate_core::gate::EvaluatorRef;
 use passgate_passport::plugin_signature::GATE_WORLD;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -56,9 +57,10 @@ impl EvaluatorFile {
         let code = self.file.read().map_err(refused)?;
         code.not_before(self.signed_at).map_err(refused)?;
         let version = code.signed.as_ref().map_or("unknown", |claims| claims.version.as_str());
-        let evaluator = Evaluator::compile(&code.bytes)?.of_version(version);
+        let evaluator = Evaluator::compile(&code.bytes)?;
+        let reference = EvaluatorRef { version: version.to_owned(), ..evaluator.reference().clone() };
         self.loaded_at = code.signed_at();
-        Ok(evaluator)
+        Ok(evaluator.named(reference))
     }
 
     /// What was loaded last is in force now.

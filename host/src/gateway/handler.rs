@@ -165,7 +165,7 @@ async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> Decided {
             Ok((case, body)) => {
                 redacted = body;
                 let driver = Arc::clone(&core.driver);
-                let decision = async move { driver.admit(case, stamp).await };
+                let decision = async move { driver.admit(case.into_case(), stamp).await };
                 let request_bytes = redacted.as_ref().map_or(taken.body.len(), Vec::len);
                 within_deadline(core, decision, request_bytes, slot).await
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use passgate_api::driver::{Case as _, RefusalRecord};
+use passgate_api::driver::RefusalRecord;
 use passgate_core::attest::Stamp;
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::Reason;

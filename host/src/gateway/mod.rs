@@ -177,7 +177,7 @@ async fn engine(
     chain: Stamp,
 ) -> Result<(Engine, Option<EvaluatorFile>), ServeError> {
     let file = EvaluatorFile::of(&loaded.config.evaluator, &loaded.base);
-    let mut file = file.map_err(|(problem, _)| ComponentError::File(problem))?;
+    let mut file = file.map_err(|(problem, remedy)| ComponentError::File(format!("{problem}; {remedy}")))?;
     let kind = loaded.config.evaluator.engine;
     let has_component = has_builtin() || given.is_some() || file.is_some();
     if !kind.map_or(has_component, |kind| kind == EngineKind::Component) {

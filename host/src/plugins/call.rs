@@ -13,7 +13,7 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::PluginKeys;
 use super::bindings::PolicyPre;
-use super::bindings::exports::passgate::policy::plugin::Description;
+use super::bindings::exports::passgate::policy::plugin::{Description, Guest};
 use super::bindings::passgate::policy::types::{Facts, Request, Verdict};
 use super::bindings::passgate::policy::{keys, log};
 use super::engine::{Engine, Running};
@@ -90,6 +90,16 @@ impl Runner {
 
     /// Asks the plugin who it is.
     pub(super) async fn describe(&self) -> Called<Description> {
+        self.call(async |plugin, store| plugin.call_describe(store).await).await
+    }
+
+    /// Asks the plugin about a request.
+    pub(super) async fn evaluate(&self, request: &Request, facts: &Facts) -> Called<Verdict> {
+        self.call(async |plugin, store| plugin.call_evaluate(store, request, facts).await).await
+    }
+
+    /// Makes an instance and asks it.
+    async fn call<T>(&self, ask: impl AsyncFnOnce(&Guest, &mut Store<State>) -> wasmtime::Result<T>) -> Called<T> {
         // Taken before the store is made, so that it is given back after the store's instance is gone.
         let Some(_running) = self.enter().await else { return Called::crowded_out() };
         let mut store = match self.store() {
@@ -98,22 +108,7 @@ impl Runner {
         };
         let work = async {
             let policy = self.linked.instantiate_async(&mut store).await.map_err(not_made)?;
-            policy.passgate_policy_plugin().call_describe(&mut store).await
-        };
-        let result = self.bounded(work).await;
-        Called { fuel: self.fuel_used(&store), result }
-    }
-
-    /// Asks the plugin about a request.
-    pub(super) async fn evaluate(&self, request: &Request, facts: &Facts) -> Called<Verdict> {
-        let Some(_running) = self.enter().await else { return Called::crowded_out() };
-        let mut store = match self.store() {
-            Ok(store) => store,
-            Err(error) => return Called { fuel: 0, result: Err(failure(&error)) },
-        };
-        let work = async {
-            let policy = self.linked.instantiate_async(&mut store).await.map_err(not_made)?;
-            policy.passgate_policy_plugin().call_evaluate(&mut store, request, facts).await
+            ask(policy.passgate_policy_plugin(), &mut store).await
         };
         let result = self.bounded(work).await;
         Called { fuel: self.fuel_used(&store), result }

@@ -119,7 +119,7 @@ pub struct PluginStatus {
     pub grants: Vec<PluginGrant>,
     /// The limits that its calls have, as the calls take them.
     pub limits: PluginLimitsDoc,
-    /// Whether it is called.
+    /// Whether it is called: what the most careful of its breakers does, of which there is one for each agent.
     pub breaker: BreakerState,
     /// Why the file as it is now is not in use; `None` when it is.
     pub refused_reload: Option<String>,

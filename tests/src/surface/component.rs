@@ -57,7 +57,7 @@ impl Implementation for Wasmtime {
             let request = step.request.as_ref().context("a step revokes or requests")?;
             let headers = headers(request);
             let answer = match engine.judge(&snapshot, &raw(request, &headers), stamp.now).await {
-                Ok(judged) => driver.admit(judged, stamp).await,
+                Ok(judged) => driver.admit(judged.into_case(), stamp).await,
                 Err(refusal) => driver.record_refusal(&refusal, stamp).await,
             };
             results.push(answered(&gate, &answer, store.as_ref()).await?);

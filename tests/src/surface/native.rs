@@ -119,7 +119,7 @@ async fn drive_step(
     let answer = match handover {
         Handover::None => driver.decide(gate, &raw, stamp).await,
         Handover::Bytes => match driver::judge(gate, &raw, stamp.now) {
-            Ok(judged) => over(driver.admit(Judged::from_bytes(&judged.to_bytes())?, stamp).await)?,
+            Ok(judged) => over(driver.admit(Box::new(Judged::from_bytes(&judged.to_bytes())?), stamp).await)?,
             Err(refusal) => {
                 let refusal = RefusalRecord::from_bytes(&RefusalRecord::new(gate, &refusal, stamp.now).to_bytes())?;
                 over(driver.record_refusal(&refusal, stamp).await)?

@@ -150,6 +150,6 @@ impl Judged {
 
 /// The reason of the first that denies, else of the first that asks for approval: nobody is asked to approve what is
 /// denied anyway.
-pub(super) fn first_reason(reasons: impl Iterator<Item = Reason> + Clone) -> Option<Reason> {
-    reasons.clone().find(|reason| reason.class() != Class::StepUp).or_else(|| reasons.clone().next())
+pub(super) fn first_reason(mut reasons: impl Iterator<Item = Reason> + Clone) -> Option<Reason> {
+    reasons.clone().find(|reason| reason.class() != Class::StepUp).or_else(|| reasons.next())
 }

@@ -63,7 +63,7 @@ async fn an_evaluator_that_breaks_down_before_it_decides_leaves_a_record() {
     let broken: Result<(), String> = case.lent.call(|_| Err(wasmtime::Error::msg("broken on purpose")));
     assert!(broken.is_err());
 
-    let Answer::Refuse(refused) = driver.admit(judged, stamp(2)).await else { panic!("allowed") };
+    let Answer::Refuse(refused) = driver.admit(judged.into_case(), stamp(2)).await else { panic!("allowed") };
     assert_eq!(refused.reason, Reason::InternalError);
     let stored = store.record(refused.attestation_id.as_deref().unwrap()).await.unwrap().unwrap();
     assert_eq!(stored.index.agent_id.as_deref(), Some("agent-1"));
