@@ -9,12 +9,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Component;
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
 use super::limits::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 
 /// How often a running call gives way to other tasks.
 const TICK: Duration = Duration::from_millis(1);
+/// After how many ticks without a call there are no more.
+const IDLE_TICKS: u32 = 100;
 /// The stack of a call, in bytes: what wasmtime itself gives.
 const MAX_WASM_STACK_BYTES: usize = 512 * 1024;
 /// With what functions of the host take of the same stack, in bytes.
@@ -28,6 +30,10 @@ const MAX_CALLS: u32 = 64;
 const MAX_CORE_INSTANCES: u32 = 64;
 const MAX_MEMORIES: u32 = 2;
 const MAX_TABLES: u32 = 8;
+
+/// How much of the memory and of each table of a call stays with its place in the pool.
+const KEPT_MEMORY_BYTES: usize = 256 * 1024;
+const KEPT_TABLE_BYTES: usize = 16 * 1024;
 
 /// An engine with what belongs to it.
 pub(super) struct Engine {
@@ -160,6 +166,13 @@ fn config() -> Config {
         .max_tables_per_module(MAX_TABLES)
         .max_memory_size(MAX_MEMORY_BYTES)
         .table_elements(MAX_TABLE_ELEMENTS);
+    // What a call wrote is put back in place where the system tells which pages that is: the next call need not fault them
+    // in again.
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+            .table_keep_resident(KEPT_TABLE_BYTES);
+    }
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
@@ -176,7 +189,7 @@ fn config() -> Config {
     config
 }
 
-/// The thread that lets running calls give way. It sleeps as long as none runs.
+/// The thread that lets running calls give way. It sleeps when none ran for a while: to wake it costs as much as a short call.
 struct Ticker {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -193,10 +206,13 @@ impl Ticker {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         let ticks = move || {
+            let mut idle = 0;
             while !seen.stop.load(Ordering::Acquire) {
-                if seen.running.load(Ordering::Acquire) == 0 {
+                idle = if seen.running.load(Ordering::Acquire) == 0 { idle + 1 } else { 0 };
+                if idle > IDLE_TICKS {
                     // A call that begins in between has left a token that ends this at once.
                     thread::park();
+                    idle = 0;
                 } else {
                     thread::sleep(TICK);
                     wasm.increment_epoch();

@@ -43,12 +43,24 @@ async fn equal_questions_have_equal_records() {
     assert_eq!(loaded.ask_one("a:b").await, first, "fuel and all");
 }
 
+/// More memory than stays with its place in the pool, a text that comes with the component, a global and a table.
 #[tokio::test]
 async fn nothing_is_left_of_the_call_before() {
-    let store = "(if (i32.load (i32.const 2048)) (then (unreachable))) (i32.store (i32.const 2048) (i32.const 1))";
-    let guest = Guest::new(&format!("{store} {}", verdict(0, "i32.const 0", "i32.const 0")));
-    let loaded = Loaded::with(&guest, json!({})).await;
-    for _ in 0..3 {
+    let is_changed = "(i32.or (i32.ne (i32.load (i32.const 1024)) (i32.const 0x74786574))
+        (i32.or (global.get $count) (i32.eqz (ref.is_null (table.get $t (i32.const 0))))))";
+    let change = "(i32.store (i32.const 1024) (i32.const 0)) (global.set $count (i32.const 1))
+        (table.set $t (i32.const 0) (ref.func $f))";
+    let write = "(drop (memory.grow (i32.const 40))) (local.set $a (i32.const 65536))
+        (loop $next
+          (if (i32.load (local.get $a)) (then (unreachable)))
+          (i32.store (local.get $a) (i32.const 1))
+          (local.set $a (i32.add (local.get $a) (i32.const 1024)))
+          (br_if $next (i32.lt_u (local.get $a) (i32.const 2686976))))";
+    let fields = "(global $count (mut i32) (i32.const 0)) (table $t 1 funcref) (elem declare func $f) (func $f)";
+    let abstain = verdict(0, "i32.const 0", "i32.const 0");
+    let guest = Guest::new(&format!("(if {is_changed} (then (unreachable))) {change} {write} {abstain}"));
+    let loaded = Loaded::with(&guest.with_text("text").with_fields(fields), json!({})).await;
+    for _ in 0..8 {
         assert_eq!(loaded.ask_one("a:b").await.verdict, Some(PluginVerdict::Abstain));
     }
 }

@@ -31,9 +31,9 @@ mod hours;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::tz::Offset;
 use passgate_plugin::{Deny, Description, Facts, Plugin, Request, Verdict, deny, describe, export, keys, step_up};
 use serde::Deserialize;
 
@@ -85,7 +85,7 @@ impl Plugin for BusinessHours {
             return deny(format_args!("frozen: {}", String::from_utf8_lossy(&reason)));
         }
         let now = local(facts, config)?;
-        if let Some(freeze) = freeze_at(config, now.datetime())? {
+        if let Some(freeze) = freeze_at(config, now)? {
             return deny(format_args!("frozen until {}: {}", minute(freeze.until), freeze.reason));
         }
         let day = Day::of(now.weekday());
@@ -102,10 +102,14 @@ impl Plugin for BusinessHours {
 
 export!(BusinessHours);
 
-/// The gate's clock on the wall of the configured place.
-fn local(facts: &Facts, config: &Config) -> Result<Zoned, Deny> {
-    let zone = TimeZone::get(&config.time_zone)?;
-    Ok(Timestamp::from_millisecond(i64::try_from(facts.now_ms)?)?.to_zoned(zone))
+/// The gate's clock on the wall of the configured place. The zones stand in the plugin as tables that need no reading:
+/// every call is a new instance, and would read the rules of its zone anew.
+fn local(facts: &Facts, config: &Config) -> Result<DateTime, Deny> {
+    let zone = tzdb_data::find_tz(config.time_zone.as_bytes())
+        .ok_or_else(|| Deny::new(format_args!("there is no time zone `{}`", config.time_zone)))?;
+    let now = Timestamp::from_millisecond(i64::try_from(facts.now_ms)?)?;
+    let offset = Offset::from_seconds(zone.find_local_time_type(now.as_second())?.ut_offset())?;
+    Ok(offset.to_datetime(now))
 }
 
 /// The freeze that is in force. One that ends before it begins is a mistake, and nobody knows which.
