@@ -1,4 +1,5 @@
-//! Puts the gate component that `cargo xtask component` made into the program, if it is there and newer than its sources.
+//! Puts into the program what was built before it: the gate component that `cargo xtask component` made, if it is newer than its
+//! sources, and the verify page of `cargo xtask web build`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,26 @@ const SOURCES: [&str; 6] = [
 ];
 
 fn main() {
-    println!("cargo:rustc-check-cfg=cfg(gate_component)");
+    println!("cargo:rustc-check-cfg=cfg(gate_component, verify_page)");
     let workspace = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    component(&workspace, &out.join("gate.wasm"));
+    page(&workspace, &out.join("verify.html"));
+}
+
+/// Without the page, the gateway has no `/verify`.
+fn page(workspace: &Path, out: &Path) {
+    let page = workspace.join("pkg/dist/page/verify.html");
+    println!("cargo:rerun-if-changed={}", page.display());
+    if page.exists() {
+        match fs::copy(&page, out) {
+            Ok(_) => println!("cargo:rustc-cfg=verify_page"),
+            Err(error) => println!("cargo:warning=the verify page cannot be copied to {}: {error}", out.display()),
+        }
+    }
+}
+
+fn component(workspace: &Path, out: &Path) {
     let component = workspace.join("target/component/passgate-gate-wide.wasm");
     println!("cargo:rerun-if-changed={}", component.display());
     for source in SOURCES {
@@ -34,8 +53,7 @@ fn main() {
         );
         return;
     }
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("gate.wasm");
-    match fs::copy(&component, &out) {
+    match fs::copy(&component, out) {
         Ok(_) => println!("cargo:rustc-cfg=gate_component"),
         Err(error) => println!("cargo:warning=the gate component cannot be copied to {}: {error}", out.display()),
     }

@@ -91,6 +91,16 @@ pub fn gate_component(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The npm package as it is built.
+///
+/// # Errors
+/// When it is not built.
+pub fn npm_package() -> Result<PathBuf> {
+    let folder = root().join("pkg").join("dist");
+    ensure!(folder.join("passgate.wasm").is_file(), "{} is not built: run `cargo xtask web build`", folder.display());
+    Ok(folder)
+}
+
 /// The folder of all npm packages.
 ///
 /// # Errors

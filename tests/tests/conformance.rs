@@ -75,7 +75,17 @@ async fn component_in_wasmtime() {
 
 #[tokio::test]
 async fn component_in_node_under_jco() {
-    run(&mut Node::start().unwrap()).await;
+    run(&mut Node::component().unwrap()).await;
+}
+
+#[tokio::test]
+async fn npm_package_in_node() {
+    run(&mut Node::npm_package().unwrap()).await;
+}
+
+#[tokio::test]
+async fn npm_package_in_chromium() {
+    run(&mut Node::npm_package_in_chromium().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,12 @@
 use crate::Checkout;
 use crate::process::Task;
 use crate::steps::{Outcome, Step};
-use crate::{component, setup, test, tidy, wasm, worker};
+use crate::{component, setup, test, tidy, wasm, web, worker};
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = setup::steps(checkout);
     steps.extend(component::steps(checkout));
+    steps.extend(web::build_steps(checkout));
     steps.push(format(checkout));
     steps.extend(tidy::steps(checkout));
     steps.push(clippy(checkout));
@@ -15,6 +16,7 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     steps.extend(wasm::steps(checkout));
     steps.extend(worker::release_steps(checkout));
     steps.extend(test::build_and_test(checkout));
+    steps.push(web::test_step(checkout));
     steps
 }
 

@@ -13,10 +13,12 @@ mod component;
 mod process;
 mod reproducible;
 mod setup;
+mod small;
 mod steps;
 mod test;
 mod tidy;
 mod wasm;
+mod web;
 mod worker;
 
 use std::path::PathBuf;
@@ -42,7 +44,7 @@ enum Command {
     Setup,
     /// Check the rules of the repository: dependencies, sizes, crate docs, links
     Tidy,
-    /// Everything continuous integration runs: setup, format, tidy, clippy, wasm, worker, build, test
+    /// Everything continuous integration runs: setup, format, tidy, clippy, wasm, worker, web, build, test
     Ci,
     /// Set up, build the binary and the edge worker, run every test
     Test,
@@ -53,6 +55,9 @@ enum Command {
     /// Build, try, test and deploy the edge worker
     #[command(subcommand)]
     Worker(worker::Command),
+    /// Build, test and measure the npm package and the verify page
+    #[command(subcommand)]
+    Web(web::Command),
     /// Run the benchmarks
     Bench,
 }
@@ -77,6 +82,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Wasm => steps::run("wasm", wasm::steps(&checkout)),
         Command::Component => component::run(&checkout),
         Command::Worker(command) => worker::run(&checkout, command),
+        Command::Web(command) => web::run(&checkout, command),
         Command::Bench => steps::run("bench", bench::steps(&checkout)),
     }
 }

@@ -4,7 +4,7 @@ use crate::Checkout;
 use crate::process::Task;
 use crate::steps::{Outcome, Step};
 use crate::worker::Flavour;
-use crate::{component, setup, worker};
+use crate::{component, setup, web, worker};
 
 /// The variable that names the folder of published test vectors.
 const VECTORS: &str = "PASSGATE_VECTORS";
@@ -12,8 +12,10 @@ const VECTORS: &str = "PASSGATE_VECTORS";
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = setup::steps(checkout);
     steps.extend(component::steps(checkout));
+    steps.extend(web::build_steps(checkout));
     steps.push(worker::build_step(checkout, Flavour::Release));
     steps.extend(build_and_test(checkout));
+    steps.push(web::test_step(checkout));
     steps
 }
 

@@ -11,6 +11,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("wasm: store and api", "--no-default-features --package passgate-store --package passgate-api"),
     ("wasm: the crate for plugins", "--package passgate-plugin"),
     ("wasm: the control routes", "--package passgate-api --features http"),
+    ("wasm: the npm package", "--package passgate-pkg --all-features"),
 ];
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {

@@ -6,7 +6,7 @@ mod compile;
 
 use serde::{Deserialize, Serialize};
 
-pub use compile::BundleError;
+pub use compile::{BundleError, status_lists, trust_store};
 
 use crate::usd::Usd;
 

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use passgate_passport::status::{self, StatusList, StatusListContext, StatusListError};
+use passgate_passport::status::{StatusList, StatusListError};
 use passgate_passport::trust::{Tier, TrustStore};
 use serde::{Deserialize, Serialize};
 
@@ -216,18 +216,7 @@ impl Gate {
         token: &str,
         now: UnixMillis,
     ) -> Result<Vec<Arc<StatusList>>, StatusListError> {
-        let (now, leeway_seconds) = (now.seconds(), self.leeway_seconds);
-        let checked = self.trust.issuers().filter(|issuer| self.status_lists.max_age_seconds(&issuer.id).is_some());
-        let mut refused = StatusListError::KeyUnknown;
-        let mut lists = Vec::new();
-        for issuer in checked {
-            match status::verify(token, &StatusListContext { issuer, uri, now, leeway_seconds }) {
-                Ok(list) => lists.push(Arc::new(list)),
-                Err(StatusListError::KeyUnknown) => {}
-                Err(other) => refused = other,
-            }
-        }
-        if lists.is_empty() { Err(refused) } else { Ok(lists) }
+        self.status_lists.verify(&self.trust, uri, token, now, self.leeway_seconds)
     }
 
     /// The policy as records made at `now` name it.

@@ -13,7 +13,7 @@
 //! What a chain without a head held elsewhere cannot show: that records were cut off its end *and* a new head was
 //! signed. Keep heads outside the gate to notice that.
 
-use alloc::borrow::ToOwned as _;
+use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -24,7 +24,7 @@ use passgate_passport::key::PublicKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::attest::{Kind, PreviousChain, RecordPlace, sha256_label};
+use crate::attest::{DecisionKind, Kind, PreviousChain, RecordPlace, sha256_label};
 
 /// The longest record a verifier reads, in bytes.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
@@ -171,6 +171,26 @@ pub enum What {
     Head,
 }
 
+impl What {
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Token => "token",
+            Self::Key => "key",
+            Self::Signature => "signature",
+            Self::Payload => "payload",
+            Self::Sequence => "sequence",
+            Self::Previous => "previous",
+            Self::Start => "start",
+            Self::Predecessor => "predecessor",
+            Self::AfterHead => "after_head",
+            Self::NoHead => "no_head",
+            Self::Head => "head",
+        }
+    }
+}
+
 impl fmt::Display for Break {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}", self.line)?;
@@ -186,16 +206,26 @@ impl fmt::Display for Break {
 
 impl core::error::Error for Break {}
 
+/// What a record says that a summary of an export shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// RFC 3339.
+    pub timestamp: String,
+    /// The verdict, of a decision.
+    pub decision: Option<DecisionKind>,
+}
+
 /// Verifies an export. Feed it every line without its line feed, then [`Verifier::finish`].
 #[derive(Debug)]
 pub struct Verifier<'k> {
-    keys: &'k [PublicKey],
+    keys: Cow<'k, [PublicKey]>,
     line: u64,
     chain: Option<Chain>,
     records: HeadBuilder,
     unchained: Option<(u64, RecordPlace, What)>,
     loose_predecessors: u64,
     gaps: u64,
+    seen: Option<Seen>,
     head: Option<Head>,
 }
 
@@ -208,15 +238,16 @@ struct Chain {
 
 impl<'k> Verifier<'k> {
     /// A verifier that trusts `keys`.
-    pub fn new(keys: &'k [PublicKey]) -> Self {
+    pub fn new(keys: impl Into<Cow<'k, [PublicKey]>>) -> Self {
         Self {
-            keys,
+            keys: keys.into(),
             line: 0,
             chain: None,
             records: HeadBuilder::default(),
             unchained: None,
             loose_predecessors: 0,
             gaps: 0,
+            seen: None,
             head: None,
         }
     }
@@ -229,6 +260,7 @@ impl<'k> Verifier<'k> {
     /// export is partial, and is reported by [`Verifier::finish`].
     pub fn line(&mut self, line: &[u8]) -> Result<(), Break> {
         self.line += 1;
+        self.seen = None;
         let text = core::str::from_utf8(line).map_err(|_| self.broken(None, What::Line))?;
         if self.head.is_some() {
             return Err(self.broken(None, What::AfterHead));
@@ -238,6 +270,11 @@ impl<'k> Verifier<'k> {
         }
         let head = text.strip_prefix("{\"head\":\"").and_then(|rest| rest.strip_suffix("\"}"));
         self.read_head(head.ok_or_else(|| self.broken(None, What::Line))?)
+    }
+
+    /// What the record of the last line says; `None` before the first and after anything else than a record.
+    pub fn last_seen(&self) -> Option<&Seen> {
+        self.seen.as_ref()
     }
 
     fn record(&mut self, token: &str) -> Result<(), Break> {
@@ -251,6 +288,7 @@ impl<'k> Verifier<'k> {
         }
         self.gaps += u64::from(record.kind == Kind::Gap);
         self.records.push(&record.chain_uid, token, &sha256);
+        self.seen = Some(Seen { timestamp: record.timestamp, decision: record.decision });
         self.chain = Some(Chain { next_seq: record.seq.saturating_add(1), uid: record.chain_uid, last: sha256 });
         Ok(())
     }

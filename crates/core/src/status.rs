@@ -4,9 +4,11 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use passgate_passport::claims::Claims;
-use passgate_passport::status::{Status, StatusList};
+use passgate_passport::status::{self, Status, StatusList, StatusListContext, StatusListError};
+use passgate_passport::trust::TrustStore;
 
 use crate::attest::StatusListRecord;
 use crate::reason::Reason;
@@ -57,6 +59,33 @@ impl StatusLists {
         }
         of.lists.insert(list.uri().to_string(), list);
         true
+    }
+
+    /// The lists of a token that was asked for by `uri`, or is at hand for another reason: one for every issuer of `trust`
+    /// whose lists are checked and who signed it, at least one.
+    ///
+    /// # Errors
+    ///
+    /// When it is no status list, or none of such an issuer.
+    pub fn verify(
+        &self,
+        trust: &TrustStore,
+        uri: Option<&str>,
+        token: &str,
+        now: UnixMillis,
+        leeway_seconds: i64,
+    ) -> Result<Vec<Arc<StatusList>>, StatusListError> {
+        let checked = trust.issuers().filter(|issuer| self.issuers.contains_key(&issuer.id));
+        let mut refused = StatusListError::KeyUnknown;
+        let mut lists = Vec::new();
+        for issuer in checked {
+            match status::verify(token, &StatusListContext { issuer, uri, now: now.seconds(), leeway_seconds }) {
+                Ok(list) => lists.push(Arc::new(list)),
+                Err(StatusListError::KeyUnknown) => {}
+                Err(other) => refused = other,
+            }
+        }
+        if lists.is_empty() { Err(refused) } else { Ok(lists) }
     }
 
     /// Whose lists are checked, ordered by id.

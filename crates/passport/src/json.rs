@@ -150,6 +150,12 @@ pub fn typed<T: DeserializeOwned>(document: &Node<'_>) -> Result<T, JsonError> {
     shape::read(document).map_err(|why| JsonError::Shape(printable(&why)))
 }
 
+/// Whether [`typed`] reads a `T` from it.
+#[must_use]
+pub fn fits<T: DeserializeOwned>(document: &Node<'_>) -> bool {
+    shape::fits::<T>(document)
+}
+
 fn bounded_text(bytes: &[u8], limit_bytes: usize) -> Result<&str, JsonError> {
     if bytes.len() > limit_bytes {
         return Err(JsonError::TooLarge { limit: limit_bytes });

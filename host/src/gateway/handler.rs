@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::Core;
 use super::forward::forward;
 use super::judge::judge;
+use super::page;
 use super::settle::carry_on;
 use crate::http::headers::{self, HeaderError};
 use crate::http::intake::{Intake, IntakeError, intake};
@@ -116,6 +117,9 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
             return response;
         }
     };
+    if let Some(page) = page::asked_for(&taken) {
+        return page;
+    }
     // Made before the request is judged, so that an allow cannot fail on it.
     let fields = match fields_to_send(&core, &line, &taken) {
         Ok(fields) => fields,

@@ -12,6 +12,7 @@ mod error;
 mod forward;
 mod handler;
 mod judge;
+mod page;
 mod settle;
 mod upkeep;
 
@@ -29,6 +30,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 pub use error::{ErrorClass, ServeError};
+pub use page::has_verify_page;
 
 use self::handler::Door;
 use self::upkeep::Unrecorded;

@@ -15,6 +15,7 @@ mod decisions;
 mod failures;
 mod forwarding;
 mod hostile;
+mod page;
 mod plugins;
 mod starting;
 mod status_lists;

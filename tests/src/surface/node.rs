@@ -1,4 +1,5 @@
-//! The gate component under Node.js, which `jco` made a JavaScript module. The host is `tests/clients/component_surface.mjs`.
+//! Evaluators that scripts run: the gate component in Node.js, which `jco` made a JavaScript module, and the npm package in Node.js and
+//! in Chromium. The hosts are `tests/clients/component_surface.mjs` and `npm_surface.mjs`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -15,34 +16,62 @@ use super::{Implementation, StepResult, attestation_key, evaluator, text_member}
 use crate::case::Case;
 use crate::program;
 
-/// The script, which runs one case after another; killed when dropped.
+/// The script, which runs one case after another; ended when dropped.
 #[derive(Debug)]
 pub struct Node {
+    name: &'static str,
     child: Child,
-    jobs: ChildStdin,
+    jobs: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Node {
-    /// Starts the script with the portable component.
+    /// Starts the host of the portable component.
     ///
     /// # Errors
     /// When something is not set up or built, or the script does not start.
-    pub fn start() -> Result<Self> {
-        let mut child = Command::new(program::edge_node()?)
+    pub fn component() -> Result<Self> {
+        let mut command = Command::new(program::edge_node()?);
+        command
             .arg(program::client("component_surface.mjs"))
             .arg(program::gate_component("passgate-gate.wasm")?)
-            .env("PASSGATE_JCO", program::jco()?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let jobs = child.stdin.take().context("no standard input")?;
+            .env("PASSGATE_JCO", program::jco()?);
+        Self::start("component in Node.js under jco", command)
+    }
+
+    /// Starts the npm package in Node.js.
+    ///
+    /// # Errors
+    /// As [`Node::component`].
+    pub fn npm_package() -> Result<Self> {
+        Self::npm("npm package in Node.js", "node")
+    }
+
+    /// Starts the npm package in Chromium.
+    ///
+    /// # Errors
+    /// As [`Node::component`].
+    pub fn npm_package_in_chromium() -> Result<Self> {
+        Self::npm("npm package in Chromium", "chromium")
+    }
+
+    fn npm(name: &'static str, runtime: &str) -> Result<Self> {
+        program::npm_package()?;
+        let mut command = Command::new(program::edge_node()?);
+        command.arg(program::client("npm_surface.mjs")).arg(runtime);
+        Self::start(name, command)
+    }
+
+    fn start(name: &'static str, mut command: Command) -> Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let jobs = Some(child.stdin.take().context("no standard input")?);
         let answers = BufReader::new(child.stdout.take().context("no standard output")?);
-        Ok(Self { child, jobs, answers })
+        Ok(Self { name, child, jobs, answers })
     }
 
     fn ask(&mut self, job: &Value) -> Result<Vec<Answered>> {
-        writeln!(self.jobs, "{job}").context("the script ended; its standard error says why")?;
+        let jobs = self.jobs.as_mut().context("the script was ended")?;
+        writeln!(jobs, "{job}").context("the script ended; its standard error says why")?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         ensure!(!line.is_empty(), "the script ended without an answer; its standard error says why");
@@ -55,8 +84,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
+        // At the end of its input it ends by itself, and its browser with it.
+        drop(self.jobs.take());
+        let _ended = self.child.wait();
     }
 }
 
@@ -81,7 +111,7 @@ struct Answered {
 #[async_trait]
 impl Implementation for Node {
     fn name(&self) -> &'static str {
-        "component in Node.js under jco"
+        self.name
     }
 
     async fn run(&mut self, case: &Case) -> Result<Vec<StepResult>> {

@@ -14,9 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Checkout;
 use crate::process::Task;
-use crate::reproducible;
-use crate::setup::wasm_target::{self, Toolchain};
 use crate::setup::{hex, start_over};
+use crate::small::{self, Size};
 use crate::steps::Outcome;
 
 /// Which Worker to build.
@@ -61,30 +60,11 @@ impl Flavour {
 /// platform itself allows 3 MB.
 const GZIP_LIMIT: u64 = 350 * 1024;
 
-/// A panic is a trap and nothing else. Its message would bring along the formatting of everything that a message can
-/// hold, a sixth of the module, for a text that no caller is shown: `worker/entry.mjs` denies what was in flight, and the
-/// stack that it logs names the place. For the same reason `{:?}` writes nothing in these builds, and the standard library
-/// is compiled here, the same way and for size.
-const TRAPPING: [&str; 4] =
-    ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zfmt-debug=none", "-Zlocation-detail=none"];
-
 /// What the crate says its evaluator's digest is, until [`with_digest`] puts the digest there.
 const DIGEST_UNSET: &str = "passgate-evaluator-digest-unset";
 
 /// How a Worker asks for its requests to go straight to the origin when it fails.
 const PASS_THROUGH: &str = "passThroughOnException";
-
-/// What the Rust compiler's module may use, and what the glue's catching of exceptions adds: `wasm-opt` is not to bring in
-/// encodings that the runtime may not know.
-const WASM_FEATURES: &[&str] = &[
-    "bulk-memory",
-    "exception-handling",
-    "multivalue",
-    "mutable-globals",
-    "nontrapping-float-to-int",
-    "reference-types",
-    "sign-ext",
-];
 
 /// Where builds leave what is not deployed. Not `target/worker`: that is cargo's, for the profile of that name.
 pub(super) fn stage(checkout: &Checkout) -> PathBuf {
@@ -145,25 +125,7 @@ fn compile(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
         .env("WASM_BINDGEN_BIN", &checkout.cargo_tool("wasm-bindgen").to_string_lossy())
         .env("ESBUILD_BIN", &esbuild(checkout)?.to_string_lossy())
         .remedy("Mend the compile errors above; if a program is missing: cargo xtask setup");
-    let toolchain = wasm_target::toolchain(&checkout.root)?;
-    let task = task
-        .env("CARGO_ENCODED_RUSTFLAGS", &compiler_flags(checkout, toolchain)?)
-        .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
-        .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "optimize_for_size")
-        // A stable compiler and cargo take the flags of TRAPPING and the two settings above only so. Nothing else may use
-        // it: the crates build without.
-        .env("RUSTC_BOOTSTRAP", "1");
-    let task = match toolchain {
-        Toolchain::Current => task,
-        Toolchain::Debian => task.env("RUSTUP_TOOLCHAIN", "debian"),
-    };
-    checkout.with_node(task).run()
-}
-
-/// With cargo's separator between them, so that paths may contain spaces.
-fn compiler_flags(checkout: &Checkout, toolchain: Toolchain) -> Result<String> {
-    let flags = TRAPPING.iter().map(|flag| (*flag).to_owned()).chain(reproducible::flags(checkout, toolchain)?);
-    Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
+    checkout.with_node(small::compiling(checkout, task)?).run()
 }
 
 /// `worker-build` would rather download an esbuild than fail when the one it is told of is not there.
@@ -181,9 +143,9 @@ fn optimise(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
     let optimised = stage.join("optimised.wasm");
     match flavour {
         Flavour::Release | Flavour::Bench => {
-            wasm_opt(checkout, "-O --debuginfo", &compiled, &named)?;
+            small::wasm_opt(checkout, "-O --debuginfo", &compiled, &named)?;
             // No other pass runs, so that an offset in a stack trace is found in the module with names.
-            wasm_opt(checkout, "--strip-debug --strip-producers", &named, &optimised)
+            small::wasm_opt(checkout, "--strip-debug --strip-producers", &named, &optimised)
         }
         // Tests wait for the build more than for the module.
         Flavour::Testing => {
@@ -191,12 +153,6 @@ fn optimise(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn wasm_opt(checkout: &Checkout, passes: &str, from: &Path, to: &Path) -> Result<()> {
-    let task = Task::new(checkout.npm_tool("wasm-opt"), passes, &checkout.root).arg(from).args("-o").arg(to);
-    let task = WASM_FEATURES.iter().fold(task, |task, feature| task.arg(format!("--enable-{feature}")));
-    checkout.with_node(task.remedy("If it is missing: cargo xtask setup")).run()
 }
 
 fn bundle(checkout: &Checkout, stage: &Path) -> Result<()> {
@@ -230,21 +186,9 @@ fn with_digest(script: &str, digest: &str) -> Result<String> {
     }
 }
 
-/// Bytes of a deployed file.
-struct Size {
-    raw: u64,
-    gzip: u64,
-}
-
 struct Sizes {
     script: Size,
     module: Size,
-}
-
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes, {} after gzip -9", self.raw, self.gzip)
-    }
 }
 
 impl std::fmt::Display for Sizes {
@@ -255,19 +199,7 @@ impl std::fmt::Display for Sizes {
 
 fn sizes(checkout: &Checkout, flavour: Flavour) -> Result<Sizes> {
     let [script, module] = deployed(checkout, flavour);
-    Ok(Sizes { script: size(checkout, &script)?, module: size(checkout, &module)? })
-}
-
-fn size(checkout: &Checkout, file: &Path) -> Result<Size> {
-    let packed = stage(checkout).join("packed.gz");
-    Task::new("sh", "-c", &checkout.root)
-        .arg("gzip -9 --no-name --stdout \"$0\" > \"$1\"")
-        .arg(file)
-        .arg(&packed)
-        .remedy("Install gzip, and build first: cargo xtask worker build")
-        .run()?;
-    let bytes = |path: &Path| fs::metadata(path).with_context(|| format!("cannot read {}", path.display()));
-    Ok(Size { raw: bytes(file)?.len(), gzip: bytes(&packed)?.len() })
+    Ok(Sizes { script: small::size(checkout, &script)?, module: small::size(checkout, &module)? })
 }
 
 #[cfg(test)]

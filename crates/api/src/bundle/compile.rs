@@ -39,6 +39,41 @@ fn error(at: impl Into<String>, why: impl ToString) -> BundleError {
     BundleError { at: at.into(), why: why.to_string() }
 }
 
+/// The trust store of these issuers, for whoever verifies passports without a gate.
+///
+/// # Errors
+///
+/// The first member that does not compile.
+pub fn trust_store(issuers: &[IssuerDoc], self_issued: &SelfIssuedDoc) -> Result<TrustStore, BundleError> {
+    let compile =
+        |(i, doc): (usize, &IssuerDoc)| doc.compile().map_err(|e| error(format!("issuers[{i}].{}", e.at), e.why));
+    let issuers = issuers.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
+    let self_issued = match self_issued {
+        SelfIssuedDoc::Refused => SelfIssued::Refused,
+        SelfIssuedDoc::AnyKey => SelfIssued::AnyKey,
+        SelfIssuedDoc::Listed(keys) => SelfIssued::Listed(keys.clone()),
+    };
+    TrustStore::new(issuers, self_issued).map_err(|e| error("issuers", e))
+}
+
+/// The status lists that these issuers' passports need, none at hand yet.
+///
+/// # Errors
+///
+/// The first age that is out of bounds.
+pub fn status_lists(issuers: &[IssuerDoc]) -> Result<StatusLists, BundleError> {
+    let mut lists = StatusLists::default();
+    for (i, issuer) in issuers.iter().enumerate() {
+        let Some(doc) = &issuer.status_list else { continue };
+        if !(1..=MAX_STATUS_AGE_SECONDS).contains(&doc.max_age_seconds) {
+            let why = format_args!("from 1 to {MAX_STATUS_AGE_SECONDS}");
+            return Err(error(format!("issuers[{i}].status_list.max_age_seconds"), why));
+        }
+        lists.require(issuer.id.clone(), doc.max_age_seconds.into());
+    }
+    Ok(lists)
+}
+
 impl Bundle {
     /// The gate this policy describes.
     ///
@@ -56,7 +91,7 @@ impl Bundle {
             guardrails: self.guardrails.compile()?,
             policy: self.policy_ref()?,
             policy_freshness: None,
-            status_lists: self.status_lists()?,
+            status_lists: status_lists(&self.issuers)?,
             evaluator,
         })
     }
@@ -67,34 +102,11 @@ impl Bundle {
     }
 
     fn trust(&self) -> Result<TrustStore, BundleError> {
-        let compile =
-            |(i, doc): (usize, &IssuerDoc)| doc.compile().map_err(|e| error(format!("issuers[{i}].{}", e.at), e.why));
-        let issuers = self.issuers.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
-        let self_issued = match &self.self_issued {
-            SelfIssuedDoc::Refused => SelfIssued::Refused,
-            _ if self.gate.level != LevelDoc::L1 => {
-                return Err(error(
-                    "self_issued",
-                    "only a gate of level L1 accepts self-issued passports; use `refused`",
-                ));
-            }
-            SelfIssuedDoc::AnyKey => SelfIssued::AnyKey,
-            SelfIssuedDoc::Listed(keys) => SelfIssued::Listed(keys.clone()),
-        };
-        TrustStore::new(issuers, self_issued).map_err(|e| error("issuers", e))
-    }
-
-    fn status_lists(&self) -> Result<StatusLists, BundleError> {
-        let mut lists = StatusLists::default();
-        for (i, issuer) in self.issuers.iter().enumerate() {
-            let Some(doc) = &issuer.status_list else { continue };
-            if !(1..=MAX_STATUS_AGE_SECONDS).contains(&doc.max_age_seconds) {
-                let why = format_args!("from 1 to {MAX_STATUS_AGE_SECONDS}");
-                return Err(error(format!("issuers[{i}].status_list.max_age_seconds"), why));
-            }
-            lists.require(issuer.id.clone(), doc.max_age_seconds.into());
+        if self.self_issued != SelfIssuedDoc::Refused && self.gate.level != LevelDoc::L1 {
+            let why = "only a gate of level L1 accepts self-issued passports; use `refused`";
+            return Err(error("self_issued", why));
         }
-        Ok(lists)
+        trust_store(&self.issuers, &self.self_issued)
     }
 
     fn compiled_routes(&self) -> Result<Vec<Route>, BundleError> {

@@ -20,10 +20,12 @@ use crate::state::Subject;
 pub(crate) struct RecordPlace {
     pub(crate) attestation_id: String,
     pub(crate) chain_uid: String,
+    pub(crate) decision: Option<DecisionKind>,
     pub(crate) kind: Kind,
     pub(crate) prev: Option<String>,
     pub(crate) previous_chain: Option<PreviousChain>,
     pub(crate) seq: u64,
+    pub(crate) timestamp: String,
 }
 
 impl RecordPlace {
@@ -41,10 +43,12 @@ impl RecordPlace {
         Some(Self {
             attestation_id: text("attestation_id")?,
             chain_uid: text("chain_uid")?,
+            decision: members.get("decision").and_then(|kind| json::typed(kind).ok()),
             kind: json::typed(members.get("kind")?).ok()?,
             prev: text("prev"),
             previous_chain: members.get("previous_chain").and_then(|named| json::typed(named).ok()),
             seq: members.get("seq")?.as_u64()?,
+            timestamp: text("timestamp")?,
         })
     }
 }
@@ -79,5 +83,5 @@ fn is_member(name: &str, value: &Node<'_>) -> bool {
 }
 
 fn is<T: DeserializeOwned>(value: &Node<'_>) -> bool {
-    json::typed::<T>(value).is_ok()
+    json::fits::<T>(value)
 }

@@ -7,6 +7,7 @@ use alloc::collections::btree_map;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::fmt;
+use core::marker::PhantomData;
 use core::slice;
 
 use serde::de::value::StrDeserializer;
@@ -20,12 +21,24 @@ use super::{DECIMAL, Node};
 
 /// Reads a `T`. The error says what is wrong with the shape; it may quote the document.
 pub(super) fn read<'de, T: Deserialize<'de>>(node: &Node<'_>) -> Result<T, String> {
-    T::deserialize(Source(node)).map_err(|ShapeError(why)| why)
+    T::deserialize(Source::new(node)).map_err(|ShapeError(why)| why)
+}
+
+/// Whether a `T` can be read. Without the words of why not, which are most of the code of reading it.
+pub(super) fn fits<'de, T: Deserialize<'de>>(node: &Node<'_>) -> bool {
+    T::deserialize(Source::<Misfit>::new(node)).is_ok()
 }
 
 /// A node that is read.
-#[derive(Clone, Copy)]
-struct Source<'n, 'a>(&'n Node<'a>);
+struct Source<'n, 'a, E>(&'n Node<'a>, PhantomData<E>);
+
+impl<E> Clone for Source<'_, '_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Source<'_, '_, E> {}
 
 #[derive(Debug)]
 struct ShapeError(String);
@@ -52,6 +65,52 @@ impl Error for ShapeError {
     }
 }
 
+/// That the shape is another one, and nothing more.
+#[derive(Debug)]
+struct Misfit;
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shape is another one")
+    }
+}
+
+impl core::error::Error for Misfit {}
+
+impl Error for Misfit {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self
+    }
+
+    fn invalid_type(_: Unexpected<'_>, _: &dyn Expected) -> Self {
+        Self
+    }
+
+    fn invalid_value(_: Unexpected<'_>, _: &dyn Expected) -> Self {
+        Self
+    }
+
+    fn invalid_length(_: usize, _: &dyn Expected) -> Self {
+        Self
+    }
+
+    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
+        Self
+    }
+
+    fn unknown_field(_: &str, _: &'static [&'static str]) -> Self {
+        Self
+    }
+
+    fn missing_field(_: &'static str) -> Self {
+        Self
+    }
+
+    fn duplicate_field(_: &'static str) -> Self {
+        Self
+    }
+}
+
 /// What a document can hold, in words. The words of serde would bring the printing of floats with them.
 fn described(found: Unexpected<'_>) -> String {
     match found {
@@ -67,25 +126,29 @@ fn described(found: Unexpected<'_>) -> String {
     }
 }
 
-impl Source<'_, '_> {
+impl<'n, 'a, E: Error> Source<'n, 'a, E> {
+    fn new(node: &'n Node<'a>) -> Self {
+        Self(node, PhantomData)
+    }
+
     /// Not generic, because every type that is read has a use of it.
-    fn mismatch(self, expected: &dyn Expected) -> ShapeError {
+    fn mismatch(self, expected: &dyn Expected) -> E {
         let found = match self.0 {
             Node::Null => Unexpected::Unit,
             Node::Bool(value) => Unexpected::Bool(*value),
             Node::Number(text) => {
                 let is_integer = text.bytes().all(|b| b == b'-' || b.is_ascii_digit());
                 let kind = if is_integer { "integer" } else { "floating point" };
-                return ShapeError(format!("invalid type: {kind} `{text}`, expected {expected}"));
+                return E::custom(format_args!("invalid type: {kind} `{text}`, expected {expected}"));
             }
             Node::String(text) => Unexpected::Str(text),
             Node::Array(_) => Unexpected::Seq,
             Node::Object(_) => Unexpected::Map,
         };
-        ShapeError::invalid_type(found, expected)
+        E::invalid_type(found, expected)
     }
 
-    fn visit_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+    fn visit_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         let Node::Number(text) = self.0 else { return Err(self.mismatch(&visitor)) };
         if let Ok(number) = text.parse() {
             return visitor.visit_u64(number);
@@ -97,28 +160,24 @@ impl Source<'_, '_> {
         }
     }
 
-    fn visit_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+    fn visit_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         match self.0 {
             Node::String(text) => visitor.visit_str(text),
             _ => Err(self.mismatch(&visitor)),
         }
     }
 
-    fn visit_items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+    fn visit_items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         let Node::Array(items) = self.0 else { return Err(self.mismatch(&visitor)) };
-        let mut rest = Items(items.iter());
+        let mut rest = Items::<E>(items.iter(), PhantomData);
         let value = visitor.visit_seq(&mut rest)?;
-        if rest.0.as_slice().is_empty() {
-            Ok(value)
-        } else {
-            Err(ShapeError("a sequence has too many items".to_string()))
-        }
+        if rest.0.as_slice().is_empty() { Ok(value) } else { Err(E::custom("a sequence has too many items")) }
     }
 
     /// An array of a struct's fields is no struct here.
-    fn visit_members<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+    fn visit_members<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         match self.0 {
-            Node::Object(members) => visitor.visit_map(Pairs { rest: members.iter(), value: None }),
+            Node::Object(members) => visitor.visit_map(Pairs { rest: members.iter(), value: None, error: PhantomData }),
             _ => Err(self.mismatch(&visitor)),
         }
     }
@@ -126,16 +185,16 @@ impl Source<'_, '_> {
 
 macro_rules! deserialize_as {
     ($method:ident: $($name:ident)*) => {
-        $(fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        $(fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
             self.$method(visitor)
         })*
     };
 }
 
-impl<'de> Deserializer<'de> for Source<'_, '_> {
-    type Error = ShapeError;
+impl<'de, E: Error> Deserializer<'de> for Source<'_, '_, E> {
+    type Error = E;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         match self.0 {
             Node::Null => visitor.visit_unit(),
             Node::Bool(value) => visitor.visit_bool(*value),
@@ -153,35 +212,26 @@ impl<'de> Deserializer<'de> for Source<'_, '_> {
     deserialize_as! { visit_members: deserialize_map }
     forward_to_deserialize_any! { bool f32 f64 i128 u128 bytes byte_buf unit }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ShapeError> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ShapeError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
         match self.0 {
             Node::Number(text) if name == DECIMAL => visitor.visit_str(text),
             _ => visitor.visit_newtype_struct(self),
         }
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, E> {
         self.visit_items(visitor)
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, ShapeError> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Result<V::Value, E> {
         self.visit_items(visitor)
     }
 
@@ -190,7 +240,7 @@ impl<'de> Deserializer<'de> for Source<'_, '_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ShapeError> {
+    ) -> Result<V::Value, E> {
         self.visit_members(visitor)
     }
 
@@ -199,29 +249,29 @@ impl<'de> Deserializer<'de> for Source<'_, '_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ShapeError> {
+    ) -> Result<V::Value, E> {
         match self.0 {
-            Node::String(name) => visitor.visit_enum(Variant { name, content: &Node::Null }),
+            Node::String(name) => visitor.visit_enum(Variant { name, content: &Node::Null, error: PhantomData }),
             Node::Object(members) if members.len() == 1 => match members.first_key_value() {
-                Some((name, content)) => visitor.visit_enum(Variant { name, content }),
+                Some((name, content)) => visitor.visit_enum(Variant { name, content, error: PhantomData }),
                 None => Err(self.mismatch(&visitor)),
             },
             _ => Err(self.mismatch(&visitor)),
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         visitor.visit_unit()
     }
 }
 
-struct Items<'n, 'a>(slice::Iter<'n, Node<'a>>);
+struct Items<'n, 'a, E>(slice::Iter<'n, Node<'a>>, PhantomData<E>);
 
-impl<'de> SeqAccess<'de> for &mut Items<'_, '_> {
-    type Error = ShapeError;
+impl<'de, E: Error> SeqAccess<'de> for &mut Items<'_, '_, E> {
+    type Error = E;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ShapeError> {
-        self.0.next().map(|item| seed.deserialize(Source(item))).transpose()
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, E> {
+        self.0.next().map(|item| seed.deserialize(Source::new(item))).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -229,23 +279,24 @@ impl<'de> SeqAccess<'de> for &mut Items<'_, '_> {
     }
 }
 
-struct Pairs<'n, 'a> {
+struct Pairs<'n, 'a, E> {
     rest: btree_map::Iter<'n, Cow<'a, str>, Node<'a>>,
     value: Option<&'n Node<'a>>,
+    error: PhantomData<E>,
 }
 
-impl<'de> MapAccess<'de> for Pairs<'_, '_> {
-    type Error = ShapeError;
+impl<'de, E: Error> MapAccess<'de> for Pairs<'_, '_, E> {
+    type Error = E;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ShapeError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, E> {
         let Some((name, value)) = self.rest.next() else { return Ok(None) };
         self.value = Some(value);
         seed.deserialize(StrDeserializer::new(name)).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ShapeError> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
         // Nobody asks for a value before its name.
-        seed.deserialize(Source(self.value.take().unwrap_or(&Node::Null)))
+        seed.deserialize(Source::new(self.value.take().unwrap_or(&Node::Null)))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -254,36 +305,37 @@ impl<'de> MapAccess<'de> for Pairs<'_, '_> {
 }
 
 /// `"name"`, or `{"name": content}`.
-struct Variant<'n, 'a> {
+struct Variant<'n, 'a, E> {
     name: &'n str,
     content: &'n Node<'a>,
+    error: PhantomData<E>,
 }
 
-impl<'de, 'n, 'a> EnumAccess<'de> for Variant<'n, 'a> {
-    type Error = ShapeError;
-    type Variant = Source<'n, 'a>;
+impl<'de, 'n, 'a, E: Error> EnumAccess<'de> for Variant<'n, 'a, E> {
+    type Error = E;
+    type Variant = Source<'n, 'a, E>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), ShapeError> {
-        Ok((seed.deserialize(StrDeserializer::new(self.name))?, Source(self.content)))
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), E> {
+        Ok((seed.deserialize(StrDeserializer::new(self.name))?, Source::new(self.content)))
     }
 }
 
-impl<'de> VariantAccess<'de> for Source<'_, '_> {
-    type Error = ShapeError;
+impl<'de, E: Error> VariantAccess<'de> for Source<'_, '_, E> {
+    type Error = E;
 
-    fn unit_variant(self) -> Result<(), ShapeError> {
+    fn unit_variant(self) -> Result<(), E> {
         if self.0.is_null() { Ok(()) } else { Err(self.mismatch(&"unit variant")) }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ShapeError> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, E> {
         seed.deserialize(self)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, E> {
         self.visit_items(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ShapeError> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, E> {
         self.visit_members(visitor)
     }
 }

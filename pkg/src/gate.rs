@@ -1,0 +1,298 @@
+//! The evaluator, with its state and its chain in memory.
+//!
+//! Every step that leaves a record takes two calls: one that gives what is to be signed, and [`Gate::commit`] with the
+//! signature, which alone changes the state. In between nothing else can be asked.
+
+mod shapes;
+
+use std::collections::BTreeMap;
+
+use passgate_api::answer::{self, ToCover};
+use passgate_api::bundle::Bundle;
+use passgate_api::driver::{self, Decided, RefusalRecord, Refused};
+use passgate_core::attest::{Body, Chain, Draft, Link, Stamp};
+use passgate_core::gate::{self, EvaluatorRef};
+use passgate_core::ledger::{HeadBuilder, head_line, record_line};
+use passgate_core::pipeline::{self, Judged, Refusal, Verdict};
+use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Sweep, Write};
+use passgate_core::time::UnixMillis;
+use passgate_passport::json;
+use passgate_passport::jws::{self, TokenType};
+use sha2::{Digest as _, Sha256};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::passport::milliseconds;
+use crate::report;
+use shapes::{Answer, OutcomeDoc, RequestDoc, SubjectDoc, ToSign};
+
+/// The longest policy, in bytes; that of a bundle.
+const MAX_POLICY_BYTES: usize = 1024 * 1024;
+/// The longest argument that is no policy and no body, in bytes.
+const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
+
+/// A gate in memory. When it is gone, so are its state and its chain; a gate that takes its place refuses proofs of before.
+#[wasm_bindgen]
+pub struct Gate {
+    gate: gate::Gate,
+    chain: Chain,
+    /// The RFC 7638 thumbprint of the key that signs.
+    kid: String,
+    link: Link,
+    rows: BTreeMap<String, Row>,
+    head: HeadBuilder,
+    pending: Option<Pending>,
+}
+
+struct Row {
+    value: Vec<u8>,
+    expires_at: Option<i64>,
+}
+
+/// What waits for its signature.
+struct Pending {
+    signing_input: String,
+    attestation_id: String,
+    chain_uid: String,
+    writes: Vec<Write>,
+    deletes: Vec<String>,
+}
+
+#[wasm_bindgen]
+impl Gate {
+    /// The gate of a policy, the JSON that bundles carry, whose records are signed with the key `kid`; `evaluator` is the name that
+    /// records give to this code, in JSON. Proofs that a gate before it may have accepted, up to `since` (Unix milliseconds), are
+    /// refused. Its first record is to be signed then.
+    ///
+    /// # Errors
+    ///
+    /// A text that names the member of the policy and says what is wrong.
+    #[wasm_bindgen(constructor)]
+    pub fn new(policy: &str, evaluator: &str, kid: &str, since: f64, now: f64, random: &[u8]) -> Result<Self, String> {
+        let bundle: Bundle =
+            json::parse_into(policy.as_bytes(), MAX_POLICY_BYTES).map_err(|error| format!("policy: {error}"))?;
+        let evaluator: EvaluatorRef = json::parse_into(evaluator.as_bytes(), MAX_ARGUMENT_BYTES)
+            .map_err(|error| format!("evaluator: {error}"))?;
+        let gate = bundle.compile(evaluator).map_err(|error| format!("policy: {error}"))?;
+        let stamp = shapes::stamp(now, random)?;
+        let chain = Chain::new(stamp.chain_uid(), gate.record());
+        let mut this = Self {
+            gate,
+            chain,
+            kid: kid.to_owned(),
+            link: Link { seq: 0, prev: None },
+            rows: BTreeMap::new(),
+            head: HeadBuilder::default(),
+            pending: None,
+        };
+        let draft = this.chain.draft(&this.link, &stamp, &Body::Start(None));
+        let fence = state::restart_fence(UnixMillis(milliseconds(since)?).seconds());
+        this.wait(draft, vec![fence], Vec::new())?;
+        Ok(this)
+    }
+
+    /// What is to be signed: `ToSign` in JSON; `null` when nothing is.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn pending(&self) -> Result<String, String> {
+        report::to_json(&self.pending.as_ref().map(ToSign::of))
+    }
+
+    /// Takes in a status list token. Says whether it is used: a list older than the one at hand is not.
+    ///
+    /// # Errors
+    ///
+    /// When it is no status list of an issuer whose lists this gate checks.
+    #[wasm_bindgen(js_name = addStatusList)]
+    pub fn add_status_list(&mut self, uri: Option<String>, token: &str, now: f64) -> Result<bool, String> {
+        let now = UnixMillis(milliseconds(now)?);
+        self.gate.add_status_list(uri.as_deref(), token, now).map_err(|error| error.to_string())
+    }
+
+    /// Steps 1 to 7 of a request's life, but for the signature. Gives an `Answer` in JSON.
+    ///
+    /// # Errors
+    ///
+    /// When a record waits for its signature, or an argument has not the shape it should have.
+    pub fn decide(&mut self, request: &str, body: &[u8], now: f64, random: &[u8]) -> Result<String, String> {
+        self.is_free()?;
+        let request: RequestDoc =
+            json::parse_into(request.as_bytes(), MAX_ARGUMENT_BYTES).map_err(|error| format!("request: {error}"))?;
+        let stamp = shapes::stamp(now, random)?;
+        let headers = request.headers();
+        let raw = request.raw(&headers, body);
+        let to_cover = ToCover::of(&raw);
+        let (refused, draft, writes, fields) = match driver::judge(&self.gate, &raw, stamp.now) {
+            Ok(judged) => self.admit(&judged, &stamp)?,
+            Err(refusal) => self.refuse(&refusal, &stamp),
+        };
+        let attestation_id = draft.index().attestation_id.clone();
+        let swept = self.sweep(stamp.now.seconds())?;
+        let answer = match refused {
+            None => Answer::allowed(&attestation_id, fields),
+            Some(refused) => {
+                let refused = Refused { attestation_id: Some(attestation_id), ..refused };
+                Answer::refused(&refused, answer::refusal(&refused, &self.gate.id, to_cover))
+            }
+        };
+        self.wait(draft, writes.into_iter().chain(swept.write).collect(), swept.delete)?;
+        report::to_json(&answer)
+    }
+
+    /// Revokes a subject, from `now` on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gate::decide`].
+    pub fn revoke(&mut self, subject: &str, now: f64, random: &[u8]) -> Result<(), String> {
+        self.is_free()?;
+        let subject: SubjectDoc =
+            json::parse_into(subject.as_bytes(), MAX_ARGUMENT_BYTES).map_err(|error| format!("subject: {error}"))?;
+        let (subject, stamp) = (subject.into(), shapes::stamp(now, random)?);
+        let write = state::revocation_write(&subject, stamp.now.seconds());
+        let draft = self.chain.draft(&self.link, &stamp, &Body::Revocation(subject));
+        self.wait(draft, vec![write], Vec::new())
+    }
+
+    /// Step 9: what became of an allowed request. What was charged is given back when the upstream certainly saw nothing, and
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gate::decide`].
+    pub fn settle(&mut self, decision: &str, outcome: &str, now: f64, random: &[u8]) -> Result<(), String> {
+        self.is_free()?;
+        let outcome: OutcomeDoc =
+            json::parse_into(outcome.as_bytes(), MAX_ARGUMENT_BYTES).map_err(|error| format!("outcome: {error}"))?;
+        let stamp = shapes::stamp(now, random)?;
+        let key = Lease::row_key(decision);
+        let leased = self.rows.get(&key).map(|row| Lease::read(&key, &row.value));
+        let lease = leased.transpose().map_err(|error| error.to_string())?;
+        let released = outcome.releases_budget();
+        let writes = match (&lease, released) {
+            (Some(lease), true) => {
+                let rows = self.load(lease.charged_rows());
+                lease.release(&rows).map_err(|error| error.to_string())?
+            }
+            _ => Vec::new(),
+        };
+        let outcome = outcome.into_record(lease.as_ref().map(|_| released));
+        let body = Body::Outcome { decision_id: decision.to_owned(), outcome };
+        let draft = self.chain.draft(&self.link, &stamp, &body);
+        self.wait(draft, writes, vec![key])
+    }
+
+    /// Takes in the signature of what waits for it. Gives the record, and makes the change that it records.
+    ///
+    /// # Errors
+    ///
+    /// When nothing waits, or the signature has not 64 bytes.
+    pub fn commit(&mut self, signature: &[u8]) -> Result<String, String> {
+        let signature: &[u8; 64] =
+            signature.try_into().map_err(|_| format!("a signature of {} bytes; it has 64", signature.len()))?;
+        let pending = self.pending.take().ok_or("no record waits for a signature")?;
+        let jws = jws::with_signature(pending.signing_input, signature);
+        let sha256: [u8; 32] = Sha256::digest(jws.as_bytes()).into();
+        for key in pending.deletes {
+            self.rows.remove(&key);
+        }
+        for Write { key, value, expires_at } in pending.writes {
+            self.rows.insert(key, Row { value, expires_at });
+        }
+        self.head.push(&pending.chain_uid, &jws, &sha256);
+        self.link = Link { seq: self.link.seq + 1, prev: Some(sha256) };
+        Ok(record_line(&jws))
+    }
+
+    /// Gives up what waits for its signature: nothing is changed, and nothing was decided.
+    pub fn cancel(&mut self) {
+        self.pending = None;
+    }
+
+    /// What is to be signed for the head of an export of all records so far.
+    ///
+    /// # Errors
+    ///
+    /// When a record waits for its signature.
+    pub fn head(&self, now: f64) -> Result<String, String> {
+        self.is_free()?;
+        let timestamp = UnixMillis(milliseconds(now)?).rfc3339();
+        let head = self.head.clone().finish(self.gate.id.clone(), false, timestamp);
+        Ok(jws::signing_input(&self.kid, TokenType::LedgerHead, &head.to_payload()))
+    }
+}
+
+/// The line of an export's head.
+///
+/// # Errors
+///
+/// When the signature has not 64 bytes.
+#[wasm_bindgen(js_name = headLine)]
+pub fn head(signing_input: String, signature: &[u8]) -> Result<String, String> {
+    let signature = signature.try_into().map_err(|_| format!("a signature of {} bytes; it has 64", signature.len()))?;
+    Ok(head_line(&jws::with_signature(signing_input, signature)))
+}
+
+type Step = (Option<Refused>, Draft, Vec<Write>, Vec<(&'static str, String)>);
+
+impl Gate {
+    fn is_free(&self) -> Result<(), String> {
+        match &self.pending {
+            Some(pending) => Err(format!("the record {} waits for its signature", pending.attestation_id)),
+            None => Ok(()),
+        }
+    }
+
+    fn wait(&mut self, draft: Draft, writes: Vec<Write>, deletes: Vec<String>) -> Result<(), String> {
+        self.is_free()?;
+        let index = draft.index();
+        self.pending = Some(Pending {
+            signing_input: draft.signing_input(&self.kid),
+            attestation_id: index.attestation_id.clone(),
+            chain_uid: index.chain_uid.clone(),
+            writes,
+            deletes,
+        });
+        Ok(())
+    }
+
+    /// Steps 4 to 7.
+    fn admit(&self, judged: &Judged, stamp: &Stamp) -> Result<Step, String> {
+        let rows = self.load(judged.demand().row_keys());
+        let admitted = state::admit(judged.demand(), &rows).map_err(|error| error.to_string())?;
+        let decision = pipeline::decide(judged, &admitted.admission);
+        let draft = self.chain.draft_decision(&self.link, stamp, judged.view(&decision));
+        let mut writes = admitted.writes;
+        if let Verdict::Allow(_) = decision.verdict {
+            let id = &draft.index().attestation_id;
+            writes.extend(Lease::of(admitted.charged, stamp.now).map(|lease| lease.write(id)));
+            let fields = answer::allow_fields(id, &decision.rates);
+            return Ok((None, draft, writes, fields));
+        }
+        let decided: Decided = decision.into();
+        Ok((Some(Refused::of(judged, decided, None)), draft, writes, Vec::new()))
+    }
+
+    /// Step 7 of a request that could not be judged.
+    fn refuse(&self, refusal: &Refusal, stamp: &Stamp) -> Step {
+        let record = RefusalRecord::new(&self.gate, refusal, stamp.now);
+        let draft = self.chain.draft(&self.link, stamp, &record.body());
+        (Some(record.refused(None)), draft, Vec::new(), Vec::new())
+    }
+
+    fn load<K: AsRef<str>>(&self, keys: impl IntoIterator<Item = K>) -> LoadedRows {
+        let row = |key: K| Some((key.as_ref().to_owned(), self.rows.get(key.as_ref())?.value.clone()));
+        keys.into_iter().filter_map(row).collect()
+    }
+
+    /// Forgets rows that nothing needs any more at `now` (Unix seconds): what to delete, and the fence, when it rises.
+    fn sweep(&self, now: i64) -> Result<Sweep, String> {
+        let expired = self.rows.iter().filter_map(|(key, row)| Some((key.as_str(), row.expires_at?)));
+        let expired = expired.filter(|(_, end)| *end < now);
+        state::sweep(expired, &self.load([FENCE_KEY])).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

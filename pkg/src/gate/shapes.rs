@@ -1,0 +1,165 @@
+//! What goes over the border, as `ts/types.ts` has it.
+
+use passgate_api::answer::Response;
+use passgate_api::driver::Refused;
+use passgate_core::attest::{BudgetOutcome, OutcomeRecord, OutcomeResult, Stamp};
+use passgate_core::pipeline::RawRequest;
+use passgate_core::state::Subject;
+use passgate_core::time::UnixMillis;
+use passgate_passport::http::Header;
+use serde::{Deserialize, Serialize};
+
+use super::Pending;
+use crate::passport::milliseconds;
+
+/// When a record is made, and its random bits.
+///
+/// # Errors
+///
+/// When they are not 10 bytes, or the time is none.
+pub(super) fn stamp(now: f64, random: &[u8]) -> Result<Stamp, String> {
+    let bits = random.try_into().map_err(|_| format!("{} random bytes; give 10", random.len()))?;
+    Ok(Stamp { now: UnixMillis(milliseconds(now)?), random: bits })
+}
+
+/// A record that waits for its signature.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToSign<'a> {
+    attestation_id: &'a str,
+    signing_input: &'a str,
+}
+
+impl<'a> ToSign<'a> {
+    pub(super) fn of(pending: &'a Pending) -> Self {
+        Self { attestation_id: &pending.attestation_id, signing_input: &pending.signing_input }
+    }
+}
+
+/// A request without its body.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RequestDoc {
+    method: String,
+    authority: Option<String>,
+    path: String,
+    query: Option<String>,
+    /// Names in lower case.
+    headers: Vec<(String, String)>,
+}
+
+impl RequestDoc {
+    pub(super) fn headers(&self) -> Vec<Header<'_>> {
+        self.headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect()
+    }
+
+    pub(super) fn raw<'a>(&'a self, headers: &'a [Header<'a>], body: &'a [u8]) -> RawRequest<'a> {
+        RawRequest {
+            method: &self.method,
+            authority: self.authority.as_deref(),
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers,
+            body,
+        }
+    }
+}
+
+/// What is revoked.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(super) enum SubjectDoc {
+    Passport { id: String },
+    Agent { issuer: String, agent_id: String },
+    Key { thumbprint: String },
+    Issuer { id: String },
+}
+
+impl From<SubjectDoc> for Subject {
+    fn from(subject: SubjectDoc) -> Self {
+        match subject {
+            SubjectDoc::Passport { id } => Self::Passport(id),
+            SubjectDoc::Agent { issuer, agent_id } => Self::Agent { issuer, agent_id },
+            SubjectDoc::Key { thumbprint } => Self::Key(thumbprint),
+            SubjectDoc::Issuer { id } => Self::Issuer(id),
+        }
+    }
+}
+
+/// What became of an allowed request.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct OutcomeDoc {
+    result: OutcomeResult,
+    status: Option<u16>,
+    #[serde(default)]
+    duration_ms: u64,
+    #[serde(default)]
+    request_bytes: u64,
+    #[serde(default)]
+    response_bytes: u64,
+    response_sha256: Option<String>,
+}
+
+impl OutcomeDoc {
+    /// Whether the upstream certainly saw nothing.
+    pub(super) fn releases_budget(&self) -> bool {
+        self.result.releases_budget()
+    }
+
+    /// `released` is what became of what was charged, if anything was.
+    pub(super) fn into_record(self, released: Option<bool>) -> OutcomeRecord {
+        let budget = |released| if released { BudgetOutcome::Released } else { BudgetOutcome::Committed };
+        OutcomeRecord {
+            budget: released.map(budget),
+            duration_ms: self.duration_ms,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            response_sha256: self.response_sha256,
+            result: self.result,
+            status: self.status,
+        }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer {
+    decision: &'static str,
+    attestation_id: String,
+    reason_code: Option<&'static str>,
+    detail: Option<String>,
+    /// The gate's own answer; `null` when the request goes upstream.
+    response: Option<ResponseDoc>,
+    /// The fields that an allowed request's answer gets.
+    headers: Vec<(&'static str, String)>,
+}
+
+#[derive(Serialize)]
+struct ResponseDoc {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    /// JSON text.
+    body: String,
+}
+
+impl Answer {
+    pub(super) fn allowed(attestation_id: &str, headers: Vec<(&'static str, String)>) -> Self {
+        let attestation_id = attestation_id.to_owned();
+        Self { decision: "allow", attestation_id, reason_code: None, detail: None, response: None, headers }
+    }
+
+    pub(super) fn refused(refused: &Refused, response: Response) -> Self {
+        let Response { status, headers, body } = response;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Self {
+            decision: refused.decision.as_str(),
+            attestation_id: refused.attestation_id.clone().unwrap_or_default(),
+            reason_code: Some(refused.reason.code()),
+            detail: Some(refused.detail.clone()),
+            response: Some(ResponseDoc { status, headers, body }),
+            headers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+// A gate in memory: the evaluator itself, for tests, demonstrations and programs that guard their own tools.
+
+import { randomBytes, utf8 } from './bytes.js'
+import { PassgateError } from './errors.js'
+import { signerOf } from './issuer.js'
+import type { KeySource } from './issuer.js'
+import { signatureOf } from './keys.js'
+import type { Signer } from './keys.js'
+import type { PublicJwk } from './types.js'
+import { evaluatorDigest, full, guarded } from './wasm.js'
+import type { FullModule, GateHandle } from './wasm.js'
+
+export interface GateOptions {
+  /** What signs the records. */
+  readonly key: KeySource
+  /** The name that records give to the code that decides. By default the WebAssembly of this release by its digest. */
+  readonly evaluator?: { readonly digest: string; readonly engine: string; readonly version: string }
+  /**
+   * Since when no gate of this id decided anything, so that no proof made later can have been accepted before: those that may
+   * have been are refused, which lasts for half a minute. By default the present, as if a gate of this id had just ended. Where there
+   * certainly was none, as in a test, `new Date(0)` will do.
+   */
+  readonly since?: Date
+  /** Unix milliseconds. The runtime's clock by default. */
+  readonly clock?: () => number
+  /** Ten random bytes, new ones with every call. WebCrypto's by default. */
+  readonly random?: () => Uint8Array | Promise<Uint8Array>
+}
+
+/** A request as it arrived. A {@link Request} will do as well; then its URL is read as the platform normalised it. */
+export interface GateRequest {
+  readonly method: string
+  /** The Host field or `:authority`, in lower case without the scheme's own port. */
+  readonly authority: string | null
+  readonly path: string
+  /** Without `?`. */
+  readonly query: string | null
+  /** Names in lower case; a field that stands twice stands here twice. */
+  readonly headers: readonly (readonly [string, string])[]
+  readonly body?: Uint8Array | string | null
+}
+
+/** What became of a request. */
+export interface GateDecision {
+  readonly decision: 'allow' | 'deny' | 'step_up'
+  readonly attestationId: string
+  /** The code that stands in the record; the caller is told `response`, which may say less. `null` when allowed. */
+  readonly reasonCode: string | null
+  /** For the gate's own log. */
+  readonly detail: string | null
+  /** The record, a compact JWS. */
+  readonly record: string
+  /** The gate's own answer; `null` when the request may go on, once. */
+  readonly response: {
+    readonly status: number
+    readonly headers: readonly (readonly [string, string])[]
+    /** JSON text. */
+    readonly body: string
+  } | null
+  /** Fields for the answer of an allowed request. */
+  readonly headers: readonly (readonly [string, string])[]
+}
+
+/** Who is refused from now on. */
+export type RevokedSubject =
+  | { readonly kind: 'passport'; readonly id: string }
+  | { readonly kind: 'agent'; readonly issuer: string; readonly agentId: string }
+  | { readonly kind: 'key'; readonly thumbprint: string }
+  | { readonly kind: 'issuer'; readonly id: string }
+
+/** What became of an allowed request. */
+export interface Outcome {
+  /** What was charged is given back with `unreachable` and `not_forwarded`: then the upstream certainly saw nothing. */
+  readonly result: 'completed' | 'unreachable' | 'timed_out' | 'aborted' | 'not_forwarded'
+  readonly status?: number
+  readonly durationMs?: number
+  readonly requestBytes?: number
+  readonly responseBytes?: number
+  /** `sha256:` and the digest of the response's body, in hex. */
+  readonly responseSha256?: string
+}
+
+/** `{"jws":"` and `"}` with its line feed stand around a record in its line. */
+const LINE = /^\{"jws":"([^"]+)"\}\n$/
+
+/**
+ * A gate with its state and its ledger in memory. It decides exactly as every other gate of this release; what it keeps ends
+ * with it, so it refuses proofs that were made before it was opened.
+ *
+ * ```ts
+ * const gate = await Gate.open(policy, { key: await SigningKey.generate() })
+ * const { decision, response } = await gate.decide(request)
+ * ```
+ */
+export class Gate {
+  readonly #module: FullModule
+  readonly #handle: GateHandle
+  readonly #signer: Signer
+  readonly #clock: () => number
+  readonly #random: () => Uint8Array | Promise<Uint8Array>
+  readonly #lines: string[] = []
+  #turn: Promise<unknown> = Promise.resolve()
+
+  private constructor(module: FullModule, handle: GateHandle, signer: Signer, options: GateOptions) {
+    this.#module = module
+    this.#handle = handle
+    this.#signer = signer
+    this.#clock = options.clock ?? Date.now
+    this.#random = options.random ?? tenBytes
+  }
+
+  /**
+   * The gate of a policy: the members of `passgate.yml` that decide (`version`, `gate`, `issuers`, `self_issued`, `routes`,
+   * `guardrails`), as an object or as JSON.
+   *
+   * @throws {@link PassgateError} `policy_invalid`, with the member and what is wrong with it; the codes of keys.
+   */
+  static async open(policy: object | string, options: GateOptions): Promise<Gate> {
+    const module = await full()
+    const signer = await signerOf(options.key)
+    const { clock = Date.now, random = tenBytes } = options
+    const evaluator = options.evaluator ?? { digest: evaluatorDigest(), engine: 'npm', version: VERSION }
+    const json = typeof policy === 'string' ? policy : JSON.stringify(policy)
+    const bits = await random()
+    const handle = guarded('policy_invalid', () => {
+      const now = clock()
+      return new module.Gate(json, JSON.stringify(evaluator), signer.thumbprint, options.since?.getTime() ?? now, now, bits)
+    })
+    const gate = new Gate(module, handle, signer, options)
+    await gate.#commit()
+    return gate
+  }
+
+  /** The key that its records verify with. */
+  get publicJwk(): PublicJwk {
+    return this.#signer.publicJwk
+  }
+
+  /**
+   * Decides a request, steps 1 to 7 of its life. Several at once are decided one after another.
+   *
+   * @throws {@link PassgateError} `request_invalid` when it has not the shape of a request; what the signer throws. Then nothing
+   * was decided and nothing may be forwarded.
+   */
+  async decide(request: GateRequest | Request): Promise<GateDecision> {
+    const { body, ...head } = await parts(request)
+    const json = JSON.stringify(head)
+    return this.#next(async () => {
+      const bits = await this.#random()
+      const decide = (): string => this.#handle.decide(json, body, this.#clock(), bits)
+      const answer = JSON.parse(guarded('request_invalid', decide)) as Omit<GateDecision, 'record'>
+      return { ...answer, record: await this.#commit() }
+    })
+  }
+
+  /** Step 9: records what became of an allowed request. Gives the record. */
+  settle(attestationId: string, outcome: Outcome): Promise<string> {
+    const json = JSON.stringify(outcome)
+    return this.#next(async () => {
+      const bits = await this.#random()
+      guarded('request_invalid', () => this.#handle.settle(attestationId, json, this.#clock(), bits))
+      return this.#commit()
+    })
+  }
+
+  /** Refuses a subject from now on. Gives the record; when it is there, the next request is refused. */
+  revoke(subject: RevokedSubject): Promise<string> {
+    const json = JSON.stringify(subject)
+    return this.#next(async () => {
+      const bits = await this.#random()
+      guarded('request_invalid', () => this.#handle.revoke(json, this.#clock(), bits))
+      return this.#commit()
+    })
+  }
+
+  /**
+   * Takes in a status list token. Gives whether it is used: one that is older than the list at hand is not.
+   *
+   * @throws {@link PassgateError} `status_list_invalid`.
+   */
+  addStatusList(token: string, uri?: string): Promise<boolean> {
+    return this.#next(() => {
+      return guarded('status_list_invalid', () => this.#handle.addStatusList(uri, token, this.#clock()))
+    })
+  }
+
+  /** The ledger so far with a signed head: what `verifyExport` and `passgate ledger verify-export` take. */
+  export(): Promise<string> {
+    return this.#next(async () => {
+      const input = guarded('wasm_failed', () => this.#handle.head(this.#clock()))
+      const signature = await signatureOf(this.#signer, utf8(input))
+      const head = guarded('wasm_failed', () => this.#module.headLine(input, signature))
+      return [...this.#lines, head].join('')
+    })
+  }
+
+  /** Signs what waits for it. When that fails, nothing was decided. */
+  async #commit(): Promise<string> {
+    const { signingInput } = JSON.parse(guarded('wasm_failed', () => this.#handle.pending())) as { signingInput: string }
+    let signature
+    try {
+      signature = await signatureOf(this.#signer, utf8(signingInput))
+    } catch (error) {
+      guarded('wasm_failed', () => this.#handle.cancel())
+      throw error
+    }
+    const bytes = signature
+    const line = guarded('wasm_failed', () => this.#handle.commit(bytes))
+    const record = LINE.exec(line)?.[1]
+    if (record === undefined) throw new PassgateError('wasm_failed', 'A record is no line of an export: this is a bug in Passgate.')
+    this.#lines.push(line)
+    return record
+  }
+
+  /** One after another: a record has the hash of the one before. */
+  #next<T>(work: () => T | Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    // The one that follows has its turn whatever became of this one.
+    this.#turn = result.then(
+      () => undefined,
+      () => undefined,
+    )
+    return result
+  }
+}
+
+/** The release, as records name it. */
+const VERSION = '0.1.0'
+const tenBytes = (): Promise<Uint8Array> => randomBytes(10)
+
+type Parts = Omit<GateRequest, 'body'> & { readonly body: Uint8Array }
+
+async function parts(request: GateRequest | Request): Promise<Parts> {
+  if (typeof Request === 'function' && request instanceof Request) {
+    const url = new URL(request.url)
+    const query = url.search === '' ? null : url.search.slice(1)
+    const body = new Uint8Array(await request.arrayBuffer())
+    const { method, headers } = request
+    return { method, authority: url.host, path: url.pathname, query, headers: [...headers], body }
+  }
+  const { method, authority, path, query, headers, body } = request as GateRequest
+  return { method, authority, path, query, headers, body: typeof body === 'string' ? utf8(body) : (body ?? new Uint8Array()) }
+}

@@ -1,0 +1,16 @@
+// Everything: the entry `passgate`.
+
+export { AgentCredentials } from './credentials.js'
+export type { CredentialsDocument, Span } from './credentials.js'
+export { PassportClient } from './client.js'
+export type { ClientOptions, SignedRequest, StepUpRequest } from './client.js'
+export { decisionOf } from './decision.js'
+export type { Decision, Obligation, Problem } from './decision.js'
+export { Gate } from './gate.js'
+export type { GateDecision, GateOptions, GateRequest, Outcome, RevokedSubject } from './gate.js'
+export { PassportIssuer } from './issuer.js'
+export type { KeySource, PassportRequest } from './issuer.js'
+export { SigningKey, thumbprintOf } from './keys.js'
+export type { KeyOptions, Signer } from './keys.js'
+export type { Body, RequestOptions } from './order.js'
+export * from './verify.js'

@@ -1,0 +1,152 @@
+// The WebAssembly behind the verifiers and the gate: which build it is, and when it is loaded.
+
+import { PassgateError } from './errors.js'
+
+/** What both builds export. Everything goes in and comes out as JSON; what throws throws a text. */
+export interface VerifierModule {
+  initSync(input: { module: BufferSource | WebAssembly.Module }): unknown
+  inspectPassport(token: string): string
+  verifyAttestation(record: string, trusted: string): string
+  PassportVerifier: new (options: string) => PassportVerifierHandle
+  ExportVerifier: new (trusted: string) => ExportVerifierHandle
+}
+
+/** What the build with the evaluator exports beside that. */
+export interface FullModule extends VerifierModule {
+  Gate: new (
+    policy: string,
+    evaluator: string,
+    kid: string,
+    since: number,
+    now: number,
+    random: Uint8Array,
+  ) => GateHandle
+  headLine(signingInput: string, signature: Uint8Array): string
+}
+
+/** Passports against one set of trusted issuers. */
+export interface PassportVerifierHandle {
+  verify(token: string, now: number): string
+  free(): void
+}
+
+/** One export that is being verified. */
+export interface ExportVerifierHandle {
+  push(piece: Uint8Array): string
+  finish(): string
+  free(): void
+}
+
+/** A gate in memory. */
+export interface GateHandle {
+  pending(): string
+  addStatusList(uri: string | undefined, token: string, now: number): boolean
+  decide(request: string, body: Uint8Array, now: number, random: Uint8Array): string
+  revoke(subject: string, now: number, random: Uint8Array): void
+  settle(decision: string, outcome: string, now: number, random: Uint8Array): void
+  commit(signature: Uint8Array): string
+  cancel(): void
+  head(now: number): string
+  free(): void
+}
+
+/** Whatever WebAssembly can be made of. */
+export type WasmSource = BufferSource | WebAssembly.Module | URL | Response
+
+let glue: VerifierModule | undefined
+let load: (() => WasmSource | Promise<WasmSource>) | undefined
+let evaluator: string | undefined
+let ready: Promise<VerifierModule> | undefined
+
+/** Called by the entries: the glue of a build, where its WebAssembly comes from on this runtime, and its digest. */
+export function provide(module: VerifierModule, source?: () => WasmSource | Promise<WasmSource>, digest?: string): void {
+  glue = module
+  load = source
+  evaluator = digest
+}
+
+/**
+ * Loads the WebAssembly from `source` instead of where this entry has it. `passgate/slim` has none and needs it; elsewhere it
+ * is for those who want to decide when and from where. Once it is loaded, it stays.
+ *
+ * @throws {@link PassgateError} `wasm_failed` when it is no WebAssembly of this release.
+ */
+export async function initialize(source: WasmSource | Promise<WasmSource>): Promise<void> {
+  ready ??= started(() => source)
+  await ready
+}
+
+/** The build that runs here. */
+export function verifier(): Promise<VerifierModule> {
+  const from = load
+  if (ready === undefined && from === undefined) {
+    const message = 'The WebAssembly is not loaded. Call `await initialize(…)` first, or import `passgate`.'
+    return Promise.reject(new PassgateError('wasm_missing', message))
+  }
+  ready ??= started(from ?? (() => new Uint8Array()))
+  return ready
+}
+
+/** The build with the evaluator. */
+export async function full(): Promise<FullModule> {
+  const module = await verifier()
+  if ('Gate' in module) return module as FullModule
+  throw new PassgateError('wasm_missing', 'This build has no evaluator. Import `passgate` instead of `passgate/verify`.')
+}
+
+/** `sha256:` and the digest of the WebAssembly of this release, for records that name their evaluator. */
+export function evaluatorDigest(): string {
+  return evaluator ?? 'sha256:unknown'
+}
+
+/**
+ * Runs a call into the WebAssembly and makes a text that it throws an error with this code.
+ *
+ * @throws {@link PassgateError} With `code`; or `wasm_failed` when the WebAssembly itself came to an end, which is a bug: then
+ * nothing that it says counts, and every later call fails.
+ */
+export function guarded<T>(code: string, call: () => T): T {
+  try {
+    return call()
+  } catch (thrown) {
+    if (typeof thrown === 'string') throw new PassgateError(code, thrown)
+    const message = 'The WebAssembly came to an end, which is a bug in Passgate. Start the program or load the page again.'
+    const failed = new PassgateError('wasm_failed', message, { cause: thrown })
+    ready = Promise.reject(failed)
+    // Whoever asks next is told; nobody having asked is no unhandled rejection.
+    ready.catch(() => undefined)
+    throw failed
+  }
+}
+
+/** Loads once; when that fails, the next call tries again. */
+function started(source: () => WasmSource | Promise<WasmSource>): Promise<VerifierModule> {
+  const starting = instantiated(source)
+  starting.catch(() => {
+    ready = undefined
+  })
+  return starting
+}
+
+async function instantiated(source: () => WasmSource | Promise<WasmSource>): Promise<VerifierModule> {
+  if (glue === undefined) throw new PassgateError('wasm_missing', 'No build was given. Import an entry of the package.')
+  try {
+    glue.initSync({ module: await compiled(await source()) })
+    return glue
+  } catch (cause) {
+    if (cause instanceof PassgateError) throw cause
+    const message = 'The WebAssembly cannot be loaded. Its file has to be that of this release, and a page needs'
+    throw new PassgateError('wasm_failed', `${message} \`wasm-unsafe-eval\` in its Content-Security-Policy.`, { cause })
+  }
+}
+
+/** Not `instantiateStreaming`: it insists on a media type that many servers do not send. */
+async function compiled(source: WasmSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source
+  if (source instanceof URL) return compiled(await fetch(source))
+  if (typeof Response === 'function' && source instanceof Response) {
+    if (!source.ok) throw new PassgateError('wasm_failed', `The WebAssembly is not at ${source.url}: ${source.status}.`)
+    return WebAssembly.compile(await source.arrayBuffer())
+  }
+  return WebAssembly.compile(source as BufferSource)
+}

@@ -1,0 +1,93 @@
+//! WebAssembly modules that are loaded over a network: as small as they can be made.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::Checkout;
+use crate::process::Task;
+use crate::reproducible;
+use crate::setup::wasm_target::{self, Toolchain};
+
+/// A panic is a trap and nothing else. Its message would bring along the formatting of everything that a message can
+/// hold, a sixth of the module, for a text that no caller is shown: what stands around the module (`worker/entry.mjs`,
+/// `pkg/ts/wasm.ts`) gives up whatever was in flight, and the stack names the place. For the same reason `{:?}` writes nothing in these builds, and the standard library
+/// is compiled here, the same way and for size.
+const TRAPPING: [&str; 4] =
+    ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zfmt-debug=none", "-Zlocation-detail=none"];
+
+/// What the Rust compiler's module may use, and what the glue's catching of exceptions adds: `wasm-opt` is not to bring in
+/// encodings that the runtime may not know.
+const WASM_FEATURES: &[&str] = &[
+    "bulk-memory",
+    "exception-handling",
+    "multivalue",
+    "mutable-globals",
+    "nontrapping-float-to-int",
+    "reference-types",
+    "sign-ext",
+];
+
+/// `task`, which calls cargo, with the compiler's settings for such a module.
+///
+/// # Errors
+/// Nothing says where cargo or the standard library have their sources.
+pub(crate) fn compiling(checkout: &Checkout, task: Task) -> Result<Task> {
+    let toolchain = wasm_target::toolchain(&checkout.root)?;
+    let task = task
+        .env("CARGO_ENCODED_RUSTFLAGS", &compiler_flags(checkout, toolchain)?)
+        .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
+        .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "optimize_for_size")
+        // A stable compiler and cargo take the flags of TRAPPING and the two settings above only so. Nothing else may use
+        // it: the crates build without.
+        .env("RUSTC_BOOTSTRAP", "1");
+    Ok(match toolchain {
+        Toolchain::Current => task,
+        Toolchain::Debian => task.env("RUSTUP_TOOLCHAIN", "debian"),
+    })
+}
+
+/// With cargo's separator between them, so that paths may contain spaces.
+fn compiler_flags(checkout: &Checkout, toolchain: Toolchain) -> Result<String> {
+    let flags = TRAPPING.iter().map(|flag| (*flag).to_owned()).chain(reproducible::flags(checkout, toolchain)?);
+    Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
+}
+
+/// Runs `passes` of the optimiser.
+///
+/// # Errors
+/// It fails or is missing.
+pub(crate) fn wasm_opt(checkout: &Checkout, passes: &str, from: &Path, to: &Path) -> Result<()> {
+    let task = Task::new(checkout.npm_tool("wasm-opt"), passes, &checkout.root).arg(from).args("-o").arg(to);
+    let task = WASM_FEATURES.iter().fold(task, |task, feature| task.arg(format!("--enable-{feature}")));
+    checkout.with_node(task.remedy("If it is missing: cargo xtask setup")).run()
+}
+
+/// Bytes of a file.
+pub(crate) struct Size {
+    pub(crate) raw: u64,
+    pub(crate) gzip: u64,
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes, {} after gzip -9", self.raw, self.gzip)
+    }
+}
+
+/// How large `file` is, and how large after `gzip -9`.
+///
+/// # Errors
+/// It is not there, or gzip is not.
+pub(crate) fn size(checkout: &Checkout, file: &Path) -> Result<Size> {
+    let packed = checkout.root.join("target").join("packed.gz");
+    Task::new("sh", "-c", &checkout.root)
+        .arg("gzip -9 --no-name --stdout \"$0\" > \"$1\"")
+        .arg(file)
+        .arg(&packed)
+        .remedy("Install gzip, and build first: cargo xtask worker build, cargo xtask web build")
+        .run()?;
+    let bytes = |path: &Path| fs::metadata(path).with_context(|| format!("cannot read {}", path.display()));
+    Ok(Size { raw: bytes(file)?.len(), gzip: bytes(&packed)?.len() })
+}
