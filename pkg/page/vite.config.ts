@@ -72,7 +72,7 @@ function oneFile(): Plugin {
         delete bundle[name]
       }
       // Either would end or change the script element; as `\x3c` they mean the same inside the strings they stand in.
-      script = script.trim().replace(/<(?=\/script|!--|script)/gi, '\\x3c')
+      script = script.trim().replace(/<(?=\/script|!--)/gi, '\\x3c')
       style = style.trim()
       const broken = script === '' || style === '' || /<\/style/i.test(style)
       if (broken) this.error('script or style sheet is missing or broken')

@@ -13,25 +13,28 @@ import { dist, modules, root, tool } from './tools.mjs'
 const { chromium } = (await tool('playwright-core')).default
 const axeSource = await readFile(join(modules, 'axe-core', 'axe.min.js'), 'utf8')
 
+/** The page. */
 export const file = process.env.PASSGATE_PAGE ?? join(dist, 'page', 'verify.html')
 const screenshots = join(root, 'target', 'web', 'screenshots')
+/** Where it is without a server. */
 export const local = pathToFileURL(file).href
+/** What most checks are made for: `NOW` of page-cases.mjs, and a little. */
 export const MOMENT = '2026-11-21T12:00:30'
 
 let browser
 let server
 let address
-/** Where the page is served, once that is known. */
-export const served = () => address
 let folder
+
+/** Where the page is served, once it is. */
+export const served = () => address
 
 /** Starts the browser, and a server with the page. */
 export async function open() {
   browser = await chromium.launch({
     executablePath: process.env.PASSGATE_CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
-      '--disable-sync',
-      '--enable-precise-memory-info'],
+      '--disable-sync'],
   })
   const html = await readFile(file)
   const policy = /http-equiv="Content-Security-Policy" content="([^"]+)"/.exec(html.toString())[1]

@@ -373,6 +373,7 @@ describe('a link', () => {
         [`not JSON {"kty":"OKP","d":"${cases.agent.privateJwk.d}"`, /private key/],
         [cases.passport({ metadata: { leak: cases.agent.privateJwk } }), /private key/],
         [cases.ledger(30), /at most/],
+        ['a'.repeat(200_000), /at most/],
       ]) {
         await page.fill('#subject', subject)
         await page.click('#share')

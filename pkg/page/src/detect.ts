@@ -62,6 +62,7 @@ function ofObject(value: JsonObject, text: string): Subject {
 export function detectText(given: string): Subject {
   const text = given.replace(/^\uFEFF/, '').trim()
   if (text === '') return unknown('There is nothing to check yet.')
+  if (text.includes('\0')) return unknown('This is no UTF-8 text. Save it as UTF-8 and give it again.')
   if (text.startsWith('{') || text.startsWith('[')) {
     const value = parse(text)
     if (isObject(value)) return ofObject(value, given)

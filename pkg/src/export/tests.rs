@@ -60,9 +60,9 @@ fn progress_counts_all_and_the_last_piece() {
     let push = |verifier: &mut ExportVerifier, piece: &str| -> Value {
         serde_json::from_str(&verifier.push(piece.as_bytes()).unwrap()).unwrap()
     };
-    let first = push(&mut verifier, &text[..at]);
+    let first = push(&mut verifier, text.split_at(at).0);
     assert_eq!((&first["records"], &first["batch"]["records"], &first["lines"]), (&3.into(), &3.into(), &3.into()));
-    let second = push(&mut verifier, &text[at..]);
+    let second = push(&mut verifier, text.split_at(at).1);
     assert_eq!((&second["records"], &second["batch"]["records"]), (&4.into(), &1.into()));
     assert_eq!(second["broken"], Value::Null);
 }

@@ -238,8 +238,10 @@ fn a_record_is_placed_exactly_when_it_is_a_record() {
         assert_eq!(placed.is_some(), whole.is_some(), "{}", String::from_utf8_lossy(payload));
         if let (Some(placed), Some(whole)) = (placed, whole) {
             accepted += 1;
-            let Record { attestation_id, chain_uid, kind, prev, previous_chain, seq, .. } = whole;
-            assert_eq!(placed, RecordPlace { attestation_id, chain_uid, kind, prev, previous_chain, seq });
+            let Record { attestation_id, chain_uid, decision, kind, prev, previous_chain, seq, timestamp, .. } = whole;
+            let expected =
+                RecordPlace { attestation_id, chain_uid, decision, kind, prev, previous_chain, seq, timestamp };
+            assert_eq!(placed, expected);
         }
     }
     assert!(accepted > bodies().len() && accepted < payloads.len() / 2, "{accepted} of {}", payloads.len());

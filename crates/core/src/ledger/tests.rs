@@ -80,6 +80,19 @@ fn a_whole_export_verifies() {
 }
 
 #[test]
+fn a_summary_is_shown_of_records_and_of_nothing_else() {
+    let lines = lines(&two_chains(), false);
+    let keys = [SecretKey::from_seed([9; 32]).public().clone()];
+    let mut verifier = Verifier::new(&keys);
+    assert_eq!(verifier.last_seen(), None);
+    verifier.line(lines[0].trim_end().as_bytes()).unwrap();
+    let seen = verifier.last_seen().unwrap();
+    assert_eq!((seen.timestamp.as_str(), seen.decision), ("2027-01-15T08:00:00.000Z", None));
+    verifier.line(b"no record").unwrap_err();
+    assert_eq!(verifier.last_seen(), None);
+}
+
+#[test]
 fn what_is_done_to_records_is_named() {
     let whole = lines(&two_chains(), false);
     let edited = |edit: &dyn Fn(&mut Vec<String>)| {
