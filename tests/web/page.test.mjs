@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import {
-  accessible, checksOf, close, file, give, giveFile, heapBytes, heapPeak, local, MOMENT, noSidewaysScroll, open, screenshot,
-  served, verdict, verify, visit,
+  accessible, checksOf, close, file, give, giveFile, heapBytes, heapPeak, local, MOMENT, noSidewaysScroll, open,
+  screenshot, served, verdict, verify, visit,
 } from './page-browser.mjs'
 import * as cases from './page-cases.mjs'
 

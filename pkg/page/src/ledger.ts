@@ -84,7 +84,8 @@ function verdictOf(report: ExportReport, question: Question): Verdict {
     return { ...plain, tone: 'open', title: 'Intact, for this link’s keys', sentence }
   }
   const partial = report.head?.partial === true
-  const end = report.notChecked.length === 0 ? 'and none is missing' : 'but not all could be checked: see below'
+  const whole = report.notChecked.length === 0
+  const end = whole ? 'and none between them is missing' : 'but not all could be checked: see below'
   const sentence = partial
     ? `${records}, each of them signed with a key that you gave. It is an excerpt, so gaps between them do not show.`
     : `${records}, each signed with a key that you gave, in order, ${end}.`

@@ -50,8 +50,9 @@ export class Timeline {
     const first = Math.floor(start / this.#width)
     const last = Math.floor(end / this.#width)
     const { allow, deny, stepUp } = batch.decisions
-    const share = 1 / (last - first + 1)
     for (let index = first; index <= last; index += 1) {
+      const begin = Math.max(start, index * this.#width)
+      const share = (Math.min(end + 1, (index + 1) * this.#width) - begin) / (end + 1 - start)
       const bucket = this.#buckets.get(index) ?? empty()
       this.#buckets.set(index, bucket)
       bucket.allow += allow * share
