@@ -12,12 +12,13 @@ use passgate_api::bundle::Bundle;
 use passgate_api::driver::{self, Decided, RefusalRecord, Refused};
 use passgate_core::attest::{Body, Chain, Draft, Link, Stamp};
 use passgate_core::gate::{self, EvaluatorRef};
-use passgate_core::ledger::{HeadBuilder, head_line, record_line};
+use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_line};
 use passgate_core::pipeline::{self, Judged, Refusal, Verdict};
 use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Sweep, Write};
 use passgate_core::time::UnixMillis;
 use passgate_passport::json;
 use passgate_passport::jws::{self, TokenType};
+use passgate_passport::key::PublicKey;
 use sha2::{Digest as _, Sha256};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -30,15 +31,22 @@ const MAX_POLICY_BYTES: usize = 1024 * 1024;
 /// The longest argument that is no policy and no body, in bytes.
 const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
 
+/// A dot and 64 bytes in base64url.
+const SIGNATURE_CHARS: usize = 87;
+/// How long the outcome of an allowed request may take: a day.
+const OUTCOME_SECONDS: i64 = 86_400;
+
 /// A gate in memory. When it is gone, so are its state and its chain; a gate that takes its place refuses proofs of before.
 #[wasm_bindgen]
 pub struct Gate {
     gate: gate::Gate,
     chain: Chain,
-    /// The RFC 7638 thumbprint of the key that signs.
-    kid: String,
+    /// The key that signs.
+    key: PublicKey,
     link: Link,
     rows: BTreeMap<String, Row>,
+    /// The second (Unix) up to which expired rows are forgotten.
+    swept: i64,
     head: HeadBuilder,
     pending: Option<Pending>,
 }
@@ -59,7 +67,7 @@ struct Pending {
 
 #[wasm_bindgen]
 impl Gate {
-    /// The gate of a policy, the JSON that bundles carry, whose records are signed with the key `kid`; `evaluator` is the name that
+    /// The gate of a policy, the JSON that bundles carry, whose records are signed with the key of `jwk`; `evaluator` is the name that
     /// records give to this code, in JSON. Proofs that a gate before it may have accepted, up to `since` (Unix milliseconds), are
     /// refused. Its first record is to be signed then.
     ///
@@ -67,7 +75,7 @@ impl Gate {
     ///
     /// A text that names the member of the policy and says what is wrong.
     #[wasm_bindgen(constructor)]
-    pub fn new(policy: &str, evaluator: &str, kid: &str, since: f64, now: f64, random: &[u8]) -> Result<Self, String> {
+    pub fn new(policy: &str, evaluator: &str, jwk: &str, since: f64, now: f64, random: &[u8]) -> Result<Self, String> {
         let bundle: Bundle =
             json::parse_into(policy.as_bytes(), MAX_POLICY_BYTES).map_err(|error| format!("policy: {error}"))?;
         let evaluator: EvaluatorRef = json::parse_into(evaluator.as_bytes(), MAX_ARGUMENT_BYTES)
@@ -78,9 +86,10 @@ impl Gate {
         let mut this = Self {
             gate,
             chain,
-            kid: kid.to_owned(),
+            key: PublicKey::from_jwk(jwk.as_bytes()).map_err(|error| format!("key: {error}"))?,
             link: Link { seq: 0, prev: None },
             rows: BTreeMap::new(),
+            swept: i64::MIN,
             head: HeadBuilder::default(),
             pending: None,
         };
@@ -155,17 +164,20 @@ impl Gate {
         self.wait(draft, vec![write], Vec::new())
     }
 
-    /// Step 9: what became of an allowed request. What was charged is given back when the upstream certainly saw nothing, and
-    /// once.
+    /// Step 9: what became of an allowed request, once. What was charged is given back when the upstream certainly saw nothing.
     ///
     /// # Errors
     ///
-    /// As [`Gate::decide`].
+    /// As [`Gate::decide`], and when nothing was allowed under this id in the last day, or its outcome is recorded already.
     pub fn settle(&mut self, decision: &str, outcome: &str, now: f64, random: &[u8]) -> Result<(), String> {
         self.is_free()?;
         let outcome: OutcomeDoc =
             json::parse_into(outcome.as_bytes(), MAX_ARGUMENT_BYTES).map_err(|error| format!("outcome: {error}"))?;
         let stamp = shapes::stamp(now, random)?;
+        let allowed = allowed_key(decision);
+        if !self.rows.contains_key(&allowed) {
+            return Err("no allowed request with this id waits for its outcome".to_owned());
+        }
         let key = Lease::row_key(decision);
         let leased = self.rows.get(&key).map(|row| Lease::read(&key, &row.value));
         let lease = leased.transpose().map_err(|error| error.to_string())?;
@@ -180,19 +192,19 @@ impl Gate {
         let outcome = outcome.into_record(lease.as_ref().map(|_| released));
         let body = Body::Outcome { decision_id: decision.to_owned(), outcome };
         let draft = self.chain.draft(&self.link, &stamp, &body);
-        self.wait(draft, writes, vec![key])
+        self.wait(draft, writes, vec![key, allowed])
     }
 
     /// Takes in the signature of what waits for it. Gives the record, and makes the change that it records.
     ///
     /// # Errors
     ///
-    /// When nothing waits, or the signature has not 64 bytes.
+    /// When nothing waits, or the signature is not that of the key; then the record goes on waiting.
     pub fn commit(&mut self, signature: &[u8]) -> Result<String, String> {
-        let signature: &[u8; 64] =
-            signature.try_into().map_err(|_| format!("a signature of {} bytes; it has 64", signature.len()))?;
+        let waiting = self.pending.as_ref().ok_or("no record waits for a signature")?;
+        let signature = self.verified(&waiting.signing_input, signature)?;
         let pending = self.pending.take().ok_or("no record waits for a signature")?;
-        let jws = jws::with_signature(pending.signing_input, signature);
+        let jws = jws::with_signature(pending.signing_input, &signature);
         let sha256: [u8; 32] = Sha256::digest(jws.as_bytes()).into();
         for key in pending.deletes {
             self.rows.remove(&key);
@@ -219,24 +231,37 @@ impl Gate {
         self.is_free()?;
         let timestamp = UnixMillis(milliseconds(now)?).rfc3339();
         let head = self.head.clone().finish(self.gate.id.clone(), false, timestamp);
-        Ok(jws::signing_input(&self.kid, TokenType::LedgerHead, &head.to_payload()))
+        Ok(jws::signing_input(self.key.thumbprint(), TokenType::LedgerHead, &head.to_payload()))
+    }
+
+    /// The line of an export's head.
+    ///
+    /// # Errors
+    ///
+    /// When the signature is not that of the key.
+    #[wasm_bindgen(js_name = headLine)]
+    pub fn head_line(&self, signing_input: String, signature: &[u8]) -> Result<String, String> {
+        let signature = self.verified(&signing_input, signature)?;
+        Ok(head_line(&jws::with_signature(signing_input, &signature)))
     }
 }
 
-/// The line of an export's head.
-///
-/// # Errors
-///
-/// When the signature has not 64 bytes.
-#[wasm_bindgen(js_name = headLine)]
-pub fn head(signing_input: String, signature: &[u8]) -> Result<String, String> {
-    let signature = signature.try_into().map_err(|_| format!("a signature of {} bytes; it has 64", signature.len()))?;
-    Ok(head_line(&jws::with_signature(signing_input, signature)))
+/// The row that says that a request was allowed whose outcome is not known yet. No rule has rows of this name.
+fn allowed_key(attestation_id: &str) -> String {
+    format!("allowed/{attestation_id}")
 }
 
 type Step = (Option<Refused>, Draft, Vec<Write>, Vec<(&'static str, String)>);
 
 impl Gate {
+    /// An allow without evidence must not be: who holds another key than the gate's finds out here.
+    fn verified(&self, signing_input: &str, signature: &[u8]) -> Result<[u8; 64], String> {
+        let bytes = signature.try_into().map_err(|_| format!("a signature of {} bytes; it has 64", signature.len()))?;
+        let verified = self.key.verify(signing_input.as_bytes(), signature);
+        verified.map_err(|_| "the signature is not that of the gate's key".to_owned())?;
+        Ok(bytes)
+    }
+
     fn is_free(&self) -> Result<(), String> {
         match &self.pending {
             Some(pending) => Err(format!("the record {} waits for its signature", pending.attestation_id)),
@@ -247,8 +272,12 @@ impl Gate {
     fn wait(&mut self, draft: Draft, writes: Vec<Write>, deletes: Vec<String>) -> Result<(), String> {
         self.is_free()?;
         let index = draft.index();
+        let signing_input = draft.signing_input(self.key.thumbprint());
+        if signing_input.len() + SIGNATURE_CHARS > MAX_RECORD_BYTES {
+            return Err(format!("the record would be longer than {MAX_RECORD_BYTES} bytes, and no verifier reads it"));
+        }
         self.pending = Some(Pending {
-            signing_input: draft.signing_input(&self.kid),
+            signing_input,
             attestation_id: index.attestation_id.clone(),
             chain_uid: index.chain_uid.clone(),
             writes,
@@ -266,6 +295,8 @@ impl Gate {
         let mut writes = admitted.writes;
         if let Verdict::Allow(_) = decision.verdict {
             let id = &draft.index().attestation_id;
+            let until = stamp.now.seconds().saturating_add(OUTCOME_SECONDS);
+            writes.push(Write { key: allowed_key(id), value: Vec::new(), expires_at: Some(until) });
             writes.extend(Lease::of(admitted.charged, stamp.now).map(|lease| lease.write(id)));
             let fields = answer::allow_fields(id, &decision.rates);
             return Ok((None, draft, writes, fields));
@@ -286,8 +317,13 @@ impl Gate {
         keys.into_iter().filter_map(row).collect()
     }
 
-    /// Forgets rows that nothing needs any more at `now` (Unix seconds): what to delete, and the fence, when it rises.
-    fn sweep(&self, now: i64) -> Result<Sweep, String> {
+    /// Forgets rows that nothing needs any more at `now` (Unix seconds), once a second: what to delete, and the fence, when it
+    /// rises.
+    fn sweep(&mut self, now: i64) -> Result<Sweep, String> {
+        if now <= self.swept {
+            return Ok(Sweep { delete: Vec::new(), write: None });
+        }
+        self.swept = now;
         let expired = self.rows.iter().filter_map(|(key, row)| Some((key.as_str(), row.expires_at?)));
         let expired = expired.filter(|(_, end)| *end < now);
         state::sweep(expired, &self.load([FENCE_KEY])).map_err(|error| error.to_string())

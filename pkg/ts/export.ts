@@ -4,6 +4,7 @@ import { keysJson } from './attestation.js'
 import type { TrustedKeys } from './attestation.js'
 import { utf8 } from './bytes.js'
 import { PassgateError } from './errors.js'
+import { checkNames } from './options.js'
 import type { ExportProgress, ExportReport } from './types.js'
 import { guarded, verifier } from './wasm.js'
 import type { ExportVerifierHandle } from './wasm.js'
@@ -38,13 +39,14 @@ const SLICE_MS = 12
  * @throws {@link PassgateError} `keys_invalid`; what reading `source` throws; the reason of `signal`.
  */
 export async function verifyExport(source: ExportSource, options: ExportOptions): Promise<ExportReport> {
+  checkNames('verifyExport', options, ['keys', 'onProgress', 'signal'])
   const module = await verifier()
   const { signal, onProgress } = options
   const handle = guarded('keys_invalid', () => new module.ExportVerifier(keysJson(options.keys)))
   let finished = false
   try {
     let rested = now()
-    for await (const piece of pieces(source)) {
+    for await (const piece of pieces(source, signal)) {
       signal?.throwIfAborted()
       const progress = pushed(handle, piece)
       onProgress?.(progress)
@@ -70,19 +72,22 @@ function pushed(handle: ExportVerifierHandle, piece: Uint8Array): Pushed {
 }
 
 /** The source in pieces that are not too large. Ends the source when nobody wants more of it. */
-async function* pieces(source: ExportSource): AsyncGenerator<Uint8Array> {
-  for await (const piece of chunks(source)) {
+async function* pieces(source: ExportSource, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  for await (const piece of chunks(source, signal)) {
     if (!(piece instanceof Uint8Array)) throw new PassgateError('option_invalid', 'An export is read as bytes.')
     for (let at = 0; at < piece.byteLength; at += PIECE_BYTES) yield piece.subarray(at, at + PIECE_BYTES)
   }
 }
 
-function chunks(source: ExportSource): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
+function chunks(
+  source: ExportSource,
+  signal: AbortSignal | undefined,
+): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
   if (typeof source === 'string') return [utf8(source)]
   if (source instanceof Uint8Array) return [source]
-  if (typeof Blob === 'function' && source instanceof Blob) return streamed(source.stream())
-  if (typeof Response === 'function' && source instanceof Response) return streamed(bodyOf(source))
-  if ('getReader' in source) return streamed(source)
+  if (typeof Blob === 'function' && source instanceof Blob) return streamed(source.stream(), signal)
+  if (typeof Response === 'function' && source instanceof Response) return streamed(bodyOf(source), signal)
+  if ('getReader' in source) return streamed(source, signal)
   if (Symbol.asyncIterator in source) return source
   throw new PassgateError('option_invalid', 'An export is a Blob, a Response, a stream, an async iterable, bytes or a text.')
 }
@@ -95,13 +100,19 @@ function bodyOf(response: Response): ReadableStream<Uint8Array> {
   return response.body
 }
 
-/** Not every browser iterates over streams. */
-async function* streamed(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** Not every browser iterates over streams, and none gives up one that stalls. */
+async function* streamed(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader()
+  const stop = (): void => void reader.cancel(signal?.reason).catch(() => undefined)
+  signal?.addEventListener('abort', stop)
   let ended = false
   try {
     for (;;) {
       const { done, value } = await reader.read()
+      signal?.throwIfAborted()
       if (done) {
         ended = true
         return
@@ -109,6 +120,7 @@ async function* streamed(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uin
       yield value
     }
   } finally {
+    signal?.removeEventListener('abort', stop)
     // A source that cannot be cancelled has nothing more to say here.
     if (!ended) await reader.cancel().catch(() => undefined)
   }

@@ -5,7 +5,8 @@ import { PassgateError } from './errors.js'
 
 /** What is used of `node:fs/promises`. */
 interface FileSystem {
-  open(path: string, flags: string, mode?: number): Promise<FileHandle>
+  readonly constants: { readonly O_RDONLY: number; readonly O_NONBLOCK?: number }
+  open(path: string, flags: string | number, mode?: number): Promise<FileHandle>
   mkdir(path: string, options: { recursive: boolean; mode: number }): Promise<unknown>
   rename(from: string, to: string): Promise<void>
   link(from: string, to: string): Promise<void>
@@ -14,7 +15,7 @@ interface FileSystem {
 
 interface FileHandle {
   chmod(mode: number): Promise<void>
-  stat(): Promise<{ readonly mode: number; isDirectory(): boolean }>
+  stat(): Promise<{ readonly mode: number; isFile(): boolean }>
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>
   writeFile(data: string): Promise<void>
   sync(): Promise<void>
@@ -35,7 +36,9 @@ const MAX_BYTES = 64 * 1024
 /** Reads a text that nobody but its owner may read. */
 export async function readSecret(path: string): Promise<string> {
   const { fs } = await node()
-  const file = await fs.open(path, 'r').catch((cause: unknown) => {
+  // A pipe that nobody writes to must not hold this up; where it is no such flag, there are no such pipes.
+  const flags = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0)
+  const file = await fs.open(path, flags).catch((cause: unknown) => {
     if (codeOf(cause) === 'ENOENT') throw new PassgateError('file_missing', `There is no file ${path}.`, { cause })
     throw failed('read', path, cause)
   })
@@ -48,7 +51,9 @@ export async function readSecret(path: string): Promise<string> {
 
 async function readWhole(file: FileHandle, path: string): Promise<string> {
   // Asked of the open file, so that it cannot be exchanged in between.
-  const { mode } = await file.stat()
+  const status = await file.stat()
+  if (!status.isFile()) throw new PassgateError('file_failed', `${path} is no file.`)
+  const { mode } = status
   if (hasModes() && (mode & 0o077) !== 0) {
     const shown = (mode & 0o777).toString(8)
     throw new PassgateError(

@@ -1,14 +1,15 @@
 // A gate in memory: the evaluator itself, for tests, demonstrations and programs that guard their own tools.
 
-import { randomBytes, utf8 } from './bytes.js'
+import { copied, randomBytes, utf8 } from './bytes.js'
 import { PassgateError } from './errors.js'
 import { signerOf } from './issuer.js'
 import type { KeySource } from './issuer.js'
 import { signatureOf } from './keys.js'
 import type { Signer } from './keys.js'
+import { checkNames, plainJson } from './options.js'
 import type { PublicJwk } from './types.js'
 import { evaluatorDigest, full, guarded } from './wasm.js'
-import type { FullModule, GateHandle } from './wasm.js'
+import type { GateHandle } from './wasm.js'
 
 export interface GateOptions {
   /** What signs the records. */
@@ -93,7 +94,6 @@ const LINE = /^\{"jws":"([^"]+)"\}\n$/
  * ```
  */
 export class Gate {
-  readonly #module: FullModule
   readonly #handle: GateHandle
   readonly #signer: Signer
   readonly #clock: () => number
@@ -101,8 +101,7 @@ export class Gate {
   readonly #lines: string[] = []
   #turn: Promise<unknown> = Promise.resolve()
 
-  private constructor(module: FullModule, handle: GateHandle, signer: Signer, options: GateOptions) {
-    this.#module = module
+  private constructor(handle: GateHandle, signer: Signer, options: GateOptions) {
     this.#handle = handle
     this.#signer = signer
     this.#clock = options.clock ?? Date.now
@@ -116,17 +115,19 @@ export class Gate {
    * @throws {@link PassgateError} `policy_invalid`, with the member and what is wrong with it; the codes of keys.
    */
   static async open(policy: object | string, options: GateOptions): Promise<Gate> {
+    checkNames('Gate.open', options, OPTIONS)
+    const json = typeof policy === 'string' ? policy : plainJson('policy_invalid', 'policy', policy)
     const module = await full()
     const signer = await signerOf(options.key)
-    const { clock = Date.now, random = tenBytes } = options
-    const evaluator = options.evaluator ?? { digest: evaluatorDigest(), engine: 'npm', version: VERSION }
-    const json = typeof policy === 'string' ? policy : JSON.stringify(policy)
+    const { clock = Date.now, random = tenBytes, since } = options
+    const named = options.evaluator ?? { digest: evaluatorDigest(), engine: 'npm', version: VERSION }
+    const evaluator = plainJson('option_invalid', '`evaluator`', named)
+    const jwk = JSON.stringify(signer.publicJwk)
     const bits = await random()
-    const handle = guarded('policy_invalid', () => {
-      const now = clock()
-      return new module.Gate(json, JSON.stringify(evaluator), signer.thumbprint, options.since?.getTime() ?? now, now, bits)
-    })
-    const gate = new Gate(module, handle, signer, options)
+    const now = clock()
+    const start = since?.getTime() ?? now
+    const handle = guarded('policy_invalid', () => new module.Gate(json, evaluator, jwk, start, now, bits))
+    const gate = new Gate(handle, signer, options)
     await gate.#commit()
     return gate
   }
@@ -144,31 +145,31 @@ export class Gate {
    */
   async decide(request: GateRequest | Request): Promise<GateDecision> {
     const { body, ...head } = await parts(request)
-    const json = JSON.stringify(head)
+    const json = plainJson('request_invalid', 'request', head)
     return this.#next(async () => {
-      const bits = await this.#random()
-      const decide = (): string => this.#handle.decide(json, body, this.#clock(), bits)
+      const { now, bits } = await this.#stamp()
+      const decide = (): string => this.#handle.decide(json, body, now, bits)
       const answer = JSON.parse(guarded('request_invalid', decide)) as Omit<GateDecision, 'record'>
       return { ...answer, record: await this.#commit() }
     })
   }
 
   /** Step 9: records what became of an allowed request. Gives the record. */
-  settle(attestationId: string, outcome: Outcome): Promise<string> {
-    const json = JSON.stringify(outcome)
+  async settle(attestationId: string, outcome: Outcome): Promise<string> {
+    const json = plainJson('request_invalid', 'outcome', outcome)
     return this.#next(async () => {
-      const bits = await this.#random()
-      guarded('request_invalid', () => this.#handle.settle(attestationId, json, this.#clock(), bits))
+      const { now, bits } = await this.#stamp()
+      guarded('request_invalid', () => this.#handle.settle(attestationId, json, now, bits))
       return this.#commit()
     })
   }
 
   /** Refuses a subject from now on. Gives the record; when it is there, the next request is refused. */
-  revoke(subject: RevokedSubject): Promise<string> {
-    const json = JSON.stringify(subject)
+  async revoke(subject: RevokedSubject): Promise<string> {
+    const json = plainJson('request_invalid', 'subject', subject)
     return this.#next(async () => {
-      const bits = await this.#random()
-      guarded('request_invalid', () => this.#handle.revoke(json, this.#clock(), bits))
+      const { now, bits } = await this.#stamp()
+      guarded('request_invalid', () => this.#handle.revoke(json, now, bits))
       return this.#commit()
     })
   }
@@ -180,16 +181,18 @@ export class Gate {
    */
   addStatusList(token: string, uri?: string): Promise<boolean> {
     return this.#next(() => {
-      return guarded('status_list_invalid', () => this.#handle.addStatusList(uri, token, this.#clock()))
+      const now = this.#clock()
+      return guarded('status_list_invalid', () => this.#handle.addStatusList(uri, token, now))
     })
   }
 
   /** The ledger so far with a signed head: what `verifyExport` and `passgate ledger verify-export` take. */
   export(): Promise<string> {
     return this.#next(async () => {
-      const input = guarded('wasm_failed', () => this.#handle.head(this.#clock()))
+      const now = this.#clock()
+      const input = guarded('option_invalid', () => this.#handle.head(now))
       const signature = await signatureOf(this.#signer, utf8(input))
-      const head = guarded('wasm_failed', () => this.#module.headLine(input, signature))
+      const head = guarded('signature_failed', () => this.#handle.headLine(input, signature))
       return [...this.#lines, head].join('')
     })
   }
@@ -197,19 +200,23 @@ export class Gate {
   /** Signs what waits for it. When that fails, nothing was decided. */
   async #commit(): Promise<string> {
     const { signingInput } = JSON.parse(guarded('wasm_failed', () => this.#handle.pending())) as { signingInput: string }
-    let signature
+    let line: string
     try {
-      signature = await signatureOf(this.#signer, utf8(signingInput))
+      const signature = await signatureOf(this.#signer, utf8(signingInput))
+      line = guarded('signature_failed', () => this.#handle.commit(signature))
     } catch (error) {
       guarded('wasm_failed', () => this.#handle.cancel())
       throw error
     }
-    const bytes = signature
-    const line = guarded('wasm_failed', () => this.#handle.commit(bytes))
     const record = LINE.exec(line)?.[1]
     if (record === undefined) throw new PassgateError('wasm_failed', 'A record is no line of an export: this is a bug in Passgate.')
     this.#lines.push(line)
     return record
+  }
+
+  /** When a record is made, and its random bits. */
+  async #stamp(): Promise<{ readonly now: number; readonly bits: Uint8Array }> {
+    return { now: this.#clock(), bits: await this.#random() }
   }
 
   /** One after another: a record has the hash of the one before. */
@@ -224,6 +231,7 @@ export class Gate {
   }
 }
 
+const OPTIONS = ['key', 'evaluator', 'since', 'clock', 'random']
 /** The release, as records name it. */
 const VERSION = '0.1.0'
 const tenBytes = (): Promise<Uint8Array> => randomBytes(10)
@@ -239,5 +247,13 @@ async function parts(request: GateRequest | Request): Promise<Parts> {
     return { method, authority: url.host, path: url.pathname, query, headers: [...headers], body }
   }
   const { method, authority, path, query, headers, body } = request as GateRequest
-  return { method, authority, path, query, headers, body: typeof body === 'string' ? utf8(body) : (body ?? new Uint8Array()) }
+  return { method, authority, path, query, headers, body: bytesOf(body) }
+}
+
+/** What is judged is what was given: a copy, of what is certainly text or bytes. */
+function bytesOf(body: unknown): Uint8Array {
+  if (body === undefined || body === null) return new Uint8Array()
+  if (typeof body === 'string') return utf8(body)
+  if (body instanceof Uint8Array) return copied(body)
+  throw new PassgateError('request_invalid', 'The body of a request is a text, a Uint8Array or null.')
 }

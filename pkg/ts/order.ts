@@ -26,7 +26,7 @@ export interface Order {
 }
 
 /** Fields that the proof consists of, which are made here. */
-const OWN_FIELDS = ['agent-passport', 'content-digest', 'signature', 'signature-input']
+const OWN_FIELDS = ['agent-passport', 'content-digest', 'host', 'signature', 'signature-input']
 /** Members of a `Request` that count as if they stood in the second argument. */
 const REQUEST_MEMBERS = [
   'cache',

@@ -84,7 +84,7 @@ export interface Passport {
 }
 
 export interface PassportReport {
-  /** Whether every check that can be made without a request and without the gate's state passed. */
+  /** Whether none of the checks that were made failed, the signature's and the issuer's among them. `checks` says which were not. */
   readonly valid: boolean
   readonly expired: boolean
   /** Whether a status list at hand revokes or suspends it. `false` also when none was looked at: see `checks`. */

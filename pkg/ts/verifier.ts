@@ -1,6 +1,7 @@
 // Passports: what they say, and whether that holds.
 
 import { PassgateError } from './errors.js'
+import { checkNames, plainJson } from './options.js'
 import type { Passport, PassportReport, SelfIssued, TrustedIssuer } from './types.js'
 import { guarded, verifier } from './wasm.js'
 import type { PassportVerifierHandle, VerifierModule } from './wasm.js'
@@ -20,6 +21,9 @@ export interface VerifierOptions {
 }
 
 const DEFAULT_LEEWAY_SECONDS = 30
+const OPTIONS = ['issuers', 'selfIssued', 'audience', 'leewaySeconds', 'statusLists']
+/** One more than the longest passport: what is longer is refused for its length, and not copied whole. */
+const MAX_TOKEN_CHARS = 16 * 1024 + 1
 
 /**
  * Verifies passports against one set of trusted issuers.
@@ -38,18 +42,22 @@ export class PassportVerifier {
    * the first passport is verified.
    */
   constructor(options: VerifierOptions = {}) {
+    checkNames('PassportVerifier', options, OPTIONS)
     const { issuers = [], selfIssued = 'refused', audience, leewaySeconds = DEFAULT_LEEWAY_SECONDS, statusLists } = options
-    try {
-      this.#options = JSON.stringify({
-        issuers,
-        self_issued: selfIssued,
-        audience,
-        leeway_seconds: leewaySeconds,
-        status_lists: statusLists,
-      })
-    } catch (cause) {
-      throw new PassgateError('option_invalid', 'The options of a verifier have to be plain data.', { cause })
-    }
+    this.#options = plainJson('option_invalid', 'PassportVerifier', {
+      issuers,
+      self_issued: selfIssued,
+      audience,
+      leeway_seconds: leewaySeconds,
+      status_lists: statusLists,
+    })
+  }
+
+  /** Gives back what the verifier holds in the WebAssembly; used again, it takes it anew. Otherwise that is left to the runtime. */
+  dispose(): void {
+    const held = this.#handle
+    this.#handle = undefined
+    if (held !== undefined) guarded('wasm_failed', () => held.verifier.free())
   }
 
   /**
@@ -97,5 +105,5 @@ function unpacked(raw: RawPassport): Passport {
 /** White space around a token that was copied from somewhere is no part of it. */
 function text(token: string): string {
   if (typeof token !== 'string') throw new PassgateError('option_invalid', 'A token is a text.')
-  return token.trim()
+  return token.trim().slice(0, MAX_TOKEN_CHARS)
 }

@@ -1,5 +1,6 @@
 // The WebAssembly behind the verifiers and the gate: which build it is, and when it is loaded.
 
+import { copied, sha256 } from './bytes.js'
 import { PassgateError } from './errors.js'
 
 /** What both builds export. Everything goes in and comes out as JSON; what throws throws a text. */
@@ -16,12 +17,11 @@ export interface FullModule extends VerifierModule {
   Gate: new (
     policy: string,
     evaluator: string,
-    kid: string,
+    jwk: string,
     since: number,
     now: number,
     random: Uint8Array,
   ) => GateHandle
-  headLine(signingInput: string, signature: Uint8Array): string
 }
 
 /** Passports against one set of trusted issuers. */
@@ -47,6 +47,7 @@ export interface GateHandle {
   commit(signature: Uint8Array): string
   cancel(): void
   head(now: number): string
+  headLine(signingInput: string, signature: Uint8Array): string
   free(): void
 }
 
@@ -55,24 +56,27 @@ export type WasmSource = BufferSource | WebAssembly.Module | URL | Response
 
 let glue: VerifierModule | undefined
 let load: (() => WasmSource | Promise<WasmSource>) | undefined
-let evaluator: string | undefined
+let released: string | undefined
+let running: string | undefined
 let ready: Promise<VerifierModule> | undefined
+let dead: PassgateError | undefined
 
 /** Called by the entries: the glue of a build, where its WebAssembly comes from on this runtime, and its digest. */
 export function provide(module: VerifierModule, source?: () => WasmSource | Promise<WasmSource>, digest?: string): void {
   glue = module
   load = source
-  evaluator = digest
+  released = digest
 }
 
 /**
  * Loads the WebAssembly from `source` instead of where this entry has it. `passgate/slim` has none and needs it; elsewhere it
  * is for those who want to decide when and from where. Once it is loaded, it stays.
  *
- * @throws {@link PassgateError} `wasm_failed` when it is no WebAssembly of this release.
+ * @throws {@link PassgateError} `wasm_failed` when it is not the WebAssembly of this release. Of a `WebAssembly.Module` that
+ * cannot be told: then the records of a {@link Gate} say that their evaluator is unknown.
  */
 export async function initialize(source: WasmSource | Promise<WasmSource>): Promise<void> {
-  ready ??= started(() => source)
+  ready ??= started(async () => own(await source))
   await ready
 }
 
@@ -83,7 +87,9 @@ export function verifier(): Promise<VerifierModule> {
     const message = 'The WebAssembly is not loaded. Call `await initialize(…)` first, or import `passgate`.'
     return Promise.reject(new PassgateError('wasm_missing', message))
   }
-  ready ??= started(from ?? (() => new Uint8Array()))
+  // What an entry brings is the file beside it.
+  const beside = async (): Promise<Loaded> => ({ module: await compiled(await from?.()), digest: released })
+  ready ??= started(beside)
   return ready
 }
 
@@ -94,33 +100,40 @@ export async function full(): Promise<FullModule> {
   throw new PassgateError('wasm_missing', 'This build has no evaluator. Import `passgate` instead of `passgate/verify`.')
 }
 
-/** `sha256:` and the digest of the WebAssembly of this release, for records that name their evaluator. */
+/** `sha256:` and the digest of the WebAssembly that runs, for records that name their evaluator. */
 export function evaluatorDigest(): string {
-  return evaluator ?? 'sha256:unknown'
+  return running ?? 'unknown'
 }
 
 /**
- * Runs a call into the WebAssembly and makes a text that it throws an error with this code.
+ * Runs a call into the WebAssembly and makes what it refuses an error with this code.
  *
  * @throws {@link PassgateError} With `code`; or `wasm_failed` when the WebAssembly itself came to an end, which is a bug: then
  * nothing that it says counts, and every later call fails.
  */
 export function guarded<T>(code: string, call: () => T): T {
+  if (dead !== undefined) throw dead
   try {
     return call()
   } catch (thrown) {
     if (typeof thrown === 'string') throw new PassgateError(code, thrown)
+    if (!(thrown instanceof WebAssembly.RuntimeError)) {
+      throw new PassgateError(code, `An argument is of the wrong type: ${String(thrown)}.`, { cause: thrown })
+    }
     const message = 'The WebAssembly came to an end, which is a bug in Passgate. Start the program or load the page again.'
-    const failed = new PassgateError('wasm_failed', message, { cause: thrown })
-    ready = Promise.reject(failed)
-    // Whoever asks next is told; nobody having asked is no unhandled rejection.
-    ready.catch(() => undefined)
-    throw failed
+    dead = new PassgateError('wasm_failed', message, { cause: thrown })
+    throw dead
   }
 }
 
+interface Loaded {
+  readonly module: WebAssembly.Module
+  /** `undefined` when it is not known. */
+  readonly digest: string | undefined
+}
+
 /** Loads once; when that fails, the next call tries again. */
-function started(source: () => WasmSource | Promise<WasmSource>): Promise<VerifierModule> {
+function started(source: () => Promise<Loaded>): Promise<VerifierModule> {
   const starting = instantiated(source)
   starting.catch(() => {
     ready = undefined
@@ -128,10 +141,12 @@ function started(source: () => WasmSource | Promise<WasmSource>): Promise<Verifi
   return starting
 }
 
-async function instantiated(source: () => WasmSource | Promise<WasmSource>): Promise<VerifierModule> {
+async function instantiated(source: () => Promise<Loaded>): Promise<VerifierModule> {
   if (glue === undefined) throw new PassgateError('wasm_missing', 'No build was given. Import an entry of the package.')
   try {
-    glue.initSync({ module: await compiled(await source()) })
+    const { module, digest } = await source()
+    glue.initSync({ module })
+    running = digest
     return glue
   } catch (cause) {
     if (cause instanceof PassgateError) throw cause
@@ -140,13 +155,31 @@ async function instantiated(source: () => WasmSource | Promise<WasmSource>): Pro
   }
 }
 
-/** Not `instantiateStreaming`: it insists on a media type that many servers do not send. */
-async function compiled(source: WasmSource): Promise<WebAssembly.Module> {
+/** What somebody else brings, if it is the WebAssembly of this release. */
+async function own(source: WasmSource): Promise<Loaded> {
+  if (source instanceof WebAssembly.Module) return { module: source, digest: undefined }
+  const bytes = await bytesOf(source)
+  const hash = Array.from(await sha256(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  if (`sha256:${hash}` !== released) {
+    throw new PassgateError('wasm_failed', 'This is not the WebAssembly that this entry of this release goes with.')
+  }
+  return { module: await WebAssembly.compile(bytes), digest: released }
+}
+
+async function compiled(source: WasmSource | undefined): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source
-  if (source instanceof URL) return compiled(await fetch(source))
+  return WebAssembly.compile(await bytesOf(source))
+}
+
+/** Not `instantiateStreaming`: it insists on a media type that many servers do not send. */
+async function bytesOf(source: WasmSource | undefined): Promise<Uint8Array<ArrayBuffer>> {
+  if (source instanceof URL) return bytesOf(await fetch(source))
   if (typeof Response === 'function' && source instanceof Response) {
     if (!source.ok) throw new PassgateError('wasm_failed', `The WebAssembly is not at ${source.url}: ${source.status}.`)
-    return WebAssembly.compile(await source.arrayBuffer())
+    return new Uint8Array(await source.arrayBuffer())
   }
-  return WebAssembly.compile(source as BufferSource)
+  if (source instanceof ArrayBuffer) return new Uint8Array(source)
+  if (ArrayBuffer.isView(source)) return copied(new Uint8Array(source.buffer, source.byteOffset, source.byteLength))
+  const message = 'Give the WebAssembly as bytes, as a WebAssembly.Module, or as a URL or Response that has it.'
+  throw new PassgateError('option_invalid', message)
 }

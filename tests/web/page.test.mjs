@@ -358,7 +358,8 @@ describe('a link', () => {
     const shown = await verdict(page)
     assert.deepEqual([shown.title, shown.tone], ['Holds, for this link’s keys', 'open'])
     assert.equal(await page.inputValue('#subject'), good.subject)
-    assert.equal(await page.inputValue('#trust'), good.trust)
+    const { issuers } = JSON.parse(await page.inputValue('#trust'))
+    assert.deepEqual(issuers, JSON.parse(good.trust).issuers)
     assert.equal(await page.inputValue('#audience'), 'tools-gate')
     assert.equal(await page.inputValue('#moment'), MOMENT)
     await page.click('text=I know them')
@@ -372,6 +373,8 @@ describe('a link', () => {
       for (const [subject, why] of [
         [`not JSON {"kty":"OKP","d":"${cases.agent.privateJwk.d}"`, /private key/],
         [cases.passport({ metadata: { leak: cases.agent.privateJwk } }), /private key/],
+        [JSON.stringify({ KEY: JSON.stringify(cases.agent.privateJwk) }), /neither/],
+        [`d: ${cases.agent.privateJwk.d}`, /neither/],
         [cases.ledger(30), /at most/],
         ['a'.repeat(200_000), /at most/],
       ]) {

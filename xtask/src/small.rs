@@ -12,8 +12,8 @@ use crate::setup::wasm_target::{self, Toolchain};
 
 /// A panic is a trap and nothing else. Its message would bring along the formatting of everything that a message can
 /// hold, a sixth of the module, for a text that no caller is shown: what stands around the module (`worker/entry.mjs`,
-/// `pkg/ts/wasm.ts`) gives up whatever was in flight, and the stack names the place. For the same reason `{:?}` writes nothing in these builds, and the standard library
-/// is compiled here, the same way and for size.
+/// `pkg/ts/wasm.ts`) gives up whatever was in flight, and the stack names the place. For the same reason `{:?}` writes
+/// nothing in these builds, and the standard library is compiled here, the same way and for size.
 const TRAPPING: [&str; 4] =
     ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zfmt-debug=none", "-Zlocation-detail=none"];
 

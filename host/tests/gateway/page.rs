@@ -13,6 +13,9 @@ async fn people_get_the_page_and_agents_a_decision() {
         assert_eq!((page.status, page.field("content-type")), (200, "text/html; charset=utf-8"));
         assert_eq!(page.field("content-security-policy"), "frame-ancestors 'none'");
         assert!(page.body.to_lowercase().starts_with("<!doctype html>"));
+        let known = Call::bare(&authority, "GET", "/verify").with("if-none-match", page.field("etag"));
+        let again = site.send(&known).await;
+        assert_eq!((again.status, again.body.as_str()), (304, ""));
     } else {
         // Built without it: a request without a passport, as every other.
         assert_eq!(page.status, 401);

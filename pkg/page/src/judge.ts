@@ -130,10 +130,11 @@ function unverified(report: PassportReport, claims: Claims | null, now: number):
   return { tone: 'open', title: 'Not verified', sentence: nobody, reasonCode: null }
 }
 
-function validVerdict(question: Question, claims: Claims | null): Verdict {
+function validVerdict(question: Question, claims: Claims | null, isListed: boolean): Verdict {
   const { trust, trustFromLink, chosen } = question
   const plain = { reasonCode: null }
-  const holds = chosen ? 'holds at the moment given' : 'holds now'
+  const unknown = isListed || claims?.statusList == null ? '' : ', if its status list does not say otherwise'
+  const holds = `${chosen ? 'holds at the moment given' : 'holds now'}${unknown}`
   if (isSelfIssued(claims?.issuer ?? null) && trust.kind !== 'issuers') {
     const sentence = 'Its signature holds, but the agent issued it to itself, and nobody whom you trust vouches for it.'
     return { ...plain, tone: 'open', title: 'Nobody vouches for it', sentence }
@@ -151,7 +152,8 @@ function validVerdict(question: Question, claims: Claims | null): Verdict {
 }
 
 function passportVerdict(report: PassportReport, question: Question, claims: Claims | null): Verdict {
-  if (report.valid) return validVerdict(question, claims)
+  const isListed = report.checks.some((check) => check.name === 'status_list' && check.result === 'passed')
+  if (report.valid) return validVerdict(question, claims, isListed)
   const { reasonCode } = report
   if (question.trust.kind === 'none' && reasonCode === 'issuer_unknown') return unverified(report, claims, question.now)
   const sentence = SENTENCES[reasonCode ?? ''] ?? 'It does not hold.'
@@ -250,7 +252,16 @@ function viewProblem(view: JsonObject | null, report: AttestationReport): string
   const names = differences(view, report.record)
   const hash = view['chain_hash']
   if (hash !== undefined && hash !== report.sha256) names.push('chain_hash')
+  if (view['signature'] !== undefined && !isSignatureOf(view)) names.push('signature')
   return names.length === 0 ? null : `What stands around it says something else in: ${names.join(', ')}.`
+}
+
+/** Whether the signature that a view shows is that of its token. */
+function isSignatureOf(view: JsonObject): boolean {
+  const token = typeof view['jws'] === 'string' ? view['jws'] : ''
+  const value = token.split('.')[2]
+  const kid = peek(token)?.header['kid']
+  return JSON.stringify(sorted(view['signature'])) === JSON.stringify(sorted({ algorithm: 'EdDSA', kid, value }))
 }
 
 /** Without keys nothing can be said of an attestation but what it claims. */

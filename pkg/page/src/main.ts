@@ -7,7 +7,7 @@ import { judgeAttestation, judgePassport, type PassportResult, type Question } f
 import { judgeExport, ledgerView, progressView } from './ledger.ts'
 import { attestationView, passportsView } from './result.ts'
 import { withoutPrivateKeys } from './secrets.ts'
-import { fromFragment, refusal, toFragment } from './share.ts'
+import { fromFragment, refusal, sharedSubject, sharedTrust, toFragment, type Shared } from './share.ts'
 import { size, visible, visibleText } from './text.ts'
 import { describe, keysOf, MAX_TRUST_CHARS, readTrust, TrustError } from './trust.ts'
 import { load } from './wasm.ts'
@@ -287,18 +287,27 @@ function finish(view: HTMLElement): void {
 
 // Links
 
+/** What was understood, and nothing that stands around it. */
+function shareable(): Shared {
+  const given = subjectField.value
+  const why = refusal({ subject: given, trust: trustField.value, audience: audienceField.value, moment: '' })
+  if (why !== null) throw new TrustError(why)
+  const subject = sharedSubject(detectText(given))
+  const trust = sharedTrust(readTrust(trustField.value))
+  return { subject, trust, audience: audienceField.value.trim(), moment: momentField.value }
+}
+
 async function share(): Promise<void> {
   notices.replaceChildren()
   if (held !== null) {
     notice('bad', `This is ${size(held.size)} long, too much for a link. Send the file instead.`)
     return
   }
-  const shared = {
-    subject: subjectField.value, trust: trustField.value, audience: audienceField.value, moment: momentField.value,
-  }
-  const why = refusal(shared)
-  if (why !== null) {
-    notice('bad', why)
+  let shared: Shared
+  try {
+    shared = shareable()
+  } catch (error) {
+    notice('bad', error instanceof Error ? error.message : String(error))
     return
   }
   history.replaceState(null, '', `#${toFragment(shared)}`)

@@ -1,8 +1,11 @@
 // Links that carry what is to be checked. All of it stands after the `#`, which browsers do not send.
 
+import type { PublicJwk } from '../../ts/types.ts'
+import type { Subject } from './detect.ts'
 import { fromBase64Url, toBase64Url } from './jws.ts'
 import { mayHoldPrivateKey } from './secrets.ts'
 import { size } from './text.ts'
+import type { Trust } from './trust.ts'
 
 export interface Shared {
   readonly subject: string
@@ -28,6 +31,24 @@ export function refusal(shared: Shared): string | null {
   // Looking for tokens takes time that grows with the square of the length, so the length comes first.
   if (texts.some(mayHoldPrivateKey)) return 'This may hold a private key. A link must not: take the key out first.'
   return null
+}
+
+/** Tokens alone: text that is none may hold anything. */
+export function sharedSubject(subject: Subject): string {
+  if (subject.kind === 'attestation') return subject.token
+  if (subject.kind === 'passports') return subject.tokens.join('\n')
+  throw new Error('A link carries passports or an attestation, and this is neither.')
+}
+
+/** Whom to trust as it was understood: members that mean nothing here stay here. */
+export function sharedTrust(trust: Trust): string {
+  const key = ({ kty, crv, x }: PublicJwk): PublicJwk => ({ kty, crv, x })
+  if (trust.kind === 'none') return ''
+  if (trust.kind === 'keys') return JSON.stringify({ keys: trust.keys.map(key) })
+  const issuers = trust.issuers.map(({ keys, ...issuer }) => {
+    return { ...issuer, keys: keys.map(({ jwk, ...interval }) => ({ jwk: key(jwk), ...interval })) }
+  })
+  return JSON.stringify({ issuers, self_issued: trust.selfIssued })
 }
 
 /** The part of a link after the `#`. */

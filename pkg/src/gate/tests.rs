@@ -18,8 +18,7 @@ fn gate() -> Gate {
         "routes": [{ "path": "/search", "action": "web:search" }],
     });
     let evaluator = json!({ "digest": "sha256:0", "engine": "test", "version": "0" });
-    let kid = key().public().thumbprint().to_owned();
-    Gate::new(&policy.to_string(), &evaluator.to_string(), &kid, 0.0, NOW, &[1; 10]).unwrap()
+    Gate::new(&policy.to_string(), &evaluator.to_string(), &key().public().to_jwk(), 0.0, NOW, &[1; 10]).unwrap()
 }
 
 fn commit(gate: &mut Gate) -> String {
@@ -35,6 +34,7 @@ fn what_waits_for_its_signature_keeps_all_else_waiting() {
     assert!(gate.decide(&request.to_string(), b"", NOW, &[2; 10]).unwrap_err().contains("waits"));
     assert!(gate.head(NOW).is_err());
     assert!(gate.commit(&[0; 63]).is_err(), "a signature has 64 bytes");
+    assert!(gate.commit(&[0; 64]).unwrap_err().contains("key"), "another's signature");
     commit(&mut gate);
     assert!(gate.commit(&[0; 64]).is_err(), "nothing waits");
     let answer: Value = serde_json::from_str(&gate.decide(&request.to_string(), b"", NOW, &[2; 10]).unwrap()).unwrap();
@@ -61,16 +61,35 @@ fn its_ledger_verifies() {
     let mut text = commit(&mut gate);
     gate.revoke(r#"{"kind":"key","thumbprint":"t"}"#, NOW, &[2; 10]).unwrap();
     text.push_str(&commit(&mut gate));
-    let outcome = r#"{"result":"completed","status":200}"#;
-    gate.settle("att_1", outcome, NOW, &[3; 10]).unwrap();
-    text.push_str(&commit(&mut gate));
     let input = gate.head(NOW).unwrap();
+    assert!(gate.head_line(input.clone(), &[0; 64]).is_err());
     let signature = key().sign(input.as_bytes());
-    text.push_str(&head(input, &signature).unwrap());
+    text.push_str(&gate.head_line(input, &signature).unwrap());
     let mut verifier = ExportVerifier::new(&key().public().to_jwk()).unwrap();
     verifier.push(text.as_bytes()).unwrap();
     let report: Value = serde_json::from_str(&verifier.finish().unwrap()).unwrap();
-    assert_eq!((&report["valid"], &report["records"]), (&json!(true), &json!(3)));
+    assert_eq!((&report["valid"], &report["records"]), (&json!(true), &json!(2)));
+}
+
+#[test]
+fn an_outcome_is_that_of_an_allowed_request() {
+    let mut gate = gate();
+    commit(&mut gate);
+    let outcome = r#"{"result":"completed","status":200}"#;
+    assert!(gate.settle("att_1", outcome, NOW, &[2; 10]).unwrap_err().contains("no allowed request"));
+    gate.rows.insert(allowed_key("att_1"), Row { value: Vec::new(), expires_at: None });
+    gate.settle("att_1", outcome, NOW, &[2; 10]).unwrap();
+    commit(&mut gate);
+    assert!(gate.settle("att_1", outcome, NOW, &[3; 10]).is_err(), "once");
+}
+
+#[test]
+fn no_record_is_longer_than_verifiers_read() {
+    let mut gate = gate();
+    commit(&mut gate);
+    let subject = json!({ "kind": "passport", "id": "p".repeat(60_000) }).to_string();
+    assert!(gate.revoke(&subject, NOW, &[2; 10]).unwrap_err().contains("longer"));
+    assert_eq!(gate.pending().unwrap(), "null");
 }
 
 #[test]

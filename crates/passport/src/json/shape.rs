@@ -111,13 +111,17 @@ impl Error for Misfit {
     }
 }
 
+/// The longest text that is quoted: what is longer may be a key or a token.
+const MAX_QUOTED_BYTES: usize = 16;
+
 /// What a document can hold, in words. The words of serde would bring the printing of floats with them.
 fn described(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Bool(value) => format!("boolean `{value}`"),
         Unexpected::Unsigned(value) => format!("integer `{value}`"),
         Unexpected::Signed(value) => format!("integer `{value}`"),
-        Unexpected::Str(text) => format!("string \"{}\"", text.escape_default()),
+        Unexpected::Str(text) if text.len() <= MAX_QUOTED_BYTES => format!("string \"{}\"", text.escape_default()),
+        Unexpected::Str(text) => format!("a string of {} bytes", text.len()),
         Unexpected::Unit | Unexpected::Option => "null".to_string(),
         Unexpected::Seq => "sequence".to_string(),
         Unexpected::Map => "map".to_string(),
