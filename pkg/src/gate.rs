@@ -16,7 +16,7 @@ use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_lin
 use passgate_core::pipeline::{self, Judged, Refusal, Verdict};
 use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Sweep, Write};
 use passgate_core::time::UnixMillis;
-use passgate_passport::json;
+use passgate_passport::json::{self, Node};
 use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::PublicKey;
 use sha2::{Digest as _, Sha256};
@@ -76,8 +76,11 @@ impl Gate {
     /// A text that names the member of the policy and says what is wrong.
     #[wasm_bindgen(constructor)]
     pub fn new(policy: &str, evaluator: &str, jwk: &str, since: f64, now: f64, random: &[u8]) -> Result<Self, String> {
-        let bundle: Bundle =
-            json::parse_into(policy.as_bytes(), MAX_POLICY_BYTES).map_err(|error| format!("policy: {error}"))?;
+        let document = json::read(policy.as_bytes(), MAX_POLICY_BYTES).map_err(|error| format!("policy: {error}"))?;
+        if let Some(at) = without_value(&document) {
+            return Err(format!("policy: `{at}` has no value; remove the member or give it one"));
+        }
+        let bundle: Bundle = json::typed(&document).map_err(|error| format!("policy: {error}"))?;
         let evaluator: EvaluatorRef = json::parse_into(evaluator.as_bytes(), MAX_ARGUMENT_BYTES)
             .map_err(|error| format!("evaluator: {error}"))?;
         let gate = bundle.compile(evaluator).map_err(|error| format!("policy: {error}"))?;
@@ -243,6 +246,18 @@ impl Gate {
     pub fn head_line(&self, signing_input: String, signature: &[u8]) -> Result<String, String> {
         let signature = self.verified(&signing_input, signature)?;
         Ok(head_line(&jws::with_signature(signing_input, &signature)))
+    }
+}
+
+/// The first member that is `null`. A limit that came to nothing must not be a missing limit.
+fn without_value<'n>(node: &'n Node<'_>) -> Option<&'n str> {
+    match node {
+        Node::Object(members) => members.iter().find_map(|(name, value)| match value {
+            Node::Null => Some(name.as_ref()),
+            other => without_value(other),
+        }),
+        Node::Array(items) => items.iter().find_map(without_value),
+        _ => None,
     }
 }
 

@@ -113,7 +113,7 @@ describe('a gate in memory', () => {
 
 describe('what a caller gets wrong', () => {
   test('a limit that is no number is no missing limit', async () => {
-    for (const spend_limits of [{ daily_usd: NaN }, { daily_usd: Infinity }, new Map()]) {
+    for (const spend_limits of [{ daily_usd: NaN }, { daily_usd: Infinity }, { daily_usd: null }, new Map()]) {
       await assert.rejects(opened({ guardrails: { spend_limits } }), code('policy_invalid'))
     }
     const { crv, kty, x } = key.publicJwk

@@ -93,6 +93,20 @@ fn no_record_is_longer_than_verifiers_read() {
 }
 
 #[test]
+fn a_limit_without_a_value_is_refused() {
+    let policy = json!({
+        "version": 1,
+        "gate": { "id": "gate_1", "level": "L1", "public_url": "http://tools.example" },
+        "routes": [],
+        "guardrails": { "spend_limits": { "daily_usd": null } },
+    });
+    let evaluator = json!({ "digest": "sha256:0", "engine": "test", "version": "0" }).to_string();
+    let jwk = key().public().to_jwk();
+    let refused = Gate::new(&policy.to_string(), &evaluator, &jwk, 0.0, NOW, &[1; 10]).err().unwrap();
+    assert!(refused.contains("daily_usd"), "{refused}");
+}
+
+#[test]
 fn arguments_without_their_shape_are_refused() {
     let mut gate = gate();
     commit(&mut gate);
