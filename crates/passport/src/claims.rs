@@ -92,27 +92,33 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`] for the first thing found wrong.
     pub fn from_payload(payload: &[u8]) -> Result<Self, ClaimsError> {
-        let document = json::read(payload, MAX_PAYLOAD_BYTES).map_err(ClaimsError::Json)?;
-        let Node::Object(members) = document else {
-            return Err(ClaimsError::NotAnObject);
-        };
+        let members = read_members(payload)?;
         refuse_unsupported(&members)?;
+        Self::from_members(&members)
+    }
+
+    /// Reads the claims that every passport has. `delegation` and `constraints` are left to the caller, who has to
+    /// enforce what they say or refuse them.
+    ///
+    /// # Errors
+    /// As [`Self::from_payload`].
+    pub(crate) fn from_members(members: &Members<'_>) -> Result<Self, ClaimsError> {
         let claims = Self {
-            iss: identifier(required(&members, "iss")?, "iss")?,
-            sub: identifier(required(&members, "sub")?, "sub")?,
-            jti: passport_id(required(&members, "jti")?)?,
-            iat: date(required(&members, "iat")?, "iat")?,
-            nbf: optional(&members, "nbf", |value| date(value, "nbf"))?,
-            exp: date(required(&members, "exp")?, "exp")?,
-            cnf_key: confirmation_key(required(&members, "cnf")?)?,
-            permissions: permissions(required(&members, "permissions")?)?,
-            agent_name: optional(&members, "agent_name", agent_name)?,
-            aud: optional(&members, "aud", audiences)?,
-            trust_tier: optional(&members, "trust_tier", trust_tier)?,
-            status_list: optional(&members, "status", |value| {
+            iss: identifier(required(members, "iss")?, "iss")?,
+            sub: identifier(required(members, "sub")?, "sub")?,
+            jti: passport_id(required(members, "jti")?, "jti")?,
+            iat: date(required(members, "iat")?, "iat")?,
+            nbf: optional(members, "nbf", |value| date(value, "nbf"))?,
+            exp: date(required(members, "exp")?, "exp")?,
+            cnf_key: confirmation_key(required(members, "cnf")?)?,
+            permissions: permissions(required(members, "permissions")?)?,
+            agent_name: optional(members, "agent_name", agent_name)?,
+            aud: optional(members, "aud", audiences)?,
+            trust_tier: optional(members, "trust_tier", trust_tier)?,
+            status_list: optional(members, "status", |value| {
                 StatusRef::from_claim(value).map_err(|problem| invalid("status", problem))
             })?,
-            metadata: optional(&members, "metadata", metadata)?,
+            metadata: optional(members, "metadata", metadata)?,
         };
         claims.check_order()?;
         Ok(claims)
@@ -135,6 +141,14 @@ pub(crate) fn is_identifier(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
+/// The members of a payload, within its size.
+pub(crate) fn read_members(payload: &[u8]) -> Result<Members<'_>, ClaimsError> {
+    match json::read(payload, MAX_PAYLOAD_BYTES).map_err(ClaimsError::Json)? {
+        Node::Object(members) => Ok(members),
+        _ => Err(ClaimsError::NotAnObject),
+    }
+}
+
 fn refuse_unsupported(members: &Members<'_>) -> Result<(), ClaimsError> {
     if members.contains_key("delegation") {
         return Err(ClaimsError::DelegationUnsupported);
@@ -149,7 +163,7 @@ fn required<'j, 'a>(members: &'j Members<'a>, claim: &'static str) -> Result<&'j
     members.get(claim).filter(|value| !value.is_null()).ok_or(ClaimsError::Missing { claim })
 }
 
-fn optional<T>(
+pub(crate) fn optional<T>(
     members: &Members<'_>,
     claim: &'static str,
     read: impl FnOnce(&Node<'_>) -> Result<T, ClaimsError>,
@@ -161,14 +175,14 @@ fn optional<T>(
     }
 }
 
-fn identifier(value: &Node<'_>, claim: &'static str) -> Result<String, ClaimsError> {
+pub(crate) fn identifier(value: &Node<'_>, claim: &'static str) -> Result<String, ClaimsError> {
     let text = value.as_str().filter(|text| is_identifier(text));
     text.map(String::from).ok_or(invalid(claim, "is not a string of 1 to 256 visible ASCII characters"))
 }
 
-fn passport_id(value: &Node<'_>) -> Result<String, ClaimsError> {
+pub(crate) fn passport_id(value: &Node<'_>, claim: &'static str) -> Result<String, ClaimsError> {
     let text = value.as_str().filter(|text| id::is_id(text, id::PASSPORT_PREFIX));
-    text.map(String::from).ok_or(invalid("jti", "is not `pass_` and a ULID in upper case"))
+    text.map(String::from).ok_or(invalid(claim, "is not `pass_` and a ULID in upper case"))
 }
 
 /// A NumericDate (RFC 7519 section 2), narrowed to the integers every JSON reader agrees on.
@@ -198,9 +212,13 @@ fn permissions(value: &Node<'_>) -> Result<Vec<Scope>, ClaimsError> {
 }
 
 fn agent_name(value: &Node<'_>) -> Result<String, ClaimsError> {
-    let fits = |name: &&str| (1..=MAX_ID_CHARS).contains(&name.chars().count()) && !name.chars().any(is_disruptive);
-    let name = value.as_str().filter(fits).map(String::from);
+    let name = value.as_str().filter(|name| is_plain_text(name)).map(String::from);
     name.ok_or(invalid("agent_name", "is not a string of 1 to 256 characters without control or direction characters"))
+}
+
+/// Whether `text` can be shown to people: 1 to [`MAX_ID_CHARS`] characters, none of which changes how others are shown.
+pub(crate) fn is_plain_text(text: &str) -> bool {
+    (1..=MAX_ID_CHARS).contains(&text.chars().count()) && !text.chars().any(is_disruptive)
 }
 
 /// Characters that change how the text around them is shown: controls, line separators, direction marks, BOM.
@@ -229,7 +247,7 @@ fn metadata(value: &Node<'_>) -> Result<Members<'static>, ClaimsError> {
     }
 }
 
-const fn invalid(claim: &'static str, problem: &'static str) -> ClaimsError {
+pub(crate) const fn invalid(claim: &'static str, problem: &'static str) -> ClaimsError {
     ClaimsError::Invalid { claim, problem }
 }
 

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::b64;
 use crate::claims::{Claims, ClaimsError};
+use crate::constraints::ConstraintsClaim;
+use crate::delegation::DelegationClaim;
 use crate::did_key;
 use crate::json::JsonError;
 use crate::jws::{self, TokenType};
@@ -103,14 +105,34 @@ pub enum IssueError {
 /// # Errors
 /// [`IssueError`]; whatever is issued is read back with the verifier's own rules first.
 pub fn issue(key: &SecretKey, passport: &NewPassport) -> Result<String, IssueError> {
+    let payload = encode(key, passport, &Extension::default())?;
+    Claims::from_payload(&payload).map_err(IssueError::Claims)?;
+    sign(key, &payload)
+}
+
+/// The claims beside those of every passport, which [`delegation`](crate::delegation) writes.
+#[derive(Default)]
+pub(crate) struct Extension<'a> {
+    pub(crate) delegation: Option<DelegationClaim<'a>>,
+    pub(crate) constraints: Option<ConstraintsClaim<'a>>,
+}
+
+/// The payload of a passport that `key` will sign; what it says has not been checked but for the issuer.
+pub(crate) fn encode(
+    key: &SecretKey,
+    passport: &NewPassport,
+    extension: &Extension<'_>,
+) -> Result<Vec<u8>, IssueError> {
     let own_did = did_key::encode(key.public());
     let iss = passport.iss.as_deref().unwrap_or(&own_did);
     if iss.starts_with(did_key::SCHEME) {
         check_self_issued(iss == own_did, passport)?;
     }
-    let payload = encode_payload(iss, passport).map_err(IssueError::Claims)?;
-    Claims::from_payload(&payload).map_err(IssueError::Claims)?;
-    let token = jws::sign(key, TokenType::Passport, &payload);
+    encode_payload(iss, passport, extension).map_err(IssueError::Claims)
+}
+
+pub(crate) fn sign(key: &SecretKey, payload: &[u8]) -> Result<String, IssueError> {
+    let token = jws::sign(key, TokenType::Passport, payload);
     if token.len() > MAX_PASSPORT_BYTES {
         return Err(IssueError::TooLarge);
     }
@@ -130,7 +152,11 @@ fn check_self_issued(is_own: bool, passport: &NewPassport) -> Result<(), IssueEr
     Ok(())
 }
 
-fn encode_payload(iss: &str, passport: &NewPassport) -> Result<Vec<u8>, ClaimsError> {
+pub(crate) fn encode_payload(
+    iss: &str,
+    passport: &NewPassport,
+    extension: &Extension<'_>,
+) -> Result<Vec<u8>, ClaimsError> {
     let payload = Payload {
         iss,
         sub: &passport.sub,
@@ -144,6 +170,8 @@ fn encode_payload(iss: &str, passport: &NewPassport) -> Result<Vec<u8>, ClaimsEr
         aud: passport.aud.as_deref(),
         trust_tier: passport.trust_tier.map(Tier::as_str),
         status: passport.status_list.as_ref().map(Status::of),
+        delegation: extension.delegation.as_ref(),
+        constraints: extension.constraints.as_ref(),
         metadata: passport.metadata.as_ref().map(SortedObject),
     };
     serde_json::to_vec(&payload).map_err(|error| ClaimsError::Json(JsonError::Shape(error.to_string())))
@@ -169,6 +197,10 @@ struct Payload<'a> {
     trust_tier: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegation: Option<&'a DelegationClaim<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    constraints: Option<&'a ConstraintsClaim<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<SortedObject<'a>>,
 }

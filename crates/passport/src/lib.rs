@@ -5,6 +5,7 @@
 //! - Ed25519 keys as JWK ([`jwk`], RFC 8037) and as `did:key` ([`did_key`]), named by their RFC 7638 thumbprint ([`key`]).
 //! - Strict JSON ([`json`], RFC 8259 within RFC 7493) and strict compact JWS ([`jws`], RFC 7515 under RFC 8725).
 //! - Passports: issuing ([`issue`]), reading ([`claims`]) and verifying ([`passport`]) against a trust store ([`trust`]).
+//! - Chains of delegated passports ([`delegation`]) and the limits that passports set ([`constraints`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
 //! - The permission scopes a passport carries ([`scope`]).
@@ -25,6 +26,8 @@ extern crate std;
 
 pub mod b64;
 pub mod claims;
+pub mod constraints;
+pub mod delegation;
 pub mod did_key;
 pub mod digest;
 mod fields;

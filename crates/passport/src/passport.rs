@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::claims::{Claims, ClaimsError};
 use crate::did_key;
-use crate::jws::{self, JwsError, TokenType};
+use crate::jws::{self, JwsError, TokenType, Unverified, Verified};
 use crate::key::PublicKey;
 use crate::trust::{IssuerStatus, SELF_ISSUED_MAX_TTL_SECONDS, Tier, TrustStore};
 
@@ -191,21 +191,38 @@ pub fn verify(token: &str, trust: &TrustStore, context: &VerifyContext<'_>) -> R
     // 1. form
     let unverified = jws::decode(token, TokenType::Passport, MAX_PASSPORT_BYTES)?;
     let claims = Claims::from_payload(unverified.payload())?;
-    // 2. issuer and 3. key
-    let signer = signer(&claims, unverified.kid(), trust, context.now)?;
-    // 4. signature
-    let verified = unverified.verify(&signer.key)?;
-    // 5. times
-    check_times(&claims, signer.max_ttl_seconds, context)?;
-    // 6. tier and audience
-    check_tier(&claims, signer.tier)?;
-    check_audience(&claims, context.audience)?;
+    let verified = check_issued(unverified, &claims, trust, context)?;
     Ok(VerifiedPassport {
         claims,
-        tier: signer.tier,
-        issuer_kid: String::from(verified.kid()),
-        token_sha256: Sha256::digest(verified.token()).into(),
+        tier: verified.tier,
+        issuer_kid: String::from(verified.token.kid()),
+        token_sha256: Sha256::digest(verified.token.token()).into(),
     })
+}
+
+/// A passport that its issuer signed, with the tier that the trust store gives it.
+pub(crate) struct Issued<'a> {
+    pub(crate) token: Verified<'a>,
+    pub(crate) tier: Tier,
+}
+
+/// Steps 2 to 6 of [`verify`]; `claims` are those of the token.
+pub(crate) fn check_issued<'a>(
+    unverified: Unverified<'a>,
+    claims: &Claims,
+    trust: &TrustStore,
+    context: &VerifyContext<'_>,
+) -> Result<Issued<'a>, PassportError> {
+    // 2. issuer and 3. key
+    let signer = signer(claims, unverified.kid(), trust, context.now)?;
+    // 4. signature
+    let token = unverified.verify(&signer.key)?;
+    // 5. times
+    check_times(claims, signer.max_ttl_seconds, context)?;
+    // 6. tier and audience
+    check_tier(claims, signer.tier)?;
+    check_audience(claims, context.audience)?;
+    Ok(Issued { token, tier: signer.tier })
 }
 
 /// The claims of a passport for display, explicitly unverified: neither signature nor time nor issuer is looked at.
@@ -256,7 +273,7 @@ fn registered_issuer(claims: &Claims, kid: &str, trust: &TrustStore, now: i64) -
     Ok(Signer { key: usable.key.clone(), tier: issuer.tier, max_ttl_seconds: issuer.max_passport_ttl_seconds })
 }
 
-fn check_times(claims: &Claims, max_seconds: i64, context: &VerifyContext<'_>) -> Result<(), PassportError> {
+pub(crate) fn check_times(claims: &Claims, max_seconds: i64, context: &VerifyContext<'_>) -> Result<(), PassportError> {
     let now = context.now;
     let leeway = context.leeway_seconds.clamp(0, MAX_LEEWAY_SECONDS);
     let seconds = claims.exp.saturating_sub(claims.iat);
@@ -280,7 +297,7 @@ fn check_tier(claims: &Claims, computed: Tier) -> Result<(), PassportError> {
     }
 }
 
-fn check_audience(claims: &Claims, audience: Option<&str>) -> Result<(), PassportError> {
+pub(crate) fn check_audience(claims: &Claims, audience: Option<&str>) -> Result<(), PassportError> {
     match (&claims.aud, audience) {
         (Some(named), Some(own)) if !named.iter().any(|name| name == own) => Err(PassportError::AudienceMismatch),
         _ => Ok(()),

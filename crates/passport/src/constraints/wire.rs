@@ -1,0 +1,70 @@
+//! The claim as it is written.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use super::{Constraints, RateCaps, SpendCaps};
+
+/// The order of the fields is the order of the bytes; names in `context`, its values and labels are sorted.
+#[derive(Serialize)]
+pub(crate) struct ConstraintsClaim<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spend: Option<Spend>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domains: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    context: &'a BTreeMap<String, BTreeSet<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_records: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a BTreeSet<String>>,
+}
+
+#[derive(Serialize)]
+struct Spend {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_transaction_micro_usd: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daily_micro_usd: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monthly_micro_usd: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Rate {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_per_minute: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_per_hour: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_per_day: Option<u64>,
+}
+
+impl<'a> ConstraintsClaim<'a> {
+    /// `None` when there is nothing to say: an empty claim is refused.
+    pub(crate) fn of(constraints: &'a Constraints) -> Option<Self> {
+        let SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd } = constraints.spend;
+        let RateCaps { requests_per_minute, requests_per_hour, requests_per_day } = constraints.rate;
+        let spend = Spend { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd };
+        let rate = Rate { requests_per_minute, requests_per_hour, requests_per_day };
+        (!constraints.is_empty()).then(|| Self {
+            spend: (constraints.spend != SpendCaps::default()).then_some(spend),
+            rate: (constraints.rate != RateCaps::default()).then_some(rate),
+            domains: constraints.domains.as_ref().map(|list| list.iter().map(|entry| entry.as_str()).collect()),
+            resources: constraints.resources.as_ref().map(|list| list.iter().map(|entry| entry.as_str()).collect()),
+            context: &constraints.context,
+            max_records: constraints.max_records,
+            purpose: constraints.purpose.as_deref(),
+            labels: constraints.labels.as_ref(),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! The rules between a delegated passport and those above it. No signature is looked at here.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::link::sha256_text;
+use super::{ChainError, Link, MAX_DELEGATED_TTL_SECONDS, MIN_DELEGATED_TTL_SECONDS, Violation};
+use crate::constraints::Constraints;
+use crate::did_key;
+use crate::scope::Scope;
+use crate::trust::Tier;
+
+/// What a link has: what it states where it states something, else what its parent has.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Authority {
+    pub(super) permissions: Vec<Scope>,
+    pub(super) constraints: Constraints,
+    pub(super) audience: Option<Vec<String>>,
+    pub(super) tier: Tier,
+}
+
+/// The authority of the last link. `tier` is the root's.
+pub(super) fn attenuate(root: &Link, delegated: &[Link], tier: Tier) -> Result<Authority, ChainError> {
+    if root.parent().is_some() {
+        return Err(ChainError::at(0, Violation::RootMissing));
+    }
+    let mut authority = Authority {
+        permissions: root.claims.permissions.clone(),
+        constraints: root.constraints.clone(),
+        audience: root.claims.aud.clone(),
+        tier,
+    };
+    let mut parent = root;
+    for (index, child) in (1..).zip(delegated) {
+        let above = || core::iter::once(root).chain(delegated.iter().take(index - 1));
+        check_parent(root, parent, child)
+            .and_then(|()| check_new(above(), child))
+            .and_then(|()| check_lifetime(parent, child))
+            .map_err(|violation| ChainError::at(index, violation))?;
+        authority = authority.narrowed(child).map_err(|violation| ChainError::at(index, violation))?;
+        parent = child;
+    }
+    Ok(authority)
+}
+
+/// The child was made from this parent and may have been.
+fn check_parent(root: &Link, parent: &Link, child: &Link) -> Result<(), Violation> {
+    let named = child.parent().ok_or(Violation::NotDelegated)?;
+    let parent_key = &parent.claims.cnf_key;
+    let rules = [
+        (named.jti == parent.claims.jti, Violation::ParentMismatch),
+        (named.sha256 == sha256_text(&parent.token_sha256), Violation::ParentHashMismatch),
+        (named.root_issuer == root.claims.iss, Violation::RootMismatch),
+        (named.spawned_by == parent.claims.sub, Violation::SpawnerMismatch),
+        (child.claims.iss == did_key::encode(parent_key), Violation::IssuerMismatch),
+        (child.kid == parent_key.thumbprint(), Violation::KeyMismatch),
+        (child.depth_left() < parent.depth_left(), Violation::TooDeep),
+        (child.claims.status_list.is_none(), Violation::StatusList),
+    ];
+    first_broken(rules)
+}
+
+/// The child is nobody above it: neither by key, the issuer's among them, nor by name, nor by passport.
+fn check_new<'a>(above: impl Iterator<Item = &'a Link>, child: &Link) -> Result<(), Violation> {
+    let own = &child.claims;
+    for ancestor in above {
+        let theirs = &ancestor.claims;
+        let own_key = own.cnf_key.thumbprint();
+        let is_new = own_key != theirs.cnf_key.thumbprint() && own_key != ancestor.kid && own.sub != theirs.sub;
+        first_broken([(is_new, Violation::OwnAncestor), (own.jti != theirs.jti, Violation::IdReused)])?;
+    }
+    Ok(())
+}
+
+/// Times are compared as they stand: leeway is for clocks, and here is none.
+fn check_lifetime(parent: &Link, child: &Link) -> Result<(), Violation> {
+    let (parent, child) = (&parent.claims, &child.claims);
+    let seconds = child.exp.saturating_sub(child.iat);
+    let begins = child.nbf.unwrap_or(child.iat).min(child.iat);
+    first_broken([
+        ((MIN_DELEGATED_TTL_SECONDS..=MAX_DELEGATED_TTL_SECONDS).contains(&seconds), Violation::Lifetime),
+        (child.exp <= parent.exp, Violation::OutlivesParent),
+        (begins >= parent.iat, Violation::PredatesParent),
+    ])
+}
+
+impl Authority {
+    fn narrowed(&self, child: &Link) -> Result<Self, Violation> {
+        let claims = &child.claims;
+        let covered = |scope: &Scope| self.permissions.iter().any(|wide| wide.covers_scope(scope));
+        if !claims.permissions.iter().all(covered) {
+            return Err(Violation::WidensScope);
+        }
+        Ok(Self {
+            permissions: claims.permissions.clone(),
+            audience: self.narrowed_audience(claims.aud.as_ref())?,
+            tier: self.narrowed_tier(claims.trust_tier)?,
+            constraints: self.constraints.narrowed(&child.constraints)?,
+        })
+    }
+
+    fn narrowed_audience(&self, child: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Violation> {
+        match (&self.audience, child) {
+            (Some(wide), Some(narrow)) if !narrow.iter().all(|name| wide.contains(name)) => {
+                Err(Violation::WidensAudience)
+            }
+            (inherited, None) => Ok(inherited.clone()),
+            (_, stated) => Ok(stated.cloned()),
+        }
+    }
+
+    fn narrowed_tier(&self, child: Option<Tier>) -> Result<Tier, Violation> {
+        let tier = child.unwrap_or(self.tier);
+        if tier <= self.tier { Ok(tier) } else { Err(Violation::WidensTier) }
+    }
+}
+
+fn first_broken<const N: usize>(rules: [(bool, Violation); N]) -> Result<(), Violation> {
+    match rules.into_iter().find(|(holds, _)| !holds) {
+        Some((_, violation)) => Err(violation),
+        None => Ok(()),
+    }
+}
