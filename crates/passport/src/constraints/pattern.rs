@@ -92,8 +92,8 @@ impl ResourcePattern {
 
     fn covers_text(&self, narrower: &str) -> bool {
         match self.0.strip_suffix('*') {
-            // What is left ends with `/` or is empty, and below it stands one segment at least.
-            Some(parent) => narrower.strip_prefix(parent).is_some_and(|rest| !rest.is_empty()),
+            // What is left ends with `/` or is empty. Resources and patterns do not, so something follows it in them.
+            Some(parent) => narrower.starts_with(parent),
             None => self.0 == narrower,
         }
     }

@@ -1,5 +1,6 @@
 //! The rules between a delegated passport and those above it. No signature is looked at here.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -32,9 +33,9 @@ pub(super) fn attenuate(root: &Link, delegated: &[Link], tier: Tier) -> Result<A
     };
     let mut parent = root;
     for (index, child) in (1..).zip(delegated) {
-        let above = || core::iter::once(root).chain(delegated.iter().take(index - 1));
+        let above = core::iter::once(root).chain(delegated.iter().take(index - 1));
         check_parent(root, parent, child)
-            .and_then(|()| check_new(above(), child))
+            .and_then(|()| check_new(above, child))
             .and_then(|()| check_lifetime(parent, child))
             .map_err(|violation| ChainError::at(index, violation))?;
         authority = authority.narrowed(child).map_err(|violation| ChainError::at(index, violation))?;
@@ -61,15 +62,17 @@ fn check_parent(root: &Link, parent: &Link, child: &Link) -> Result<(), Violatio
 }
 
 /// The child is nobody above it: neither by key, the issuer's among them, nor by name, nor by passport.
-fn check_new<'a>(above: impl Iterator<Item = &'a Link>, child: &Link) -> Result<(), Violation> {
+fn check_new<'a>(mut above: impl Iterator<Item = &'a Link> + Clone, child: &Link) -> Result<(), Violation> {
     let own = &child.claims;
-    for ancestor in above {
+    let own_key = own.cnf_key.thumbprint();
+    let is_other = |ancestor: &Link| {
         let theirs = &ancestor.claims;
-        let own_key = own.cnf_key.thumbprint();
-        let is_new = own_key != theirs.cnf_key.thumbprint() && own_key != ancestor.kid && own.sub != theirs.sub;
-        first_broken([(is_new, Violation::OwnAncestor), (own.jti != theirs.jti, Violation::IdReused)])?;
-    }
-    Ok(())
+        own_key != theirs.cnf_key.thumbprint() && own_key != ancestor.kid && own.sub != theirs.sub
+    };
+    first_broken([
+        (above.clone().all(is_other), Violation::OwnAncestor),
+        (above.all(|ancestor| own.jti != ancestor.claims.jti), Violation::IdReused),
+    ])
 }
 
 /// Times are compared as they stand: leeway is for clocks, and here is none.
@@ -87,8 +90,7 @@ fn check_lifetime(parent: &Link, child: &Link) -> Result<(), Violation> {
 impl Authority {
     fn narrowed(&self, child: &Link) -> Result<Self, Violation> {
         let claims = &child.claims;
-        let covered = |scope: &Scope| self.permissions.iter().any(|wide| wide.covers_scope(scope));
-        if !claims.permissions.iter().all(covered) {
+        if !covers(&self.permissions, &claims.permissions) {
             return Err(Violation::WidensScope);
         }
         Ok(Self {
@@ -113,6 +115,14 @@ impl Authority {
         let tier = child.unwrap_or(self.tier);
         if tier <= self.tier { Ok(tier) } else { Err(Violation::WidensTier) }
     }
+}
+
+/// Whether one of `wide` covers each of `narrow`. What has no wildcard covers itself alone, so it is looked up: else the
+/// longest lists would cost more than all signatures of their chain.
+fn covers(wide: &[Scope], narrow: &[Scope]) -> bool {
+    let same: BTreeSet<&Scope> = wide.iter().collect();
+    let patterns: Vec<&Scope> = wide.iter().filter(|scope| scope.as_str().contains('*')).collect();
+    narrow.iter().all(|scope| same.contains(scope) || patterns.iter().any(|pattern| pattern.covers_scope(scope)))
 }
 
 fn first_broken<const N: usize>(rules: [(bool, Violation); N]) -> Result<(), Violation> {

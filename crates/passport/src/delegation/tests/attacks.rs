@@ -307,6 +307,17 @@ fn every_link_has_to_hold_now() {
 }
 
 #[test]
+fn a_late_beginning_does_not_hide_an_early_issue_nor_the_other_way_round() {
+    for (iat, nbf) in [(IAT, IAT + 500), (IAT + 500, IAT)] {
+        let text = changed(2, 2, |claims| {
+            claims["iat"] = json!(iat);
+            claims["nbf"] = json!(nbf);
+        });
+        assert_eq!(refusal(&text), ChainError::at(2, Violation::PredatesParent), "{iat} {nbf}");
+    }
+}
+
+#[test]
 fn every_link_has_to_be_meant_for_this_gate() {
     let text = forged(2, |link, claims| match link {
         0 => claims["aud"] = json!(["gate-a", "gate-b"]),
