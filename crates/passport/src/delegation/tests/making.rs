@@ -114,6 +114,25 @@ fn a_chain_has_its_pinned_bytes() {
     assert_eq!(verified(include_str!("pinned_chain.txt").trim_end()).unwrap().delegations(), 2);
 }
 
+const PAGE: &str = include_str!("../../../../../docs/spec/delegation.md");
+
+#[test]
+fn the_example_of_the_specification_is_the_pinned_chain() {
+    let shown = PAGE.split("```json").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let shown: Vec<Value> = shown.map(|json| serde_json::from_str(json).unwrap()).collect();
+    let pinned = tokens(include_str!("pinned_chain.txt").trim_end()).into_iter().map(payload);
+    let pinned: Vec<Value> = pinned.map(|json| serde_json::from_str(&json).unwrap()).collect();
+    assert_eq!(shown, pinned);
+}
+
+#[test]
+fn every_code_stands_in_the_specification() {
+    for violation in Violation::ALL {
+        let code = format!("`{}`", violation.code());
+        assert_eq!(PAGE.matches(&code).count(), 1, "{code}");
+    }
+}
+
 #[test]
 fn a_root_without_a_grant_is_the_passport_it_always_was() {
     let plain = issue(&key(ISSUER_SEED), &new_root()).unwrap();
