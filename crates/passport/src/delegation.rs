@@ -56,6 +56,10 @@ pub const MIN_DELEGATED_TTL_SECONDS: i64 = 60;
 /// Longest lifetime of a delegated passport: a day, in seconds. It stands for a task, not for an agent.
 pub const MAX_DELEGATED_TTL_SECONDS: i64 = 24 * 60 * 60;
 
+/// Most permissions of a delegated passport: each may be held against each of its parent's, so this bounds what a chain
+/// costs beside its signatures.
+pub const MAX_DELEGATED_PERMISSIONS: usize = 64;
+
 /// A chain that holds for the trust store and the moment it was verified with; made by [`verify_chain`] alone.
 ///
 /// It says nothing about revocation, nor about who presents it.

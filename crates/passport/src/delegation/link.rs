@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{MAX_DELEGATIONS, Violation};
+use super::{MAX_DELEGATED_PERMISSIONS, MAX_DELEGATIONS, Violation};
 use crate::claims::{self, Claims, ClaimsError, identifier, invalid, passport_id};
 use crate::constraints::Constraints;
 use crate::json::{Members, Node};
@@ -85,13 +85,17 @@ impl<'a> Token<'a> {
 impl Link {
     pub(super) fn read(payload: &[u8], kid: &str, text: &str) -> Result<Self, ClaimsError> {
         let members = claims::read_members(payload)?;
-        Ok(Self {
+        let link = Self {
             claims: Claims::from_members(&members)?,
             delegation: claims::optional(&members, "delegation", Delegation::from_claim)?,
             constraints: claims::optional(&members, "constraints", Constraints::from_node)?.unwrap_or_default(),
             kid: String::from(kid),
             token_sha256: Sha256::digest(text).into(),
-        })
+        };
+        if link.parent().is_some() && link.claims.permissions.len() > MAX_DELEGATED_PERMISSIONS {
+            return Err(invalid("permissions", "has more than 64 scopes in a delegated passport"));
+        }
+        Ok(link)
     }
 }
 

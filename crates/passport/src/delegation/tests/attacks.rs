@@ -318,6 +318,16 @@ fn a_late_beginning_does_not_hide_an_early_issue_nor_the_other_way_round() {
 }
 
 #[test]
+fn a_delegated_passport_has_few_permissions() {
+    let with =
+        |link: usize, count: usize| changed(1, link, |claims| claims["permissions"] = json!(vec!["payments:*"; count]));
+    assert!(verified(&with(0, 256)).is_ok());
+    assert!(verified(&with(1, MAX_DELEGATED_PERMISSIONS)).is_ok());
+    let refused = refusal(&with(1, MAX_DELEGATED_PERMISSIONS + 1));
+    assert_eq!((refused.link, refused.code()), (1, "passport_malformed"));
+}
+
+#[test]
 fn every_link_has_to_be_meant_for_this_gate() {
     let text = forged(2, |link, claims| match link {
         0 => claims["aud"] = json!(["gate-a", "gate-b"]),
