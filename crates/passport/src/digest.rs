@@ -63,6 +63,28 @@ pub fn sha256_label(digest: &[u8; 32]) -> String {
     label
 }
 
+/// The digest that [`sha256_label`] wrote, in its one spelling.
+#[must_use]
+pub fn read_sha256_label(label: &str) -> Option<[u8; 32]> {
+    let (digits, rest) = label.strip_prefix("sha256:")?.as_bytes().as_chunks::<2>();
+    let mut digest = [0; 32];
+    if !rest.is_empty() || digits.len() != digest.len() {
+        return None;
+    }
+    for (byte, [high, low]) in digest.iter_mut().zip(digits) {
+        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+    }
+    Some(digest)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
 /// Recomputes the digests of a received field over `body`.
 ///
 /// `field_values` are the values of all lines of the field. `sha-256` and `sha-512` are active; every active member

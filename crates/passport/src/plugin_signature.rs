@@ -7,7 +7,7 @@ use alloc::string::String;
 
 use serde::Serialize;
 
-use crate::digest::sha256_label;
+use crate::digest::{read_sha256_label, sha256_label};
 use crate::json::{self, JsonError, MAX_SAFE_INTEGER, Members, Node};
 use crate::jws::{self, JwsError, TokenType};
 use crate::key::{PublicKey, SecretKey};
@@ -149,7 +149,7 @@ impl Claims {
         let claims = Self {
             iat: required(members, "iat")?.as_u64().and_then(|iat| i64::try_from(iat).ok()).ok_or(IAT)?,
             name: text(members, "name")?.into(),
-            sha256: digest(text(members, "sha256")?)
+            sha256: read_sha256_label(text(members, "sha256")?)
                 .ok_or(claim("sha256", "is not `sha256:` and 64 lower-case hex digits"))?,
             version: text(members, "version")?.into(),
             world: text(members, "world")?.into(),
@@ -178,27 +178,6 @@ fn required<'j, 'a>(members: &'j Members<'a>, name: &'static str) -> Result<&'j 
 
 fn text<'j>(members: &'j Members<'_>, name: &'static str) -> Result<&'j str, SignatureError> {
     required(members, name)?.as_str().ok_or(claim(name, "is no string"))
-}
-
-/// The bytes of a digest that was written by [`sha256_label`], in its one spelling.
-fn digest(label: &str) -> Option<[u8; 32]> {
-    let (digits, rest) = label.strip_prefix("sha256:")?.as_bytes().as_chunks::<2>();
-    let mut bytes = [0; 32];
-    if !rest.is_empty() || digits.len() != bytes.len() {
-        return None;
-    }
-    for (byte, [high, low]) in bytes.iter_mut().zip(digits) {
-        *byte = (nibble(*high)? << 4) | nibble(*low)?;
-    }
-    Some(bytes)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
 }
 
 const fn claim(claim: &'static str, problem: &'static str) -> SignatureError {
