@@ -7,6 +7,12 @@ use ulid::Ulid;
 
 /// Prefix of passport ids (`jti`).
 pub const PASSPORT_PREFIX: &str = "pass";
+/// Prefix of the ids of one-action passes (`jti`).
+pub const ACTION_PASS_PREFIX: &str = "actp";
+/// Prefix of the ids of attestations.
+pub const ATTESTATION_PREFIX: &str = "att";
+/// Prefix of the ids of approvals.
+pub const APPROVAL_PREFIX: &str = "appr";
 
 /// Last millisecond a ULID can hold (48 bits), in the year 10889.
 const MAX_ULID_MS: u64 = (1 << 48) - 1;

@@ -6,7 +6,7 @@
 //! - Strict JSON ([`json`], RFC 8259 within RFC 7493) and strict compact JWS ([`jws`], RFC 7515 under RFC 8725).
 //! - Passports: issuing ([`issue`]), reading ([`claims`]) and verifying ([`passport`]) against a trust store ([`trust`]).
 //! - Chains of delegated passports ([`delegation`]) and the limits that passports set ([`constraints`]).
-//! - The one spelling and hash of an action ([`action`]).
+//! - The one spelling and hash of an action ([`action`]), and passes for one action ([`action_pass`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
 //! - The permission scopes a passport carries ([`scope`]).
@@ -26,6 +26,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod action;
+pub mod action_pass;
 pub mod b64;
 pub mod claims;
 pub mod constraints;
