@@ -165,14 +165,7 @@ pub fn with_signature(signing_input: String, signature: &[u8; 64]) -> String {
 /// # Errors
 /// [`JwsError`] for everything that is wrong before the signature is looked at.
 pub fn decode(token: &str, typ: TokenType, max_bytes: usize) -> Result<Unverified<'_>, JwsError> {
-    if token.len() > max_bytes {
-        return Err(JwsError::TooLarge { limit: max_bytes });
-    }
-    let (signing_input, signature) = token.rsplit_once(DOT).ok_or(JwsError::Segments)?;
-    let (header, payload) = signing_input.split_once(DOT).ok_or(JwsError::Segments)?;
-    if header.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains(DOT) {
-        return Err(JwsError::Segments);
-    }
+    let Segments { signing_input, header, payload, signature } = segments(token, max_bytes)?;
     let kid = read_header(header, typ)?;
     Ok(Unverified {
         token,
@@ -181,6 +174,28 @@ pub fn decode(token: &str, typ: TokenType, max_bytes: usize) -> Result<Unverifie
         payload: b64::decode(payload).map_err(|_| JwsError::Base64 { segment: "payload" })?,
         signature: b64::decode_array(signature).map_err(|_| JwsError::Base64 { segment: "signature" })?,
     })
+}
+
+/// The encoded parts of a compact JWS; none is empty, and none has been decoded.
+pub(crate) struct Segments<'a> {
+    /// Header and payload with the dot between them: what is signed.
+    pub(crate) signing_input: &'a str,
+    pub(crate) header: &'a str,
+    pub(crate) payload: &'a str,
+    pub(crate) signature: &'a str,
+}
+
+/// Cuts a compact JWS of at most `max_bytes` at its two dots.
+pub(crate) fn segments(token: &str, max_bytes: usize) -> Result<Segments<'_>, JwsError> {
+    if token.len() > max_bytes {
+        return Err(JwsError::TooLarge { limit: max_bytes });
+    }
+    let (signing_input, signature) = token.rsplit_once(DOT).ok_or(JwsError::Segments)?;
+    let (header, payload) = signing_input.split_once(DOT).ok_or(JwsError::Segments)?;
+    if header.is_empty() || payload.is_empty() || signature.is_empty() || payload.contains(DOT) {
+        return Err(JwsError::Segments);
+    }
+    Ok(Segments { signing_input, header, payload, signature })
 }
 
 /// A well-formed token whose signature nobody has checked.

@@ -9,6 +9,7 @@
 //! - The one spelling and hash of an action ([`action`]), and passes for one action ([`action_pass`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
+//! - Proofs of possession, as message signatures (RFC 9421) or as DPoP proofs (RFC 9449) ([`proof`]).
 //! - The permission scopes a passport carries ([`scope`]).
 //!
 //! # Out of scope

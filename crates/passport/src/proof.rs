@@ -1,4 +1,6 @@
-//! Proof of possession on every request: RFC 9421 HTTP message signatures with Ed25519.
+//! Proof of possession on every request: RFC 9421 HTTP message signatures with Ed25519, or DPoP proofs ([`dpop`]).
+//!
+//! [`verify_either`] takes both forms, and both end as a [`VerifiedProof`]. What follows is about message signatures.
 //!
 //! The agent signs the request with the key its passport names (`cnf`), sending `signature-input`, `signature` and,
 //! with a body, `content-digest`. [`verify`] recomputes everything from the request as the gate will judge it and
@@ -19,6 +21,7 @@
 //! the nonce up to and including `expires_at`, and refuse it when seen again.
 
 mod base;
+pub mod dpop;
 mod error;
 mod input;
 #[cfg(test)]
@@ -164,12 +167,53 @@ pub fn verify<'a>(request: &'a HttpRequest<'a>, key: &PublicKey, now: i64) -> Re
         check_content_digest(&field_lines(request, DIGEST_FIELD), request.body)?;
     }
     Ok(VerifiedProof {
+        form: ProofForm::MessageSignature,
         created: parameters.created,
         expires_at,
-        nonce: parameters.nonce,
-        key_thumbprint: parameters.keyid,
+        nonce: Cow::Borrowed(parameters.nonce),
+        key_thumbprint: Cow::Borrowed(parameters.keyid),
         covered: CoveredRequest { request, fields },
     })
+}
+
+/// In which form a request proves possession.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProofForm {
+    /// RFC 9421: the fields `signature-input` and `signature`.
+    MessageSignature,
+    /// RFC 9449: the field `dpop`.
+    Dpop,
+}
+
+impl ProofForm {
+    /// The form that a request's fields have; [`ProofForm::MessageSignature`] when it has neither.
+    ///
+    /// # Errors
+    /// `proof_ambiguous` when it has both.
+    pub fn of(request: &HttpRequest<'_>) -> Result<Self, ProofError> {
+        let has = |field| request.lines(field).next().is_some();
+        match (has(dpop::DPOP_FIELD), has(INPUT_FIELD) || has(SIGNATURE_FIELD)) {
+            (true, true) => Err(ProofError::Ambiguous),
+            (true, false) => Ok(Self::Dpop),
+            (false, _) => Ok(Self::MessageSignature),
+        }
+    }
+}
+
+/// Verifies the proof of a request, of whichever form it is: as [`verify`] or as [`dpop::verify`].
+///
+/// # Errors
+/// `proof_ambiguous` when the request has proofs of both forms, else that function's.
+pub fn verify_either<'a>(
+    request: &'a HttpRequest<'a>,
+    key: &PublicKey,
+    now: i64,
+    rules: &dpop::DpopRules<'_>,
+) -> Result<VerifiedProof<'a>, ProofError> {
+    match ProofForm::of(request)? {
+        ProofForm::MessageSignature => verify(request, key, now),
+        ProofForm::Dpop => dpop::verify(request, key, now, rules),
+    }
 }
 
 /// The passport a request presents: the one line of `agent-passport`, without surrounding blanks.
@@ -190,34 +234,42 @@ pub fn passport_field<'a>(request: &HttpRequest<'a>) -> Result<&'a str, ProofErr
     Ok(passport)
 }
 
-/// A proof that was verified. Only [`verify`] makes one.
+/// A proof that was verified. Only [`verify`] and [`dpop::verify`] make one.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct VerifiedProof<'a> {
+    form: ProofForm,
     created: i64,
     expires_at: i64,
-    nonce: &'a str,
-    key_thumbprint: &'a str,
+    nonce: Cow<'a, str>,
+    key_thumbprint: Cow<'a, str>,
     covered: CoveredRequest<'a>,
 }
 
 impl<'a> VerifiedProof<'a> {
+    /// The form it had.
+    #[must_use]
+    pub fn form(&self) -> ProofForm {
+        self.form
+    }
+
     /// When the proof was made, by the signer's clock (unix seconds).
     #[must_use]
     pub fn created(&self) -> i64 {
         self.created
     }
 
-    /// The proof's nonce. It is not yet known to be fresh: that needs state.
+    /// What may be accepted once for each key: the nonce of a message signature, the [replay key](dpop::replay_key) of
+    /// a DPoP proof. It is not yet known to be fresh: that needs state. At most 128 visible ASCII characters.
     #[must_use]
-    pub fn nonce(&self) -> &'a str {
-        self.nonce
+    pub fn nonce(&self) -> &str {
+        &self.nonce
     }
 
     /// RFC 7638 thumbprint of the key that signed.
     #[must_use]
-    pub fn key_thumbprint(&self) -> &'a str {
-        self.key_thumbprint
+    pub fn key_thumbprint(&self) -> &str {
+        &self.key_thumbprint
     }
 
     /// The last second (unix) at which this proof is acceptable: the nonce must be remembered up to and including it.
@@ -283,7 +335,7 @@ impl<'a> CoveredRequest<'a> {
         self.fields.iter().map(|(name, value)| (*name, value.as_ref()))
     }
 
-    /// The body: empty, or matched by the covered `content-digest`.
+    /// The body: empty, or matched by the covered `content-digest` or by `htb`.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
         self.request.body

@@ -10,7 +10,7 @@ use crate::digest::DigestError;
 #[non_exhaustive]
 pub enum ProofError {
     /// A field every proof needs is absent.
-    #[error("the request has no `{field}` field; sign the request with the passport's key (RFC 9421)")]
+    #[error("the request has no `{field}` field; sign the request with the passport's key (RFC 9421 or RFC 9449)")]
     Missing {
         /// Name of the field.
         field: &'static str,
@@ -59,6 +59,39 @@ pub enum ProofError {
     /// The `Content-Digest` field does not vouch for the body.
     #[error("content digest: {0}")]
     ContentDigestMismatch(#[from] DigestError),
+    /// Proofs of both forms: which of them is meant to hold is nobody's to guess.
+    #[error("the request has a message signature and a `dpop` field; send one proof")]
+    Ambiguous,
+    /// A DPoP proof with another algorithm than Ed25519.
+    #[error("`alg` of the DPoP proof is not accepted; sign with Ed25519 and name it `EdDSA`")]
+    Algorithm,
+    /// A DPoP proof for another method.
+    #[error("`htm` is not the method of this request; sign each request anew, with the method in upper case")]
+    MethodMismatch,
+    /// A DPoP proof for another target.
+    #[error("`{claim}` does not match the target of this request; sign the target as it is sent")]
+    TargetMismatch {
+        /// `htu`, or `htq` for the query.
+        claim: &'static str,
+    },
+    /// A DPoP proof for another passport.
+    #[error("`ath` is not the SHA-256 of the passport presented; sign with the passport that is sent")]
+    PassportMismatch,
+    /// A DPoP proof for a request with another value of a field.
+    #[error("`htf` has another value for `{field}` than the request; sign the fields as they are sent")]
+    FieldMismatch {
+        /// Name of the field.
+        field: String,
+    },
+    /// The verifier asks for a nonce of its own, and the DPoP proof has none or another.
+    #[error("the DPoP proof needs the `nonce` that the verifier gave out last; sign again with it")]
+    NonceRequired,
+    /// There is a body, but no `htb` in the DPoP proof.
+    #[error("the request has a body, but the DPoP proof has no `htb`; add the SHA-256 of the body")]
+    BodyHashMissing,
+    /// `htb` was made over another body.
+    #[error("`htb` does not match the body received; sign the bytes that are sent")]
+    BodyHashMismatch,
 }
 
 impl ProofError {
@@ -73,8 +106,15 @@ impl ProofError {
             Self::SignatureInvalid => "proof_signature_invalid",
             Self::Expired { .. } => "proof_expired",
             Self::InFuture { .. } => "proof_in_future",
-            Self::ContentDigestMissing => "content_digest_missing",
-            Self::ContentDigestMismatch(_) => "content_digest_mismatch",
+            Self::ContentDigestMissing | Self::BodyHashMissing => "content_digest_missing",
+            Self::ContentDigestMismatch(_) | Self::BodyHashMismatch => "content_digest_mismatch",
+            Self::Ambiguous => "proof_ambiguous",
+            Self::Algorithm => "proof_algorithm",
+            Self::MethodMismatch => "proof_method_mismatch",
+            Self::TargetMismatch { .. } => "proof_target_mismatch",
+            Self::PassportMismatch => "proof_passport_mismatch",
+            Self::FieldMismatch { .. } => "proof_field_mismatch",
+            Self::NonceRequired => "proof_nonce_required",
         }
     }
 

@@ -14,7 +14,7 @@ use super::base::{self, Component};
 use super::*;
 
 /// Reads a published vector; `None`, said aloud, when the tests run without the vectors.
-fn vector(file: &str) -> Option<Value> {
+pub(super) fn vector(file: &str) -> Option<Value> {
     let Some(folder) = std::env::var_os("PASSGATE_VECTORS") else {
         println!("skipped: PASSGATE_VECTORS does not name the folder of test vectors");
         return None;
@@ -24,7 +24,7 @@ fn vector(file: &str) -> Option<Value> {
     Some(serde_json::from_slice(&text).unwrap())
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} is missing"))
 }
 

@@ -1,5 +1,8 @@
 //! Request proofs from outside: every single change to a good request gets its documented refusal.
 
+mod dpop;
+mod dpop_properties;
+mod dpop_refusals;
 mod input;
 mod message;
 mod properties;
