@@ -1,6 +1,7 @@
 //! RFC 9449's own examples. They are signed with ES256, so their claims are also signed anew with an Ed25519 key: then
 //! nothing but the algorithm can have been the reason of the refusal.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -93,4 +94,60 @@ fn the_replay_key_is_pinned_and_depends_on_all_three() {
         assert_ne!(*other, pinned);
         assert!(!others[..index].contains(other));
     }
+}
+
+/// The page's example is what this code makes.
+#[test]
+fn the_example_of_the_page_is_made_here() {
+    let page = include_str!("../../../../../docs/spec/dpop.md");
+    let key = SecretKey::from_seed(b64::decode_array("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap());
+    let headers = [
+        Header { name: "content-type", value: b"application/json" },
+        Header { name: "agent-passport", value: b"aaa.bbb.ccc" },
+    ];
+    let request = HttpRequest {
+        method: "POST",
+        scheme: "https",
+        authority: "gate.example",
+        path: "/pay",
+        query: Some("draft=1"),
+        headers: &headers,
+        body: br#"{"hello": "world"}"#,
+    };
+    let params = DpopParams { created: 1_800_000_000, jti: "b64Zk1uq0y7cT5mC", expires: None, nonce: None };
+    let proof = sign(&request, &key, &params, &[]).unwrap();
+    assert!(page.contains(&format!("DPoP: {proof}\n")), "{proof}");
+    for part in proof.split('.').take(2) {
+        let json: Value = serde_json::from_slice(&b64::decode(part).unwrap()).unwrap();
+        let block = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+        assert!(block.clone().any(|block| serde_json::from_str::<Value>(block).unwrap() == json), "{json}");
+    }
+}
+
+/// Every code that the page names in its table is one of these, and every one of these stands there.
+#[test]
+fn the_codes_of_the_page() {
+    let page = include_str!("../../../../../docs/spec/dpop.md");
+    let (_, checks) = page.split_once("| check | else | |").unwrap();
+    let (checks, _) = checks.split_once("\n\n").unwrap();
+    let named: BTreeSet<&str> = checks.lines().skip(2).map(|line| line.split('`').rev().nth(1).unwrap()).collect();
+    let errors = [
+        ProofError::Missing { field: DPOP_FIELD },
+        malformed("example"),
+        ProofError::coverage("htq", "example"),
+        ProofError::Algorithm,
+        ProofError::KeyMismatch,
+        ProofError::InFuture { created: 1, now: 0 },
+        ProofError::Expired { expires_at: 0, now: 1 },
+        ProofError::MethodMismatch,
+        ProofError::TargetMismatch { claim: "htu" },
+        ProofError::PassportMismatch,
+        ProofError::NonceRequired,
+        ProofError::FieldMismatch { field: "host".to_string() },
+        ProofError::BodyHashMissing,
+        ProofError::BodyHashMismatch,
+        ProofError::SignatureInvalid,
+    ];
+    assert_eq!(named, errors.iter().map(ProofError::code).collect());
+    assert!(page.contains(ProofError::Ambiguous.code()));
 }
