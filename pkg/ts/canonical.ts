@@ -1,13 +1,14 @@
-// JSON with the members of objects sorted by name: the one form in which every implementation writes metadata.
+// JSON with the members of objects sorted by name: the one form in which every implementation writes metadata, and in which
+// options go to the WebAssembly.
 
-/** Objects and arrays may nest this deep in a passport, its payload counted. */
+/** Objects and arrays may nest this deep, the outermost counted; in a passport that is its payload. */
 const MAX_DEPTH = 32
 
 /** Makes the error for what is no JSON; `path` is a JSON pointer (RFC 6901). */
 export type Refusal = (path: string, problem: string) => Error
 
 /**
- * Writes a member of a passport's payload. Members that are `undefined` are left out; what JSON cannot carry, or
+ * Writes plain data. Members that are `undefined` are left out; what JSON cannot carry, or
  * readers disagree about, is refused.
  */
 export function sortedJson(value: unknown, refusal: Refusal): string {

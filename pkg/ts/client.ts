@@ -8,6 +8,7 @@ import type { Problem } from './decision.js'
 import { PassgateError } from './errors.js'
 import { signatureOf } from './keys.js'
 import type { Signer } from './keys.js'
+import { checkNames } from './options.js'
 import { isRedirect, orderOf, redirectedOrder } from './order.js'
 import type { Order, RequestOptions } from './order.js'
 
@@ -264,10 +265,7 @@ async function contentDigest(body: Bytes): Promise<string> {
 }
 
 function checkOptions(options: ClientOptions): void {
-  const unknown = Object.keys(options).find((name) => !OPTION_MEMBERS.includes(name))
-  if (unknown !== undefined) {
-    throw new PassgateError('option_invalid', `PassportClient does not know the option ${JSON.stringify(unknown)}.`)
-  }
+  checkNames('PassportClient', options, OPTION_MEMBERS)
   const { maxRetries = 0, origins = [] } = options
   if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > MAX_RETRIES) {
     throw new PassgateError('option_invalid', '`maxRetries` is not an integer from 0 to 10.')

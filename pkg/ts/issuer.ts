@@ -6,6 +6,7 @@ import { PassgateError } from './errors.js'
 import { SigningKey, checkedPublicJwk, checkedSigner, signatureOf } from './keys.js'
 import type { NamedPublicJwk, Signer } from './keys.js'
 import { sortedJson } from './canonical.js'
+import { checkNames } from './options.js'
 import type { PrivateJwk, PublicJwk, TrustTier } from './types.js'
 
 /** What a new passport shall say. Every limit is that of the verifiers. */
@@ -56,7 +57,7 @@ const SECONDS_PER_DAY = 86_400
 const SELF_ISSUED_MAX_SECONDS = 30 * SECONDS_PER_DAY
 const DID_KEY = 'did:key:'
 
-const REQUEST_MEMBERS = new Set([
+const REQUEST_MEMBERS = [
   'agentId',
   'agentName',
   'permissions',
@@ -70,7 +71,7 @@ const REQUEST_MEMBERS = new Set([
   'publicKey',
   'signer',
   'extractable',
-])
+]
 
 /** Issues passports with one key. */
 export class PassportIssuer {
@@ -220,13 +221,7 @@ export async function signerOf(key: KeySource): Promise<Signer> {
 
 /** A misspelt limit must not be a missing one. */
 function checkOptions(request: PassportRequest): void {
-  if (typeof request !== 'object' || request === null) {
-    throw new PassgateError('option_invalid', 'issuePassport takes one object.')
-  }
-  const unknown = Object.keys(request).find((name) => !REQUEST_MEMBERS.has(name))
-  if (unknown !== undefined) {
-    throw new PassgateError('option_invalid', `issuePassport does not know the option ${JSON.stringify(unknown)}.`)
-  }
+  checkNames('issuePassport', request, REQUEST_MEMBERS)
   if (request.publicKey !== undefined && request.signer !== undefined) {
     throw new PassgateError('option_invalid', 'Give `publicKey` or `signer`, not both.')
   }

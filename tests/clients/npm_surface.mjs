@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { inspect } from 'node:util'
 
-import { dist, root, tool } from '../web/tools.mjs'
+import { dist, launch, root } from '../web/tools.mjs'
 
 const TYPES = { html: 'text/html', js: 'text/javascript', mjs: 'text/javascript', wasm: 'application/wasm' }
 const POLICY = "default-src 'none'; connect-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
@@ -29,10 +29,7 @@ async function inChromium() {
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const { default: playwright } = await tool('playwright-core')
-  const executablePath = process.env.PASSGATE_CHROMIUM ?? '/usr/bin/chromium'
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-  const browser = await playwright.chromium.launch({ executablePath, args })
+  const browser = await launch()
   const page = await browser.newPage()
   await page.goto(`http://127.0.0.1:${server.address().port}/`)
   const answer = (job) =>

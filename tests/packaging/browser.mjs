@@ -5,15 +5,8 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { extname, join, normalize } from 'node:path'
-import { tool } from '../web/tools.mjs'
+import { launch } from '../web/tools.mjs'
 
-const args = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
 const types = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
@@ -22,10 +15,7 @@ const types = {
   '.wasm': 'application/wasm',
 }
 
-export async function launch() {
-  const { default: { chromium } } = await tool('playwright-core')
-  return chromium.launch({ executablePath: process.env.PASSGATE_CHROMIUM ?? '/usr/bin/chromium', args })
-}
+export { launch }
 
 /** Serves a folder on this machine. Nothing may run but its own scripts, the inline ones of `html` and WebAssembly. */
 export async function serve(folder) {

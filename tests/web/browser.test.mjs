@@ -1,4 +1,4 @@
-// Issuing, keeping and using credentials in a real browser. PASSGATE_CHROMIUM names another one.
+// Issuing, keeping and using credentials in a real browser.
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -7,10 +7,8 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { dist, tool } from './tools.mjs'
+import { dist, launch } from './tools.mjs'
 
-const { chromium } = (await tool('playwright-core')).default
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update']
 
 const seen = []
 let server, origin, browser, page
@@ -34,7 +32,7 @@ before(async () => {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   origin = `http://127.0.0.1:${server.address().port}`
-  browser = await chromium.launch({ executablePath: process.env.PASSGATE_CHROMIUM ?? '/usr/bin/chromium', args: FLAGS })
+  browser = await launch()
   page = await browser.newPage()
   await page.goto(origin)
 })

@@ -6,10 +6,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { passgate, startApi, startGateway } from './sites.mjs'
-import { dist, tool } from './tools.mjs'
+import { dist, launch } from './tools.mjs'
 
 const sdk = await import(pathToFileURL(join(dist, 'esm', 'index.js')).href)
-const { chromium } = (await tool('playwright-core')).default
 
 let api, browser, credentials, gate
 
@@ -18,8 +17,7 @@ before(async () => {
   api = await startApi()
   gate = await startGateway({ api, issuer })
   credentials = await issuer.issuePassport({ agentId: 'bot', permissions: ['web:*'], expiresInDays: 1 })
-  const executablePath = process.env.PASSGATE_CHROMIUM ?? '/usr/bin/chromium'
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-sync'] })
+  browser = await launch()
 })
 after(async () => {
   await browser?.close()

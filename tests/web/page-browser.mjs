@@ -1,6 +1,6 @@
 // The browser that the tests of the verify page use, and what they do with it.
 //
-// PASSGATE_CHROMIUM names another browser, PASSGATE_PAGE another page.
+// PASSGATE_PAGE names another page.
 
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -8,9 +8,8 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { dist, modules, root, tool } from './tools.mjs'
+import { dist, launch, modules, root } from './tools.mjs'
 
-const { chromium } = (await tool('playwright-core')).default
 const axeSource = await readFile(join(modules, 'axe-core', 'axe.min.js'), 'utf8')
 
 /** The page. */
@@ -31,11 +30,7 @@ export const served = () => address
 
 /** Starts the browser, and a server with the page. */
 export async function open() {
-  browser = await chromium.launch({
-    executablePath: process.env.PASSGATE_CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
-      '--disable-sync'],
-  })
+  browser = await launch()
   const html = await readFile(file)
   const policy = /http-equiv="Content-Security-Policy" content="([^"]+)"/.exec(html.toString())[1]
   server = createServer((_request, response) => {

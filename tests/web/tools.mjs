@@ -15,3 +15,17 @@ const require = createRequire(join(modules, 'x.js'))
 export function tool(name) {
   return import(pathToFileURL(require.resolve(name)))
 }
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Starts a browser: Debian's Chromium, or the one that PASSGATE_CHROMIUM names. */
+export async function launch() {
+  const { chromium } = (await tool('playwright-core')).default
+  return chromium.launch({ executablePath: process.env.PASSGATE_CHROMIUM ?? '/usr/bin/chromium', args: FLAGS })
+}

@@ -126,7 +126,8 @@ fn dist(checkout: &Checkout) -> PathBuf {
     checkout.root.join("pkg").join("dist")
 }
 
-/// Checks the types of package and page, and writes those of the package: once for ES modules, once for CommonJS.
+/// Checks the types of package and page, and writes those of the package: once for ES modules, once for CommonJS. Npm packs a
+/// licence only from the package's own folder, so it gets a copy.
 fn types(checkout: &Checkout) -> Result<Outcome> {
     let (esm, cjs) = (dist(checkout).join("esm"), dist(checkout).join("cjs"));
     start_over(&esm)?;
@@ -137,6 +138,8 @@ fn types(checkout: &Checkout) -> Result<Outcome> {
             .remedy("Mend the type errors above.");
         checkout.with_node(task).run()?;
     }
+    let (licence, copy) = (checkout.root.join("LICENSE"), checkout.root.join("pkg").join("LICENSE"));
+    fs::copy(&licence, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
     // The entries export what `index` and `verify` do.
     let entries = esm.join("entry");
     fs::remove_dir_all(&entries).with_context(|| format!("cannot remove {}", entries.display()))?;

@@ -381,4 +381,4 @@ const fn problem(member: &'static str, problem: &'static str) -> ActionError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -166,7 +166,7 @@ impl Writer {
 
     /// The id the record made with `stamp` will have.
     pub fn attestation_id(stamp: &Stamp) -> String {
-        id::new_id("att", stamp.now.0, stamp.random)
+        id::new_id(id::ATTESTATION_PREFIX, stamp.now.0, stamp.random)
     }
 
     /// Seals `body` at `link`.

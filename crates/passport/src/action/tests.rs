@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::http::Header;
 
-const BODY: &[u8] = br#"{"amount":"12.50","to":"acct_7"}"#;
+pub(crate) const BODY: &[u8] = br#"{"amount":"12.50","to":"acct_7"}"#;
 const HEADERS: &[Header<'static>] = &[
     Header { name: "content-type", value: b"application/json" },
     Header { name: "content-encoding", value: b"identity" },
     Header { name: "x-trace", value: b"7" },
 ];
 
-fn request() -> HttpRequest<'static> {
+pub(crate) fn request() -> HttpRequest<'static> {
     HttpRequest {
         method: "POST",
         scheme: "https",
@@ -28,7 +28,7 @@ fn request() -> HttpRequest<'static> {
     }
 }
 
-fn agent() -> Agent {
+pub(crate) fn agent() -> Agent {
     Agent { id: "agent-7".into(), issuer: "https://issuer.example".into() }
 }
 

@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::claims::claim;
 use super::*;
-use crate::action::{Action, Agent};
+use crate::action::tests::{BODY, agent};
+use crate::action::{self, Action, Agent};
 use crate::b64;
 use crate::http::{Header, HttpRequest};
 use crate::jws::JwsError;
@@ -21,7 +22,6 @@ use crate::scope::ActionName;
 const IAT: i64 = 1_800_000_000;
 const TTL: i64 = 120;
 const GATE: &str = "gate-1";
-const BODY: &[u8] = br#"{"amount":"12.50","to":"acct_7"}"#;
 const HEADERS: &[Header<'static>] = &[Header { name: "content-type", value: b"application/json" }];
 /// The thumbprint of the agent's key.
 const HOLDER: &str = "nRIE2VmKdMjL1JD7tbV7fXVgXxmv0GKnMFWRUJMTf9Q";
@@ -37,19 +37,7 @@ fn jkt(seed: u8) -> String {
 }
 
 fn request() -> HttpRequest<'static> {
-    HttpRequest {
-        method: "POST",
-        scheme: "https",
-        authority: "gate.example",
-        path: "/v1/refunds",
-        query: Some("dry=0"),
-        headers: HEADERS,
-        body: BODY,
-    }
-}
-
-fn agent() -> Agent {
-    Agent { id: "agent-7".into(), issuer: "https://issuer.example".into() }
+    HttpRequest { headers: HEADERS, ..action::tests::request() }
 }
 
 /// The action of a refund of 12.50 USD.
