@@ -7,8 +7,10 @@ use passgate_core::reason::Reason;
 use passgate_core::status::StatusLists;
 use passgate_core::time::UnixMillis;
 use passgate_passport::claims::Claims;
+use passgate_passport::constraints::Constraints;
+use passgate_passport::delegation::{self, ChainError, Link, VerifiedChain, Violation};
 use passgate_passport::json::{self, Node};
-use passgate_passport::passport::{self, PassportError, VerifiedPassport, VerifyContext};
+use passgate_passport::passport::{self, PassportError, VerifyContext};
 use passgate_passport::scope::Scope;
 use passgate_passport::trust::{Tier, TrustStore};
 use serde::{Deserialize, Serialize};
@@ -21,9 +23,19 @@ const MAX_OPTIONS_BYTES: usize = 32 * 1024 * 1024;
 /// How old a status list may be whose issuer says nothing of its lists: a year. Its own end counts all the same.
 const MAX_LIST_AGE_SECONDS: u64 = 31_536_000;
 
-/// What can be checked of a passport by itself, in the order of [`passport::verify`]; then its status list.
-const CHECKS: [&str; 9] =
-    ["form", "issuer", "issuer_key", "signature", "time", "tier", "audience", "status_list", "possession"];
+/// What can be checked of a passport by itself, in the order of [`delegation::verify_chain`]; then its status list.
+const CHECKS: [&str; 10] = [
+    "form",
+    "issuer",
+    "issuer_key",
+    "signature",
+    "time",
+    "tier",
+    "audience",
+    "delegation",
+    "status_list",
+    "possession",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,8 +105,8 @@ impl PassportVerifier {
 /// Why it is no passport.
 #[wasm_bindgen(js_name = inspectPassport)]
 pub fn inspect(token: &str) -> Result<String, String> {
-    let claims = passport::inspect(token).map_err(|error| error.to_string())?;
-    report::to_json(&PassportView::of(&claims))
+    let links = delegation::inspect_chain(token).map_err(|error| error.to_string())?;
+    report::to_json(&PassportView::of(&links))
 }
 
 impl PassportVerifier {
@@ -104,15 +116,15 @@ impl PassportVerifier {
             leeway_seconds: self.leeway_seconds,
             audience: self.audience.as_deref(),
         };
-        match passport::verify(token, &self.trust, &context) {
+        match delegation::verify_chain(token, &self.trust, &context) {
             Ok(verified) => self.listed(&verified, now),
             Err(error) => PassportReport::refused(token, &error),
         }
     }
 
     /// The report on a passport that holds as far as its status.
-    fn listed(&self, verified: &VerifiedPassport, now: UnixMillis) -> PassportReport {
-        let claims = verified.claims();
+    fn listed(&self, verified: &VerifiedChain, now: UnixMillis) -> PassportReport {
+        let claims = &verified.root().claims;
         let lists = self.lists_for(claims, now);
         let mut report = PassportReport {
             valid: true,
@@ -121,7 +133,8 @@ impl PassportVerifier {
             reason_code: None,
             detail: None,
             checks: report::passed(&CHECKS),
-            passport: Some(PassportView::of(claims)),
+            passport: PassportView::of(&verified.links().cloned().collect::<Vec<_>>()),
+            constraints: stated(verified.constraints()),
             trust_tier: Some(verified.tier().as_str()),
         };
         match lists.check(claims, now) {
@@ -131,6 +144,7 @@ impl PassportVerifier {
                 report.valid = false;
                 report.revoked = matches!(refusal.reason, Reason::StatusRevoked | Reason::StatusSuspended);
                 report.trust_tier = None;
+                report.constraints = None;
                 report.reason_code = Some(refusal.reason.code());
                 report.detail = Some(format!("{}: {}", refusal.reason.title(), refusal.detail));
                 if self.audience.is_none() {
@@ -172,20 +186,23 @@ struct PassportReport {
     detail: Option<String>,
     checks: Vec<Check>,
     passport: Option<PassportView>,
+    /// What limits the agent in all, those above it counted. Known when the passport holds.
+    constraints: Option<Constraints>,
     trust_tier: Option<&'static str>,
 }
 
 impl PassportReport {
-    fn refused(token: &str, error: &PassportError) -> Self {
+    fn refused(token: &str, error: &ChainError) -> Self {
         let (code, detail) = (error.code(), error.to_string());
         Self {
             valid: false,
-            expired: matches!(error, PassportError::Expired { .. }),
+            expired: matches!(error.violation, Violation::Passport(PassportError::Expired { .. })),
             revoked: false,
             reason_code: Some(code),
             checks: report::failed_at(&CHECKS, check_of(code), &detail),
             detail: Some(detail),
-            passport: passport::inspect(token).ok().map(|claims| PassportView::of(&claims)),
+            passport: delegation::inspect_chain(token).ok().and_then(|links| PassportView::of(&links)),
+            constraints: None,
             trust_tier: None,
         }
     }
@@ -211,6 +228,7 @@ fn check_of(code: &str) -> &'static str {
         "passport_expired" | "passport_not_yet_valid" | "passport_lifetime_exceeded" => "time",
         "tier_mismatch" => "tier",
         "audience_mismatch" => "audience",
+        _ if code.starts_with("delegation_") => "delegation",
         _ => "form",
     }
 }
@@ -232,6 +250,21 @@ struct PassportView {
     status_list: Option<StatusListView>,
     /// JSON in a text: numbers stay as they were written.
     metadata: Option<String>,
+    /// What this passport states; what it inherits is in those above it.
+    constraints: Option<Constraints>,
+    /// Who handed the authority on, from the issuer's agent downwards.
+    delegated_by: Vec<DelegatorView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DelegatorView {
+    id: String,
+    agent_id: String,
+    key_thumbprint: String,
+    permissions: Vec<String>,
+    expires_at: i64,
+    constraints: Option<Constraints>,
 }
 
 #[derive(Serialize)]
@@ -241,16 +274,19 @@ struct StatusListView {
 }
 
 impl PassportView {
-    fn of(claims: &Claims) -> Self {
-        let list = claims.status_list.as_ref();
+    /// The last passport of `links`, on behalf of those before it.
+    fn of(links: &[Link]) -> Option<Self> {
+        let (leaf, above) = links.split_last()?;
+        let root = &links.first()?.claims;
+        let (claims, list) = (&leaf.claims, root.status_list.as_ref());
         let metadata = claims.metadata.clone().map(Node::Object);
-        Self {
+        Some(Self {
             id: claims.jti.clone(),
             agent_id: claims.sub.clone(),
             agent_name: claims.agent_name.clone(),
-            issuer: claims.iss.clone(),
+            issuer: root.iss.clone(),
             key_thumbprint: claims.cnf_key.thumbprint().to_owned(),
-            permissions: claims.permissions.iter().map(Scope::as_str).map(str::to_owned).collect(),
+            permissions: permissions(leaf),
             issued_at: claims.iat,
             not_before: claims.nbf,
             expires_at: claims.exp,
@@ -258,8 +294,31 @@ impl PassportView {
             claimed_tier: claims.trust_tier.map(Tier::as_str),
             status_list: list.map(|entry| StatusListView { uri: entry.uri.clone(), idx: entry.idx }),
             metadata: metadata.map(|metadata| metadata.to_json()),
+            constraints: stated(&leaf.constraints),
+            delegated_by: above.iter().map(DelegatorView::of).collect(),
+        })
+    }
+}
+
+impl DelegatorView {
+    fn of(link: &Link) -> Self {
+        Self {
+            id: link.claims.jti.clone(),
+            agent_id: link.claims.sub.clone(),
+            key_thumbprint: link.claims.cnf_key.thumbprint().to_owned(),
+            permissions: permissions(link),
+            expires_at: link.claims.exp,
+            constraints: stated(&link.constraints),
         }
     }
+}
+
+fn permissions(link: &Link) -> Vec<String> {
+    link.claims.permissions.iter().map(Scope::as_str).map(str::to_owned).collect()
+}
+
+fn stated(constraints: &Constraints) -> Option<Constraints> {
+    (!constraints.is_empty()).then(|| constraints.clone())
 }
 
 /// A time from JavaScript, which counts in floats.

@@ -62,6 +62,7 @@ export type PassportCheck =
   | 'time'
   | 'tier'
   | 'audience'
+  | 'delegation'
   | 'status_list'
   | 'possession'
 
@@ -79,8 +80,44 @@ export interface Passport {
   readonly expiresAt: number
   readonly audience: readonly string[] | null
   readonly claimedTier: TrustTier | null
+  /** That of the issuer's passport; those who hand on publish none. */
   readonly statusList: { readonly uri: string; readonly idx: number } | null
+  /** Of a passport that was handed on, `metadata` and `agentName` are the words of the agent that did. */
   readonly metadata: Readonly<Record<string, unknown>> | null
+  /** What this passport states as its limits. What it does not state it has from those above it. */
+  readonly constraints: Constraints | null
+  /** Who handed the authority on, from the agent of the issuer to the one that made this passport; empty where the issuer did. */
+  readonly delegatedBy: readonly Delegator[]
+}
+
+/** An agent that handed its authority on, and what it had. */
+export interface Delegator {
+  readonly id: string
+  readonly agentId: string
+  readonly keyThumbprint: string
+  readonly permissions: readonly string[]
+  readonly expiresAt: number
+  readonly constraints: Constraints | null
+}
+
+/** Limits of a passport, as the claim has them: amounts in millionths of a US dollar. */
+export interface Constraints {
+  readonly spend?: {
+    readonly per_transaction_micro_usd?: number
+    readonly daily_micro_usd?: number
+    readonly monthly_micro_usd?: number
+  }
+  readonly rate?: {
+    readonly requests_per_minute?: number
+    readonly requests_per_hour?: number
+    readonly requests_per_day?: number
+  }
+  readonly domains?: readonly string[]
+  readonly resources?: readonly string[]
+  readonly context?: Readonly<Record<string, string | readonly string[]>>
+  readonly max_records?: number
+  readonly purpose?: string
+  readonly labels?: readonly string[]
 }
 
 export interface PassportReport {
@@ -95,6 +132,8 @@ export interface PassportReport {
   readonly checks: readonly Check<PassportCheck>[]
   /** `null` when it cannot be read at all. */
   readonly passport: Passport | null
+  /** What limits the agent in all, those above it counted; `null` when nothing does, and unless valid. */
+  readonly constraints: Constraints | null
   /** As computed from the trusted issuers; `null` unless valid. */
   readonly trustTier: TrustTier | null
 }

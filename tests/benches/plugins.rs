@@ -109,6 +109,9 @@ fn question() -> Question {
         passport_id: "pass_1".to_owned(),
         key_thumbprint: "thumbprint".to_owned(),
         permissions: vec!["orders:create".to_owned()],
+        delegated_by: Vec::new(),
+        labels: Vec::new(),
+        purpose: None,
     };
     Question {
         request: Request {

@@ -2,6 +2,8 @@
 //! made by running a recipe, after its decisions and reasons have been found to be those written here.
 
 mod credentials;
+mod delegation;
+mod dpop;
 mod money;
 mod policy;
 mod proofs;
@@ -51,6 +53,8 @@ fn recipes() -> Result<Vec<Recipe>> {
         money::recipes()?,
         credentials::recipes()?,
         credentials::tiers()?,
+        delegation::recipes()?,
+        dpop::recipes()?,
         proofs::recipes()?,
         state::recipes()?,
         requests::recipes()?,

@@ -193,7 +193,7 @@ impl Life<'_> {
             AdmissionDoc::Gate => format!("{}/gate", gate.id),
             AdmissionDoc::Agent => {
                 let agent = judged.agent();
-                format!("{}/agent/{}", gate.id, agent_key(&agent.issuer, &agent.agent_id))
+                format!("{}/agent/{}", gate.id, agent_key(&agent.issuer, agent.root_agent_id()))
             }
         };
         testing::site_name(&name)

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use passgate_core::pipeline::{RateView, RawRequest};
 use passgate_core::reason::{Class, Reason};
+use passgate_passport::proof::dpop::DPOP_FIELD;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Refused;
@@ -95,6 +96,8 @@ pub struct ToCover {
     pub content_encoding: bool,
     /// `content-type`
     pub content_type: bool,
+    /// Whether the request has a DPoP proof, so that the refusal speaks of that form.
+    pub dpop: bool,
 }
 
 impl ToCover {
@@ -105,6 +108,7 @@ impl ToCover {
             content_digest: !raw.body.is_empty() || has("content-digest"),
             content_encoding: has("content-encoding"),
             content_type: has("content-type"),
+            dpop: has(DPOP_FIELD),
         }
     }
 
@@ -198,8 +202,15 @@ fn challenge(reason: Reason, gate_id: &str, to_cover: ToCover) -> Vec<(&'static 
         return Vec::new();
     }
     let error = reason.public_code();
+    // RFC 9449 section 7.1: which error it is, where the proof was of that form.
+    let dpop_error = match reason {
+        _ if !to_cover.dpop => "",
+        Reason::ProofNonceRequired => " error=\"use_dpop_nonce\",",
+        _ => " error=\"invalid_dpop_proof\",",
+    };
     vec![
         ("www-authenticate", format!("Passport realm=\"{gate_id}\", error=\"{error}\"")),
+        ("www-authenticate", format!("DPoP{dpop_error} algs=\"EdDSA Ed25519\"")),
         (
             "accept-signature",
             format!("sig1={};created;nonce;keyid;alg=\"ed25519\";tag=\"passgate\"", to_cover.components()),

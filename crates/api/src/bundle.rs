@@ -4,6 +4,8 @@
 
 mod compile;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use compile::{BundleError, status_lists, trust_store};
@@ -189,7 +191,21 @@ pub struct RouteDoc {
     pub amount: Option<AmountDoc>,
     /// Where the target domain stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub domain: Option<DomainDoc>,
+    pub domain: Option<ValueDoc>,
+    /// The resource that the action touches. Absent: not known, so agents whose passports limit resources are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceDoc>,
+    /// Where the request says how many records it wants at most. Absent: not known, so agents whose passports limit records
+    /// are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordsDoc>,
+    /// Where the values stand that passports limit as `context`, by name. Agents whose passports limit another name are
+    /// refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, ValueDoc>,
+    /// Labels of passports with which the action is refused, e.g. `untrusted_web`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refuse_labels: Vec<String>,
 }
 
 /// Where an amount stands in the JSON body.
@@ -218,14 +234,42 @@ pub enum UnitDoc {
     MicroUsd,
 }
 
-/// Where a target domain stands: exactly one of the two.
+/// Where a text stands, such as a target domain: exactly one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum DomainDoc {
-    /// RFC 6901 pointer to a URL or host in the JSON body.
+pub enum ValueDoc {
+    /// RFC 6901 pointer to a string in the JSON body; of a domain, to a URL or host.
     Pointer(String),
-    /// A query parameter holding a URL or host.
+    /// A query parameter, which has to stand exactly once.
+    Query(String),
+}
+
+/// What the action touches: exactly one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceDoc {
+    /// Nothing that passports name.
+    None,
+    /// Made of parameters of the path, e.g. `customers/{id}`.
+    Path(String),
+    /// RFC 6901 pointer to its name in the JSON body.
+    Pointer(String),
+    /// A query parameter with its name.
+    Query(String),
+}
+
+/// Where the request says how many records it wants at most: exactly one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RecordsDoc {
+    /// The action returns no records.
+    None,
+    /// RFC 6901 pointer to an integer in the JSON body.
+    Pointer(String),
+    /// A query parameter with an integer.
     Query(String),
 }
 

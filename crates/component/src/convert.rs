@@ -166,6 +166,7 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
             .spends
             .iter()
             .map(|claim| wit::SpendClaim {
+                per: claim.per.clone(),
                 agent: claim.agent.clone(),
                 period: match claim.period {
                     SpendPeriod::Day => wit::SpendPeriod::Day,

@@ -10,9 +10,10 @@ use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::pipeline::RawRequest;
 use passgate_core::reason::Reason;
 use passgate_core::time::UnixMillis;
+use passgate_passport::delegation::{self, Link, VerifiedChain};
 use passgate_passport::http::Header;
 use passgate_passport::json;
-use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
+use passgate_passport::passport::VerifyContext;
 
 use crate::bindings::exports::passgate::gate::evaluator as wit;
 use crate::convert;
@@ -76,8 +77,8 @@ impl wit::GuestGate for Gate {
         to_cover: wit::ToCover,
     ) -> wit::Response {
         let refused = Refused { attestation_id, ..convert::into_refused(refused, rates) };
-        let wit::ToCover { content_digest, content_encoding, content_type } = to_cover;
-        let to_cover = ToCover { content_digest, content_encoding, content_type };
+        let wit::ToCover { content_digest, content_encoding, content_type, dpop } = to_cover;
+        let to_cover = ToCover { content_digest, content_encoding, content_type, dpop };
         let answer = answer::refusal(&refused, &self.get().id, to_cover);
         wit::Response {
             status: answer.status,
@@ -91,30 +92,36 @@ impl wit::GuestGate for Gate {
 fn verify(gate: &gate::Gate, token: &str, now: UnixMillis) -> Result<wit::Passport, wit::Rejection> {
     let rejected = |code: &str, detail: String| wit::Rejection { reason_code: code.to_owned(), detail };
     let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
-    let passport =
-        passport::verify(token, &gate.trust, &context).map_err(|error| rejected(error.code(), error.to_string()))?;
-    if passport.tier() < gate.level.minimum_tier() {
-        let detail = format!("tier {} at a gate of level {}", passport.tier().as_str(), gate.level.as_str());
+    let chain = delegation::verify_chain(token, &gate.trust, &context)
+        .map_err(|error| rejected(error.code(), error.to_string()))?;
+    if chain.tier() < gate.level.minimum_tier() {
+        let detail = format!("tier {} at a gate of level {}", chain.tier().as_str(), gate.level.as_str());
         return Err(rejected(Reason::TierInsufficient.code(), detail));
     }
-    let status = gate.status_lists.check(passport.claims(), now);
+    let status = gate.status_lists.check(&chain.root().claims, now);
     let consulted = status.map_err(|bad| rejected(bad.reason.code(), bad.detail))?;
-    Ok(view(&passport, consulted.is_some()))
+    Ok(view(&chain, consulted.is_some()))
 }
 
-fn view(passport: &VerifiedPassport, has_status: bool) -> wit::Passport {
-    let claims = passport.claims();
-    let unchecked_list = claims.status_list.is_some() && !has_status;
+fn view(chain: &VerifiedChain, has_status: bool) -> wit::Passport {
+    let claims = &chain.leaf().claims;
+    let unchecked_list = chain.root().claims.status_list.is_some() && !has_status;
+    let delegator = |link: &Link| wit::Delegator {
+        agent_id: link.claims.sub.clone(),
+        key_thumbprint: link.claims.cnf_key.thumbprint().to_owned(),
+        passport_id: link.claims.jti.clone(),
+    };
     wit::Passport {
         id: claims.jti.clone(),
         agent_id: claims.sub.clone(),
         agent_name: claims.agent_name.clone(),
-        issuer: claims.iss.clone(),
-        trust_tier: passport.tier().as_str().to_owned(),
-        permissions: claims.permissions.iter().map(ToString::to_string).collect(),
+        issuer: chain.root_issuer().to_owned(),
+        trust_tier: chain.tier().as_str().to_owned(),
+        permissions: chain.permissions().iter().map(ToString::to_string).collect(),
         key_thumbprint: claims.cnf_key.thumbprint().to_owned(),
         issued_at: claims.iat,
         expires_at: claims.exp,
+        delegated_by: chain.links().take(chain.delegations()).map(delegator).collect(),
         not_checked: std::iter::once("revocation")
             .chain(unchecked_list.then_some("status_list"))
             .map(str::to_owned)

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use passgate_api::driver::{RefusalRecord, Refused};
 use passgate_core::attest::Body;
+use passgate_core::attest::DelegatorRecord;
 use passgate_core::pipeline::{self, Judged, Verdict};
 use passgate_core::state::{self, LoadedRows};
 
@@ -17,6 +18,11 @@ impl Judgement {
     pub(crate) fn new(judged: Judged) -> Self {
         Self(RefCell::new(judged))
     }
+}
+
+fn delegator(delegator: &DelegatorRecord) -> wit::Delegator {
+    let DelegatorRecord { agent_id, key_thumbprint, passport_id } = delegator.clone();
+    wit::Delegator { agent_id, key_thumbprint, passport_id }
 }
 
 impl wit::GuestJudgement for Judgement {
@@ -34,6 +40,9 @@ impl wit::GuestJudgement for Judgement {
             passport_sha256: agent.passport_sha256.clone(),
             key_thumbprint: agent.key_thumbprint.clone(),
             permissions: judged.permissions().to_vec(),
+            delegated_by: agent.delegated_by.iter().map(delegator).collect(),
+            labels: agent.labels.clone(),
+            purpose: agent.purpose.clone(),
             covered: judged.covered_fields().to_vec(),
             denied: judged.is_denied(),
         }

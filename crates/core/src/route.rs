@@ -1,10 +1,15 @@
-//! The declared mapping of a request to an action, its amount and its target domain.
+//! The declared mapping of a request to an action, its amount, its target domain and what else passports limit.
 //!
 //! Values are read only from what the proof covers: the target and, when it is digest-verified, the body.
 
+mod template;
+
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
+use passgate_passport::constraints::Constraints;
 use passgate_passport::json::{self, Node};
 use passgate_passport::proof::CoveredRequest;
 use passgate_passport::scope::ActionName;
@@ -12,6 +17,7 @@ use passgate_passport::scope::ActionName;
 use crate::domain;
 use crate::money::{MicroUsd, Unit};
 use crate::reason::Reason;
+pub use template::{ResourceTemplate, ResourceTemplateError};
 
 /// The largest JSON body values are read from, in bytes. A gate's own body limit may be lower.
 pub const MAX_JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -29,6 +35,32 @@ pub struct Route {
     pub amount: Option<AmountSource>,
     /// Where the target domain stands; absent means the action has none.
     pub domain: Option<ValueSource>,
+    /// The resource that the action touches; absent means that it is not known, so passports that limit it are refused.
+    pub resource: Option<Declared<ResourceSource>>,
+    /// How many records the action returns at most; absent means that it is not known.
+    pub records: Option<Declared<ValueSource>>,
+    /// Where the value of each name in a passport's `context` stands.
+    pub context: BTreeMap<String, ValueSource>,
+    /// Labels with which the action is refused.
+    pub refused_labels: BTreeSet<String>,
+}
+
+/// What a route says of something that passports limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declared<T> {
+    /// The action has none.
+    None,
+    /// It stands here.
+    At(T),
+}
+
+/// Where a resource stands in the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceSource {
+    /// In the path.
+    Path(ResourceTemplate),
+    /// In a text.
+    Value(ValueSource),
 }
 
 /// Where an amount stands in the request.
@@ -60,7 +92,8 @@ pub struct PathPattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     Literal(String),
-    Any,
+    /// A parameter, by its name.
+    Any(String),
 }
 
 /// The text is not a path pattern.
@@ -90,13 +123,24 @@ impl PathPattern {
         let all = self.segments.iter().all(|segment| written.next().is_some_and(|text| segment.matches(text)));
         all && (self.open || written.next().is_none())
     }
+
+    /// Whether there is a parameter of this name.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Any(known) if known == name))
+    }
+
+    /// What stands in a path that matches where the pattern has the parameter `name`.
+    fn parameter<'a>(&self, path: &'a str, name: &str) -> Option<&'a str> {
+        let at = self.segments.iter().position(|segment| matches!(segment, Segment::Any(known) if known == name))?;
+        path.strip_prefix('/')?.split('/').nth(at)
+    }
 }
 
 impl Segment {
     fn parse(text: &str) -> Result<Self, PathPatternError> {
         if let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
             let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-            return if plain { Ok(Self::Any) } else { Err(PathPatternError) };
+            return if plain { Ok(Self::Any(name.to_string())) } else { Err(PathPatternError) };
         }
         let path = alloc::format!("/{text}");
         if crate::path::check(&path, None).is_err() || text.contains('*') {
@@ -108,7 +152,7 @@ impl Segment {
     fn matches(&self, text: &str) -> bool {
         match self {
             Self::Literal(literal) => literal == text,
-            Self::Any => !text.is_empty(),
+            Self::Any(_) => !text.is_empty(),
         }
     }
 }
@@ -119,48 +163,112 @@ impl Route {
         self.method.as_deref().is_none_or(|m| m == method) && self.path.matches(path)
     }
 
-    /// Reads the declared values of a request; the body is read once, and only when a value stands in it.
-    pub fn read(&self, request: &CoveredRequest<'_>) -> Values {
-        let in_body = self.amount.is_some() || matches!(self.domain, Some(ValueSource::Pointer(_)));
-        let body = if in_body { read_body(request) } else { Err(Reason::BodyNotJson) };
-        let query = request.query().unwrap_or_default();
+    /// Reads the declared values of a request: amount and host, and what `limits` need. The body is read once, and only
+    /// when a value stands in it.
+    pub fn read(&self, request: &CoveredRequest<'_>, limits: &Constraints) -> Values {
+        let reader = Reader::new(request);
+        let resource = limits.resources.as_ref().and(self.resource.as_ref());
+        let records = limits.max_records.and(self.records.as_ref());
         Values {
-            amount: self.amount.as_ref().map(|source| source.read(&body)),
-            host: self.domain.as_ref().map(|source| source.read_host(&body, query)),
+            amount: self.amount.as_ref().map(|source| reader.amount(source)),
+            host: self.domain.as_ref().map(|source| reader.host(source)),
+            resource: resource.map(|declared| match declared {
+                Declared::None => Declared::None,
+                Declared::At(source) => Declared::At(self.read_resource(source, &reader)),
+            }),
+            records: records.map(|declared| match declared {
+                Declared::None => Declared::None,
+                Declared::At(source) => Declared::At(reader.count(source)),
+            }),
+            context: limits
+                .context
+                .keys()
+                .map(|name| self.context.get(name).map(|source| reader.text(source)))
+                .collect(),
+        }
+    }
+
+    fn read_resource(&self, source: &ResourceSource, reader: &Reader<'_, '_>) -> Option<String> {
+        match source {
+            ResourceSource::Path(template) => template.fill(|name| self.path.parameter(reader.request.path(), name)),
+            ResourceSource::Value(source) => reader.text(source),
         }
     }
 }
 
-/// What a route reads from a request; `None` where the route declares no such value.
+/// What a route reads from a request; `None` where the route declares no such value, or the passport does not limit it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Values {
     /// The amount the request states.
     pub amount: Option<Result<MicroUsd, Reason>>,
     /// The canonical host the request names.
     pub host: Option<Result<String, Reason>>,
+    /// The resource it names, if it names one.
+    pub resource: Option<Declared<Option<String>>>,
+    /// How many records it asks for, if it says so.
+    pub records: Option<Declared<Option<u64>>>,
+    /// For each name that the passport limits, in its order: nothing where the route does not say where it stands, else
+    /// the text there, if there is one.
+    pub context: Vec<Option<Option<String>>>,
 }
 
-impl AmountSource {
-    fn read(&self, body: &Body<'_>) -> Result<MicroUsd, Reason> {
-        let value = body.as_ref().map_err(|reason| *reason)?.pointer(&self.pointer);
+/// Reads values of one request.
+struct Reader<'r, 'a> {
+    request: &'r CoveredRequest<'a>,
+    body: OnceCell<Body<'a>>,
+}
+
+impl<'r, 'a> Reader<'r, 'a> {
+    fn new(request: &'r CoveredRequest<'a>) -> Self {
+        Self { request, body: OnceCell::new() }
+    }
+
+    fn body(&self) -> Result<&Node<'a>, Reason> {
+        self.body.get_or_init(|| read_body(self.request)).as_ref().map_err(|reason| *reason)
+    }
+
+    fn query(&self, name: &str) -> Result<String, Reason> {
+        query_parameter(self.request.query().unwrap_or_default(), name)
+    }
+
+    fn amount(&self, source: &AmountSource) -> Result<MicroUsd, Reason> {
+        let value = self.body()?.pointer(&source.pointer);
         match value.map_err(|_| Reason::AmountInvalid)?.ok_or(Reason::AmountMissing)? {
-            Node::Number(text) => MicroUsd::parse(text, self.unit).map_err(|_| Reason::AmountInvalid),
+            Node::Number(text) => MicroUsd::parse(text, source.unit).map_err(|_| Reason::AmountInvalid),
             _ => Err(Reason::AmountInvalid),
         }
     }
-}
 
-impl ValueSource {
-    fn read_host(&self, body: &Body<'_>, query: &str) -> Result<String, Reason> {
-        let host = match self {
-            Self::Pointer(pointer) => {
-                let value = body.as_ref().map_err(|reason| *reason)?.pointer(pointer);
-                let value = value.ok().flatten().ok_or(Reason::DomainMissing)?;
+    fn host(&self, source: &ValueSource) -> Result<String, Reason> {
+        let host = match source {
+            ValueSource::Pointer(pointer) => {
+                let value = self.body()?.pointer(pointer).ok().flatten().ok_or(Reason::DomainMissing)?;
                 domain::target_host(value.as_str().ok_or(Reason::DomainInvalid)?)
             }
-            Self::Query(name) => domain::target_host(&query_parameter(query, name)?),
+            ValueSource::Query(name) => domain::target_host(&self.query(name)?),
         };
         host.map_err(|_| Reason::DomainInvalid)
+    }
+
+    fn text(&self, source: &ValueSource) -> Option<String> {
+        match source {
+            ValueSource::Pointer(pointer) => {
+                Some(self.body().ok()?.pointer(pointer).ok().flatten()?.as_str()?.to_string())
+            }
+            ValueSource::Query(name) => self.query(name).ok(),
+        }
+    }
+
+    /// A plain integer: what another reader could take for another number is none.
+    fn count(&self, source: &ValueSource) -> Option<u64> {
+        match source {
+            ValueSource::Pointer(pointer) => self.body().ok()?.pointer(pointer).ok().flatten()?.as_u64(),
+            ValueSource::Query(name) => {
+                let text = self.query(name).ok()?;
+                let number: u64 = text.parse().ok()?;
+                (number.to_string() == text).then_some(number)
+            }
+        }
     }
 }
 

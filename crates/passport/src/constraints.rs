@@ -215,9 +215,14 @@ fn plain_text(text: &str) -> Option<String> {
 }
 
 fn label(text: &str) -> Option<String> {
+    is_name(text).then(|| String::from(text))
+}
+
+/// Whether `text` can be a name in `context` or a label: 1 to 64 of `a-z 0-9 _ . -`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
-    let fits = (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed);
-    fits.then(|| String::from(text))
+    (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub fn facts(action: &str, config: &str) -> Facts {
             passport_id: "pass_01ARYZ6S410000000000000001".to_owned(),
             key_thumbprint: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k".to_owned(),
             permissions: vec!["*".to_owned()],
+            delegated_by: Vec::new(),
+            labels: Vec::new(),
+            purpose: None,
         },
         config: config.to_owned(),
     }

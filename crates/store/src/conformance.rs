@@ -229,10 +229,13 @@ impl Kit {
             && admission.spends.iter().all(|spend| spend.fits);
         let agent = AgentRecord {
             agent_id: self.agent_id.clone(),
+            delegated_by: Vec::new(),
             issuer: "https://issuer.example".to_owned(),
             key_thumbprint: "thumbprint".to_owned(),
+            labels: Vec::new(),
             passport_id: "pass_1".to_owned(),
             passport_sha256: "sha256:00".to_owned(),
+            purpose: None,
             trust_tier: "L2".to_owned(),
         };
         DecisionRecord {
@@ -305,7 +308,7 @@ fn with_rate(mut demand: Demand, window: RateWindow, limit: u32) -> Demand {
 /// A demand with `amount` of a budget of `cap`, in micro-USD.
 fn with_spend(mut demand: Demand, period: SpendPeriod, cap: u64, amount: u64) -> Demand {
     let (cap, amount, mode) = (MicroUsd(cap), MicroUsd(amount), SpendMode::Charge);
-    demand.spends.push(SpendClaim { agent: "agent".to_owned(), period, cap, amount, mode });
+    demand.spends.push(SpendClaim { per: "agent".to_owned(), agent: "agent".to_owned(), period, cap, amount, mode });
     demand
 }
 

@@ -39,7 +39,14 @@ fn admits_exactly_one_of_many(store: &(impl State + Ledger)) {
         let mut demand = kit.demand(&format!("{thread} {call}"));
         let (cap, amount) = (MicroUsd(1009), MicroUsd(100));
         let agent = "agent".to_owned();
-        demand.spends.push(SpendClaim { agent, period: SpendPeriod::Day, cap, amount, mode: SpendMode::Charge });
+        demand.spends.push(SpendClaim {
+            per: "agent".to_owned(),
+            agent,
+            period: SpendPeriod::Day,
+            cap,
+            amount,
+            mode: SpendMode::Charge,
+        });
         demand
     });
     assert_eq!(answers.iter().filter(|answer| answer.spends.iter().all(|spend| spend.fits)).count(), 10);
@@ -56,7 +63,7 @@ fn keeps_the_cap(store: &(impl State + Ledger)) {
     let demand = |nonce: &str, mode| {
         let mut demand = kit.demand(nonce);
         let (agent, cap, amount) = ("agent".to_owned(), MicroUsd(CAP), MicroUsd(70));
-        demand.spends.push(SpendClaim { agent, period: SpendPeriod::Day, cap, amount, mode });
+        demand.spends.push(SpendClaim { per: "agent".to_owned(), agent, period: SpendPeriod::Day, cap, amount, mode });
         demand
     };
     // Counted after the store charges and before it gives back, so never more than what the store has charged.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use passgate_api::driver::{Case, CaseError, Decided};
 use passgate_core::attest::{
-    AgentRecord, DecisionRecord, Entry, EntryIndex, GateRecord, Kind, Link, RequestRecord, RevocationCheck, Stamp,
-    Writer,
+    AgentRecord, DecisionRecord, DelegatorRecord, Entry, EntryIndex, GateRecord, Kind, Link, RequestRecord,
+    RevocationCheck, Stamp, Writer,
 };
 use passgate_core::pipeline::{Judged, Refusal};
 use passgate_core::plugin::PluginRecord;
@@ -39,6 +39,9 @@ pub struct Shown {
     pub passport_id: String,
     pub key_thumbprint: String,
     pub permissions: Vec<String>,
+    pub delegated_by: Vec<DelegatorRecord>,
+    pub labels: Vec<String>,
+    pub purpose: Option<String>,
     pub covered: Vec<(String, String)>,
 }
 
@@ -119,6 +122,9 @@ impl From<&Judged> for Shown {
             passport_id: agent.passport_id.clone(),
             key_thumbprint: agent.key_thumbprint.clone(),
             permissions: judged.permissions().to_vec(),
+            delegated_by: agent.delegated_by.clone(),
+            labels: agent.labels.clone(),
+            purpose: agent.purpose.clone(),
             covered: judged.covered_fields().to_vec(),
         }
     }
@@ -176,6 +182,9 @@ impl ComponentCase {
             passport_id: facts.passport_id,
             key_thumbprint: facts.key_thumbprint,
             permissions: facts.permissions,
+            delegated_by: facts.delegated_by.into_iter().map(convert::delegator).collect(),
+            labels: facts.labels,
+            purpose: facts.purpose,
             covered: facts.covered,
         }
     }
@@ -252,10 +261,13 @@ impl Case for ComponentCase {
         DecisionRecord {
             agent: Some(AgentRecord {
                 agent_id: facts.agent_id,
+                delegated_by: facts.delegated_by.into_iter().map(convert::delegator).collect(),
                 issuer: facts.issuer,
                 key_thumbprint: facts.key_thumbprint,
+                labels: facts.labels,
                 passport_id: facts.passport_id,
                 passport_sha256: facts.passport_sha256,
+                purpose: facts.purpose,
                 trust_tier: facts.trust_tier,
             }),
             evaluator: self.lent.evaluator().clone(),

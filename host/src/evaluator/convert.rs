@@ -1,7 +1,7 @@
 //! Records of `wit/gate.wit` from and to the values of core, member by member.
 
 use passgate_api::driver::Decided;
-use passgate_core::attest::{Link, Stamp, Writer};
+use passgate_core::attest::{DelegatorRecord, Link, Stamp, Writer};
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::{HandedPermit, Permit, RateView, RawRequest, Verdict};
@@ -45,6 +45,11 @@ pub(super) fn place(writer: &Writer, link: &Link, stamp: &Stamp) -> wit::Place {
     }
 }
 
+pub(super) fn delegator(delegator: wit::Delegator) -> DelegatorRecord {
+    let wit::Delegator { agent_id, key_thumbprint, passport_id } = delegator;
+    DelegatorRecord { agent_id, key_thumbprint, passport_id }
+}
+
 pub(super) fn demand(demand: wit::Demand) -> Demand {
     let rate = |claim: wit::RateClaim| RateClaim {
         per: claim.per,
@@ -53,6 +58,7 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         window: window(claim.window),
     };
     let spend = |claim: wit::SpendClaim| SpendClaim {
+        per: claim.per,
         agent: claim.agent,
         period: match claim.period {
             wit::SpendPeriod::Day => SpendPeriod::Day,

@@ -55,6 +55,9 @@ impl Question {
             passport_id: shown.passport_id,
             key_thumbprint: shown.key_thumbprint,
             permissions: shown.permissions,
+            delegated_by: shown.delegated_by.into_iter().map(|delegator| delegator.agent_id).collect(),
+            labels: shown.labels,
+            purpose: shown.purpose,
         };
         let facts = Facts {
             now_ms: now.0,

@@ -90,6 +90,9 @@ fn question() -> Question {
         passport_id: empty(),
         key_thumbprint: empty(),
         permissions: Vec::new(),
+        delegated_by: Vec::new(),
+        labels: Vec::new(),
+        purpose: None,
     };
     let (gate_id, action) = ("gate_1".to_owned(), "a:b".to_owned());
     Question {

@@ -118,6 +118,9 @@ pub(crate) fn question(action: &str) -> Question {
         passport_id: text("pass_1"),
         key_thumbprint: text("thumb"),
         permissions: vec![text("payments:*"), text("web:search")],
+        delegated_by: Vec::new(),
+        labels: Vec::new(),
+        purpose: None,
     };
     let request = Request {
         method: text("POST"),

@@ -6,8 +6,9 @@ use passgate_core::gate::{
     EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, RateLimits, RatePolicy, SpendLimits,
 };
 use passgate_core::money::Unit;
-use passgate_core::route::{AmountSource, PathPattern, Route, ValueSource};
+use passgate_core::route::{AmountSource, Declared, PathPattern, ResourceSource, ResourceTemplate, Route, ValueSource};
 use passgate_core::status::StatusLists;
+use passgate_passport::constraints;
 use passgate_passport::json;
 use passgate_passport::key::PublicKey;
 use passgate_passport::passport::MAX_LEEWAY_SECONDS;
@@ -16,8 +17,8 @@ use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    AmountDoc, Bundle, DomainDoc, GateDoc, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc,
-    LevelDoc, RateLimitsDoc, RouteDoc, SelfIssuedDoc, UnitDoc, WindowsDoc,
+    AmountDoc, Bundle, GateDoc, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc,
+    RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, UnitDoc, ValueDoc, WindowsDoc,
 };
 use crate::origin;
 
@@ -188,13 +189,52 @@ impl RouteDoc {
         if self.method.as_ref().is_some_and(|m| m.is_empty() || !m.bytes().all(|b| b.is_ascii_uppercase())) {
             return Err(error("method", "write the method in capital letters, e.g. `POST`"));
         }
+        let path = PathPattern::parse(&self.path).map_err(|e| error("path", e))?;
+        let context = self.context.iter().map(|(name, doc)| {
+            let name = constraints::is_name(name).then(|| name.clone()).ok_or_else(|| error("context", NAME))?;
+            Ok((name.clone(), doc.compile(&format!("context.{name}"))?))
+        });
+        let labels = self.refuse_labels.iter().map(|label| {
+            constraints::is_name(label).then(|| label.clone()).ok_or_else(|| error("refuse_labels", NAME))
+        });
         Ok(Route {
             method: self.method.clone(),
-            path: PathPattern::parse(&self.path).map_err(|e| error("path", e))?,
             action: ActionName::parse(&self.action).map_err(|e| error("action", e))?,
             amount: self.amount.as_ref().map(AmountDoc::compile).transpose()?,
-            domain: self.domain.as_ref().map(DomainDoc::compile).transpose()?,
+            domain: self.domain.as_ref().map(|doc| doc.compile("domain")).transpose()?,
+            resource: self.resource.as_ref().map(|doc| doc.compile(&path)).transpose()?,
+            records: self.records.as_ref().map(RecordsDoc::compile).transpose()?,
+            context: context.collect::<Result<_, _>>()?,
+            refused_labels: labels.collect::<Result<_, _>>()?,
+            path,
         })
+    }
+}
+
+const NAME: &str = "use names of 1 to 64 of a-z 0-9 _ . -";
+
+impl ResourceDoc {
+    fn compile(&self, path: &PathPattern) -> Result<Declared<ResourceSource>, BundleError> {
+        let value = |doc: ValueDoc| Ok(Declared::At(ResourceSource::Value(doc.compile("resource")?)));
+        match self {
+            Self::None => Ok(Declared::None),
+            Self::Path(template) => ResourceTemplate::parse(template, path)
+                .map(|template| Declared::At(ResourceSource::Path(template)))
+                .map_err(|e| error("resource.path", e)),
+            Self::Pointer(pointer) => value(ValueDoc::Pointer(pointer.clone())),
+            Self::Query(name) => value(ValueDoc::Query(name.clone())),
+        }
+    }
+}
+
+impl RecordsDoc {
+    fn compile(&self) -> Result<Declared<ValueSource>, BundleError> {
+        let doc = match self {
+            Self::None => return Ok(Declared::None),
+            Self::Pointer(pointer) => ValueDoc::Pointer(pointer.clone()),
+            Self::Query(name) => ValueDoc::Query(name.clone()),
+        };
+        doc.compile("records").map(Declared::At)
     }
 }
 
@@ -220,11 +260,11 @@ impl AmountDoc {
     }
 }
 
-impl DomainDoc {
-    fn compile(&self) -> Result<ValueSource, BundleError> {
+impl ValueDoc {
+    fn compile(&self, at: &str) -> Result<ValueSource, BundleError> {
         match self {
-            Self::Pointer(pointer) => checked_pointer("domain.pointer", pointer).map(ValueSource::Pointer),
-            Self::Query(name) if name.is_empty() => Err(error("domain.query", "name the query parameter")),
+            Self::Pointer(pointer) => checked_pointer(&format!("{at}.pointer"), pointer).map(ValueSource::Pointer),
+            Self::Query(name) if name.is_empty() => Err(error(format!("{at}.query"), "name the query parameter")),
             Self::Query(name) => Ok(ValueSource::Query(name.clone())),
         }
     }

@@ -5,11 +5,12 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 
 use passgate_core::attest::DecisionKind;
+use passgate_core::pipeline;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
+use passgate_passport::delegation::VerifiedChain;
 use passgate_passport::id::{PASSPORT_PREFIX, is_id};
 use passgate_passport::json::{self, JsonError, Members, Node};
-use passgate_passport::passport::VerifiedPassport;
 use passgate_store::{Cursor, Filter};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -37,17 +38,11 @@ impl Revocation {
         &self.0
     }
 
-    /// Everything whose revocation revokes this passport.
+    /// Everything whose revocation revokes this passport or chain.
     #[must_use]
-    pub fn all_of(passport: &VerifiedPassport) -> [Self; 4] {
-        let claims = passport.claims();
-        // The claims of a verified passport are within the bounds that are checked here.
-        [
-            Self(Subject::Passport(claims.jti.clone())),
-            Self(Subject::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() }),
-            Self(Subject::Key(claims.cnf_key.thumbprint().to_owned())),
-            Self(Subject::Issuer(claims.iss.clone())),
-        ]
+    pub fn all_of(chain: &VerifiedChain) -> Vec<Self> {
+        // The claims of verified passports are within the bounds that are checked here.
+        pipeline::subjects(chain).into_iter().map(Self).collect()
     }
 }
 

@@ -26,7 +26,7 @@ const HOP_BY_HOP: &[&str] =
     &["connection", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// Fields that are meant for the gate alone.
-const GATE_ONLY: &[&str] = &["agent-passport", "signature", "signature-input"];
+const GATE_ONLY: &[&str] = &["agent-passport", "dpop", "signature", "signature-input"];
 
 /// Fields that the gate writes anew because it sends the body and chooses the host itself.
 const REWRITTEN: &[&str] = &["content-length", "expect", "host"];
@@ -57,7 +57,7 @@ const PROXY_CLAIMS: &[&str] = &[
 
 /// Fields that pass under their own name but under no other spelling, and that `Connection` may not remove.
 const RELIED_ON: &[&str] =
-    &["authorization", "content-digest", "content-encoding", "content-type", "cookie", "dpop", "idempotency-key"];
+    &["authorization", "content-digest", "content-encoding", "content-type", "cookie", "idempotency-key"];
 
 /// Response fields that only the gate may set, or that would lead clients around it.
 const RESPONSE_STRIPPED: &[&str] = &["alt-svc", "ratelimit", "ratelimit-policy"];

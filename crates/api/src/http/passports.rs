@@ -4,7 +4,8 @@ use passgate_core::gate::Gate;
 use passgate_core::reason::Reason;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
-use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
+use passgate_passport::delegation::{self, Link, VerifiedChain};
+use passgate_passport::passport::VerifyContext;
 use passgate_passport::scope::Scope;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use super::documents::Revocation;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Presented {
-    /// The compact JWS.
+    /// The compact JWS, or a chain of them.
     pub passport: String,
     /// Whom it has to be meant for; the gate when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,8 +51,11 @@ pub struct PassportView {
     /// The agent's name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_name: Option<String>,
-    /// Its `iss`.
+    /// The `iss` of the passport that everything rests on.
     pub issuer: String,
+    /// Who handed the authority on, from the agent of the issuer to the one that made this passport.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub delegated_by: Vec<DelegatorView>,
     /// The tier by the gate's own list of issuers.
     pub trust_tier: &'static str,
     /// The thumbprint of the key whose possession has to be proven.
@@ -60,6 +64,17 @@ pub struct PassportView {
     pub permissions: Vec<String>,
     /// Until when it is valid: RFC 3339.
     pub expires_at: String,
+}
+
+/// An agent that handed its authority on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DelegatorView {
+    /// The `jti` of its passport.
+    pub passport_id: String,
+    /// The agent's id.
+    pub agent_id: String,
+    /// The thumbprint of its key.
+    pub key_thumbprint: String,
 }
 
 /// Verifies a passport as the gate does in a request, and looks for revocations in the state. Where the state cannot be
@@ -78,12 +93,12 @@ pub async fn verify(gate: &dyn Controlled, presented: &Presented) -> Verificatio
         Err(reason) => return refused(reason),
     };
     let mut not_checked = vec!["proof_of_possession"];
-    match policy.status_lists.check(verified.claims(), gate.now()) {
-        Ok(None) if verified.claims().status_list.is_some() => not_checked.push("status_list"),
+    match policy.status_lists.check(&verified.root().claims, gate.now()) {
+        Ok(None) if verified.root().claims.status_list.is_some() => not_checked.push("status_list"),
         Ok(_) => {}
         Err(refusal) => return refused(refusal.reason),
     }
-    let subjects = Revocation::all_of(&verified).map(Subject::from);
+    let subjects: Vec<Subject> = Revocation::all_of(&verified).into_iter().map(Subject::from).collect();
     match gate.revoked_at(&subjects).await {
         Ok(found) if found.iter().any(Option::is_some) => return refused(Reason::Revoked),
         Ok(found) if found.len() == subjects.len() => {}
@@ -99,13 +114,13 @@ pub async fn verify(gate: &dyn Controlled, presented: &Presented) -> Verificatio
 }
 
 /// What needs no state.
-fn check(gate: &Gate, presented: &Presented, now: UnixMillis) -> Result<VerifiedPassport, Reason> {
+fn check(gate: &Gate, presented: &Presented, now: UnixMillis) -> Result<VerifiedChain, Reason> {
     let audience = presented.audience.as_deref().unwrap_or(&gate.id);
     let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(audience) };
     if gate.policy_freshness.is_some_and(|freshness| freshness.is_over(now)) {
         return Err(Reason::PolicyStale);
     }
-    let verified = passport::verify(&presented.passport, &gate.trust, &context)
+    let verified = delegation::verify_chain(&presented.passport, &gate.trust, &context)
         .map_err(|error| Reason::from_code(error.code()).unwrap_or(Reason::InternalError))?;
     if verified.tier() < gate.level.minimum_tier() {
         return Err(Reason::TierInsufficient);
@@ -113,17 +128,23 @@ fn check(gate: &Gate, presented: &Presented, now: UnixMillis) -> Result<Verified
     Ok(verified)
 }
 
-fn view(verified: &VerifiedPassport) -> PassportView {
-    let claims = verified.claims();
-    let expires = UnixMillis(u64::try_from(claims.exp).unwrap_or_default().saturating_mul(1000));
+fn view(chain: &VerifiedChain) -> PassportView {
+    let claims = &chain.leaf().claims;
+    let expires = UnixMillis(u64::try_from(chain.expires_at()).unwrap_or_default().saturating_mul(1000));
+    let delegator = |link: &Link| DelegatorView {
+        passport_id: link.claims.jti.clone(),
+        agent_id: link.claims.sub.clone(),
+        key_thumbprint: link.claims.cnf_key.thumbprint().to_owned(),
+    };
     PassportView {
         passport_id: claims.jti.clone(),
         agent_id: claims.sub.clone(),
         agent_name: claims.agent_name.clone(),
-        issuer: claims.iss.clone(),
-        trust_tier: verified.tier().as_str(),
+        issuer: chain.root_issuer().to_owned(),
+        delegated_by: chain.links().take(chain.delegations()).map(delegator).collect(),
+        trust_tier: chain.tier().as_str(),
         key_thumbprint: claims.cnf_key.thumbprint().to_owned(),
-        permissions: claims.permissions.iter().map(Scope::as_str).map(str::to_owned).collect(),
+        permissions: chain.permissions().iter().map(Scope::as_str).map(str::to_owned).collect(),
         expires_at: expires.rfc3339(),
     }
 }

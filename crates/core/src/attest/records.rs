@@ -236,16 +236,44 @@ pub struct StatusListRecord {
 pub struct AgentRecord {
     /// The passport's `sub`.
     pub agent_id: String,
-    /// The passport's `iss`.
+    /// Who handed the authority on, from the agent of the issuer to the one that made this passport; empty where the
+    /// issuer did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delegated_by: Vec<DelegatorRecord>,
+    /// The `iss` of the passport that everything rests on.
     pub issuer: String,
     /// RFC 7638 thumbprint of the agent's key.
     pub key_thumbprint: String,
+    /// What the agent and those above it have been in touch with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// The passport's `jti`.
     pub passport_id: String,
-    /// SHA-256 of the passport as presented.
+    /// SHA-256 of the passport or the whole chain as presented.
     pub passport_sha256: String,
+    /// What the work is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
     /// The tier the gate computed.
     pub trust_tier: String,
+}
+
+impl AgentRecord {
+    /// The agent that the issuer vouches for, whose limits count for all that it hands on to.
+    pub fn root_agent_id(&self) -> &str {
+        self.delegated_by.first().map_or(&self.agent_id, |root| &root.agent_id)
+    }
+}
+
+/// An agent that handed authority on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegatorRecord {
+    /// The `sub` of its passport.
+    pub agent_id: String,
+    /// RFC 7638 thumbprint of its key.
+    pub key_thumbprint: String,
+    /// The `jti` of its passport.
+    pub passport_id: String,
 }
 
 /// The gate in a record.
@@ -276,6 +304,9 @@ pub struct RequestRecord {
     /// SHA-256 of the body, once its digest is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_sha256: Option<String>,
+    /// The form of the proof, when it is not a message signature: `dpop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
     /// The target domain, when the route declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_domain: Option<String>,

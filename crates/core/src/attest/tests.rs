@@ -37,10 +37,17 @@ fn decision(path: &str) -> Body {
     Body::Decision(Box::new(DecisionRecord {
         agent: Some(AgentRecord {
             agent_id: "bot \u{1b}[31m \u{202e} <script> \u{1f600} \u{7f}".to_owned(),
+            delegated_by: vec![DelegatorRecord {
+                agent_id: "root".to_owned(),
+                key_thumbprint: "r".to_owned(),
+                passport_id: "pass_0".to_owned(),
+            }],
             issuer: "https://issuer.example".to_owned(),
             key_thumbprint: "k".to_owned(),
+            labels: vec!["pii".to_owned()],
             passport_id: "pass_1".to_owned(),
             passport_sha256: "sha256:00".to_owned(),
+            purpose: Some("\u{202e}\"".to_owned()),
             trust_tier: "L2".to_owned(),
         }),
         decision: DecisionKind::Deny,
@@ -65,6 +72,7 @@ fn decision(path: &str) -> Body {
             action: Some("a:b".to_owned()),
             amount_micro_usd: Some(1),
             forwarded_payload_sha256: Some("f".to_owned()),
+            proof: Some("dpop".to_owned()),
             method: "POST".to_owned(),
             path: path.to_owned(),
             payload_sha256: Some("p".to_owned()),

@@ -2,11 +2,13 @@
 
 use alloc::string::ToString;
 
-use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
+use passgate_passport::delegation::{self, Link, VerifiedChain};
+use passgate_passport::passport::VerifyContext;
+use passgate_passport::proof::dpop::DpopRules;
 use passgate_passport::proof::{self, PASSPORT_FIELD, VerifiedProof};
 
 use super::parse::{Parsed, Refusal};
-use crate::attest::{AgentRecord, StatusListRecord, sha256_label};
+use crate::attest::{AgentRecord, DelegatorRecord, StatusListRecord, sha256_label};
 use crate::gate::Gate;
 use crate::reason::Reason;
 use crate::time::UnixMillis;
@@ -15,7 +17,7 @@ use crate::time::UnixMillis;
 /// compile.
 #[derive(Debug)]
 pub struct Authenticated<'a> {
-    pub(super) passport: VerifiedPassport,
+    pub(super) chain: VerifiedChain,
     pub(super) proof: VerifiedProof<'a>,
     pub(super) now: UnixMillis,
     pub(super) status_list: Option<StatusListRecord>,
@@ -24,7 +26,8 @@ pub struct Authenticated<'a> {
 /// Verifies passport, tier, proof and status of `parsed`, in this order.
 ///
 /// 1. The request carries a passport (`passport_missing`).
-/// 2. The passport verifies for this gate (`passport_*`, `issuer_*`, `tier_mismatch`, `audience_mismatch`).
+/// 2. The passport, or the chain of passports, verifies for this gate (`passport_*`, `issuer_*`, `tier_mismatch`,
+///    `audience_mismatch`, `delegation_*`).
 /// 3. Its tier reaches the gate's level (`tier_insufficient`).
 /// 4. The proof verifies with the passport's key (`proof_*`, `content_digest_*`).
 /// 5. Its issuer's status list, where those are checked, says that it is valid (`status_*`). This comes last: the state
@@ -43,19 +46,20 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
     let token = core::str::from_utf8(header.value)
         .map_err(|_| refuse(Reason::PassportMalformed, "the passport is not ASCII".to_string(), None))?;
     let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
-    let passport = passport::verify(token, &gate.trust, &context)
+    let chain = delegation::verify_chain(token, &gate.trust, &context)
         .map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
-    let agent = || Some(agent_record(&passport));
-    if passport.tier() < gate.level.minimum_tier() {
-        let detail = alloc::format!("tier {} at a gate of level {}", passport.tier().as_str(), gate.level.as_str());
+    let agent = || Some(agent_record(&chain));
+    if chain.tier() < gate.level.minimum_tier() {
+        let detail = alloc::format!("tier {} at a gate of level {}", chain.tier().as_str(), gate.level.as_str());
         return Err(refuse(Reason::TierInsufficient, detail, agent()));
     }
-    match proof::verify(&parsed.http, &passport.claims().cnf_key, now.seconds()) {
+    match proof::verify_either(&parsed.http, chain.key(), now.seconds(), &DpopRules::default()) {
         Ok(proof) => {
-            let status = gate.status_lists.check(passport.claims(), now);
+            // Those who delegate publish no lists: the root's says whether all of it holds.
+            let status = gate.status_lists.check(&chain.root().claims, now);
             let status_list =
                 status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
-            Ok(Authenticated { passport, proof, now, status_list })
+            Ok(Authenticated { chain, proof, now, status_list })
         }
         Err(error) => Err(refuse(known(error.code()), error.to_string(), agent())),
     }
@@ -66,14 +70,23 @@ fn known(code: &str) -> Reason {
     Reason::from_code(code).unwrap_or(Reason::InternalError)
 }
 
-pub(super) fn agent_record(passport: &VerifiedPassport) -> AgentRecord {
-    let claims = passport.claims();
+pub(super) fn agent_record(chain: &VerifiedChain) -> AgentRecord {
+    let claims = &chain.leaf().claims;
+    let delegator = |link: &Link| DelegatorRecord {
+        agent_id: link.claims.sub.clone(),
+        key_thumbprint: link.claims.cnf_key.thumbprint().to_string(),
+        passport_id: link.claims.jti.clone(),
+    };
+    let constraints = chain.constraints();
     AgentRecord {
         agent_id: claims.sub.clone(),
-        issuer: claims.iss.clone(),
+        delegated_by: chain.links().take(chain.delegations()).map(delegator).collect(),
+        issuer: chain.root_issuer().to_string(),
         key_thumbprint: claims.cnf_key.thumbprint().to_string(),
+        labels: constraints.labels.iter().flatten().cloned().collect(),
         passport_id: claims.jti.clone(),
-        passport_sha256: sha256_label(&passport.token_sha256()),
-        trust_tier: passport.tier().as_str().to_string(),
+        passport_sha256: sha256_label(&chain.token_sha256()),
+        purpose: constraints.purpose.clone(),
+        trust_tier: chain.tier().as_str().to_string(),
     }
 }

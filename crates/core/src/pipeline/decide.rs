@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use passgate_passport::json;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,9 @@ use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailReco
 use crate::money::MicroUsd;
 use crate::plugin::{PluginOutcome, PluginRecord};
 use crate::reason::{Class, Reason};
-use crate::state::{Admission, NonceAnswer, RateAnswer, RateWindow, SpendPeriod};
+use crate::state::{
+    Admission, NonceAnswer, PER_PASSPORT, RateAnswer, RateWindow, SpendAnswer, SpendClaim, SpendPeriod,
+};
 
 /// A decision.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,6 +109,14 @@ pub struct RateView {
     pub window: RateWindow,
     /// The counter.
     pub answer: RateAnswer,
+}
+
+impl RateView {
+    /// Less is closer to the limit; below everything is what is over it, by how long it stays so.
+    fn tightness(&self) -> (bool, Reverse<u64>, u32) {
+        let RateAnswer { conforms, remaining, retry_after_seconds, .. } = self.answer;
+        (conforms, Reverse(retry_after_seconds), remaining)
+    }
 }
 
 impl Verdict {
@@ -220,6 +231,9 @@ fn plugins(judged: &Judged) -> Option<GuardrailRecord> {
 }
 
 fn rate(judged: &Judged, rates: &[RateView]) -> GuardrailRecord {
+    if let Some(reason) = judged.findings.rate {
+        return record("rate", GuardrailOutcome::Fail, Some(reason), Evidence::new());
+    }
     if judged.demand.rates.is_empty() {
         return record("rate", GuardrailOutcome::NotApplicable, None, BTreeMap::new());
     }
@@ -239,16 +253,18 @@ fn rate(judged: &Judged, rates: &[RateView]) -> GuardrailRecord {
     }
 }
 
+/// Of several counters of one kind and window, as the passports of a chain may have, the one that leaves the least.
 fn rate_views(judged: &Judged, admission: &Admission) -> Vec<RateView> {
-    let pairs = judged.demand.rates.iter().zip(&admission.rates);
-    pairs
-        .map(|(claim, answer)| RateView {
-            per: claim.per.clone(),
-            limit: claim.limit,
-            window: claim.window,
-            answer: *answer,
-        })
-        .collect()
+    let mut views: Vec<RateView> = Vec::new();
+    for (claim, answer) in judged.demand.rates.iter().zip(&admission.rates) {
+        let view = RateView { per: claim.per.clone(), limit: claim.limit, window: claim.window, answer: *answer };
+        match views.iter_mut().find(|seen| seen.per == view.per && seen.window == view.window) {
+            Some(seen) if view.tightness() < seen.tightness() => *seen = view,
+            Some(_) => {}
+            None => views.push(view),
+        }
+    }
+    views
 }
 
 fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
@@ -262,21 +278,46 @@ fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
         return record("spend", GuardrailOutcome::NotEvaluated, None, evidence);
     }
     let mut failed = None;
-    for (claim, answer) in judged.demand.spends.iter().zip(&admission.spends) {
-        let (cap, spent, reason) = match claim.period {
-            SpendPeriod::Day => ("daily_cap_micro_usd", "daily_spent_before_micro_usd", Reason::SpendDailyExceeded),
-            SpendPeriod::Month => {
-                ("monthly_cap_micro_usd", "monthly_spent_before_micro_usd", Reason::SpendMonthlyExceeded)
-            }
-        };
-        evidence.insert(Cow::Borrowed(cap), EvidenceValue::Number(claim.cap.0));
-        evidence.insert(Cow::Borrowed(spent), EvidenceValue::Number(answer.spent_before.0));
+    let answered: Vec<_> = judged.demand.spends.iter().zip(&admission.spends).collect();
+    for (claim, answer) in &answered {
         if !answer.fits {
-            failed = failed.or(Some(reason));
+            failed = failed.or(Some(claim.period.exceeded()));
+        }
+        let alike = answered.iter().filter(|(other, _)| other.per == claim.per && other.period == claim.period);
+        let least = alike.map(|(claim, answer)| headroom(claim, answer)).min();
+        if least == Some(headroom(claim, answer)) {
+            let name = |figure: &str| {
+                let of = if claim.per == PER_PASSPORT { "passport_" } else { "" };
+                Cow::Owned([of, claim.period.name(), figure].concat())
+            };
+            evidence.insert(name("_cap_micro_usd"), EvidenceValue::Number(claim.cap.0));
+            evidence.insert(name("_spent_before_micro_usd"), EvidenceValue::Number(answer.spent_before.0));
         }
     }
     let result = if failed.is_some() { GuardrailOutcome::Fail } else { GuardrailOutcome::Pass };
     record("spend", result, failed, evidence)
+}
+
+/// What a budget had left.
+fn headroom(claim: &SpendClaim, answer: &SpendAnswer) -> u64 {
+    claim.cap.0.saturating_sub(answer.spent_before.0)
+}
+
+impl SpendPeriod {
+    /// As evidence names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Day => "daily",
+            Self::Month => "monthly",
+        }
+    }
+
+    fn exceeded(self) -> Reason {
+        match self {
+            Self::Day => Reason::SpendDailyExceeded,
+            Self::Month => Reason::SpendMonthlyExceeded,
+        }
+    }
 }
 
 fn threshold_evidence(name: &'static str, threshold: Option<MicroUsd>) -> Evidence {

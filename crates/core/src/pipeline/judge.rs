@@ -4,23 +4,25 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use passgate_passport::json;
-use passgate_passport::proof::{CoveredRequest, PROOF_WINDOW_SECONDS};
+use passgate_passport::proof::{CoveredRequest, ProofForm};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::authenticate::{Authenticated, agent_record};
 use super::decide::{Decision, revocation_check};
+use super::demand::demand;
+use super::limits::{self, Limits};
 use super::restrict::Shown;
 use crate::attest::{
     AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, PolicyRecord, RequestRecord, StatusListRecord,
     sha256_label,
 };
-use crate::gate::{EvaluatorRef, Gate, Guardrails, RateLimits};
+use crate::gate::{EvaluatorRef, Gate, Guardrails};
 use crate::money::MicroUsd;
 use crate::plugin::PluginRecord;
 use crate::reason::{Class, Reason};
 use crate::route::{Route, Values};
-use crate::state::{Admission, Demand, NonceClaim, RateClaim, SpendClaim, SpendMode, SpendPeriod, Subject, agent_key};
+use crate::state::{Admission, Demand};
 use crate::time::UnixMillis;
 
 /// A request judged as far as possible without state. Only [`judge`] and [`Judged::from_bytes`] make it.
@@ -46,6 +48,8 @@ pub struct Judged {
 pub(super) struct Findings {
     /// Why the action is not permitted.
     pub(super) scope: Option<Reason>,
+    /// A passport above the agent or its own lets no request through.
+    pub(super) rate: Option<Reason>,
     /// The amount is unreadable or above the transaction cap.
     pub(super) spend: Finding,
     pub(super) transaction_cap: Option<MicroUsd>,
@@ -68,33 +72,37 @@ pub(super) enum Finding {
 #[error("what was handed over cannot be read: both ends must run the same release")]
 pub struct HandoffError;
 
-/// Judges an authenticated request under `gate`.
+/// Judges an authenticated request under `gate` and the limits of its passport.
 ///
-/// The action is that of the first route matching method and path; amount and domain are read where the route says.
-/// A request already judged not to be forwarded demands its nonce, its rate tokens and a look at its budgets, and
-/// charges nothing.
+/// The action is that of the first route matching method and path; amount, domain and what the passport limits are read
+/// where the route says. A request already judged not to be forwarded demands its nonce, its rate tokens and a look at
+/// its budgets, and charges nothing.
 pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
-    let covered = authenticated.proof.covered();
+    let (covered, chain) = (authenticated.proof.covered(), &authenticated.chain);
+    let limits = Limits::of(&gate.guardrails, chain);
     let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
-    let Values { amount, host } = route.map(|route| route.read(covered)).unwrap_or_default();
+    let values = route.map(|route| route.read(covered, chain.constraints())).unwrap_or_default();
     let findings = Findings {
-        scope: judge_scope(route, authenticated),
-        spend: judge_spend(&gate.guardrails, amount),
-        transaction_cap: gate.guardrails.spend.per_transaction,
-        domain: judge_domain(&gate.guardrails, host.as_ref()),
-        approval: judge_approval(&gate.guardrails, amount),
+        scope: judge_scope(route, authenticated, &values),
+        rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
+        spend: judge_spend(limits.transaction_cap, values.amount),
+        transaction_cap: limits.transaction_cap,
+        domain: judge_domain(&limits, values.host.as_ref()),
+        approval: judge_approval(&gate.guardrails, values.amount),
         approval_above: gate.guardrails.require_approval_above,
     };
+    let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
     let demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &findings);
     let request = RequestRecord {
         action,
         amount_micro_usd: amount.and_then(Result::ok).map(|a| a.0),
+        proof: (authenticated.proof.form() == ProofForm::Dpop).then(|| "dpop".to_string()),
         target_domain: host.and_then(Result::ok),
         ..request_record(covered)
     };
     Judged {
-        agent: agent_record(&authenticated.passport),
+        agent: agent_record(chain),
         request,
         gate: gate.record(),
         policy: gate.policy_record(authenticated.now),
@@ -108,30 +116,34 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     }
 }
 
-fn judge_scope(route: Option<&Route>, authenticated: &Authenticated<'_>) -> Option<Reason> {
+fn judge_scope(route: Option<&Route>, authenticated: &Authenticated<'_>, values: &Values) -> Option<Reason> {
     let Some(route) = route else { return Some(Reason::ActionUnmapped) };
-    let permitted = authenticated.passport.claims().permissions.iter().any(|scope| scope.covers(&route.action));
-    (!permitted).then_some(Reason::PermissionScopeMissing)
+    if !authenticated.chain.permits(&route.action) {
+        return Some(Reason::PermissionScopeMissing);
+    }
+    limits::outside(authenticated.chain.constraints(), route, values)
 }
 
-fn judge_spend(guardrails: &Guardrails, amount: Option<Result<MicroUsd, Reason>>) -> Finding {
+fn judge_spend(transaction_cap: Option<MicroUsd>, amount: Option<Result<MicroUsd, Reason>>) -> Finding {
     match amount {
         None => Finding::NotApplicable,
         Some(Err(reason)) => Finding::Fail(reason),
-        Some(Ok(amount)) if guardrails.spend.per_transaction.is_some_and(|cap| amount > cap) => {
+        Some(Ok(amount)) if transaction_cap.is_some_and(|cap| amount > cap) => {
             Finding::Fail(Reason::SpendTransactionExceeded)
         }
         Some(Ok(_)) => Finding::Pass,
     }
 }
 
-fn judge_domain(guardrails: &Guardrails, host: Option<&Result<String, Reason>>) -> Finding {
-    match (host, &guardrails.allowed_domains) {
-        (None, _) => Finding::NotApplicable,
-        (Some(Err(reason)), _) => Finding::Fail(*reason),
-        (Some(Ok(_)), None) => Finding::NotApplicable,
-        (Some(Ok(host)), Some(allowed)) if allowed.iter().any(|pattern| pattern.matches(host)) => Finding::Pass,
-        _ => Finding::Fail(Reason::DomainNotAllowed),
+fn judge_domain(limits: &Limits<'_>, host: Option<&Result<String, Reason>>) -> Finding {
+    match host {
+        None => Finding::NotApplicable,
+        Some(Err(reason)) => Finding::Fail(*reason),
+        Some(Ok(host)) => match limits.permits_domain(host) {
+            None => Finding::NotApplicable,
+            Some(true) => Finding::Pass,
+            Some(false) => Finding::Fail(Reason::DomainNotAllowed),
+        },
     }
 }
 
@@ -161,65 +173,8 @@ fn request_record(covered: &CoveredRequest<'_>) -> RequestRecord {
 }
 
 fn not_checked(authenticated: &Authenticated<'_>) -> Vec<String> {
-    let has_status = authenticated.passport.claims().status_list.is_some();
+    let has_status = authenticated.chain.root().claims.status_list.is_some();
     if has_status && authenticated.status_list.is_none() { alloc::vec!["status_list".to_string()] } else { Vec::new() }
-}
-
-fn demand(
-    gate: &Gate,
-    authenticated: &Authenticated<'_>,
-    action: Option<&str>,
-    amount: Option<MicroUsd>,
-    findings: &Findings,
-) -> Demand {
-    let claims = authenticated.passport.claims();
-    let agent = agent_key(&claims.iss, &claims.sub);
-    let proof = &authenticated.proof;
-    Demand {
-        now: authenticated.now,
-        nonce: NonceClaim {
-            key: proof.key_thumbprint().to_string(),
-            nonce: proof.nonce().to_string(),
-            // The whole window, not the proof's own earlier expiry: the replay fence reasons about creation times.
-            remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
-        },
-        subjects: alloc::vec![
-            Subject::Passport(claims.jti.clone()),
-            Subject::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() },
-            Subject::Key(proof.key_thumbprint().to_string()),
-            Subject::Issuer(claims.iss.clone()),
-        ],
-        rates: rate_claims(gate, &agent, &claims.iss, action),
-        spends: amount.map(|amount| spend_claims(gate, &agent, amount, findings)).unwrap_or_default(),
-    }
-}
-
-fn rate_claims(gate: &Gate, agent: &str, tenant: &str, action: Option<&str>) -> Vec<RateClaim> {
-    let rates = &gate.guardrails.rates;
-    let mut claims = Vec::new();
-    let mut claim = |per: &str, limits: &RateLimits, counter: &dyn Fn() -> String| {
-        claims.extend(limits.windows().map(|(window, limit)| RateClaim {
-            per: per.to_string(),
-            counter: [gate.id.as_str(), ":", &counter()].concat(),
-            limit,
-            window,
-        }));
-    };
-    claim("agent", &rates.agent, &|| agent.to_string());
-    claim("gate", &rates.gate, &String::new);
-    claim("tenant", &rates.tenant, &|| agent_key(tenant, ""));
-    claim("action", &rates.action, &|| [agent, ":", action.unwrap_or_default()].concat());
-    claims
-}
-
-fn spend_claims(gate: &Gate, agent: &str, amount: MicroUsd, findings: &Findings) -> Vec<SpendClaim> {
-    let mode = if findings.forwardable() { SpendMode::Charge } else { SpendMode::Probe };
-    let spend = &gate.guardrails.spend;
-    let caps = [(SpendPeriod::Day, spend.daily), (SpendPeriod::Month, spend.monthly)];
-    let claim = |(period, cap): (SpendPeriod, Option<MicroUsd>)| {
-        Some(SpendClaim { agent: [gate.id.as_str(), ":", agent].concat(), period, cap: cap?, amount, mode })
-    };
-    caps.into_iter().filter_map(claim).collect()
 }
 
 impl Findings {
@@ -238,7 +193,7 @@ impl Findings {
             Finding::Fail(reason) => Some(reason),
             Finding::Pass | Finding::NotApplicable => None,
         });
-        self.scope.into_iter().chain(failed)
+        self.scope.into_iter().chain(self.rate).chain(failed)
     }
 }
 

@@ -24,12 +24,15 @@
 
 mod authenticate;
 mod decide;
+mod demand;
 mod judge;
+mod limits;
 mod parse;
 mod restrict;
 
 pub use authenticate::{Authenticated, authenticate};
 pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retry_after_seconds};
+pub use demand::subjects;
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 

@@ -1,7 +1,10 @@
+mod chains;
+mod dpop;
 mod freshness;
 mod plugins;
 
 use alloc::borrow::ToOwned as _;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -44,6 +47,10 @@ fn gate() -> Gate {
         action: ActionName::parse(action).unwrap(),
         amount: amount.then(|| AmountSource { pointer: "/usd".to_owned(), unit: Unit::Usd }),
         domain: domain.then(|| ValueSource::Pointer("/to".to_owned())),
+        resource: None,
+        records: None,
+        context: BTreeMap::new(),
+        refused_labels: BTreeSet::new(),
     };
     let usd = |dollars: u64| Some(MicroUsd(dollars * 1_000_000));
     let mut guardrails = Guardrails {
@@ -83,6 +90,7 @@ struct Call {
     path: String,
     body: Vec<u8>,
     headers: Vec<(String, Vec<u8>)>,
+    key: SecretKey,
 }
 
 impl Call {
@@ -91,7 +99,8 @@ impl Call {
         if !body.is_empty() {
             headers.push(("content-type".to_owned(), b"application/json".to_vec()));
         }
-        Self { method, path: path.to_owned(), body: body.as_bytes().to_vec(), headers }
+        let key = SecretKey::from_seed([2; 32]);
+        Self { method, path: path.to_owned(), body: body.as_bytes().to_vec(), headers, key }
     }
 
     fn signed(mut self, nonce: u32) -> Self {
@@ -107,7 +116,7 @@ impl Call {
             body: &self.body,
         };
         let params = ProofParams { created: NOW.seconds(), nonce: &nonce, expires: None };
-        let signed = proof::sign(&http, &SecretKey::from_seed([2; 32]), &params).unwrap();
+        let signed = proof::sign(&http, &self.key, &params).unwrap();
         let fields = [
             ("signature-input", Some(signed.signature_input)),
             ("signature", Some(signed.signature)),

@@ -95,10 +95,15 @@ impl RateWindow {
     }
 }
 
+/// What counts for an agent and all it hands on to.
+pub const PER_AGENT: &str = "agent";
+/// What counts for a passport and all that are made from it.
+pub const PER_PASSPORT: &str = "passport";
+
 /// One token to take from one counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateClaim {
-    /// What is counted, for the evidence: `agent`, `gate`, `tenant` or `action`.
+    /// What is counted, for the evidence: `agent`, `gate`, `tenant`, `action` or `passport`.
     pub per: String,
     /// The counter's identity.
     pub counter: String,
@@ -131,6 +136,8 @@ pub enum SpendPeriod {
 /// One amount to charge to one budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpendClaim {
+    /// What the budget is for, for the evidence: `agent` or `passport`.
+    pub per: String,
     /// Whose budget, by [`agent_key`].
     pub agent: String,
     /// Which period of it.
@@ -222,9 +229,13 @@ pub struct Admitted {
 ///
 /// Hashed so that row keys have one length whatever a passport says. The separator cannot occur in either part.
 pub fn agent_key(issuer: &str, agent_id: &str) -> String {
-    use base64::Engine as _;
     use sha2::Digest as _;
-    let digest = sha2::Sha256::new().chain_update(issuer).chain_update([0]).chain_update(agent_id).finalize();
+    digest_key(&sha2::Sha256::new().chain_update(issuer).chain_update([0]).chain_update(agent_id).finalize().into())
+}
+
+/// A digest as part of a row's key.
+pub(crate) fn digest_key(digest: &[u8; 32]) -> String {
+    use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
 }
 

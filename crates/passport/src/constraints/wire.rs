@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Constraints, RateCaps, SpendCaps};
 
@@ -47,6 +47,13 @@ struct Rate {
     requests_per_hour: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requests_per_day: Option<u64>,
+}
+
+/// As the claim is written; `null` when nothing is limited.
+impl Serialize for Constraints {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ConstraintsClaim::of(self).serialize(serializer)
+    }
 }
 
 impl<'a> ConstraintsClaim<'a> {

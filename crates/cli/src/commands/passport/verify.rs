@@ -5,10 +5,10 @@ use passgate_core::reason::Class;
 use passgate_host::config::Loaded;
 use passgate_host::control::Revocation;
 use passgate_host::status_lists;
-use passgate_passport::passport::{self, VerifiedPassport, VerifyContext};
+use passgate_passport::delegation::{self, VerifiedChain};
+use passgate_passport::passport::VerifyContext;
 use serde_json::json;
 
-use super::invalid;
 use crate::access::{self, GateArgs, RevocationCheck};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
@@ -38,11 +38,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
 }
 
 /// Everything a gate checks of a passport without state.
-fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedPassport, Failure> {
+fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedChain, Failure> {
     let gate = &loaded.gate;
     let now = moment::now().seconds();
     let verify = VerifyContext { now, leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
-    let verified = passport::verify(token, &gate.trust, &verify).map_err(|error| invalid(&error))?;
+    let verified = delegation::verify_chain(token, &gate.trust, &verify)
+        .map_err(|error| Failure::new(Exit::Invalid, error.code(), &error))?;
     if verified.tier() < gate.level.minimum_tier() {
         let message = format!(
             "the passport has tier {}, and the gate {} is of level {}",
@@ -56,10 +57,10 @@ fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedPassport, Failure> {
 }
 
 /// The status list that speaks for it, where the gate checks those of its issuer.
-fn status(verified: &VerifiedPassport, loaded: &Loaded) -> Result<Option<StatusListRecord>, Failure> {
+fn status(verified: &VerifiedChain, loaded: &Loaded) -> Result<Option<StatusListRecord>, Failure> {
     let now = moment::now();
     let (gate, _) = status_lists::gate_at(loaded, now);
-    gate.status_lists.check(verified.claims(), now).map_err(|refusal| {
+    gate.status_lists.check(&verified.root().claims, now).map_err(|refusal| {
         let exit = if refusal.reason.class() == Class::Fault { Exit::Unreachable } else { Exit::Invalid };
         let failure =
             Failure::new(exit, refusal.reason.code(), format_args!("{} ({})", refusal.reason.title(), refusal.detail));
@@ -68,13 +69,13 @@ fn status(verified: &VerifiedPassport, loaded: &Loaded) -> Result<Option<StatusL
 }
 
 fn report(
-    verified: &VerifiedPassport,
+    verified: &VerifiedChain,
     revocation: &RevocationCheck,
     listed: Option<&StatusListRecord>,
     loaded: &Loaded,
     context: &Context,
 ) -> Outcome {
-    let claims = verified.claims();
+    let claims = &verified.leaf().claims;
     let mut not_checked = vec!["possession of the passport's key (that takes a request)".to_owned()];
     if claims.status_list.is_some() && listed.is_none() {
         not_checked.push("the published status list".to_owned());
@@ -86,7 +87,7 @@ fn report(
     let output = &context.output;
     if output.is_json() {
         output.json(json!({ "valid": true, "gate_id": loaded.gate.id, "passport_id": claims.jti, "agent_id": claims.sub,
-            "agent_name": claims.agent_name, "issuer": claims.iss, "trust_tier": verified.tier().as_str(),
+            "agent_name": claims.agent_name, "issuer": verified.root_issuer(), "trust_tier": verified.tier().as_str(),
             "key_thumbprint": claims.cnf_key.thumbprint(), "permissions": permissions, "expires_at": span::date(claims.exp),
             "revocation": revocation.to_string(), "status_list": listed, "not_checked": not_checked }))?;
         return Ok(Exit::Ok);
@@ -95,7 +96,7 @@ fn report(
     output.members(&[
         ("passport id", claims.jti.clone()),
         ("agent", agent(verified)),
-        ("issuer", claims.iss.clone()),
+        ("issuer", verified.root_issuer().to_owned()),
         ("tier", verified.tier().to_string()),
         ("permissions", permissions.join(" ")),
         ("expires", span::date(claims.exp)),
@@ -109,8 +110,8 @@ fn report(
     Ok(Exit::Ok)
 }
 
-fn agent(verified: &VerifiedPassport) -> String {
-    let claims = verified.claims();
+fn agent(verified: &VerifiedChain) -> String {
+    let claims = &verified.leaf().claims;
     match &claims.agent_name {
         Some(name) => format!("{} ({name})", claims.sub),
         None => claims.sub.clone(),

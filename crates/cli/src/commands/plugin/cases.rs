@@ -57,6 +57,9 @@ struct AgentDoc {
     issuer: String,
     tier: String,
     permissions: Vec<String>,
+    delegated_by: Vec<String>,
+    labels: Vec<String>,
+    purpose: Option<String>,
 }
 
 impl Default for AgentDoc {
@@ -66,6 +69,9 @@ impl Default for AgentDoc {
             issuer: "https://issuer.example".to_owned(),
             tier: "L2".to_owned(),
             permissions: vec!["*".to_owned()],
+            delegated_by: Vec::new(),
+            labels: Vec::new(),
+            purpose: None,
         }
     }
 }
@@ -165,6 +171,9 @@ impl AgentDoc {
             passport_id: "pass_01ARYZ6S410000000000000001".to_owned(),
             key_thumbprint: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k".to_owned(),
             permissions: self.permissions.clone(),
+            delegated_by: self.delegated_by.clone(),
+            labels: self.labels.clone(),
+            purpose: self.purpose.clone(),
         }
     }
 }

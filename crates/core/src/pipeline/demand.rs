@@ -1,0 +1,129 @@
+//! Step 4: the state a decision consumes.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use passgate_passport::delegation::{Link, VerifiedChain};
+use passgate_passport::proof::PROOF_WINDOW_SECONDS;
+
+use super::authenticate::Authenticated;
+use super::judge::Findings;
+use crate::gate::{Gate, RateLimits};
+use crate::money::MicroUsd;
+use crate::state::{
+    Demand, NonceClaim, PER_AGENT, PER_PASSPORT, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod, Subject,
+    agent_key, digest_key,
+};
+
+/// What the decision about an authenticated request asks of the state.
+///
+/// The gate's limits of an agent are those of the agent that the issuer vouches for, together with all it hands on to:
+/// else it could make itself a new budget with every sub-agent. The limits in a passport count what its holder and all
+/// below it do, so each passport of a chain has counters of its own.
+pub(super) fn demand(
+    gate: &Gate,
+    authenticated: &Authenticated<'_>,
+    action: Option<&str>,
+    amount: Option<MicroUsd>,
+    findings: &Findings,
+) -> Demand {
+    let (chain, proof) = (&authenticated.chain, &authenticated.proof);
+    let counted = Counted { gate, chain, agent: agent_key(chain.root_issuer(), &chain.root().claims.sub) };
+    Demand {
+        now: authenticated.now,
+        nonce: NonceClaim {
+            key: proof.key_thumbprint().to_string(),
+            nonce: proof.nonce().to_string(),
+            // The whole window, not the proof's own earlier expiry: the replay fence reasons about creation times.
+            remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
+        },
+        subjects: subjects(chain),
+        rates: counted.rates(action),
+        spends: amount.map(|amount| counted.spends(amount, findings)).unwrap_or_default(),
+    }
+}
+
+/// Everything whose revocation ends the chain. An agent below the root stands under the root's issuer, as in records.
+pub fn subjects(chain: &VerifiedChain) -> Vec<Subject> {
+    let issuer = chain.root_issuer();
+    let of_link = |link: &Link| {
+        let claims = &link.claims;
+        [
+            Subject::Passport(claims.jti.clone()),
+            Subject::Agent { issuer: issuer.to_string(), agent_id: claims.sub.clone() },
+            Subject::Key(claims.cnf_key.thumbprint().to_string()),
+        ]
+    };
+    let links = chain.links().rev().flat_map(of_link);
+    links.chain([Subject::Issuer(issuer.to_string())]).collect()
+}
+
+/// Whose counters and budgets a request concerns.
+struct Counted<'a> {
+    gate: &'a Gate,
+    chain: &'a VerifiedChain,
+    /// The agent that the issuer vouches for.
+    agent: String,
+}
+
+impl Counted<'_> {
+    fn rates(&self, action: Option<&str>) -> Vec<RateClaim> {
+        let rates = &self.gate.guardrails.rates;
+        let mut claims = Vec::new();
+        let mut claim = |per: &str, limits: &RateLimits, counter: &dyn Fn() -> String| {
+            claims.extend(limits.windows().map(|(window, limit)| self.rate(per, &counter(), limit, window)));
+        };
+        claim(PER_AGENT, &rates.agent, &|| self.agent.clone());
+        claim("gate", &rates.gate, &String::new);
+        claim("tenant", &rates.tenant, &|| agent_key(self.chain.root_issuer(), ""));
+        claim("action", &rates.action, &|| [&self.agent, ":", action.unwrap_or_default()].concat());
+        for (link, account) in self.accounts() {
+            let caps = link.constraints.rate;
+            let caps = [
+                (RateWindow::Minute, caps.requests_per_minute),
+                (RateWindow::Hour, caps.requests_per_hour),
+                (RateWindow::Day, caps.requests_per_day),
+            ];
+            // No counter has a limit of none: the judgement refuses there. More than it can count is no limit.
+            let limits = caps
+                .into_iter()
+                .filter_map(|(window, cap)| Some((window, u32::try_from(cap?).ok().filter(|limit| *limit > 0)?)));
+            claims.extend(limits.map(|(window, limit)| self.rate(PER_PASSPORT, &account, limit, window)));
+        }
+        claims
+    }
+
+    fn rate(&self, per: &str, counter: &str, limit: u32, window: RateWindow) -> RateClaim {
+        RateClaim { per: per.to_string(), counter: [&self.gate.id, ":", counter].concat(), limit, window }
+    }
+
+    fn spends(&self, amount: MicroUsd, findings: &Findings) -> Vec<SpendClaim> {
+        let mode = if findings.forwardable() { SpendMode::Charge } else { SpendMode::Probe };
+        let spend = &self.gate.guardrails.spend;
+        let of_gate = [(SpendPeriod::Day, spend.daily), (SpendPeriod::Month, spend.monthly)];
+        let claim = |per: &str, account: &str, period, cap: Option<MicroUsd>| {
+            let agent = [&self.gate.id, ":", account].concat();
+            Some(SpendClaim { per: per.to_string(), agent, period, cap: cap?, amount, mode })
+        };
+        let mut claims: Vec<SpendClaim> =
+            of_gate.into_iter().filter_map(|(period, cap)| claim(PER_AGENT, &self.agent, period, cap)).collect();
+        for (link, account) in self.accounts() {
+            let caps = link.constraints.spend;
+            let of_link = [(SpendPeriod::Day, caps.daily_micro_usd), (SpendPeriod::Month, caps.monthly_micro_usd)];
+            let of_link = of_link.into_iter();
+            claims.extend(of_link.filter_map(|(period, cap)| claim(PER_PASSPORT, &account, period, cap.map(MicroUsd))));
+        }
+        claims
+    }
+
+    /// Each passport of the chain with the name that its limits are counted under. The root's is its agent's, so that a
+    /// renewed passport goes on where the one before was. A delegated passport's is its own hash, which covers all above
+    /// it: an id is chosen by who delegates, who could choose that of another's.
+    fn accounts(&self) -> impl Iterator<Item = (&Link, String)> {
+        let below = |link: &Link| match link.parent() {
+            None => [&self.agent, ":passport"].concat(),
+            Some(_) => [&self.agent, ":", &digest_key(&link.token_sha256)].concat(),
+        };
+        self.chain.links().map(move |link| (link, below(link)))
+    }
+}
