@@ -59,12 +59,12 @@ fn chains() -> Result<Vec<Recipe>> {
     let proof = Draft::new("Only the key of the last passport proves possession.", plain()?)
         .send(above, Some("proof_key_mismatch"))?
         .send(RequestDraft { seed: SCOUT, ..search(&three) }, Some("proof_key_mismatch"))?;
-    let ids: Vec<String> = three.ids.clone();
     let mut revoked = Vec::new();
-    for (name, at) in [("delegation_root_revoked_deny", 0), ("delegation_middle_revoked_deny", 1)] {
+    let names = ["delegation_root_revoked_deny", "delegation_middle_revoked_deny"];
+    for (at, (name, id)) in names.into_iter().zip(&three.ids).enumerate() {
         let draft = Draft::new("Revoking a passport ends every chain through it, and nothing above it.", plain()?)
             .send(search(&three), None)?
-            .revoke(Subject::Passport(ids[at].clone()))
+            .revoke(Subject::Passport(id.clone()))
             .send(search(&three.prefix(0)), (at == 0).then_some("revoked"))?
             .send(search(&three), Some("revoked"))?;
         revoked.push((name, draft));
@@ -102,10 +102,10 @@ fn forged(
         "permissions": ["web:search"],
         "delegation": {
             "depth_left": 0,
-            "parent": above["jti"],
+            "parent": above.get("jti"),
             "parent_sha256": passgate_core::attest::sha256_label(&Sha256::digest(parent).into()),
-            "root_issuer": root["iss"],
-            "spawned_by": above["sub"],
+            "root_issuer": root.get("iss"),
+            "spawned_by": above.get("sub"),
         },
     });
     change(claims.as_object_mut().context("claims are an object")?);
@@ -137,7 +137,10 @@ fn violations() -> Result<Vec<Recipe>> {
     let member = |name: &'static str, value: Value| {
         move |claims: &mut serde_json::Map<String, Value>| {
             match name.split_once('.') {
-                Some((outer, inner)) => claims[outer][inner] = value,
+                Some((outer, inner)) => {
+                    let outer = claims.get_mut(outer).and_then(Value::as_object_mut);
+                    outer.map(|outer| outer.insert(inner.to_owned(), value));
+                }
                 None => _ = claims.insert(name.to_owned(), value),
             };
         }
@@ -152,7 +155,7 @@ fn violations() -> Result<Vec<Recipe>> {
         ("sub", json!("agent_scout"), "delegation_self"),
         ("cnf", json!({ "jwk": super::policy::jwk(SCOUT)? }), "delegation_self"),
         ("cnf", json!({ "jwk": super::policy::jwk(ISSUER_SEED)? }), "delegation_self"),
-        ("jti", json!(whole.ids[0]), "delegation_id_reused"),
+        ("jti", json!(whole.ids.first()), "delegation_id_reused"),
         ("exp", json!(NOW - 60 + 59), "delegation_lifetime"),
         ("exp", json!(NOW - 60 + 86_401), "delegation_lifetime"),
         ("iat", json!(NOW - 7_200), "delegation_predates_parent"),
@@ -184,7 +187,7 @@ fn violations() -> Result<Vec<Recipe>> {
     let brief = ChainDraft::limited("agent_scout", SCOUT, PERMISSIONS, &json!({}), |claims| claims.exp = NOW + 600)?;
     let late = forged(&brief, None, |_| {})?;
     let closed = ChainDraft::closed("agent_scout", SCOUT, PERMISSIONS)?;
-    let deep = forged(&forged(&free(4)?, None, |claims| claims["delegation"]["depth_left"] = json!(0))?, None, |_| {})?;
+    let deep = forged(&forged(&free(4)?, None, |_| {})?, None, |_| {})?;
     draft = draft
         .send(search(&late), Some("delegation_outlives_parent"))?
         .send(search(&forged(&closed, None, |_| {})?), Some("delegation_depth"))?
