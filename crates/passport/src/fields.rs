@@ -37,7 +37,7 @@ pub(crate) enum Value<'a> {
 /// One item of an inner list.
 pub(crate) struct InnerItem<'a> {
     pub(crate) value: BareItemFromInput<'a>,
-    pub(crate) has_parameters: bool,
+    pub(crate) parameters: Vec<(&'a str, BareItemFromInput<'a>)>,
 }
 
 /// The text of a string item that was written without any escape; `None` for everything else.
@@ -121,7 +121,7 @@ impl<'a> ItemVisitor<'a> for ListItem<'_, 'a> {
     type Error = Infallible;
 
     fn bare_item(self, value: BareItemFromInput<'a>) -> Result<impl ParameterVisitor<'a, Out = ()>, Infallible> {
-        Ok(ItemParameters { item: InnerItem { value, has_parameters: false }, items: self.items })
+        Ok(ItemParameters { item: InnerItem { value, parameters: Vec::new() }, items: self.items })
     }
 }
 
@@ -154,8 +154,8 @@ impl<'a> ParameterVisitor<'a> for ItemParameters<'_, 'a> {
     type Out = ();
     type Error = Infallible;
 
-    fn parameter(&mut self, _key: &'a KeyRef, _value: BareItemFromInput<'a>) -> Result<(), Infallible> {
-        self.item.has_parameters = true;
+    fn parameter(&mut self, key: &'a KeyRef, value: BareItemFromInput<'a>) -> Result<(), Infallible> {
+        self.item.parameters.push((key.as_str(), value));
         Ok(())
     }
 
@@ -178,7 +178,7 @@ mod tests {
         let parameters: Vec<_> = members[0].parameters.iter().map(|(key, _)| *key).collect();
         assert_eq!(parameters, vec!["x", "x"]);
         let Value::InnerList(items) = &members[1].value else { panic!("an inner list") };
-        assert_eq!(items.iter().map(|item| item.has_parameters).collect::<Vec<_>>(), vec![false, true]);
+        assert_eq!(items.iter().map(|item| item.parameters.len()).collect::<Vec<_>>(), vec![0, 1]);
         assert_eq!(plain_string(&items[0].value), Some("p"));
         assert!(matches!(&members[2].value, Value::Item(BareItemFromInput::ByteSequence(bytes)) if bytes == &[0]));
     }

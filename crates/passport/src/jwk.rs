@@ -27,6 +27,9 @@ const ENCODED_KEY_LEN: usize = 43;
 /// Members that only private or symmetric keys have (RFC 7518 section 6, RFC 8037 section 2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// The names of Ed25519 in a JWK (RFC 8037 section 3.1, RFC 9864).
+pub(crate) const ALGORITHMS: [&str; 2] = ["EdDSA", "Ed25519"];
+
 /// Why a JWK or a set was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -104,7 +107,7 @@ impl SecretKey {
     pub fn from_private_jwk(bytes: &[u8]) -> Result<Self, JwkError> {
         let jwk: PrivateJwk = json::parse_into(bytes, MAX_JWK_BYTES).map_err(private_json_error)?;
         check_type(&jwk.kty, &jwk.crv)?;
-        check_usage(jwk.alg.as_deref(), jwk.r#use.as_deref())?;
+        check_usage(jwk.alg.as_deref(), jwk.r#use.as_deref(), &ALGORITHMS)?;
         if let Some(operations) = &jwk.key_ops {
             let known = operations.iter().all(|op| op == "sign" || op == "verify");
             if !known || !operations.iter().any(|op| op == "sign") {
@@ -140,11 +143,16 @@ pub fn from_value(jwk: &Value) -> Result<PublicKey, JwkError> {
 /// As [`from_value`], for a document that was just read.
 pub(crate) fn from_node(jwk: &Node<'_>) -> Result<PublicKey, JwkError> {
     let members = jwk.as_object().ok_or(member("kty", "is missing: a JWK is an object"))?;
+    from_members(members, &ALGORITHMS)
+}
+
+/// As [`from_node`], with the names of `alg` that are accepted.
+pub(crate) fn from_members(members: &Members<'_>, algorithms: &[&str]) -> Result<PublicKey, JwkError> {
     if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
         return Err(JwkError::Private);
     }
     check_type(required(members, "kty")?, required(members, "crv")?)?;
-    check_usage(optional(members, "alg")?, optional(members, "use")?)?;
+    check_usage(optional(members, "alg")?, optional(members, "use")?, algorithms)?;
     let verifies_only =
         |operations: &Node<'_>| matches!(operations.as_array(), Some([only]) if only.as_str() == Some("verify"));
     if !members.get("key_ops").is_none_or(verifies_only) {
@@ -161,18 +169,32 @@ pub(crate) fn from_node(jwk: &Node<'_>) -> Result<PublicKey, JwkError> {
 /// [`JwkError`], also for private material in any key and for a key that stands twice.
 pub fn parse_set(bytes: &[u8]) -> Result<Vec<PublicKey>, JwkError> {
     let set = json::read(bytes, MAX_JWKS_BYTES).map_err(JwkError::Json)?;
-    let members =
+    let mut keys: Vec<PublicKey> = Vec::new();
+    for jwk in ed25519_members(&set)? {
+        let key = from_members(jwk, &ALGORITHMS)?;
+        if keys.contains(&key) {
+            return Err(JwkError::DuplicateKey);
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The keys of a set that say they are Ed25519 keys, as they stand there.
+pub(crate) fn ed25519_members<'s, 'a>(set: &'s Node<'a>) -> Result<Vec<&'s Members<'a>>, JwkError> {
+    let entries =
         set.as_object().and_then(|set| set.get("keys")?.as_array()).ok_or(member("keys", "is missing or no array"))?;
-    if members.len() > MAX_JWKS_KEYS {
+    if entries.len() > MAX_JWKS_KEYS {
         return Err(JwkError::TooManyKeys);
     }
-    let mut keys: Vec<PublicKey> = Vec::new();
-    for jwk in members {
-        if let Some(key) = set_member(jwk)? {
-            if keys.contains(&key) {
-                return Err(JwkError::DuplicateKey);
-            }
-            keys.push(key);
+    let mut keys = Vec::new();
+    for entry in entries {
+        let members = entry.as_object().ok_or(member("keys", "has an entry that is no object"))?;
+        if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
+            return Err(JwkError::Private);
+        }
+        if required(members, "kty")? == "OKP" && required(members, "crv")? == "Ed25519" {
+            keys.push(members);
         }
     }
     Ok(keys)
@@ -183,15 +205,6 @@ pub fn parse_set(bytes: &[u8]) -> Result<Vec<PublicKey>, JwkError> {
 pub fn emit_set<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> String {
     let keys: Vec<String> = keys.into_iter().map(PublicKey::to_jwk).collect();
     alloc::format!(r#"{{"keys":[{}]}}"#, keys.join(","))
-}
-
-fn set_member(jwk: &Node<'_>) -> Result<Option<PublicKey>, JwkError> {
-    let members = jwk.as_object().ok_or(member("keys", "has an entry that is no object"))?;
-    if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
-        return Err(JwkError::Private);
-    }
-    let is_ed25519 = required(members, "kty")? == "OKP" && required(members, "crv")? == "Ed25519";
-    if is_ed25519 { from_node(jwk).map(Some) } else { Ok(None) }
 }
 
 /// Only what signing needs; `d` is wiped on drop. A typed reader, because a generic value would keep copies of `d`.
@@ -233,8 +246,8 @@ fn check_type(kty: &str, crv: &str) -> Result<(), JwkError> {
     Ok(())
 }
 
-fn check_usage(alg: Option<&str>, usage: Option<&str>) -> Result<(), JwkError> {
-    if !matches!(alg, None | Some("EdDSA" | "Ed25519")) {
+fn check_usage(alg: Option<&str>, usage: Option<&str>, algorithms: &[&str]) -> Result<(), JwkError> {
+    if !alg.is_none_or(|alg| algorithms.contains(&alg)) {
         return Err(member("alg", "is neither EdDSA nor Ed25519"));
     }
     if !matches!(usage, None | Some("sig")) {
@@ -263,7 +276,7 @@ fn optional<'j>(members: &'j Members<'_>, name: &'static str) -> Result<Option<&
     }
 }
 
-const fn member(member: &'static str, problem: &'static str) -> JwkError {
+pub(crate) const fn member(member: &'static str, problem: &'static str) -> JwkError {
     JwkError::Member { member, problem }
 }
 

@@ -10,6 +10,7 @@
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
 //! - Proofs of possession, as message signatures (RFC 9421) or as DPoP proofs (RFC 9449) ([`proof`]).
+//! - Signatures of agents without a passport, and their key directories ([`proof::web_bot_auth`]).
 //! - The permission scopes a passport carries ([`scope`]).
 //!
 //! # Out of scope

@@ -1,6 +1,6 @@
 //! Proof of possession on every request: RFC 9421 HTTP message signatures with Ed25519, or DPoP proofs ([`dpop`]).
 //!
-//! [`verify_either`] takes both forms, and both end as a [`VerifiedProof`]. What follows is about message signatures.
+//! [`verify_either`] takes both forms. Agents without a passport sign for [`web_bot_auth`]. All end as a [`VerifiedProof`]. What follows is about message signatures.
 //!
 //! The agent signs the request with the key its passport names (`cnf`), sending `signature-input`, `signature` and,
 //! with a body, `content-digest`. [`verify`] recomputes everything from the request as the gate will judge it and
@@ -26,6 +26,8 @@ mod error;
 mod input;
 #[cfg(test)]
 mod tests;
+mod uri;
+pub mod web_bot_auth;
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -115,14 +117,16 @@ pub fn sign_covering(
     let complete = HttpRequest { headers: &headers, ..*request };
 
     let components = components_to_sign(&complete, extra)?;
-    let params_text = input::serialize(&components, &parameters_to_sign(params, key.public().thumbprint()));
+    let ProofParams { created, nonce, expires } = *params;
+    let parameters = parameters_to_sign(created, expires, Some(nonce), key.public(), input::PASSGATE.tag);
+    let params_text = input::serialize(&components, &parameters);
     let (text, _) = base::build(&complete, &components, &params_text)?;
     let signed = SignedHeaders {
         signature_input: format!("{LABEL}={params_text}"),
         signature: input::serialize_signature(LABEL, &key.sign(text.as_bytes())),
         content_digest: digest.clone(),
     };
-    input::parse_input(signed.signature_input.as_bytes())?;
+    input::parse_inputs(signed.signature_input.as_bytes(), &input::PASSGATE)?;
     Ok(signed)
 }
 
@@ -148,8 +152,8 @@ pub fn verify<'a>(request: &'a HttpRequest<'a>, key: &PublicKey, now: i64) -> Re
     let input_value = single_line(request, INPUT_FIELD)?;
     let signature_value = single_line(request, SIGNATURE_FIELD)?;
     passport_field(request)?;
-    let SignatureInput { label, components, parameters, params_text } = input::parse_input(input_value)?;
-    let signature = input::parse_signature(signature_value, label)?;
+    let (input, signature) = input::parse_only(input_value, signature_value, &input::PASSGATE)?;
+    let SignatureInput { components, parameters, params_text, .. } = input;
     // 3.
     if parameters.keyid != key.thumbprint() {
         return Err(ProofError::KeyMismatch);
@@ -168,9 +172,10 @@ pub fn verify<'a>(request: &'a HttpRequest<'a>, key: &PublicKey, now: i64) -> Re
     }
     Ok(VerifiedProof {
         form: ProofForm::MessageSignature,
+        proven: Proven::ALL,
         created: parameters.created,
         expires_at,
-        nonce: Cow::Borrowed(parameters.nonce),
+        nonce: Cow::Borrowed(parameters.nonce.ok_or(ProofError::NonceMissing)?),
         key_thumbprint: Cow::Borrowed(parameters.keyid),
         covered: CoveredRequest { request, fields },
     })
@@ -183,10 +188,12 @@ pub enum ProofForm {
     MessageSignature,
     /// RFC 9449: the field `dpop`.
     Dpop,
+    /// The message signature of a foreign agent, without a passport: [`web_bot_auth`].
+    WebBotAuth,
 }
 
 impl ProofForm {
-    /// The form that a request's fields have; [`ProofForm::MessageSignature`] when it has neither.
+    /// The form of proof that goes with a request's passport; [`ProofForm::MessageSignature`] when there is none.
     ///
     /// # Errors
     /// `proof_ambiguous` when it has both.
@@ -211,8 +218,8 @@ pub fn verify_either<'a>(
     rules: &dpop::DpopRules<'_>,
 ) -> Result<VerifiedProof<'a>, ProofError> {
     match ProofForm::of(request)? {
-        ProofForm::MessageSignature => verify(request, key, now),
         ProofForm::Dpop => dpop::verify(request, key, now, rules),
+        _ => verify(request, key, now),
     }
 }
 
@@ -234,11 +241,28 @@ pub fn passport_field<'a>(request: &HttpRequest<'a>) -> Result<&'a str, ProofErr
     Ok(passport)
 }
 
-/// A proof that was verified. Only [`verify`] and [`dpop::verify`] make one.
+/// What of a request's method and target a proof covers. Scheme aside, every proof covers the authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The method is the signer's.
+    pub method: bool,
+    /// The path is the signer's.
+    pub path: bool,
+    /// The query is the signer's, or that there is none.
+    pub query: bool,
+}
+
+impl Proven {
+    /// Method, path and query.
+    pub const ALL: Self = Self { method: true, path: true, query: true };
+}
+
+/// A proof that was verified. Only [`verify`], [`dpop::verify`] and [`web_bot_auth::Presented::verify`] make one.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct VerifiedProof<'a> {
     form: ProofForm,
+    proven: Proven,
     created: i64,
     expires_at: i64,
     nonce: Cow<'a, str>,
@@ -253,14 +277,20 @@ impl<'a> VerifiedProof<'a> {
         self.form
     }
 
+    /// What of method and target it covers: all, unless a gate takes less from a foreign agent for safe requests.
+    #[must_use]
+    pub fn proven(&self) -> Proven {
+        self.proven
+    }
+
     /// When the proof was made, by the signer's clock (unix seconds).
     #[must_use]
     pub fn created(&self) -> i64 {
         self.created
     }
 
-    /// What may be accepted once for each key: the nonce of a message signature, the [replay key](dpop::replay_key) of
-    /// a DPoP proof. It is not yet known to be fresh: that needs state. At most 128 visible ASCII characters.
+    /// What may be accepted once for each key: the nonce of a message signature, the replay key of a DPoP proof
+    /// ([`dpop::replay_key`]) or of a foreign signature ([`web_bot_auth::replay_key`]). It is not yet known to be fresh: that needs state. At most 128 visible ASCII characters.
     #[must_use]
     pub fn nonce(&self) -> &str {
         &self.nonce
@@ -285,7 +315,8 @@ impl<'a> VerifiedProof<'a> {
     }
 }
 
-/// A request reduced to what its verified signature covers. Nothing else of the request can be reached through it.
+/// A request reduced to what its verified signature covers. Nothing else of the request can be reached through it, but
+/// for what [`VerifiedProof::proven`] names, of a safe request without a body.
 #[derive(Clone)]
 pub struct CoveredRequest<'a> {
     request: &'a HttpRequest<'a>,
@@ -358,6 +389,14 @@ fn check_header_names(request: &HttpRequest<'_>) -> Result<(), ProofError> {
     }
 }
 
+/// A `content-digest` that nothing asked for must not say something else about the body than the body does.
+fn check_digest_field(request: &HttpRequest<'_>) -> Result<(), ProofError> {
+    match field_lines(request, DIGEST_FIELD).as_slice() {
+        [] => Ok(()),
+        lines => Ok(check_content_digest(lines, request.body)?),
+    }
+}
+
 fn field_lines<'a>(request: &HttpRequest<'a>, name: &str) -> Vec<&'a [u8]> {
     request.lines(name).collect()
 }
@@ -417,13 +456,19 @@ fn components_to_sign<'a>(request: &HttpRequest<'_>, extra: &[&'a str]) -> Resul
     Ok(components)
 }
 
-fn parameters_to_sign<'a>(params: &ProofParams<'a>, thumbprint: &'a str) -> Vec<(&'static str, Parameter<'a>)> {
+fn parameters_to_sign<'a>(
+    created: i64,
+    expires: Option<i64>,
+    nonce: Option<&'a str>,
+    key: &'a PublicKey,
+    tag: &'a str,
+) -> Vec<(&'static str, Parameter<'a>)> {
     let mut parameters = Vec::with_capacity(6);
-    parameters.push(("created", Parameter::Integer(params.created)));
-    parameters.extend(params.expires.map(|expires| ("expires", Parameter::Integer(expires))));
-    parameters.push(("nonce", Parameter::Text(params.nonce)));
-    parameters.push(("keyid", Parameter::Text(thumbprint)));
+    parameters.push(("created", Parameter::Integer(created)));
+    parameters.extend(expires.map(|expires| ("expires", Parameter::Integer(expires))));
+    parameters.extend(nonce.map(|nonce| ("nonce", Parameter::Text(nonce))));
+    parameters.push(("keyid", Parameter::Text(key.thumbprint())));
     parameters.push(("alg", Parameter::Text("ed25519")));
-    parameters.push(("tag", Parameter::Text(input::TAG)));
+    parameters.push(("tag", Parameter::Text(tag)));
     parameters
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::ProofError;
 use super::input::{INPUT_FIELD, SIGNATURE_FIELD};
+use super::web_bot_auth::agent::{self, SIGNATURE_AGENT_FIELD};
 use crate::http::HttpRequest;
 
 /// Room for the signature base of a usual request, whose passport has some 700 bytes. Longer ones grow.
@@ -32,6 +33,10 @@ pub(super) enum Component<'a> {
     Path,
     Query,
     Field(&'a str),
+    /// The member of `signature-agent` with this key (RFC 9421 section 2.1.2).
+    AgentMember(&'a str),
+    /// The authority of the request, covered by a response to it (RFC 9421 section 2.4).
+    AuthorityOfRequest,
 }
 
 impl<'a> Component<'a> {
@@ -56,17 +61,31 @@ impl<'a> Component<'a> {
         })
     }
 
-    /// The component's name as written in the component list.
+    /// The component's name, without its parameters.
     pub(super) fn name(&self) -> &'a str {
         match self {
             Self::Method => "@method",
             Self::TargetUri => "@target-uri",
-            Self::Authority => "@authority",
+            Self::Authority | Self::AuthorityOfRequest => "@authority",
             Self::Scheme => "@scheme",
             Self::RequestTarget => "@request-target",
             Self::Path => "@path",
             Self::Query => "@query",
             Self::Field(name) => name,
+            Self::AgentMember(_) => SIGNATURE_AGENT_FIELD,
+        }
+    }
+
+    /// Appends the component's identifier as written in the component list: the name with its parameters.
+    pub(super) fn push_identifier(&self, out: &mut String) {
+        push_quoted(out, self.name());
+        match self {
+            Self::AgentMember(key) => {
+                out.push_str(";key=");
+                push_quoted(out, key);
+            }
+            Self::AuthorityOfRequest => out.push_str(";req"),
+            _ => {}
         }
     }
 }
@@ -83,9 +102,8 @@ pub(super) fn build<'a>(
     let mut base = String::with_capacity(BASE_CAPACITY);
     let mut covered = CoveredFields::new();
     for component in components {
-        base.push('"');
-        base.push_str(component.name());
-        base.push_str("\": ");
+        component.push_identifier(&mut base);
+        base.push_str(": ");
         push_value(&mut base, &mut covered, request, *component)?;
         base.push('\n');
     }
@@ -145,7 +163,7 @@ fn push_value<'a>(
     match component {
         Component::Method => base.push_str(request.method),
         Component::TargetUri => base.push_str(&request.target_uri()),
-        Component::Authority => base.push_str(request.authority),
+        Component::Authority | Component::AuthorityOfRequest => base.push_str(request.authority),
         Component::Scheme => base.push_str(request.scheme),
         Component::RequestTarget => request.push_request_target(base),
         Component::Path => base.push_str(request.path),
@@ -159,6 +177,8 @@ fn push_value<'a>(
             base.push_str(&value);
             covered.push((name, value));
         }
+        // A member is not the field, so it does not count as a covered field.
+        Component::AgentMember(key) => push_quoted(base, agent::member(request, key)?),
     }
     Ok(())
 }
@@ -173,6 +193,13 @@ fn line_value<'a>(name: &str, line: &'a [u8]) -> Result<&'a str, ProofError> {
     } else {
         Err(ProofError::malformed_field(name, "a covered value must be printable ASCII on one line"))
     }
+}
+
+/// Appends a text that needs no escape as a string of RFC 9651.
+pub(super) fn push_quoted(text: &mut String, plain: &str) {
+    text.push('"');
+    text.push_str(plain);
+    text.push('"');
 }
 
 fn is_field_name(name: &str) -> bool {

@@ -14,7 +14,6 @@
 //! `docs/spec/dpop.md` is the normative page.
 
 mod token;
-mod uri;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -25,11 +24,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::base::{self, Component, CoveredFields};
 use super::{
-    CoveredRequest, DIGEST_FIELD, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError, ProofForm, READING_FIELDS,
-    VerifiedProof, check_header_names, check_window, field_lines, passport_field, single_line,
+    CoveredRequest, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError, ProofForm, Proven, READING_FIELDS,
+    VerifiedProof, check_digest_field, check_header_names, check_window, passport_field, single_line, uri,
 };
 use crate::b64;
-use crate::digest::check_content_digest;
 use crate::http::HttpRequest;
 use crate::jws;
 use crate::key::{PublicKey, SecretKey};
@@ -190,6 +188,7 @@ pub fn verify<'a>(
     check_digest_field(request)?;
     Ok(VerifiedProof {
         form: ProofForm::Dpop,
+        proven: Proven::ALL,
         created: claims.iat,
         expires_at,
         nonce: Cow::Owned(replay_key(&claims.jti, request.method, &target)),
@@ -286,14 +285,6 @@ fn covered_field<'a>(request: &HttpRequest<'a>, name: &str) -> Result<(&'a str, 
     match (stands, base::field_value(request, name)?) {
         (Some(name), Some(value)) => Ok((name, value)),
         _ => Err(ProofError::coverage(name, "is covered, but the request has no such field")),
-    }
-}
-
-/// A `content-digest` need not be there, but it must not say something else about the body than `htb`.
-fn check_digest_field(request: &HttpRequest<'_>) -> Result<(), ProofError> {
-    match field_lines(request, DIGEST_FIELD).as_slice() {
-        [] => Ok(()),
-        lines => Ok(check_content_digest(lines, request.body)?),
     }
 }
 

@@ -59,8 +59,8 @@ pub enum ProofError {
     /// The `Content-Digest` field does not vouch for the body.
     #[error("content digest: {0}")]
     ContentDigestMismatch(#[from] DigestError),
-    /// Proofs of both forms: which of them is meant to hold is nobody's to guess.
-    #[error("the request has a message signature and a `dpop` field; send one proof")]
+    /// Proofs or credentials of two forms: which of them is meant to hold is nobody's to guess.
+    #[error("the request has proofs or credentials of two forms; send one, a message signature or a `dpop` field")]
     Ambiguous,
     /// A DPoP proof with another algorithm than Ed25519.
     #[error("`alg` of the DPoP proof is not accepted; sign with Ed25519 and name it `EdDSA`")]
@@ -86,6 +86,17 @@ pub enum ProofError {
     /// The verifier asks for a nonce of its own, and the DPoP proof has none or another.
     #[error("the DPoP proof needs the `nonce` that the verifier gave out last; sign again with it")]
     NonceRequired,
+    /// A foreign agent's signature without `nonce`, for a request that is not safe to repeat.
+    #[error("the signature has no `nonce`, and this request is not safe to repeat; sign it with a fresh one")]
+    NonceMissing,
+    /// `signature-agent` names another agent than the one whose keys are at hand.
+    #[error("`signature-agent` does not name the agent whose keys were looked up; look keys up by this field")]
+    AgentMismatch,
+    /// The key that signed is not in the agent's directory, or not at this time.
+    #[error(
+        "no key of the agent's directory in force now has the thumbprint in `keyid`; publish the key, or sign with another"
+    )]
+    KeyUnknown,
     /// There is a body, but no `htb` in the DPoP proof.
     #[error("the request has a body, but the DPoP proof has no `htb`; add the SHA-256 of the body")]
     BodyHashMissing,
@@ -115,6 +126,9 @@ impl ProofError {
             Self::PassportMismatch => "proof_passport_mismatch",
             Self::FieldMismatch { .. } => "proof_field_mismatch",
             Self::NonceRequired => "proof_nonce_required",
+            Self::NonceMissing => "proof_nonce_missing",
+            Self::AgentMismatch => "proof_agent_mismatch",
+            Self::KeyUnknown => "proof_key_unknown",
         }
     }
 

@@ -3,6 +3,7 @@
 //! A text is accepted when it is exactly what we would write for the values read from it. So there is one spelling of
 //! each proof, no key can hide behind another, and the signed `@signature-params` line is the text received.
 
+use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -10,7 +11,7 @@ use core::fmt::Write as _;
 use sfv::BareItemFromInput;
 
 use super::ProofError;
-use super::base::Component;
+use super::base::{Component, push_quoted};
 use crate::fields::{self, InnerItem, Member, Value, plain_string};
 
 /// Longest accepted `signature-input` value in bytes.
@@ -28,10 +29,37 @@ pub(super) const INPUT_FIELD: &str = "signature-input";
 pub(super) const SIGNATURE_FIELD: &str = "signature";
 /// The only signature algorithm (RFC 9421 section 3.3.6).
 const ALGORITHM: &str = "ed25519";
-/// Marks signatures made for a gate (RFC 9421 section 2.3, `tag`).
-pub(super) const TAG: &str = "passgate";
 
-/// A `signature-input` value, fully read and in canonical form.
+/// What a use of RFC 9421 asks of its signatures.
+pub(super) struct Profile {
+    /// The value of `tag`.
+    pub(super) tag: &'static str,
+    /// The parameters that have to be there.
+    pub(super) required: &'static [&'static str],
+    /// What to say when one is not.
+    pub(super) missing: &'static str,
+    /// Most signatures in one message.
+    pub(super) max_labels: usize,
+    /// Longest accepted `signature-input` value in bytes.
+    pub(super) max_input_bytes: usize,
+    /// Longest accepted `signature` value in bytes.
+    pub(super) max_signature_bytes: usize,
+    /// Reads one entry of the component list.
+    pub(super) component: for<'a> fn(&InnerItem<'a>) -> Result<Component<'a>, ProofError>,
+}
+
+/// Signatures that prove possession of a passport's key.
+pub(super) const PASSGATE: Profile = Profile {
+    tag: "passgate",
+    required: &["created", "nonce", "keyid"],
+    missing: "created, nonce and keyid are required",
+    max_labels: 1,
+    max_input_bytes: MAX_SIGNATURE_INPUT_BYTES,
+    max_signature_bytes: MAX_SIGNATURE_BYTES,
+    component: plain_component,
+};
+
+/// A member of a `signature-input` value, fully read and in canonical form.
 pub(super) struct SignatureInput<'a> {
     pub(super) label: &'a str,
     pub(super) components: Vec<Component<'a>>,
@@ -40,11 +68,11 @@ pub(super) struct SignatureInput<'a> {
     pub(super) params_text: &'a str,
 }
 
-/// The signature parameters we accept.
+/// The signature parameters we accept. What a profile requires has been there.
 pub(super) struct Parameters<'a> {
     pub(super) created: i64,
     pub(super) expires: Option<i64>,
-    pub(super) nonce: &'a str,
+    pub(super) nonce: Option<&'a str>,
     pub(super) keyid: &'a str,
 }
 
@@ -55,46 +83,75 @@ pub(super) enum Parameter<'a> {
     Text(&'a str),
 }
 
-/// Reads a `signature-input` value.
-pub(super) fn parse_input(value: &[u8]) -> Result<SignatureInput<'_>, ProofError> {
-    if value.len() > MAX_SIGNATURE_INPUT_BYTES {
-        return Err(bad_input("it is longer than 4096 bytes"));
+/// Reads a `signature-input` value: at least one signature, and as many as the profile allows.
+pub(super) fn parse_inputs<'a>(value: &'a [u8], profile: &Profile) -> Result<Vec<SignatureInput<'a>>, ProofError> {
+    check_length(INPUT_FIELD, value, profile.max_input_bytes)?;
+    let mut rest = core::str::from_utf8(value).map_err(|_| bad_input("it is not ASCII"))?;
+    let mut inputs: Vec<SignatureInput<'a>> = Vec::with_capacity(1);
+    for member in members(INPUT_FIELD, value, profile)? {
+        let Value::InnerList(items) = &member.value else {
+            return Err(bad_input("its member is not a list of components"));
+        };
+        let components = read_components(items, profile)?;
+        let received = read_parameters(&member.parameters)?;
+        let separator = if inputs.is_empty() { "" } else { ", " };
+        let (params_text, behind) = rest
+            .strip_prefix(separator)
+            .and_then(|rest| rest.strip_prefix(member.key)?.strip_prefix('='))
+            .and_then(|rest| split_prefix(rest, &serialize(&components, &received)))
+            .ok_or_else(not_canonical)?;
+        rest = behind;
+        let parameters = check_parameters(&received, profile)?;
+        inputs.push(SignatureInput { label: member.key, components, parameters, params_text });
     }
-    let text = core::str::from_utf8(value).map_err(|_| bad_input("it is not ASCII"))?;
-    let member = only_member(INPUT_FIELD, value)?;
-    let Value::InnerList(items) = &member.value else {
-        return Err(bad_input("its member is not a list of components"));
-    };
-    let components = read_components(items)?;
-    let received = read_parameters(&member.parameters)?;
-    let params_text = text
-        .strip_prefix(member.key)
-        .and_then(|rest| rest.strip_prefix('='))
-        .filter(|rest| *rest == serialize(&components, &received))
-        .ok_or_else(|| bad_input("it is not written in the canonical form of RFC 9651"))?;
-    Ok(SignatureInput { label: member.key, components, parameters: check_parameters(&received)?, params_text })
+    if rest.is_empty() { Ok(inputs) } else { Err(not_canonical()) }
 }
 
-/// Reads a `signature` value whose single label must be `label`.
-pub(super) fn parse_signature(value: &[u8], label: &str) -> Result<Vec<u8>, ProofError> {
+/// Reads a `signature-input` value of one signature, and the `signature` that goes with it.
+pub(super) fn parse_only<'a>(
+    input: &'a [u8],
+    signature: &[u8],
+    profile: &Profile,
+) -> Result<(SignatureInput<'a>, Vec<u8>), ProofError> {
+    let inputs = parse_inputs(input, profile)?;
+    let signatures = parse_signatures(signature, &inputs, profile)?;
+    match (inputs.into_iter().next(), signatures.into_iter().next()) {
+        (Some(input), Some(signature)) => Ok((input, signature)),
+        _ => Err(bad_input("it must have exactly one label")),
+    }
+}
+
+/// Reads a `signature` value whose labels must be those of `inputs`; the signatures are in the order of `inputs`.
+pub(super) fn parse_signatures(
+    value: &[u8],
+    inputs: &[SignatureInput<'_>],
+    profile: &Profile,
+) -> Result<Vec<Vec<u8>>, ProofError> {
     let malformed = |reason: &'static str| ProofError::malformed(SIGNATURE_FIELD, reason);
-    if value.len() > MAX_SIGNATURE_BYTES {
-        return Err(malformed("it is longer than 1024 bytes"));
+    check_length(SIGNATURE_FIELD, value, profile.max_signature_bytes)?;
+    let mut canonical = String::with_capacity(value.len());
+    let mut labelled: Vec<(&str, Vec<u8>)> = Vec::with_capacity(inputs.len());
+    for member in members(SIGNATURE_FIELD, value, profile)? {
+        let Value::Item(BareItemFromInput::ByteSequence(signature)) = member.value else {
+            return Err(malformed("its member is not a byte sequence"));
+        };
+        if signature.len() != 64 {
+            return Err(malformed("an Ed25519 signature has 64 bytes"));
+        }
+        canonical.push_str(if labelled.is_empty() { "" } else { ", " });
+        canonical.push_str(&serialize_signature(member.key, &signature));
+        labelled.push((member.key, signature));
     }
-    let member = only_member(SIGNATURE_FIELD, value)?;
-    if member.key != label {
-        return Err(malformed("its label is not the one in signature-input"));
-    }
-    let Value::Item(BareItemFromInput::ByteSequence(signature)) = member.value else {
-        return Err(malformed("its member is not a byte sequence"));
-    };
-    if signature.len() != 64 {
-        return Err(malformed("an Ed25519 signature has 64 bytes"));
-    }
-    if serialize_signature(label, &signature).as_bytes() != value {
+    if canonical.as_bytes() != value {
         return Err(malformed("it is not written in the canonical form of RFC 9651"));
     }
-    Ok(signature)
+    let mut take = |label: &str| {
+        let position = labelled.iter().position(|(key, _)| *key == label)?;
+        Some(labelled.swap_remove(position).1)
+    };
+    let signatures: Option<Vec<_>> = inputs.iter().map(|input| take(input.label)).collect();
+    // Each label stands once in both fields, so what is left over has none in signature-input.
+    signatures.filter(|_| labelled.is_empty()).ok_or_else(|| malformed("its label is not the one in signature-input"))
 }
 
 /// The canonical text of a component list with its parameters.
@@ -105,7 +162,7 @@ pub(super) fn serialize(components: &[Component<'_>], parameters: &[(&str, Param
         if index > 0 {
             text.push(' ');
         }
-        push_quoted(&mut text, component.name());
+        component.push_identifier(&mut text);
     }
     text.push(')');
     for (key, value) in parameters {
@@ -161,33 +218,62 @@ fn bad_input(reason: impl Into<alloc::borrow::Cow<'static, str>>) -> ProofError 
     ProofError::malformed(INPUT_FIELD, reason)
 }
 
-fn push_quoted(text: &mut String, plain: &str) {
-    text.push('"');
-    text.push_str(plain);
-    text.push('"');
+fn not_canonical() -> ProofError {
+    bad_input("it is not written in the canonical form of RFC 9651")
 }
 
-/// The single member of a dictionary field.
-fn only_member<'a>(field: &'static str, value: &'a [u8]) -> Result<Member<'a>, ProofError> {
-    let members = fields::parse_dictionary(value).map_err(|error| ProofError::malformed(field, error.to_string()))?;
-    let mut members = members.into_iter();
-    match (members.next(), members.next()) {
-        (Some(member), None) => Ok(member),
-        _ => Err(ProofError::malformed(field, "it must have exactly one label")),
+fn check_length(field: &'static str, value: &[u8], max: usize) -> Result<(), ProofError> {
+    if value.len() > max {
+        return Err(ProofError::malformed(field, format!("it is longer than {max} bytes")));
     }
+    Ok(())
 }
 
-fn read_components<'a>(items: &[InnerItem<'a>]) -> Result<Vec<Component<'a>>, ProofError> {
+/// `text` cut behind `prefix`, if it begins with it.
+fn split_prefix<'a>(text: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
+    text.split_at_checked(prefix.len()).filter(|(start, _)| *start == prefix)
+}
+
+/// The members of a dictionary field: at least one, and no label twice.
+fn members<'a>(field: &'static str, value: &'a [u8], profile: &Profile) -> Result<Vec<Member<'a>>, ProofError> {
+    let members = fields::parse_dictionary(value).map_err(|error| ProofError::malformed(field, error.to_string()))?;
+    if members.is_empty() || members.len() > profile.max_labels {
+        let reason = match profile.max_labels {
+            1 => "it must have exactly one label".into(),
+            max => format!("it must have 1 to {max} labels"),
+        };
+        return Err(ProofError::malformed(field, reason));
+    }
+    let mut labels = members.iter().map(|member| member.key);
+    while let Some(label) = labels.next() {
+        if labels.clone().any(|other| other == label) {
+            return Err(ProofError::malformed(field, "a label stands twice"));
+        }
+    }
+    Ok(members)
+}
+
+/// The name of a component.
+pub(super) fn component_name<'a>(item: &InnerItem<'a>) -> Result<&'a str, ProofError> {
+    plain_string(&item.value).ok_or_else(|| bad_input("a component is not a plain string"))
+}
+
+/// A component without parameters.
+pub(super) fn plain_component<'a>(item: &InnerItem<'a>) -> Result<Component<'a>, ProofError> {
+    let name = component_name(item)?;
+    if !item.parameters.is_empty() {
+        return Err(ProofError::coverage(name, "has parameters, which are not supported"));
+    }
+    Component::parse(name)
+}
+
+fn read_components<'a>(items: &[InnerItem<'a>], profile: &Profile) -> Result<Vec<Component<'a>>, ProofError> {
     if items.len() > MAX_COMPONENTS {
         return Err(bad_input("it covers more than 32 components"));
     }
     let mut components: Vec<Component<'a>> = Vec::with_capacity(items.len());
     for item in items {
-        let name = plain_string(&item.value).ok_or_else(|| bad_input("a component is not a plain string"))?;
-        if item.has_parameters {
-            return Err(ProofError::coverage(name, "has parameters, which are not supported"));
-        }
-        let component = Component::parse(name)?;
+        let component = (profile.component)(item)?;
         if components.contains(&component) {
             return Err(bad_input("a component is covered twice"));
         }
@@ -217,7 +303,10 @@ fn read_parameters<'a>(
     Ok(read)
 }
 
-fn check_parameters<'a>(received: &[(&'a str, Parameter<'a>)]) -> Result<Parameters<'a>, ProofError> {
+fn check_parameters<'a>(
+    received: &[(&'a str, Parameter<'a>)],
+    profile: &Profile,
+) -> Result<Parameters<'a>, ProofError> {
     let (mut created, mut expires, mut nonce, mut keyid) = (None, None, None, None);
     for (key, value) in received {
         match (*key, *value) {
@@ -225,23 +314,23 @@ fn check_parameters<'a>(received: &[(&'a str, Parameter<'a>)]) -> Result<Paramet
             ("expires", Parameter::Integer(time)) => expires = Some(time),
             ("nonce", Parameter::Text(text)) => nonce = Some(text),
             ("keyid", Parameter::Text(text)) => keyid = Some(text),
-            ("alg", Parameter::Text(ALGORITHM)) | ("tag", Parameter::Text(TAG)) => {}
+            ("alg", Parameter::Text(ALGORITHM)) => {}
+            ("tag", Parameter::Text(tag)) if tag == profile.tag => {}
             ("alg", _) => return Err(bad_input("alg must be \"ed25519\"")),
-            ("tag", _) => return Err(bad_input("tag must be \"passgate\"")),
+            ("tag", _) => return Err(bad_input(format!("tag must be \"{}\"", profile.tag))),
             ("created" | "expires" | "nonce" | "keyid", _) => {
                 return Err(bad_input("created and expires are integers, nonce and keyid are strings"));
             }
             _ => return Err(bad_input("a signature parameter is unknown")),
         }
     }
-    let missing = || bad_input("created, nonce and keyid are required");
-    let parameters = Parameters {
-        created: created.ok_or_else(missing)?,
-        expires,
-        nonce: nonce.ok_or_else(missing)?,
-        keyid: keyid.ok_or_else(missing)?,
-    };
-    check_nonce(parameters.nonce)?;
+    let missing = || bad_input(profile.missing);
+    if !profile.required.iter().all(|name| received.iter().any(|(key, _)| key == name)) {
+        return Err(missing());
+    }
+    let parameters =
+        Parameters { created: created.ok_or_else(missing)?, expires, nonce, keyid: keyid.ok_or_else(missing)? };
+    nonce.map_or(Ok(()), check_nonce)?;
     check_times(parameters.created, parameters.expires)?;
     Ok(parameters)
 }

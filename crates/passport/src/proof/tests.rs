@@ -95,7 +95,8 @@ fn rfc9421_b26_is_not_a_proof_for_a_gate() {
         return;
     };
     // No nonce, and neither the target nor a passport is covered.
-    let Err(error) = input::parse_input(text(&vector, "/signature_input").as_bytes()) else { panic!("accepted") };
+    let input = text(&vector, "/signature_input").as_bytes();
+    let Err(error) = input::parse_inputs(input, &input::PASSGATE) else { panic!("accepted") };
     assert_eq!(error.code(), "proof_malformed");
 }
 

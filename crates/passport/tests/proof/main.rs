@@ -8,3 +8,7 @@ mod message;
 mod properties;
 mod refusals;
 mod signing;
+mod web_bot_auth;
+mod web_bot_auth_directory;
+mod web_bot_auth_properties;
+mod web_bot_auth_refusals;

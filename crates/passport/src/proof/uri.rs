@@ -1,4 +1,4 @@
-//! The target of a DPoP proof in the one spelling that is compared (RFC 3986 sections 6.2.2 and 6.2.3).
+//! URIs in the one spelling that is compared (RFC 3986 sections 6.2.2 and 6.2.3).
 
 use alloc::string::String;
 use alloc::vec::Vec;
