@@ -224,3 +224,46 @@ fn a_signature_of_another_key_or_form_of_proof_has_its_own_replay_key() {
     });
     assert_eq!(either, Some("proof_missing"), "there is no passport");
 }
+
+/// What the npm packages `web-bot-auth` 0.1.3 (the first) and `http-message-sig` 0.3.0 signed with the key of seed 42.
+const BY_OTHERS: [(&str, &str, &str, &str); 3] = [
+    (
+        "GET",
+        r#""https://signer.example""#,
+        r#"sig1=("@authority" "signature-agent");created=1800000000;keyid="RdsIdO3CsMDzCjNZvzh9oqMmTgMASg3jgoAi8dXZLIQ";alg="ed25519";expires=1800000060;nonce="b/jydkGhhwC9aHwqpgkdWSQs+JDNAHm8v0VBigBQ455AGbt1DSEXA74zem1FMj6ELMiJnUsW8TK1tN1CdeOcmg==";tag="web-bot-auth""#,
+        "sig1=:8C8CFAiOjwvkY0dKAuN0Wt18pDmqLFG61AlgmlSKtBTxnZ/UUt6dZdeYwPI4upLbfUXPim6sVLH28zmQee9SCA==:",
+    ),
+    (
+        "POST",
+        r#"sig1="https://signer.example""#,
+        r#"sig1=("@authority" "@method" "@target-uri" "content-digest" "content-type" "signature-agent";key="sig1");created=1800000000;expires=1800000060;keyid="RdsIdO3CsMDzCjNZvzh9oqMmTgMASg3jgoAi8dXZLIQ";nonce="n9p433xm+NJ3ph3upfBIGmsuwHw387YV";tag="web-bot-auth""#,
+        "sig1=:/zGH4Xph4wHr9dVVtP6wvrIV0DKmGRHbHzBdLAGz9cQPHi3xFBfcnEaiRjtse3jVcosZwMjbNyK6qXX0yXlmBw==:",
+    ),
+    (
+        "POST",
+        r#"p="https://proxy.example", x="https://signer.example""#,
+        r#"x=("@authority" "@method" "@path" "@query" "content-digest" "content-type" "signature-agent";key="x");created=1800000000;expires=1800000060;keyid="RdsIdO3CsMDzCjNZvzh9oqMmTgMASg3jgoAi8dXZLIQ";nonce="n9p433xm+NJ3ph3upfBIGmsuwHw387YV";tag="web-bot-auth""#,
+        "x=:LqMHIgAUioLudEKWywYP3Yt+h7PcFKLWps0vKkU3pAhHzoaCTLsS/y5gIV63G9upLkP5WBGh0XAACyBiQ5oHDw==:",
+    ),
+];
+
+#[test]
+fn signatures_of_other_implementations() {
+    let agent = listed("https://signer.example", &[&SecretKey::from_seed([42; 32])]);
+    for (method, named, input, signature) in BY_OTHERS {
+        let mut message = Message { method: method.into(), path: "/pay".into(), ..Message::get() };
+        message.remove("agent-passport");
+        (message.authority, message.query) = ("gate.example".into(), Some("a=1".into()));
+        if method == "POST" {
+            message.body = b"{}".into();
+            message.add("content-type", "application/json");
+            message.add("content-digest", passgate_passport::digest::content_digest(b"{}"));
+        }
+        message.add("signature-agent", named);
+        message.add("signature-input", input);
+        message.add("signature", signature);
+        assert_eq!(code_of(&message, &agent, Coverage::UnlessSafe, NOW), "ok", "{named}");
+        message.authority = "tools.example".into();
+        assert_eq!(code_of(&message, &agent, Coverage::UnlessSafe, NOW), "proof_signature_invalid", "{named}");
+    }
+}
