@@ -210,6 +210,12 @@ fn a_directory_without_all_that_is_asked() {
     assert_eq!(edit(&format!(";expires={}", NOW + 86_400), ""), "proof_malformed");
     assert_eq!(edit("binding1", "binding0"), "proof_malformed");
     assert_eq!(edit(", ", ","), "proof_malformed");
+    let one_label_for_two = |it: &mut Response| {
+        for field in ["signature-input", "signature"] {
+            *it.line(field) = it.line(field).replace("binding1", "binding0");
+        }
+    };
+    assert_eq!(changed(one_label_for_two), "proof_malformed");
 }
 
 #[test]
