@@ -4,6 +4,7 @@
 mod credentials;
 mod delegation;
 mod dpop;
+mod foreign;
 mod money;
 mod policy;
 mod proofs;
@@ -55,6 +56,7 @@ fn recipes() -> Result<Vec<Recipe>> {
         credentials::tiers()?,
         delegation::recipes()?,
         dpop::recipes()?,
+        foreign::recipes()?,
         proofs::recipes()?,
         state::recipes()?,
         requests::recipes()?,

@@ -27,6 +27,9 @@ pub struct Bundle {
     /// Whether agents may issue their own passports (tier L1).
     #[serde(default)]
     pub self_issued: SelfIssuedDoc,
+    /// Agents without passports that sign their requests themselves (Web Bot Auth), at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_agents: Vec<ForeignAgentDoc>,
     /// How requests map to actions; the first match counts.
     pub routes: Vec<RouteDoc>,
     /// The guardrails.
@@ -172,6 +175,79 @@ pub enum SelfIssuedDoc {
     AnyKey,
     /// The keys with these RFC 7638 thumbprints may.
     Listed(Vec<String>),
+}
+
+/// An agent without a passport that signs its requests itself (Web Bot Auth).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ForeignAgentDoc {
+    /// Its id at this gate, as attestations name it.
+    pub id: String,
+    /// The URL at which it publishes its keys, as its requests name it in `Signature-Agent`, e.g. `https://signer.example`.
+    /// Nothing is fetched from there.
+    pub signature_agent: String,
+    /// Its tier: L1, or L2 when the operator vouches for it.
+    #[serde(default)]
+    pub tier: ForeignTierDoc,
+    /// What it may ask for, e.g. `web:*`.
+    pub permissions: Vec<String>,
+    /// The keys found at its URL.
+    pub keys: Vec<ForeignKeyDoc>,
+    /// Of which requests its signature has to cover method, path and query.
+    #[serde(default)]
+    pub coverage: CoverageDoc,
+}
+
+/// The tier of a foreign agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ForeignTierDoc {
+    /// Nobody vouches for it.
+    #[default]
+    L1,
+    /// The operator does.
+    L2,
+}
+
+/// Of which requests the signature of a foreign agent has to cover method, path and query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CoverageDoc {
+    /// Of every request.
+    #[default]
+    EveryRequest,
+    /// Of all but `GET` and `HEAD` without a body: whoever sees such a request can send another in its place, once.
+    UnlessSafe,
+}
+
+/// A key of a foreign agent, as its directory has it: an Ed25519 JWK.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ForeignKeyDoc {
+    /// `OKP`.
+    pub kty: String,
+    /// `Ed25519`.
+    pub crv: String,
+    /// The key, base64url.
+    pub x: String,
+    /// The RFC 7638 thumbprint, if present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// `ed25519`, `EdDSA` or `Ed25519`, if present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alg: Option<String>,
+    /// `sig`, if present.
+    #[serde(default, rename = "use", skip_serializing_if = "Option::is_none")]
+    pub use_: Option<String>,
+    /// Unix second from which the key counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
+    /// The first Unix second in which it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<u64>,
 }
 
 /// One entry of the mapping from requests to actions.

@@ -4,6 +4,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use passgate_passport::constraints::Constraints;
+use passgate_passport::proof::web_bot_auth::{Coverage, ForeignAgent};
+use passgate_passport::scope::Scope;
 use passgate_passport::status::{StatusList, StatusListError};
 use passgate_passport::trust::{Tier, TrustStore};
 use serde::{Deserialize, Serialize};
@@ -152,6 +155,23 @@ pub struct EvaluatorRef {
     pub version: String,
 }
 
+/// An agent without a passport that signs its requests for others too (Web Bot Auth), and what the policy lets it do.
+#[derive(Debug, Clone)]
+pub struct ListedAgent {
+    /// Its id at this gate.
+    pub id: String,
+    /// Its URL and keys.
+    pub signer: ForeignAgent,
+    /// The tier that the operator gives it.
+    pub tier: Tier,
+    /// What it may ask for.
+    pub permissions: Vec<Scope>,
+    /// What limits it beside the guardrails of every agent.
+    pub constraints: Constraints,
+    /// What its signatures have to cover.
+    pub coverage: Coverage,
+}
+
 /// A gate, complete. One value is one snapshot: a decision sees exactly one.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -173,6 +193,8 @@ pub struct Gate {
     pub policy: PolicyRef,
     /// How long the policy may be relied on; for ever when absent, as one that is read from the operator's own disk.
     pub policy_freshness: Option<PolicyFreshness>,
+    /// The foreign agents it lets in, each with another URL.
+    pub listed_agents: Vec<Arc<ListedAgent>>,
     /// Whose status lists are checked, and the lists.
     pub status_lists: StatusLists,
     /// The code that evaluates it.

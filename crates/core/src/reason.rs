@@ -150,6 +150,9 @@ reasons! {
     ProofTargetMismatch "proof_target_mismatch" Credential "proof_target_mismatch" "The proof is for another target.";
     ProofPassportMismatch "proof_passport_mismatch" Credential "proof_passport_mismatch" "The proof is for another passport.";
     ProofFieldMismatch "proof_field_mismatch" Credential "proof_field_mismatch" "The proof is for another value of a header field.";
+    ProofAgentMismatch "proof_agent_mismatch" Credential "credential_rejected" "The signature names another agent than the one whose key made it.";
+    ProofKeyUnknown "proof_key_unknown" Credential "credential_rejected" "The signature is not by a current key of an agent that this gate lists.";
+    ProofNonceMissing "proof_nonce_missing" Credential "proof_nonce_missing" "The signature of a request that is not safe needs a nonce.";
     ProofNonceRequired "proof_nonce_required" Credential "proof_nonce_required" "The proof needs the nonce that this gate gives out.";
     ContentDigestMissing "content_digest_missing" Credential "content_digest_missing" "The body has no Content-Digest.";
     ContentDigestMismatch "content_digest_mismatch" Credential "content_digest_mismatch" "The Content-Digest is not the digest of the body.";

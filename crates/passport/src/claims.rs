@@ -137,7 +137,8 @@ impl Claims {
 
 /// Whether `text` can name an issuer, an agent or an audience: 1 to [`MAX_ID_CHARS`] visible ASCII characters, so that
 /// two names that look alike are the same name.
-pub(crate) fn is_identifier(text: &str) -> bool {
+#[must_use]
+pub fn is_identifier(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

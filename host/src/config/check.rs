@@ -198,6 +198,7 @@ impl Check<'_> {
             gate: config.gate.clone(),
             issuers: issuers.collect::<Result<_, _>>()?,
             self_issued: config.self_issued.clone(),
+            foreign_agents: config.foreign_agents.clone(),
             routes: config.routes.clone(),
             guardrails: config.guardrails.clone(),
         })

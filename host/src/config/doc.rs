@@ -1,7 +1,7 @@
 //! What may stand in `passgate.yml`.
 
 use passgate_api::bundle::{
-    GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc, SelfIssuedDoc,
+    ForeignAgentDoc, GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc, SelfIssuedDoc,
 };
 use passgate_api::edge::AdmissionDoc;
 use schemars::JsonSchema;
@@ -22,6 +22,9 @@ pub struct Config {
     /// Whether agents may issue their own passports (tier L1).
     #[serde(default)]
     pub self_issued: SelfIssuedDoc,
+    /// Agents without passports that sign their requests themselves (Web Bot Auth), at most 64.
+    #[serde(default)]
+    pub foreign_agents: Vec<ForeignAgentDoc>,
     /// How requests map to actions; the first match counts.
     pub routes: Vec<RouteDoc>,
     /// The guardrails.

@@ -22,6 +22,8 @@ use super::{
 };
 use crate::origin;
 
+mod foreign;
+
 const SECONDS_PER_DAY: i64 = 86_400;
 /// A year: a list that may be older says nothing of the present.
 const MAX_STATUS_AGE_SECONDS: u32 = 31_536_000;
@@ -92,6 +94,7 @@ impl Bundle {
             guardrails: self.guardrails.compile()?,
             policy: self.policy_ref()?,
             policy_freshness: None,
+            listed_agents: foreign::compile(&self.foreign_agents)?,
             status_lists: status_lists(&self.issuers)?,
             evaluator,
         })

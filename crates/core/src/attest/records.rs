@@ -247,9 +247,11 @@ pub struct AgentRecord {
     /// What the agent and those above it have been in touch with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// The passport's `jti`.
+    /// The passport's `jti`; empty for a foreign agent, which has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub passport_id: String,
-    /// SHA-256 of the passport or the whole chain as presented.
+    /// SHA-256 of the passport or the whole chain as presented; empty for a foreign agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub passport_sha256: String,
     /// What the work is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -304,7 +306,7 @@ pub struct RequestRecord {
     /// SHA-256 of the body, once its digest is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_sha256: Option<String>,
-    /// The form of the proof, when it is not a message signature: `dpop`.
+    /// The form of the proof, when it is not a message signature with a passport: `dpop` or `web_bot_auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
     /// The target domain, when the route declares one.

@@ -1,15 +1,18 @@
 //! Step 2: who is asking, proven.
 
 use alloc::string::ToString;
+use alloc::sync::Arc;
 
-use passgate_passport::delegation::{self, Link, VerifiedChain};
+use passgate_passport::delegation;
 use passgate_passport::passport::VerifyContext;
 use passgate_passport::proof::dpop::DpopRules;
-use passgate_passport::proof::{self, PASSPORT_FIELD, VerifiedProof};
+use passgate_passport::proof::web_bot_auth::{self, Presented};
+use passgate_passport::proof::{self, PASSPORT_FIELD, ProofError, VerifiedProof};
 
+use super::credential::Credential;
 use super::parse::{Parsed, Refusal};
-use crate::attest::{AgentRecord, DelegatorRecord, StatusListRecord, sha256_label};
-use crate::gate::Gate;
+use crate::attest::{AgentRecord, StatusListRecord};
+use crate::gate::{Gate, ListedAgent};
 use crate::reason::Reason;
 use crate::time::UnixMillis;
 
@@ -17,7 +20,7 @@ use crate::time::UnixMillis;
 /// compile.
 #[derive(Debug)]
 pub struct Authenticated<'a> {
-    pub(super) chain: VerifiedChain,
+    pub(super) credential: Credential,
     pub(super) proof: VerifiedProof<'a>,
     pub(super) now: UnixMillis,
     pub(super) status_list: Option<StatusListRecord>,
@@ -33,12 +36,19 @@ pub struct Authenticated<'a> {
 /// 5. Its issuer's status list, where those are checked, says that it is valid (`status_*`). This comes last: the state
 ///    of a gate's lists, and of a passport in them, is told to nobody but the holder of the passport's key.
 ///
+/// At a gate that lists foreign agents, a request without passport that one of them signed (Web Bot Auth) takes the
+/// place of 1 and 2: the signature verifies with a key of the agent it names (`proof_*`, `content_digest_*`), and the
+/// tier that the policy gives the agent reaches the gate's level.
+///
 /// Revocation and replay need state: they are part of the demand.
 ///
 /// # Errors
 ///
 /// The first of these that fails. An agent whose passport verified is named in the refusal.
 pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<Authenticated<'a>, Refusal> {
+    if !gate.listed_agents.is_empty() && web_bot_auth::is_presented(&parsed.http) {
+        return foreign(gate, parsed, now);
+    }
     let refuse = |reason, detail, agent| Refusal::of(parsed, reason, detail, agent);
     let Some(header) = parsed.http.headers.iter().find(|header| header.name == PASSPORT_FIELD) else {
         return Err(refuse(Reason::PassportMissing, "no agent-passport field".to_string(), None));
@@ -48,45 +58,56 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
     let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
     let chain = delegation::verify_chain(token, &gate.trust, &context)
         .map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
-    let agent = || Some(agent_record(&chain));
-    if chain.tier() < gate.level.minimum_tier() {
-        let detail = alloc::format!("tier {} at a gate of level {}", chain.tier().as_str(), gate.level.as_str());
-        return Err(refuse(Reason::TierInsufficient, detail, agent()));
+    let key = chain.key().clone();
+    let credential = Credential::Passports(chain);
+    let agent = || Some(credential.record(key.thumbprint()));
+    check_tier(gate, parsed, &credential, agent)?;
+    let proof = proof::verify_either(&parsed.http, &key, now.seconds(), &DpopRules::default())
+        .map_err(|error| refuse(known(error.code()), error.to_string(), agent()))?;
+    // Those who delegate publish no lists: the root's says whether all of it holds.
+    let claims = credential.issued_claims();
+    let status = claims.map(|claims| gate.status_lists.check(claims, now)).transpose();
+    let status_list = status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
+    Ok(Authenticated { credential, proof, now, status_list: status_list.flatten() })
+}
+
+/// A request that a foreign agent signed.
+fn foreign<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<Authenticated<'a>, Refusal> {
+    let refuse = |error: ProofError| Refusal::of(parsed, known(error.code()), error.to_string(), None);
+    let presented = Presented::read(&parsed.http).map_err(refuse)?;
+    let agent = listed(gate, &presented, now).ok_or_else(|| refuse(ProofError::KeyUnknown))?;
+    let proof = presented.verify(&agent.signer, agent.coverage, now.seconds()).map_err(refuse)?;
+    let credential = Credential::Listed(agent);
+    check_tier(gate, parsed, &credential, || Some(credential.record(proof.key_thumbprint())))?;
+    Ok(Authenticated { credential, proof, now, status_list: None })
+}
+
+/// The agent that the request names; where it names none, the one that has the key alone.
+fn listed(gate: &Gate, presented: &Presented<'_>, now: UnixMillis) -> Option<Arc<ListedAgent>> {
+    let mut agents = gate.listed_agents.iter();
+    if let Some(url) = presented.agent() {
+        return agents.find(|agent| agent.signer.url == *url).cloned();
     }
-    match proof::verify_either(&parsed.http, chain.key(), now.seconds(), &DpopRules::default()) {
-        Ok(proof) => {
-            // Those who delegate publish no lists: the root's says whether all of it holds.
-            let status = gate.status_lists.check(&chain.root().claims, now);
-            let status_list =
-                status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
-            Ok(Authenticated { chain, proof, now, status_list })
-        }
-        Err(error) => Err(refuse(known(error.code()), error.to_string(), agent())),
+    let has_key = |agent: &&Arc<ListedAgent>| agent.signer.directory.key_at(presented.keyid(), now.seconds()).is_some();
+    let mut having = agents.filter(has_key);
+    having.next().filter(|_| having.next().is_none()).cloned()
+}
+
+fn check_tier(
+    gate: &Gate,
+    parsed: &Parsed<'_>,
+    credential: &Credential,
+    agent: impl Fn() -> Option<AgentRecord>,
+) -> Result<(), Refusal> {
+    let (tier, level) = (credential.tier(), gate.level);
+    if tier >= level.minimum_tier() {
+        return Ok(());
     }
+    let detail = alloc::format!("tier {} at a gate of level {}", tier.as_str(), level.as_str());
+    Err(Refusal::of(parsed, Reason::TierInsufficient, detail, agent()))
 }
 
 /// The reason with the code a check reported. A code missing from the table is our own fault, and denies.
 fn known(code: &str) -> Reason {
     Reason::from_code(code).unwrap_or(Reason::InternalError)
-}
-
-pub(super) fn agent_record(chain: &VerifiedChain) -> AgentRecord {
-    let claims = &chain.leaf().claims;
-    let delegator = |link: &Link| DelegatorRecord {
-        agent_id: link.claims.sub.clone(),
-        key_thumbprint: link.claims.cnf_key.thumbprint().to_string(),
-        passport_id: link.claims.jti.clone(),
-    };
-    let constraints = chain.constraints();
-    AgentRecord {
-        agent_id: claims.sub.clone(),
-        delegated_by: chain.links().take(chain.delegations()).map(delegator).collect(),
-        issuer: chain.root_issuer().to_string(),
-        key_thumbprint: claims.cnf_key.thumbprint().to_string(),
-        labels: constraints.labels.iter().flatten().cloned().collect(),
-        passport_id: claims.jti.clone(),
-        passport_sha256: sha256_label(&chain.token_sha256()),
-        purpose: constraints.purpose.clone(),
-        trust_tier: chain.tier().as_str().to_string(),
-    }
 }

@@ -3,16 +3,17 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use passgate_passport::delegation::{Link, VerifiedChain};
+use passgate_passport::delegation::Link;
 use passgate_passport::proof::PROOF_WINDOW_SECONDS;
 
 use super::authenticate::Authenticated;
+use super::credential::Credential;
 use super::judge::Findings;
 use crate::gate::{Gate, RateLimits};
 use crate::money::MicroUsd;
 use crate::state::{
-    Demand, NonceClaim, PER_AGENT, PER_PASSPORT, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod, Subject,
-    agent_key, digest_key,
+    Demand, NonceClaim, PER_AGENT, PER_PASSPORT, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod, agent_key,
+    digest_key,
 };
 
 /// What the decision about an authenticated request asks of the state.
@@ -27,8 +28,8 @@ pub(super) fn demand(
     amount: Option<MicroUsd>,
     findings: &Findings,
 ) -> Demand {
-    let (chain, proof) = (&authenticated.chain, &authenticated.proof);
-    let counted = Counted { gate, chain, agent: agent_key(chain.root_issuer(), &chain.root().claims.sub) };
+    let (credential, proof) = (&authenticated.credential, &authenticated.proof);
+    let counted = Counted { gate, credential, agent: agent_key(credential.issuer(), credential.root_agent_id()) };
     Demand {
         now: authenticated.now,
         nonce: NonceClaim {
@@ -37,31 +38,16 @@ pub(super) fn demand(
             // The whole window, not the proof's own earlier expiry: the replay fence reasons about creation times.
             remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
         },
-        subjects: subjects(chain),
+        subjects: credential.subjects(proof.key_thumbprint()),
         rates: counted.rates(action),
         spends: amount.map(|amount| counted.spends(amount, findings)).unwrap_or_default(),
     }
 }
 
-/// Everything whose revocation ends the chain. An agent below the root stands under the root's issuer, as in records.
-pub fn subjects(chain: &VerifiedChain) -> Vec<Subject> {
-    let issuer = chain.root_issuer();
-    let of_link = |link: &Link| {
-        let claims = &link.claims;
-        [
-            Subject::Passport(claims.jti.clone()),
-            Subject::Agent { issuer: issuer.to_string(), agent_id: claims.sub.clone() },
-            Subject::Key(claims.cnf_key.thumbprint().to_string()),
-        ]
-    };
-    let links = chain.links().rev().flat_map(of_link);
-    links.chain([Subject::Issuer(issuer.to_string())]).collect()
-}
-
 /// Whose counters and budgets a request concerns.
 struct Counted<'a> {
     gate: &'a Gate,
-    chain: &'a VerifiedChain,
+    credential: &'a Credential,
     /// The agent that the issuer vouches for.
     agent: String,
 }
@@ -75,7 +61,7 @@ impl Counted<'_> {
         };
         claim(PER_AGENT, &rates.agent, &|| self.agent.clone());
         claim("gate", &rates.gate, &String::new);
-        claim("tenant", &rates.tenant, &|| agent_key(self.chain.root_issuer(), ""));
+        claim("tenant", &rates.tenant, &|| agent_key(self.credential.issuer(), ""));
         claim("action", &rates.action, &|| [&self.agent, ":", action.unwrap_or_default()].concat());
         for (link, account) in self.accounts() {
             let caps = link.constraints.rate;
@@ -124,6 +110,6 @@ impl Counted<'_> {
             None => [&self.agent, ":passport"].concat(),
             Some(_) => [&self.agent, ":", &digest_key(&link.token_sha256)].concat(),
         };
-        self.chain.links().map(move |link| (link, below(link)))
+        self.credential.links().map(move |link| (link, below(link)))
     }
 }

@@ -8,7 +8,7 @@ use passgate_passport::proof::{CoveredRequest, ProofForm};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::authenticate::{Authenticated, agent_record};
+use super::authenticate::Authenticated;
 use super::decide::{Decision, revocation_check};
 use super::demand::demand;
 use super::limits::{self, Limits};
@@ -78,10 +78,10 @@ pub struct HandoffError;
 /// where the route says. A request already judged not to be forwarded demands its nonce, its rate tokens and a look at
 /// its budgets, and charges nothing.
 pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
-    let (covered, chain) = (authenticated.proof.covered(), &authenticated.chain);
-    let limits = Limits::of(&gate.guardrails, chain);
+    let (covered, credential) = (authenticated.proof.covered(), &authenticated.credential);
+    let limits = Limits::of(&gate.guardrails, credential.constraints());
     let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
-    let values = route.map(|route| route.read(covered, chain.constraints())).unwrap_or_default();
+    let values = route.map(|route| route.read(covered, credential.constraints())).unwrap_or_default();
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
@@ -97,12 +97,12 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     let request = RequestRecord {
         action,
         amount_micro_usd: amount.and_then(Result::ok).map(|a| a.0),
-        proof: (authenticated.proof.form() == ProofForm::Dpop).then(|| "dpop".to_string()),
+        proof: proof_form(authenticated.proof.form()).map(ToString::to_string),
         target_domain: host.and_then(Result::ok),
         ..request_record(covered)
     };
     Judged {
-        agent: agent_record(chain),
+        agent: credential.record(authenticated.proof.key_thumbprint()),
         request,
         gate: gate.record(),
         policy: gate.policy_record(authenticated.now),
@@ -118,10 +118,10 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
 
 fn judge_scope(route: Option<&Route>, authenticated: &Authenticated<'_>, values: &Values) -> Option<Reason> {
     let Some(route) = route else { return Some(Reason::ActionUnmapped) };
-    if !authenticated.chain.permits(&route.action) {
+    if !authenticated.credential.permits(&route.action) {
         return Some(Reason::PermissionScopeMissing);
     }
-    limits::outside(authenticated.chain.constraints(), route, values)
+    limits::outside(authenticated.credential.constraints(), route, values)
 }
 
 fn judge_spend(transaction_cap: Option<MicroUsd>, amount: Option<Result<MicroUsd, Reason>>) -> Finding {
@@ -172,9 +172,26 @@ fn request_record(covered: &CoveredRequest<'_>) -> RequestRecord {
     }
 }
 
+/// As records name it; a message signature with a passport is not named.
+fn proof_form(form: ProofForm) -> Option<&'static str> {
+    match form {
+        ProofForm::MessageSignature => None,
+        ProofForm::Dpop => Some("dpop"),
+        ProofForm::WebBotAuth => Some("web_bot_auth"),
+    }
+}
+
 fn not_checked(authenticated: &Authenticated<'_>) -> Vec<String> {
-    let has_status = authenticated.chain.root().claims.status_list.is_some();
-    if has_status && authenticated.status_list.is_none() { alloc::vec!["status_list".to_string()] } else { Vec::new() }
+    let has_status = authenticated.credential.issued_claims().is_some_and(|claims| claims.status_list.is_some());
+    let proven = authenticated.proof.proven();
+    let open = [
+        (has_status && authenticated.status_list.is_none(), "status_list"),
+        // Of a foreign agent's safe request, the policy may take less.
+        (!proven.method, "proof_of_method"),
+        (!proven.path, "proof_of_path"),
+        (!proven.query, "proof_of_query"),
+    ];
+    open.iter().filter(|(is_open, _)| *is_open).map(|(_, name)| (*name).to_string()).collect()
 }
 
 impl Findings {

@@ -1,7 +1,6 @@
 //! What the passport and those above it limit, beside what the gate does.
 
 use passgate_passport::constraints::Constraints;
-use passgate_passport::delegation::VerifiedChain;
 
 use crate::domain::DomainPattern;
 use crate::gate::Guardrails;
@@ -17,8 +16,7 @@ pub(super) struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    pub(super) fn of(guardrails: &'a Guardrails, chain: &'a VerifiedChain) -> Self {
-        let constraints = chain.constraints();
+    pub(super) fn of(guardrails: &'a Guardrails, constraints: &'a Constraints) -> Self {
         let own = constraints.spend.per_transaction_micro_usd.map(MicroUsd);
         Self {
             constraints,

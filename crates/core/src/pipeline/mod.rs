@@ -23,6 +23,7 @@
 //! ```
 
 mod authenticate;
+mod credential;
 mod decide;
 mod demand;
 mod judge;
@@ -31,8 +32,8 @@ mod parse;
 mod restrict;
 
 pub use authenticate::{Authenticated, authenticate};
+pub use credential::subjects;
 pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retry_after_seconds};
-pub use demand::subjects;
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 

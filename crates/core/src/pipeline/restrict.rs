@@ -34,7 +34,7 @@ impl Shown {
         let covered = authenticated.proof.covered();
         let fields = covered.fields().filter(|(name, _)| *name != PASSPORT_FIELD);
         Self {
-            permissions: authenticated.chain.permissions().iter().map(ToString::to_string).collect(),
+            permissions: authenticated.credential.permissions().iter().map(ToString::to_string).collect(),
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             has_json_body: route::has_json_body(covered),
             domain_pointer: route.and_then(|route| route.domain.as_ref()).and_then(|source| match source {

@@ -75,6 +75,7 @@ fn gate() -> Gate {
         guardrails,
         policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 7 },
         policy_freshness: None,
+        listed_agents: Vec::new(),
         status_lists: StatusLists::default(),
         evaluator: EvaluatorRef {
             digest: "sha256:11".to_owned(),

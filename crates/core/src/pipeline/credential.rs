@@ -1,0 +1,152 @@
+//! What the authority of a request rests on: passports, or a foreign agent that the gate's policy lists.
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use passgate_passport::claims::Claims;
+use passgate_passport::constraints::Constraints;
+use passgate_passport::delegation::{Link, VerifiedChain};
+use passgate_passport::scope::{ActionName, Scope};
+use passgate_passport::trust::Tier;
+
+use crate::attest::{AgentRecord, DelegatorRecord, sha256_label};
+use crate::gate::ListedAgent;
+use crate::state::Subject;
+
+/// An agent that proved who it is, and what it may do.
+#[derive(Debug)]
+pub(super) enum Credential {
+    /// By a passport, or a chain of them.
+    Passports(VerifiedChain),
+    /// By a signature of its own: the policy says what it may do.
+    Listed(Arc<ListedAgent>),
+}
+
+impl Credential {
+    pub(super) fn tier(&self) -> Tier {
+        match self {
+            Self::Passports(chain) => chain.tier(),
+            Self::Listed(agent) => agent.tier,
+        }
+    }
+
+    pub(super) fn permissions(&self) -> &[Scope] {
+        match self {
+            Self::Passports(chain) => chain.permissions(),
+            Self::Listed(agent) => &agent.permissions,
+        }
+    }
+
+    pub(super) fn permits(&self, action: &ActionName) -> bool {
+        self.permissions().iter().any(|scope| scope.covers(action))
+    }
+
+    /// What the passports limit in all; nothing for an agent without any.
+    pub(super) fn constraints(&self) -> &Constraints {
+        match self {
+            Self::Passports(chain) => chain.constraints(),
+            Self::Listed(agent) => &agent.constraints,
+        }
+    }
+
+    /// Who vouches for it: the issuer of the passport that all rests on, or the agent's own URL.
+    pub(super) fn issuer(&self) -> &str {
+        match self {
+            Self::Passports(chain) => chain.root_issuer(),
+            Self::Listed(agent) => agent.signer.url.as_str(),
+        }
+    }
+
+    /// The agent whose limits count.
+    pub(super) fn root_agent_id(&self) -> &str {
+        match self {
+            Self::Passports(chain) => &chain.root().claims.sub,
+            Self::Listed(agent) => &agent.id,
+        }
+    }
+
+    /// The claims of the passport that its issuer signed, which name its status list.
+    pub(super) fn issued_claims(&self) -> Option<&Claims> {
+        match self {
+            Self::Passports(chain) => Some(&chain.root().claims),
+            Self::Listed(_) => None,
+        }
+    }
+
+    /// The passports, from the root on.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        let links = match self {
+            Self::Passports(chain) => Some(chain.links()),
+            Self::Listed(_) => None,
+        };
+        links.into_iter().flatten()
+    }
+
+    /// Everything whose revocation refuses the request; `key` is the one that signed it.
+    pub(super) fn subjects(&self, key: &str) -> Vec<Subject> {
+        match self {
+            Self::Passports(chain) => subjects(chain),
+            Self::Listed(agent) => {
+                let issuer = self.issuer().to_string();
+                let agent_id = agent.id.clone();
+                let of_agent = Subject::Agent { issuer: issuer.clone(), agent_id };
+                alloc::vec![of_agent, Subject::Key(key.to_string()), Subject::Issuer(issuer)]
+            }
+        }
+    }
+
+    /// The agent in records; `key` is the one that signed the request.
+    pub(super) fn record(&self, key: &str) -> AgentRecord {
+        match self {
+            Self::Passports(chain) => of_chain(chain),
+            Self::Listed(agent) => AgentRecord {
+                agent_id: agent.id.clone(),
+                delegated_by: Vec::new(),
+                issuer: self.issuer().to_string(),
+                key_thumbprint: key.to_string(),
+                labels: Vec::new(),
+                passport_id: String::new(),
+                passport_sha256: String::new(),
+                purpose: None,
+                trust_tier: agent.tier.as_str().to_string(),
+            },
+        }
+    }
+}
+
+/// Everything whose revocation ends the chain. An agent below the root stands under the root's issuer, as in records.
+pub fn subjects(chain: &VerifiedChain) -> Vec<Subject> {
+    let issuer = chain.root_issuer();
+    let of_link = |link: &Link| {
+        let claims = &link.claims;
+        [
+            Subject::Passport(claims.jti.clone()),
+            Subject::Agent { issuer: issuer.to_string(), agent_id: claims.sub.clone() },
+            Subject::Key(claims.cnf_key.thumbprint().to_string()),
+        ]
+    };
+    let links = chain.links().rev().flat_map(of_link);
+    links.chain([Subject::Issuer(issuer.to_string())]).collect()
+}
+
+fn of_chain(chain: &VerifiedChain) -> AgentRecord {
+    let claims = &chain.leaf().claims;
+    let delegator = |link: &Link| DelegatorRecord {
+        agent_id: link.claims.sub.clone(),
+        key_thumbprint: link.claims.cnf_key.thumbprint().to_string(),
+        passport_id: link.claims.jti.clone(),
+    };
+    let constraints = chain.constraints();
+    AgentRecord {
+        agent_id: claims.sub.clone(),
+        delegated_by: chain.links().take(chain.delegations()).map(delegator).collect(),
+        issuer: chain.root_issuer().to_string(),
+        key_thumbprint: claims.cnf_key.thumbprint().to_string(),
+        labels: constraints.labels.iter().flatten().cloned().collect(),
+        passport_id: claims.jti.clone(),
+        passport_sha256: sha256_label(&chain.token_sha256()),
+        purpose: constraints.purpose.clone(),
+        trust_tier: chain.tier().as_str().to_string(),
+    }
+}
