@@ -8,7 +8,7 @@ use passgate_core::attest::DecisionKind;
 use passgate_core::pipeline;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
-use passgate_passport::delegation::VerifiedChain;
+use passgate_passport::delegation::Link;
 use passgate_passport::id::{PASSPORT_PREFIX, is_id};
 use passgate_passport::json::{self, JsonError, Members, Node};
 use passgate_store::{Cursor, Filter};
@@ -38,11 +38,11 @@ impl Revocation {
         &self.0
     }
 
-    /// Everything whose revocation revokes this passport or chain.
+    /// Everything whose revocation revokes the chain of these passports, the root's first.
     #[must_use]
-    pub fn all_of(chain: &VerifiedChain) -> Vec<Self> {
-        // The claims of verified passports are within the bounds that are checked here.
-        pipeline::subjects(chain).into_iter().map(Self).collect()
+    pub fn all_of<'a>(links: impl IntoIterator<Item = &'a Link>) -> Vec<Self> {
+        // Passports were read within the bounds that are checked here.
+        pipeline::subjects(links).into_iter().map(Self).collect()
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn verify(gate: &dyn Controlled, presented: &Presented) -> Verificatio
         Ok(_) => {}
         Err(refusal) => return refused(refusal.reason),
     }
-    let subjects: Vec<Subject> = Revocation::all_of(&verified).into_iter().map(Subject::from).collect();
+    let subjects: Vec<Subject> = Revocation::all_of(verified.links()).into_iter().map(Subject::from).collect();
     match gate.revoked_at(&subjects).await {
         Ok(found) if found.iter().any(Option::is_some) => return refused(Reason::Revoked),
         Ok(found) if found.len() == subjects.len() => {}

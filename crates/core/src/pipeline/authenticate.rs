@@ -1,5 +1,6 @@
 //! Step 2: who is asking, proven.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 
@@ -59,7 +60,7 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
     let chain = delegation::verify_chain(token, &gate.trust, &context)
         .map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
     let key = chain.key().clone();
-    let credential = Credential::Passports(chain);
+    let credential = Credential::Passports(Box::new(chain));
     let agent = || Some(credential.record(key.thumbprint()));
     check_tier(gate, parsed, &credential, agent)?;
     let proof = proof::verify_either(&parsed.http, &key, now.seconds(), &DpopRules::default())

@@ -1,5 +1,6 @@
 //! What the authority of a request rests on: passports, or a foreign agent that the gate's policy lists.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,7 +19,7 @@ use crate::state::Subject;
 #[derive(Debug)]
 pub(super) enum Credential {
     /// By a passport, or a chain of them.
-    Passports(VerifiedChain),
+    Passports(Box<VerifiedChain>),
     /// By a signature of its own: the policy says what it may do.
     Listed(Arc<ListedAgent>),
 }
@@ -86,7 +87,7 @@ impl Credential {
     /// Everything whose revocation refuses the request; `key` is the one that signed it.
     pub(super) fn subjects(&self, key: &str) -> Vec<Subject> {
         match self {
-            Self::Passports(chain) => subjects(chain),
+            Self::Passports(chain) => subjects(chain.links()),
             Self::Listed(agent) => {
                 let issuer = self.issuer().to_string();
                 let agent_id = agent.id.clone();
@@ -115,19 +116,22 @@ impl Credential {
     }
 }
 
-/// Everything whose revocation ends the chain. An agent below the root stands under the root's issuer, as in records.
-pub fn subjects(chain: &VerifiedChain) -> Vec<Subject> {
-    let issuer = chain.root_issuer();
+/// Everything whose revocation ends the chain of these passports, the root's first. An agent below the root stands under
+/// the root's issuer, as in records.
+pub fn subjects<'a>(links: impl IntoIterator<Item = &'a Link>) -> Vec<Subject> {
+    let links: Vec<&Link> = links.into_iter().collect();
+    let Some(root) = links.first() else { return Vec::new() };
+    let issuer = &root.claims.iss;
     let of_link = |link: &Link| {
         let claims = &link.claims;
         [
             Subject::Passport(claims.jti.clone()),
-            Subject::Agent { issuer: issuer.to_string(), agent_id: claims.sub.clone() },
+            Subject::Agent { issuer: issuer.clone(), agent_id: claims.sub.clone() },
             Subject::Key(claims.cnf_key.thumbprint().to_string()),
         ]
     };
-    let links = chain.links().rev().flat_map(of_link);
-    links.chain([Subject::Issuer(issuer.to_string())]).collect()
+    let subjects = links.iter().rev().copied().flat_map(of_link);
+    subjects.chain([Subject::Issuer(issuer.clone())]).collect()
 }
 
 fn of_chain(chain: &VerifiedChain) -> AgentRecord {
