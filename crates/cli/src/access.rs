@@ -14,6 +14,7 @@ use passgate_host::env::SystemEnvironment;
 use passgate_host::gateway::ErrorClass;
 use passgate_host::http::upstream::TrustRoots;
 use passgate_host::plugins::PluginKeys;
+use passgate_passport::delegation::Link;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -184,8 +185,8 @@ pub(crate) fn describe(access: &Access) -> Cow<'static, str> {
 pub(crate) enum RevocationCheck {
     /// Something the passport depends on is revoked.
     Revoked {
-        /// What.
-        what: &'static str,
+        /// What, with its id.
+        what: String,
         /// Since which Unix second.
         at: i64,
     },
@@ -205,28 +206,37 @@ impl fmt::Display for RevocationCheck {
     }
 }
 
+/// Everything whose revocation ends a chain: of each passport itself, its agent, its key and who signed it.
+pub(crate) fn revocations_of<'a>(links: impl IntoIterator<Item = &'a Link>) -> Result<Vec<Revocation>, Failure> {
+    let subjects = links.into_iter().flat_map(|link| {
+        let claims = &link.claims;
+        [
+            Subject::Passport(claims.jti.clone()),
+            Subject::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() },
+            Subject::Key(claims.cnf_key.thumbprint().to_owned()),
+            Subject::Issuer(claims.iss.clone()),
+        ]
+    });
+    subjects.map(|subject| Revocation::try_from(subject).map_err(Failure::unexpected)).collect()
+}
+
 /// Whether one of `all` is revoked, says the gate that was named or the configuration's.
 pub(crate) async fn revocation(
     remote: Option<RemoteGate>,
-    loaded: &Loaded,
+    loaded: Option<&Loaded>,
     all: &[Revocation],
 ) -> Result<RevocationCheck, Failure> {
-    let opened = match remote {
-        Some(gate) => Some(Access::remote(gate)?),
-        None => open_if_there(loaded).await?,
+    let opened = match (remote, loaded) {
+        (Some(gate), _) => Some(Access::remote(gate)?),
+        (None, Some(loaded)) => open_if_there(loaded).await?,
+        (None, None) => None,
     };
     let Some(access) = opened else {
         return Ok(RevocationCheck::NotChecked);
     };
     for one in all {
         if let Some(at) = access.revocation(one).await?.revoked_at {
-            let what = match one.subject() {
-                Subject::Passport(_) => "passport",
-                Subject::Agent { .. } => "agent",
-                Subject::Key(_) => "agent's key",
-                Subject::Issuer(_) => "issuer",
-            };
-            return Ok(RevocationCheck::Revoked { what, at });
+            return Ok(RevocationCheck::Revoked { what: one.to_string(), at });
         }
     }
     Ok(RevocationCheck::NotRevoked(describe(&access)))

@@ -1,4 +1,5 @@
-//! An agent's credentials file: its passport and, unless it keeps the key elsewhere, its private key.
+//! An agent's credentials file: its passport, or the chain of passports that ends with its own, and, unless it keeps the
+//! key elsewhere, its private key.
 
 use std::path::{Path, PathBuf};
 
@@ -20,10 +21,19 @@ pub(crate) const AGENTS_FOLDER: &str = "agents";
 /// What signing a request takes.
 #[derive(Debug)]
 pub(crate) struct Credentials {
-    /// The passport, a compact JWS.
+    /// The passport, a compact JWS, or the chain.
     pub(crate) passport: String,
     /// The key the passport is bound to.
     pub(crate) key: SecretKey,
+}
+
+/// What a credentials file holds.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// The passport, a compact JWS, or the chain.
+    pub(crate) passport: String,
+    /// The key the passport is bound to, unless it is kept elsewhere.
+    pub(crate) private_key: Option<SecretKey>,
 }
 
 /// The members of the file that are read.
@@ -42,7 +52,7 @@ pub(crate) struct NewCredentials<'a> {
     pub(crate) agent_id: &'a str,
     /// The passport's id.
     pub(crate) passport_id: &'a str,
-    /// The passport.
+    /// The passport or the chain.
     pub(crate) passport: &'a str,
     /// The agent's key, unless the agent has it already.
     pub(crate) private_key: Option<&'a SecretKey>,
@@ -76,28 +86,43 @@ impl NewCredentials<'_> {
 
 /// Reads the credentials to sign with.
 ///
-/// The file is the one given, else that of [`CREDENTIALS_VARIABLE`], else the only one in `agents/`. `key_file` holds
-/// the private key of an agent whose credentials have none.
+/// The file is that of [`locate`]. `key_file` holds the private key of an agent whose credentials have none.
 pub(crate) fn load(file: Option<&Path>, key_file: Option<&Path>, base: &Path) -> Result<Credentials, Failure> {
-    let path = match file {
-        Some(path) => path.to_owned(),
-        None => discover(base)?,
+    let path = locate(file, base)?;
+    let Stored { passport, private_key } = read(&path)?;
+    let key = match key_file {
+        Some(file) => files::read_private_key(file)?,
+        None => {
+            private_key.ok_or_else(|| malformed(&path, &"it holds no private key; name the key's file with `--key`"))?
+        }
     };
-    let text = files::read_secret(&path)?;
-    let malformed = |why: &dyn std::fmt::Display| {
-        let message = format!("{} is no credentials file: {why}", path.display());
-        Failure::new(Exit::Invalid, "credentials_malformed", message).hint("make one with `passgate passport issue`")
-    };
-    let document: Document<'_> = serde_json::from_slice(&text).map_err(|_| malformed(&"it has no `passport` text"))?;
-    if document.schema_version != SCHEMA_VERSION {
-        return Err(malformed(&format_args!("`schema_version` is not {SCHEMA_VERSION}")));
+    Ok(Credentials { passport, key })
+}
+
+/// The file given, else that of [`CREDENTIALS_VARIABLE`], else the only one in `agents/`.
+pub(crate) fn locate(file: Option<&Path>, base: &Path) -> Result<PathBuf, Failure> {
+    match file {
+        Some(path) => Ok(path.to_owned()),
+        None => discover(base),
     }
-    let key = match (key_file, document.private_key) {
-        (Some(file), _) => files::read_private_key(file)?,
-        (None, Some(jwk)) => SecretKey::from_private_jwk(jwk.get().as_bytes()).map_err(|error| malformed(&error))?,
-        (None, None) => return Err(malformed(&"it holds no private key; name the key's file with `--key`")),
-    };
-    Ok(Credentials { passport: document.passport, key })
+}
+
+/// Reads a credentials file.
+pub(crate) fn read(path: &Path) -> Result<Stored, Failure> {
+    let text = files::read_secret(path)?;
+    let document: Document<'_> =
+        serde_json::from_slice(&text).map_err(|_| malformed(path, &"it has no `passport` text"))?;
+    if document.schema_version != SCHEMA_VERSION {
+        return Err(malformed(path, &format_args!("`schema_version` is not {SCHEMA_VERSION}")));
+    }
+    let key = document.private_key.map(|jwk| SecretKey::from_private_jwk(jwk.get().as_bytes()));
+    let private_key = key.transpose().map_err(|error| malformed(path, &error))?;
+    Ok(Stored { passport: document.passport, private_key })
+}
+
+fn malformed(path: &Path, why: &dyn std::fmt::Display) -> Failure {
+    let message = format!("{} is no credentials file: {why}", path.display());
+    Failure::new(Exit::Invalid, "credentials_malformed", message).hint("make one with `passgate passport issue`")
 }
 
 /// The file named by the environment, or the only one there is.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use passgate_host::control::RemoteGateError;
 use passgate_host::files::{self, Existing, FileError};
-use passgate_passport::jwk;
 use passgate_passport::key::{PublicKey, SecretKey};
+use passgate_passport::{did_key, jwk};
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
@@ -65,6 +65,23 @@ pub(crate) fn read_public_key(name: &str) -> Result<PublicKey, Failure> {
     PublicKey::from_jwk(bytes).map_err(|error| {
         Failure::new(Exit::Invalid, "key_malformed", format_args!("{name} holds no usable key: {error}"))
     })
+}
+
+/// The public key that an argument of `--public-key` stands for: a file as [`read_public_key`] reads it, or a `did:key`.
+pub(crate) fn named_public_key(name: &str) -> Result<PublicKey, Failure> {
+    if name.starts_with(did_key::SCHEME) {
+        return did_key::decode(name).map_err(|error| Failure::new(Exit::Invalid, "key_malformed", error));
+    }
+    if is_thumbprint(name) && !Path::new(name).exists() {
+        return Err(Failure::usage("a thumbprint names a key and does not hold it")
+            .hint("give a file with the public JWK (`passgate keys show FILE` prints it), or the key's did:key"));
+    }
+    read_public_key(name)
+}
+
+/// SHA-256 in base64url.
+fn is_thumbprint(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// Reads a set of public keys.

@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use passgate_passport::delegation::SEPARATOR;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -42,14 +43,14 @@ struct PassportFile {
     passport: String,
 }
 
-/// The passport an argument stands for: a compact JWS, a file with one, a credentials file, or stdin with either.
+/// The passport or chain an argument stands for: as text, a file with one, a credentials file, or stdin with either.
 ///
 /// What comes back is not checked in any way.
 pub(crate) fn passport(argument: &str) -> Result<String, Failure> {
     if is_token(argument) {
         return Ok(argument.to_owned());
     }
-    const HINT: &str = "give a compact JWS, a file with one, or `-` for stdin";
+    const HINT: &str = "give a compact JWS or a chain of them, a file with one, or `-` for stdin";
     if is_token_like(argument) && !Path::new(argument).exists() {
         // The text itself is not shown: it may be most of a passport.
         let message = "the argument is neither a passport (a compact JWS) nor the name of a file";
@@ -63,8 +64,13 @@ pub(crate) fn passport(argument: &str) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Three parts of the base64url alphabet. A path of that form has to be written `./a.b.c`.
+/// A compact JWS, or several joined to a chain. A path of that form has to be written `./a.b.c`.
 fn is_token(text: &str) -> bool {
+    text.split(SEPARATOR).all(is_jws)
+}
+
+/// Three parts of the base64url alphabet.
+fn is_jws(text: &str) -> bool {
     let plain = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let parts: Vec<&str> = text.split('.').collect();
     parts.len() == 3
@@ -74,7 +80,7 @@ fn is_token(text: &str) -> bool {
 
 /// What somebody may mean as a token, cut off or mistyped: it starts like one, or has three parts and is no path.
 fn is_token_like(text: &str) -> bool {
-    text.starts_with("eyJ") || (text.split('.').count() == 3 && !text.contains('/'))
+    text.starts_with("eyJ") || text.contains("~eyJ") || (text.split('.').count() == 3 && !text.contains('/'))
 }
 
 #[cfg(test)]
@@ -83,13 +89,17 @@ mod tests {
 
     #[test]
     fn tokens_and_paths_are_told_apart() {
-        for token in ["eyJhbGciOiJFZERTQSJ9.e30.c2ln", "eyJ9..", "ey.a.b"] {
+        for token in ["eyJhbGciOiJFZERTQSJ9.e30.c2ln", "eyJ9..", "ey.a.b", "ey.a.b~ey.c.d"] {
             assert!(is_token(token), "{token}");
         }
-        for path in ["-", "", "agents/a.json", "ey.json", "./ey.a.b", "a.b.c", "ey.a.b.c", "ey.a/.b"] {
+        for path in
+            ["-", "", "agents/a.json", "ey.json", "./ey.a.b", "a.b.c", "ey.a.b.c", "ey.a/.b", "ey.a.b~", "ey.a.b~c.d.e"]
+        {
             assert!(!is_token(path), "{path}");
         }
-        for mistyped in ["eyJhbGci", "eyJhbGci.e30", "eyJhbGci.e30.c2l+/w==", "eyJh.b.c.d", "a.b.c", "x..", "a b.c.d"] {
+        for mistyped in
+            ["eyJhbGci", "eyJhbGci.e30", "eyJhbGci.e30.c2l+/w==", "eyJh.b.c.d", "~eyJh.b.c", "a.b.c", "x..", "a b.c.d"]
+        {
             assert!(is_token_like(mistyped), "{mistyped}");
         }
         for path in ["-", "", "agents/a.json", "../a.json", "./a.b", "pass_1", "a.json", "a.b.c.d"] {

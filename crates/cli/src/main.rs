@@ -11,6 +11,7 @@ mod exit;
 mod files;
 mod inert;
 mod input;
+mod limits;
 mod moment;
 mod output;
 mod request;

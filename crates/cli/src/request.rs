@@ -7,7 +7,8 @@ use http::Uri;
 use http_body_util::Full;
 use passgate_core::time::UnixMillis;
 use passgate_passport::http::{Header, HttpRequest};
-use passgate_passport::proof::{self, PASSPORT_FIELD, ProofParams};
+use passgate_passport::proof::dpop::{self, DPOP_FIELD, DpopParams};
+use passgate_passport::proof::{self, PASSPORT_FIELD, ProofError, ProofForm, ProofParams};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,8 +17,9 @@ use crate::exit::{Exit, Failure};
 use crate::{input, moment};
 
 /// Fields that signing or the transport makes.
-const OWN_FIELDS: [&str; 8] = [
+const OWN_FIELDS: [&str; 9] = [
     PASSPORT_FIELD,
+    DPOP_FIELD,
     "signature",
     "signature-input",
     "host",
@@ -50,6 +52,21 @@ pub(crate) struct SignerArgs {
     /// The agent's private key, when its credentials file has none
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+}
+
+/// How possession of the agent's key is proven.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct ProofArgs {
+    /// Prove possession of the key with a DPoP proof (RFC 9449) instead of a message signature (RFC 9421)
+    #[arg(long)]
+    dpop: bool,
+}
+
+impl ProofArgs {
+    /// The form of the proof.
+    pub(crate) const fn form(self) -> ProofForm {
+        if self.dpop { ProofForm::Dpop } else { ProofForm::MessageSignature }
+    }
 }
 
 /// A request in the exact bytes that are signed and sent.
@@ -137,7 +154,7 @@ impl Request {
 
     /// Whether the request carries a proof already.
     pub(crate) fn is_signed(&self) -> bool {
-        self.headers.iter().any(|(name, _)| name == "signature-input")
+        self.headers.iter().any(|(name, _)| name == "signature-input" || name == DPOP_FIELD)
     }
 
     /// The field lines as proofs see them.
@@ -151,28 +168,59 @@ impl Request {
         format!("{}://{}{}{query}", self.scheme, self.authority, self.path)
     }
 
-    /// The request with passport and proof, signed at `now` with a fresh nonce.
-    pub(crate) fn sign(mut self, credentials: &Credentials, now: UnixMillis) -> Result<Self, Failure> {
-        self.headers.push((PASSPORT_FIELD.to_owned(), credentials.passport.clone()));
-        let nonce = moment::nonce()?;
-        let params = ProofParams { created: now.seconds(), nonce: &nonce, expires: None };
-        let headers = self.header_views();
-        let request = HttpRequest {
+    /// The request as proofs see it; `headers` are those of [`Self::header_views`].
+    fn view<'a>(&'a self, headers: &'a [Header<'a>]) -> HttpRequest<'a> {
+        HttpRequest {
             method: &self.method,
             scheme: &self.scheme,
             authority: &self.authority,
             path: &self.path,
             query: self.query.as_deref(),
-            headers: &headers,
+            headers,
             body: &self.body,
+        }
+    }
+
+    /// The request with passport and proof, signed at `now` with a fresh nonce.
+    pub(crate) fn sign(mut self, credentials: &Credentials, form: ProofForm, now: UnixMillis) -> Result<Self, Failure> {
+        self.headers.push((PASSPORT_FIELD.to_owned(), credentials.passport.clone()));
+        let (nonce, created) = (moment::nonce()?, now.seconds());
+        let proof = match form {
+            ProofForm::Dpop => {
+                self.dpop_proof(credentials, &DpopParams { created, jti: &nonce, expires: None, nonce: None })
+            }
+            ProofForm::MessageSignature => {
+                self.message_signature(credentials, &ProofParams { created, nonce: &nonce, expires: None })
+            }
         };
-        let signed = proof::sign(&request, &credentials.key, &params).map_err(|error| {
+        self.headers.extend(proof.map_err(|error| {
             Failure::new(Exit::Invalid, error.code(), format_args!("the request cannot be signed: {error}"))
-        })?;
-        self.headers.extend(signed.content_digest.map(|digest| ("content-digest".to_owned(), digest)));
-        self.headers.push(("signature-input".to_owned(), signed.signature_input));
-        self.headers.push(("signature".to_owned(), signed.signature));
+        })?);
         Ok(self)
+    }
+
+    fn message_signature(
+        &self,
+        credentials: &Credentials,
+        params: &ProofParams<'_>,
+    ) -> Result<Vec<(String, String)>, ProofError> {
+        let headers = self.header_views();
+        let signed = proof::sign(&self.view(&headers), &credentials.key, params)?;
+        let mut fields = Vec::with_capacity(3);
+        fields.extend(signed.content_digest.map(|digest| ("content-digest".to_owned(), digest)));
+        fields.push(("signature-input".to_owned(), signed.signature_input));
+        fields.push(("signature".to_owned(), signed.signature));
+        Ok(fields)
+    }
+
+    fn dpop_proof(
+        &self,
+        credentials: &Credentials,
+        params: &DpopParams<'_>,
+    ) -> Result<Vec<(String, String)>, ProofError> {
+        let headers = self.header_views();
+        let proof = dpop::sign(&self.view(&headers), &credentials.key, params, &[])?;
+        Ok(vec![(DPOP_FIELD.to_owned(), proof)])
     }
 
     /// The request for an HTTP client.
@@ -280,7 +328,9 @@ mod tests {
         assert_eq!(post.headers, vec![("content-type".into(), "application/json".into())]);
         let typed = Request::from_args("http://a/x", &args(Some("a=1"), &["Content-Type: text/plain"])).unwrap();
         assert_eq!(typed.headers, vec![("content-type".into(), "text/plain".into())]);
-        for header in ["Signature: x", "AGENT-PASSPORT: x", "host: x", "no-colon", "na me: x", "n: a\nb", ": x"] {
+        for header in
+            ["Signature: x", "AGENT-PASSPORT: x", "DPoP: x", "host: x", "no-colon", "na me: x", "n: a\nb", ": x"]
+        {
             assert!(Request::from_args("http://a/x", &args(None, &[header])).is_err(), "{header}");
         }
     }
@@ -300,24 +350,19 @@ mod tests {
     fn a_signed_request_verifies() {
         let key = passgate_passport::key::SecretKey::from_seed([3; 32]);
         let public = key.public().clone();
-        let credentials = Credentials { passport: "a.b.c".into(), key };
-        let request = Request::from_args("http://a.example/pay?x=1", &args(Some("{}"), &[])).unwrap();
-        let signed = request.sign(&credentials, UnixMillis(1_700_000_000_000)).unwrap();
-        assert!(signed.is_signed());
-        let mut seen = signed.clone();
-        for (path, holds) in [("/pay", true), ("/pay2", false)] {
-            seen.path = path.into();
-            let headers = seen.header_views();
-            let view = HttpRequest {
-                method: &seen.method,
-                scheme: &seen.scheme,
-                authority: &seen.authority,
-                path: &seen.path,
-                query: seen.query.as_deref(),
-                headers: &headers,
-                body: &seen.body,
-            };
-            assert_eq!(proof::verify(&view, &public, 1_700_000_000).is_ok(), holds);
+        let credentials = Credentials { passport: "a.b.c~d.e.f".into(), key };
+        for form in [ProofForm::MessageSignature, ProofForm::Dpop] {
+            let request = Request::from_args("http://a.example/pay?x=1", &args(Some("{}"), &[])).unwrap();
+            let signed = request.sign(&credentials, form, UnixMillis(1_700_000_000_000)).unwrap();
+            assert!(signed.is_signed());
+            let mut seen = signed.clone();
+            for (path, holds) in [("/pay", true), ("/pay2", false)] {
+                seen.path = path.into();
+                let headers = seen.header_views();
+                let (view, rules) = (seen.view(&headers), dpop::DpopRules::default());
+                let verified = proof::verify_either(&view, &public, 1_700_000_000, &rules);
+                assert_eq!(verified.map(|proof| proof.form()).ok(), holds.then_some(form));
+            }
         }
     }
 }

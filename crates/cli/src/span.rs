@@ -62,6 +62,18 @@ pub(crate) fn date(seconds: i64) -> String {
     }
 }
 
+/// A length of time in words, without its sign: `90 s`, `2 h`, `6 days`. Lengths are rounded down.
+pub(crate) fn length(seconds: i64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "days"), (3_600, "h"), (60, "min")];
+    let seconds = seconds.unsigned_abs();
+    // Two of a unit at least, so that what is rounded off is less than half.
+    let unit = UNITS.into_iter().find(|(unit, _)| seconds >= 2 * unit);
+    match unit {
+        Some((unit, name)) => format!("{} {name}", seconds / unit),
+        None => format!("{seconds} s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +99,14 @@ mod tests {
             assert!(text.parse::<Moment>().is_err(), "{text}");
         }
         assert_eq!(date(1_771_943_400), "2026-02-24T14:30:00Z");
+    }
+
+    #[test]
+    fn lengths() {
+        for (seconds, words) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (-7200, "2 h"), (172_799, "47 h"), (259_200, "3 days")]
+        {
+            assert_eq!(length(seconds), words);
+        }
     }
 }

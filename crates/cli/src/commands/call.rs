@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
 use crate::output::Output;
-use crate::request::{Request, RequestArgs, SignerArgs};
+use crate::request::{ProofArgs, Request, RequestArgs, SignerArgs};
 use crate::span::Span;
 use crate::{access, credentials, moment};
 
@@ -26,6 +26,8 @@ pub(crate) struct Args {
     request: RequestArgs,
     #[command(flatten)]
     signer: SignerArgs,
+    #[command(flatten)]
+    proof: ProofArgs,
     /// Print the status and fields of the answer before its body
     #[arg(short, long)]
     include: bool,
@@ -46,7 +48,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let request = Request::from_args(&args.url, &args.request)?;
     let signer = credentials::load(args.signer.credentials.as_deref(), args.signer.key.as_deref(), &context.base())?;
-    let signed = request.sign(&signer, moment::now())?;
+    let signed = request.sign(&signer, args.proof.form(), moment::now())?;
     let output = &context.output;
     if args.show_request {
         show_request(&signed, output);

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bundle;
 #[cfg(test)]
+mod delegation;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod doctor;
@@ -22,6 +24,8 @@ mod plugins;
 mod readme;
 #[cfg(test)]
 mod remote;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod status_lists;
 #[cfg(test)]

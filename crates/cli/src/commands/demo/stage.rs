@@ -8,7 +8,9 @@ use passgate_core::state::Subject;
 use passgate_host::config::Loaded;
 use passgate_host::control::{Access, ExportFormat, Query, Revocation};
 use passgate_host::http::upstream::TrustRoots;
+use passgate_passport::delegation::RootGrant;
 use passgate_passport::key::{PublicKey, SecretKey};
+use passgate_passport::proof::ProofForm;
 use serde_json::{Value, json};
 
 use super::script::{request, scopes};
@@ -105,6 +107,7 @@ impl<'a> Stage<'a> {
             ttl_seconds: 86_400,
             audiences: std::slice::from_ref(&self.loaded.gate.id),
             status_list: None,
+            grant: RootGrant::default(),
         };
         let issued = issue::sign(&order, &self.issuer, key.public().clone(), moment::now())?;
         let path = self.loaded.base.join(AGENTS_FOLDER).join(format!("{id}.json"));
@@ -125,7 +128,7 @@ impl<'a> Stage<'a> {
         target: &str,
         body: Option<&str>,
     ) -> Result<Request, Failure> {
-        request(&self.url(target), method, body)?.sign(&agent.credentials, moment::now())
+        request(&self.url(target), method, body)?.sign(&agent.credentials, ProofForm::MessageSignature, moment::now())
     }
 
     /// Sends `request`, prints what came of it and compares.

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
 use crate::output::{Output, Paint};
-use crate::request::{Request, RequestArgs, SignerArgs};
+use crate::request::{ProofArgs, Request, RequestArgs, SignerArgs};
 use crate::{credentials, input, moment};
 
 /// What only the running gate knows.
@@ -36,12 +36,14 @@ pub(crate) struct Args {
     #[arg(required_unless_present = "request")]
     url: Option<String>,
     /// A JSON file {method, url, headers, body}, or - for stdin; a signed request is judged as it is
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "method", "data", "headers"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "method", "data", "headers", "dpop"])]
     request: Option<String>,
     #[command(flatten)]
     flags: RequestArgs,
     #[command(flatten)]
     signer: SignerArgs,
+    #[command(flatten)]
+    proof: ProofArgs,
 }
 
 /// The result of a check.
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
         request
     } else {
         let signer = credentials::load(args.signer.credentials.as_deref(), args.signer.key.as_deref(), &loaded.base)?;
-        request.sign(&signer, now)?
+        request.sign(&signer, args.proof.form(), now)?
     };
     let (gate, _) = status_lists::gate_at(&loaded, now);
     let keys = Arc::new(GateKeys(loaded.clone()));

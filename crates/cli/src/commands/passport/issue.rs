@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use passgate_core::time::UnixMillis;
 use passgate_host::config::Loaded;
 use passgate_host::files as host_files;
+use passgate_passport::delegation::{self, MAX_DELEGATIONS, RootGrant, issue_root};
 use passgate_passport::id::{self, PASSPORT_PREFIX};
-use passgate_passport::issue::{NewPassport, issue};
+use passgate_passport::issue::NewPassport;
 use passgate_passport::key::{PublicKey, SecretKey};
-use passgate_passport::passport::{self, VerifyContext};
+use passgate_passport::passport::VerifyContext;
 use passgate_passport::scope::Scope;
 use passgate_passport::status::StatusRef;
 use serde_json::json;
@@ -17,6 +18,7 @@ use crate::commands::issuer::{IssuerFiles, issuer_of};
 use crate::context::Context;
 use crate::credentials::{AGENTS_FOLDER, NewCredentials};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::limits::LimitArgs;
 use crate::span::{self, Span};
 use crate::{files, moment};
 
@@ -54,7 +56,12 @@ pub(crate) struct Args {
     /// Its entry in that list, from 0; no two passports share one
     #[arg(long, value_name = "N", requires = "status_list")]
     status_index: Option<u64>,
-    /// The agent's own public JWK, when it has a key already; the file then holds no private key
+    /// How often it may be handed on: 0 to 5 times; never when absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=MAX_DELEGATIONS as i64))]
+    delegations: Option<u8>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// The agent's own public JWK or did:key, when it has a key already; the file then holds no private key
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
     /// The credentials file [default: agents/AGENT_ID.json]
@@ -64,6 +71,10 @@ pub(crate) struct Args {
     #[arg(long)]
     force: bool,
 }
+
+/// Said of a credentials file for a key that was brought.
+pub(super) const NO_PRIVATE_KEY: &str =
+    "The file holds no private key; name the agent's key with `passgate call --key FILE`.";
 
 /// What a passport is issued for.
 #[derive(Debug)]
@@ -82,6 +93,8 @@ pub(crate) struct Order<'a> {
     pub(crate) audiences: &'a [String],
     /// Where its status is published.
     pub(crate) status_list: Option<StatusRef>,
+    /// Its limits, and whether it may be handed on.
+    pub(crate) grant: RootGrant,
 }
 
 /// A passport as issued.
@@ -89,7 +102,7 @@ pub(crate) struct Order<'a> {
 pub(crate) struct Issued {
     /// Its id.
     pub(crate) id: String,
-    /// The compact JWS.
+    /// The compact JWS, or the chain that ends with it.
     pub(crate) token: String,
     /// Its end, Unix seconds.
     pub(crate) expires_at: i64,
@@ -102,7 +115,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         Some(path) => path.clone(),
         None => default_path(&base, &args.agent_id)?,
     };
-    let (agent_key, bound_to) = agent_key(args)?;
+    let grant = RootGrant { depth_left: args.delegations, constraints: args.limits.constraints()? };
+    let (agent_key, bound_to) = agent_key(args.public_key.as_deref())?;
     let signer = match &args.issuer {
         Some(name) => Some(
             files::read_private_key(&IssuerFiles::of(&base, name)?.private)
@@ -125,11 +139,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
         ttl_seconds: args.ttl.seconds,
         audiences: &args.audiences,
         status_list: status_of(args),
+        grant,
     };
     let now = moment::now();
     let issued = sign(&order, signing, bound_to, now)?;
     write(&path, &args.agent_id, &issued, agent_key.as_ref(), args.force)?;
-    warn_if_refused(&issued, loaded.as_ref(), now, context);
+    warn_if_refused(&issued.token, loaded.as_ref(), now, context);
     report(args, &path, &issued, context)
 }
 
@@ -140,16 +155,30 @@ pub(crate) fn sign(
     bound_to: PublicKey,
     now: UnixMillis,
 ) -> Result<Issued, Failure> {
-    let id = id::new_id(PASSPORT_PREFIX, now.0, *moment::random::<10>()?);
+    let id = new_id(now)?;
     let (iat, exp) = (now.seconds(), now.seconds().saturating_add(order.ttl_seconds));
-    let mut new =
-        NewPassport::new(id.clone(), order.agent_id.to_owned(), bound_to, order.permissions.clone(), iat, exp);
+    let mut new = NewPassport::new(id, order.agent_id.to_owned(), bound_to, order.permissions.clone(), iat, exp);
     new.iss = order.issuer_id.map(str::to_owned);
     new.agent_name = order.agent_name.map(str::to_owned);
     new.status_list = order.status_list.clone();
     new.aud = (!order.audiences.is_empty()).then(|| order.audiences.to_vec());
-    let token = issue(signer, &new).map_err(|error| Failure::new(Exit::Unexpected, "passport_not_issued", error))?;
-    Ok(Issued { id, token, expires_at: exp })
+    issued(signer, &new, &order.grant)
+}
+
+/// Signs `new`.
+pub(super) fn issued(signer: &SecretKey, new: &NewPassport, grant: &RootGrant) -> Result<Issued, Failure> {
+    let token = issue_root(signer, new, grant).map_err(not_issued)?;
+    Ok(Issued { id: new.jti.clone(), token, expires_at: new.exp })
+}
+
+/// A passport that no verifier would accept.
+pub(super) fn not_issued(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Unexpected, "passport_not_issued", error)
+}
+
+/// The id of a new passport.
+pub(super) fn new_id(now: UnixMillis) -> Result<String, Failure> {
+    Ok(id::new_id(PASSPORT_PREFIX, now.0, *moment::random::<10>()?))
 }
 
 /// Writes the credentials file of `issued`.
@@ -174,9 +203,9 @@ pub(crate) fn write(
 }
 
 /// A new key for the agent, or the public half of the one it has.
-fn agent_key(args: &Args) -> Result<(Option<SecretKey>, PublicKey), Failure> {
-    match &args.public_key {
-        Some(file) => Ok((None, files::read_public_key(file)?)),
+pub(super) fn agent_key(brought: Option<&str>) -> Result<(Option<SecretKey>, PublicKey), Failure> {
+    match brought {
+        Some(name) => Ok((None, files::named_public_key(name)?)),
         None => {
             let key = moment::new_key()?;
             let public = key.public().clone();
@@ -189,7 +218,8 @@ fn status_of(args: &Args) -> Option<StatusRef> {
     Some(StatusRef { idx: args.status_index?, uri: args.status_list.clone()? })
 }
 
-fn default_path(base: &Path, agent_id: &str) -> Result<PathBuf, Failure> {
+/// The credentials file of an agent that names none.
+pub(super) fn default_path(base: &Path, agent_id: &str) -> Result<PathBuf, Failure> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     if agent_id.is_empty() || agent_id.len() > 128 || agent_id.starts_with('.') || !agent_id.bytes().all(plain) {
         return Err(Failure::usage("the agent's id is no file name").hint("name the credentials file with --out FILE"));
@@ -197,11 +227,11 @@ fn default_path(base: &Path, agent_id: &str) -> Result<PathBuf, Failure> {
     Ok(base.join(AGENTS_FOLDER).join(format!("{agent_id}.json")))
 }
 
-/// A passport that the gate at hand would refuse is most likely a mistake.
-fn warn_if_refused(issued: &Issued, loaded: Option<&Loaded>, now: UnixMillis, context: &Context) {
+/// A passport or chain that the gate at hand would refuse is most likely a mistake.
+pub(super) fn warn_if_refused(token: &str, loaded: Option<&Loaded>, now: UnixMillis, context: &Context) {
     let Some(Loaded { gate, .. }) = loaded else { return };
     let verify = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
-    match passport::verify(&issued.token, &gate.trust, &verify) {
+    match delegation::verify_chain(token, &gate.trust, &verify) {
         Err(error) => context.output.warn(&format!("the gate {} would refuse it: {error}", gate.id)),
         Ok(verified) if verified.tier() < gate.level.minimum_tier() => {
             context.output.warn(&format!(
@@ -211,7 +241,7 @@ fn warn_if_refused(issued: &Issued, loaded: Option<&Loaded>, now: UnixMillis, co
             ));
         }
         Ok(verified) => {
-            let claims = verified.claims();
+            let claims = &verified.root().claims;
             if claims.status_list.is_none() && gate.status_lists.max_age_seconds(&claims.iss).is_some() {
                 let why = "it names no status list (give --status-list and --status-index)";
                 context.output.warn(&format!("the gate {} would refuse it: {why}", gate.id));
@@ -231,7 +261,7 @@ fn report(args: &Args, path: &Path, issued: &Issued, context: &Context) -> Outco
     }
     output.members(&[("passport id", issued.id.clone()), ("credentials", file), ("expires", expires)])?;
     if args.public_key.is_some() {
-        output.say("The file holds no private key; name the agent's key with `passgate call --key FILE`.");
+        output.say(NO_PRIVATE_KEY);
     }
     if args.self_issued {
         output.say("Self-issued: accepted at gates of level L1 that say so, and nowhere else.");

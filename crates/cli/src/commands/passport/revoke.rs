@@ -3,10 +3,9 @@
 use passgate_core::state::Subject;
 use passgate_host::control::Revocation;
 use passgate_passport::id::{self, PASSPORT_PREFIX};
-use passgate_passport::passport;
 use serde_json::{Value, json};
 
-use super::invalid;
+use super::unchecked;
 use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
@@ -16,7 +15,7 @@ use crate::input;
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub(crate) struct Args {
-    /// A passport's id, a passport, a file with one or with credentials, or - for stdin
+    /// A passport's id, a passport or a chain (its last passport), a file with one or with credentials, or - for stdin
     #[arg(group = "what")]
     passport: Option<String>,
     /// Every passport of an agent: its issuer's id and its own
@@ -66,7 +65,6 @@ fn subject(args: &Args) -> Result<Subject, Failure> {
     if id::is_id(named, PASSPORT_PREFIX) {
         return Ok(Subject::Passport(named.to_owned()));
     }
-    // Valid or not, expired or not: a revocation only narrows.
-    let claims = passport::inspect(&input::passport(named)?).map_err(|error| invalid(&error))?;
-    Ok(Subject::Passport(claims.jti))
+    // What stands below the last passport of a chain ends with it. Valid or not, expired or not: a revocation only narrows.
+    Ok(Subject::Passport(unchecked(&input::passport(named)?)?.leaf.claims.jti))
 }

@@ -1,25 +1,26 @@
-//! `passport verify`: a passport against the trust store at hand.
+//! `passport verify`: a passport, or a chain of them, against the trust store at hand.
 
 use passgate_core::attest::StatusListRecord;
 use passgate_core::reason::Class;
 use passgate_host::config::Loaded;
-use passgate_host::control::Revocation;
 use passgate_host::status_lists;
-use passgate_passport::delegation::{self, VerifiedChain};
+use passgate_passport::delegation::{VerifiedChain, verify_chain};
 use passgate_passport::passport::VerifyContext;
-use serde_json::json;
+use passgate_passport::scope::Scope;
+use serde_json::{Value, json};
 
+use super::invalid;
+use super::narrowing::{self, limit_rows, times};
 use crate::access::{self, GateArgs, RevocationCheck};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::inert::inert;
-use crate::output::Paint;
-use crate::{input, moment, span};
+use crate::output::{Output, Paint};
+use crate::{input, limits, moment, span};
 
 /// Arguments of `passport verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A passport, a file with one or with credentials, or - for stdin
+    /// A passport or a chain, a file with one or with credentials, or - for stdin
     token: String,
     #[command(flatten)]
     gate: GateArgs,
@@ -30,20 +31,27 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let loaded = context.load()?;
     let verified = verify(&token, &loaded)?;
     let listed = status(&verified, &loaded)?;
-    let revocation = access::revocation(args.gate.named(context)?, &loaded, &Revocation::all_of(&verified)).await?;
+    let subjects = access::revocations_of(verified.links())?;
+    let revocation = access::revocation(args.gate.named(context)?, Some(&loaded), &subjects).await?;
     if matches!(revocation, RevocationCheck::Revoked { .. }) {
         return Err(Failure::new(Exit::Invalid, "revoked", revocation));
     }
-    report(&verified, &revocation, listed.as_ref(), &loaded, context)
+    let found = Found { verified, revocation, listed };
+    let output = &context.output;
+    if output.is_json() {
+        output.json(found.to_json(&loaded.gate.id))?
+    } else {
+        found.print(&loaded.gate.id, output)?
+    }
+    Ok(Exit::Ok)
 }
 
-/// Everything a gate checks of a passport without state.
+/// Everything a gate checks of a passport or a chain without state.
 fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedChain, Failure> {
     let gate = &loaded.gate;
     let now = moment::now().seconds();
     let verify = VerifyContext { now, leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
-    let verified = delegation::verify_chain(token, &gate.trust, &verify)
-        .map_err(|error| Failure::new(Exit::Invalid, error.code(), &error))?;
+    let verified = verify_chain(token, &gate.trust, &verify).map_err(|error| invalid(&error))?;
     if verified.tier() < gate.level.minimum_tier() {
         let message = format!(
             "the passport has tier {}, and the gate {} is of level {}",
@@ -56,7 +64,7 @@ fn verify(token: &str, loaded: &Loaded) -> Result<VerifiedChain, Failure> {
     Ok(verified)
 }
 
-/// The status list that speaks for it, where the gate checks those of its issuer.
+/// The status list that speaks for the root, where the gate checks those of its issuer.
 fn status(verified: &VerifiedChain, loaded: &Loaded) -> Result<Option<StatusListRecord>, Failure> {
     let now = moment::now();
     let (gate, _) = status_lists::gate_at(loaded, now);
@@ -68,52 +76,80 @@ fn status(verified: &VerifiedChain, loaded: &Loaded) -> Result<Option<StatusList
     })
 }
 
-fn report(
-    verified: &VerifiedChain,
-    revocation: &RevocationCheck,
-    listed: Option<&StatusListRecord>,
-    loaded: &Loaded,
-    context: &Context,
-) -> Outcome {
-    let claims = &verified.leaf().claims;
-    let mut not_checked = vec!["possession of the passport's key (that takes a request)".to_owned()];
-    if claims.status_list.is_some() && listed.is_none() {
-        not_checked.push("the published status list".to_owned());
-    }
-    if *revocation == RevocationCheck::NotChecked {
-        not_checked.push("revocation (no gateway runs, and no store was found)".to_owned());
-    }
-    let permissions: Vec<&str> = claims.permissions.iter().map(passgate_passport::scope::Scope::as_str).collect();
-    let output = &context.output;
-    if output.is_json() {
-        output.json(json!({ "valid": true, "gate_id": loaded.gate.id, "passport_id": claims.jti, "agent_id": claims.sub,
-            "agent_name": claims.agent_name, "issuer": verified.root_issuer(), "trust_tier": verified.tier().as_str(),
-            "key_thumbprint": claims.cnf_key.thumbprint(), "permissions": permissions, "expires_at": span::date(claims.exp),
-            "revocation": revocation.to_string(), "status_list": listed, "not_checked": not_checked }))?;
-        return Ok(Exit::Ok);
-    }
-    output.data(&format!("{} at gate {}", output.paint(Paint::Good, "valid"), loaded.gate.id))?;
-    output.members(&[
-        ("passport id", claims.jti.clone()),
-        ("agent", agent(verified)),
-        ("issuer", verified.root_issuer().to_owned()),
-        ("tier", verified.tier().to_string()),
-        ("permissions", permissions.join(" ")),
-        ("expires", span::date(claims.exp)),
-        ("revocation", revocation.to_string()),
-    ])?;
-    if let Some(list) = listed {
-        let text = format!("{}, {} s old: {}", list.status, list.age_seconds, list.uri);
-        output.members(&[("status list", text)])?;
-    }
-    not_checked.iter().try_for_each(|line| output.data(&format!("not checked: {}", inert(line))))?;
-    Ok(Exit::Ok)
+/// What was found out.
+struct Found {
+    verified: VerifiedChain,
+    revocation: RevocationCheck,
+    listed: Option<StatusListRecord>,
 }
 
-fn agent(verified: &VerifiedChain) -> String {
-    let claims = &verified.leaf().claims;
-    match &claims.agent_name {
-        Some(name) => format!("{} ({name})", claims.sub),
-        None => claims.sub.clone(),
+impl Found {
+    fn not_checked(&self) -> Vec<&'static str> {
+        let possession = "possession of the passport's key (that takes a request)";
+        let list = self.verified.root().claims.status_list.is_some() && self.listed.is_none();
+        let revocation = self.revocation == RevocationCheck::NotChecked;
+        [
+            Some(possession),
+            list.then_some("the published status list"),
+            revocation.then_some("revocation (no gateway runs, and no store was found)"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn permissions(&self) -> Vec<&str> {
+        self.verified.permissions().iter().map(Scope::as_str).collect()
+    }
+
+    fn to_json(&self, gate_id: &str) -> Value {
+        let (verified, leaf) = (&self.verified, &self.verified.leaf().claims);
+        let chain: Vec<Value> = narrowing::steps(verified.links()).iter().map(|step| step.to_json("narrows")).collect();
+        json!({ "valid": true, "gate_id": gate_id, "passport_id": leaf.jti, "agent_id": leaf.sub,
+            "agent_name": leaf.agent_name, "issuer": verified.root_issuer(), "trust_tier": verified.tier().as_str(),
+            "key_thumbprint": leaf.cnf_key.thumbprint(), "permissions": self.permissions(),
+            "expires_at": span::date(verified.expires_at()), "audience": verified.audience(),
+            "constraints": limits::to_json(verified.constraints()), "depth_left": verified.depth_left(),
+            "chain": chain, "revocation": self.revocation.to_string(), "status_list": self.listed,
+            "not_checked": self.not_checked() })
+    }
+
+    fn print(&self, gate_id: &str, output: &Output) -> Result<(), Failure> {
+        let (verified, leaf) = (&self.verified, &self.verified.leaf().claims);
+        output.data(&format!("{} at gate {gate_id}", output.paint(Paint::Good, "valid")))?;
+        if verified.delegations() > 0 {
+            for (index, step) in narrowing::steps(verified.links()).iter().enumerate() {
+                step.print(index, "narrows", output)?;
+            }
+            output.data("in all, the last of them has")?;
+        }
+        let mut rows = vec![
+            ("passport id", leaf.jti.clone()),
+            ("agent", self.agent()),
+            ("issuer", verified.root_issuer().to_owned()),
+            ("tier", verified.tier().to_string()),
+            ("permissions", self.permissions().join(" ")),
+        ];
+        rows.extend(limit_rows(verified.constraints()).map(|row| ("limit", row)));
+        rows.extend(verified.audience().map(|gates| ("audience", gates.join(" "))));
+        rows.extend(verified.leaf().delegation.as_ref().map(|delegation| ("handed on", times(delegation.depth_left))));
+        rows.push(("expires", span::date(verified.expires_at())));
+        rows.push(("revocation", self.revocation.to_string()));
+        rows.extend(
+            self.listed
+                .as_ref()
+                .map(|list| ("status list", format!("{}, {} s old: {}", list.status, list.age_seconds, list.uri))),
+        );
+        output.members(&rows)?;
+        self.not_checked().iter().try_for_each(|line| output.data(&format!("not checked: {line}")))
+    }
+
+    /// A name in a delegated passport is not the issuer's word, so it stands with the passport alone.
+    fn agent(&self) -> String {
+        let leaf = &self.verified.leaf().claims;
+        match &leaf.agent_name {
+            Some(name) if self.verified.delegations() == 0 => format!("{} ({name})", leaf.sub),
+            _ => leaf.sub.clone(),
+        }
     }
 }
