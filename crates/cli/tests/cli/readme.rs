@@ -1,15 +1,19 @@
-//! What README.md shows works as it stands there.
+//! What README.md and docs/delegation.md show works as it stands there.
 
 use std::fs;
+use std::path::Path;
 
-use crate::support::{Origin, Served, command, finished, initialised, issued, run};
+use serde_json::Value;
+
+use crate::support::{Origin, Run, Served, command, finished, initialised, issued, run};
 
 const README: &str = include_str!("../../../../README.md");
+const DELEGATION: &str = include_str!("../../../../docs/delegation.md");
 
-/// The text of the blocks marked as `language`.
-fn blocks(language: &str) -> Vec<&'static str> {
+/// The text of the blocks of `page` marked as `language`.
+fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
-    README.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+    page.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
 /// `config` with each top-level member of `members` in the place of its own.
@@ -37,7 +41,7 @@ fn spliced(config: &str, members: &str) -> String {
 fn the_policy_loads_and_decides_as_its_comments_say() {
     let folder = initialised();
     let path = folder.path().join("passgate.yml");
-    let policy = blocks("yaml");
+    let policy = blocks(README, "yaml");
     assert_eq!(policy.len(), 1);
     fs::write(&path, spliced(&fs::read_to_string(&path).unwrap(), policy[0])).unwrap();
     issued(folder.path(), "agent-1", &["web:*", "payments:create"]);
@@ -57,23 +61,26 @@ fn the_policy_loads_and_decides_as_its_comments_say() {
     }
 }
 
+/// Runs a script in the folder until a command fails.
+fn shell(folder: &Path, script: &str) -> Run {
+    let program = Path::new(env!("CARGO_BIN_EXE_passgate"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-ec", script]).current_dir(folder).env("PATH", path);
+    for (name, value) in command(folder, &[]).get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    finished(shell.output().unwrap())
+}
+
 #[test]
 fn the_walk_through_runs_as_written() {
     let folder = tempfile::tempdir().unwrap();
-    let shell = |script: &str| {
-        let program = std::path::Path::new(env!("CARGO_BIN_EXE_passgate"));
-        let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-ec", script]).current_dir(folder.path()).env("PATH", path);
-        for (name, value) in command(folder.path(), &[]).get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        finished(shell.output().unwrap())
-    };
-    let blocks = blocks("sh");
+    let shell = |script: &str| shell(folder.path(), script);
+    let blocks = blocks(README, "sh");
     let set_up = blocks.iter().find(|block| block.contains("passgate init")).unwrap();
     let made = set_up.lines().filter(|line| line.starts_with("passgate init")).collect::<String>();
     shell(&made).exits(0);
@@ -85,6 +92,45 @@ fn the_walk_through_runs_as_written() {
     let told = shell(&agent.replace("http://127.0.0.1:8787", &served.url)).exits(0);
     assert!(told.stderr.contains("allow (HTTP 200") && told.stdout.contains("ledger valid"), "{told:?}");
     assert_eq!(origin.arrived().len(), 1);
+}
+
+#[test]
+fn passports_are_handed_on_as_written() {
+    let folder = initialised();
+    let block = blocks(README, "sh").into_iter().find(|block| block.contains("passport delegate")).unwrap();
+    let told = shell(folder.path(), block).exits(0);
+    assert!(told.stdout.contains("narrows      permissions: web:search; its parent: web:*\n"), "{told:?}");
+    assert!(told.stdout.contains("not checked: revocation") && told.stderr.contains("Nothing to do"), "{told:?}");
+}
+
+#[test]
+fn the_page_on_delegation_runs_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = blocks(DELEGATION, "sh").join("\n");
+    let told = shell(folder.path(), &script).exits(0);
+    assert!(told.stdout.contains("delegation 2\n") && told.stdout.contains("old passport "), "{told:?}");
+    for said in ["delegation_widens_spend", "is revoked since", "Nothing to do"] {
+        assert!(told.stderr.contains(said), "{said}: {told:?}");
+    }
+    // The entry of `narrows` that the page shows is one that the chain has.
+    let folder = folder.path().join("hand-on");
+    let file = fs::read(folder.join("agents/worker.json")).unwrap();
+    let file: Value = serde_json::from_slice(&file).unwrap();
+    let text = file["passport"].as_str().unwrap();
+    let json = run(&folder, &["--format", "json", "passport", "inspect", text]).exits(0).json();
+    let shown: Value = serde_json::from_str(blocks(DELEGATION, "json")[0]).unwrap();
+    assert!(json["chain"][1]["differs"].as_array().unwrap().contains(&shown), "{json}");
+    let documented = |members: &Value| {
+        for name in members.as_object().unwrap().keys().filter(|name| *name != "schema_version") {
+            assert!(DELEGATION.contains(&format!("`{name}`")), "{name}");
+        }
+    };
+    documented(&json);
+    documented(&json["chain"][1]);
+    let root = folder.join("agents/orchestrator.json");
+    let json = run(&folder, &["--format", "json", "passport", "verify", root.to_str().unwrap()]).exits(0).json();
+    documented(&json);
+    documented(&json["chain"][0]);
 }
 
 #[test]

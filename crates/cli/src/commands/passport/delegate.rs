@@ -136,7 +136,11 @@ impl Parent {
         if error.link < self.links.count() {
             return invalid(error).hint("the parent's credentials do not hold; have them made again");
         }
-        let failure = Failure::new(Exit::Unexpected, error.code(), format_args!("nothing was delegated: {error}"));
+        let failure = Failure::new(
+            Exit::Unexpected,
+            error.code(),
+            format_args!("nothing was delegated ({}): {error}", error.code()),
+        );
         match self.remedy(error, now) {
             Some(remedy) => failure.hint(remedy),
             None => failure,
