@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Make and list issuers of passports
     #[command(subcommand)]
     Issuer(issuer::Command),
-    /// Issue, read, verify and revoke passports
+    /// Issue, hand on, renew, read, verify and revoke passports
     #[command(subcommand)]
     Passport(passport::Command),
     /// Sign, read and push the policy of a gate that runs elsewhere
