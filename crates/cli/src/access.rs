@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use passgate_core::state::Subject;
 use passgate_host::config::Loaded;
 use passgate_host::control::{Access, AccessError, ClientError, PluginKey, RemoteGate, RemoteGateError, Revocation};
 use passgate_host::env::SystemEnvironment;
 use passgate_host::gateway::ErrorClass;
 use passgate_host::http::upstream::TrustRoots;
 use passgate_host::plugins::PluginKeys;
-use passgate_passport::delegation::Link;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -204,20 +202,6 @@ impl fmt::Display for RevocationCheck {
             Self::NotChecked => f.write_str("not checked (no gateway runs, and no store was found)"),
         }
     }
-}
-
-/// Everything whose revocation ends a chain: of each passport itself, its agent, its key and who signed it.
-pub(crate) fn revocations_of<'a>(links: impl IntoIterator<Item = &'a Link>) -> Result<Vec<Revocation>, Failure> {
-    let subjects = links.into_iter().flat_map(|link| {
-        let claims = &link.claims;
-        [
-            Subject::Passport(claims.jti.clone()),
-            Subject::Agent { issuer: claims.iss.clone(), agent_id: claims.sub.clone() },
-            Subject::Key(claims.cnf_key.thumbprint().to_owned()),
-            Subject::Issuer(claims.iss.clone()),
-        ]
-    });
-    subjects.map(|subject| Revocation::try_from(subject).map_err(Failure::unexpected)).collect()
 }
 
 /// Whether one of `all` is revoked, says the gate that was named or the configuration's.

@@ -185,13 +185,10 @@ impl Request {
     pub(crate) fn sign(mut self, credentials: &Credentials, form: ProofForm, now: UnixMillis) -> Result<Self, Failure> {
         self.headers.push((PASSPORT_FIELD.to_owned(), credentials.passport.clone()));
         let (nonce, created) = (moment::nonce()?, now.seconds());
-        let proof = match form {
-            ProofForm::Dpop => {
-                self.dpop_proof(credentials, &DpopParams { created, jti: &nonce, expires: None, nonce: None })
-            }
-            ProofForm::MessageSignature => {
-                self.message_signature(credentials, &ProofParams { created, nonce: &nonce, expires: None })
-            }
+        let proof = if form == ProofForm::Dpop {
+            self.dpop_proof(credentials, &DpopParams { created, jti: &nonce, expires: None, nonce: None })
+        } else {
+            self.message_signature(credentials, &ProofParams { created, nonce: &nonce, expires: None })
         };
         self.headers.extend(proof.map_err(|error| {
             Failure::new(Exit::Invalid, error.code(), format_args!("the request cannot be signed: {error}"))

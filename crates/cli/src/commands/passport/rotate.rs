@@ -100,7 +100,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let loaded = context.load_if_there()?;
     let renewal = Renewal { stored: &stored, links: &links, now };
     renewal.check_claims()?;
-    let subjects = access::revocations_of(links.iter())?;
+    let subjects = Revocation::all_of(links.iter());
     let revocation = access::revocation(args.gate.named(context)?, loaded.as_ref(), &subjects).await?;
     if matches!(revocation, RevocationCheck::Revoked { .. }) {
         return Err(Failure::new(Exit::Invalid, "revoked", format_args!("it is not renewed: {revocation}")));

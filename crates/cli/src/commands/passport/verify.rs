@@ -3,6 +3,7 @@
 use passgate_core::attest::StatusListRecord;
 use passgate_core::reason::Class;
 use passgate_host::config::Loaded;
+use passgate_host::control::Revocation;
 use passgate_host::status_lists;
 use passgate_passport::delegation::{VerifiedChain, verify_chain};
 use passgate_passport::passport::VerifyContext;
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let loaded = context.load()?;
     let verified = verify(&token, &loaded)?;
     let listed = status(&verified, &loaded)?;
-    let subjects = access::revocations_of(verified.links())?;
+    let subjects = Revocation::all_of(verified.links());
     let revocation = access::revocation(args.gate.named(context)?, Some(&loaded), &subjects).await?;
     if matches!(revocation, RevocationCheck::Revoked { .. }) {
         return Err(Failure::new(Exit::Invalid, "revoked", revocation));
