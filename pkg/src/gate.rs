@@ -16,6 +16,7 @@ use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_lin
 use passgate_core::pipeline::{self, Judged, Refusal, Verdict};
 use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Sweep, Write};
 use passgate_core::time::UnixMillis;
+use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json::{self, Node};
 use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::PublicKey;
@@ -111,6 +112,18 @@ impl Gate {
         report::to_json(&self.pending.as_ref().map(ToSign::of))
     }
 
+    /// Has proofs answer challenges that are made with this key (32 random bytes), where the policy asks for them.
+    ///
+    /// # Errors
+    ///
+    /// When the key has another length.
+    #[wasm_bindgen(js_name = setChallengeKey)]
+    pub fn set_challenge_key(&mut self, key: &[u8]) -> Result<(), String> {
+        let bytes = key.try_into().map_err(|_| format!("{} bytes; give 32", key.len()))?;
+        self.gate.challenge_key = Some(ChallengeKey::new(bytes));
+        Ok(())
+    }
+
     /// Takes in a status list token. Says whether it is used: a list older than the one at hand is not.
     ///
     /// # Errors
@@ -134,7 +147,7 @@ impl Gate {
         let stamp = shapes::stamp(now, random)?;
         let headers = request.headers();
         let raw = request.raw(&headers, body);
-        let to_cover = ToCover::of(&raw);
+        let to_cover = ToCover::of(&raw).answering(self.gate.challenge(stamp.now));
         let (refused, draft, writes, fields) = match driver::judge(&self.gate, &raw, stamp.now) {
             Ok(judged) => self.admit(&judged, &stamp)?,
             Err(refusal) => self.refuse(&refusal, &stamp),

@@ -157,7 +157,7 @@ function answered(gate, { verdict, permit, refused, rates, draft }, ledger) {
     return { jws, decision: 'allow', status: 200 }
   }
   if (permit !== undefined) throw new Error(`a permit with ${verdict}`)
-  const toCover = { contentDigest: false, contentEncoding: false, contentType: false, dpop: false }
+  const toCover = { contentDigest: false, contentEncoding: false, contentType: false, dpop: false, challenge: undefined }
   const { status, body } = gate.answer(refused, rates, draft.attestationId, toCover)
   const { reason_code } = JSON.parse(new TextDecoder().decode(body))
   return { jws, decision: refused.verdict.replace('-', '_'), status, public_code: reason_code }

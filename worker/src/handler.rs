@@ -101,11 +101,11 @@ impl Life<'_> {
         };
         let borrowed = taken.headers();
         let raw = taken.raw(&borrowed);
-        let to_cover = ToCover::of(&raw);
         let stamp = match testing::stamp().map_or_else(clock::stamp, Ok) {
             Ok(stamp) => stamp,
             Err(error) => return fault(Reason::InternalError, &error, &self.policy.gate.id, &line),
         };
+        let to_cover = ToCover::of(&raw).answering(self.policy.gate.challenge(stamp.now));
         let (judged, answer) = match self.judge_and_admit(&raw, stamp).await {
             Ok(decided) => decided,
             Err(refusal) => return self.refuse(&refusal, to_cover, &line).await,

@@ -88,7 +88,7 @@ pub struct Obligation {
 /// What a proof of one request has to cover beside its method, its target and its passport. [`passgate_passport::proof`]
 /// demands exactly these, so that a caller who signs what a refusal asks for has signed enough and nothing that is not
 /// there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToCover {
     /// `content-digest`
     pub content_digest: bool,
@@ -98,7 +98,14 @@ pub struct ToCover {
     pub content_type: bool,
     /// Whether the request has a DPoP proof, so that the refusal speaks of that form.
     pub dpop: bool,
+    /// The challenge that it has to answer, where the gate asks for one.
+    pub challenge: Option<String>,
 }
+
+/// The field in which a refusal gives the challenge that a message signature has to answer.
+pub const CHALLENGE_FIELD: &str = "passgate-challenge";
+/// RFC 9449 section 8: the same for DPoP proofs.
+pub const DPOP_NONCE_FIELD: &str = "dpop-nonce";
 
 impl ToCover {
     /// `content-digest` with a body or the field, `content-encoding` and `content-type` with the field.
@@ -109,11 +116,18 @@ impl ToCover {
             content_encoding: has("content-encoding"),
             content_type: has("content-type"),
             dpop: has(DPOP_FIELD),
+            challenge: None,
         }
     }
 
+    /// And an answer to this challenge, where the gate asks for one.
+    #[must_use]
+    pub fn answering(self, challenge: Option<String>) -> Self {
+        Self { challenge, ..self }
+    }
+
     /// The components of the proof, as an Inner List.
-    fn components(self) -> String {
+    fn components(&self) -> String {
         let further = [
             (self.content_digest, " \"content-digest\""),
             (self.content_encoding, " \"content-encoding\""),
@@ -158,7 +172,7 @@ pub fn refusal(refused: &Refused, gate_id: &str, to_cover: ToCover) -> Response 
     ];
     headers.extend(refused.attestation_id.clone().map(|id| (ATTESTATION_FIELD, id)));
     headers.extend(retry_after.map(|seconds| ("retry-after", seconds.to_string())));
-    headers.extend(challenge(reason, gate_id, to_cover));
+    headers.extend(challenge(reason, gate_id, &to_cover));
     headers.extend(rate_fields(&refused.rates));
     Response { status: problem.status, headers, body: problem.to_json() }
 }
@@ -197,7 +211,7 @@ fn public_title(reason: Reason) -> &'static str {
 
 /// RFC 9110 section 11.6.1: a 401 names how to authenticate. RFC 9421 section 5.1: and what a proof of this request has
 /// to cover. One signature is asked for, since a request may carry only one.
-fn challenge(reason: Reason, gate_id: &str, to_cover: ToCover) -> Vec<(&'static str, String)> {
+fn challenge(reason: Reason, gate_id: &str, to_cover: &ToCover) -> Vec<(&'static str, String)> {
     if reason.class() != Class::Credential {
         return Vec::new();
     }
@@ -208,14 +222,20 @@ fn challenge(reason: Reason, gate_id: &str, to_cover: ToCover) -> Vec<(&'static 
         Reason::ProofNonceRequired => " error=\"use_dpop_nonce\",",
         _ => " error=\"invalid_dpop_proof\",",
     };
-    vec![
+    let mut fields = vec![
         ("www-authenticate", format!("Passport realm=\"{gate_id}\", error=\"{error}\"")),
         ("www-authenticate", format!("DPoP{dpop_error} algs=\"EdDSA Ed25519\"")),
         (
             "accept-signature",
             format!("sig1={};created;nonce;keyid;alg=\"ed25519\";tag=\"passgate\"", to_cover.components()),
         ),
-    ]
+    ];
+    // Both are given to whoever has none: a caller that knows the challenge need not be refused again.
+    if let Some(challenge) = &to_cover.challenge {
+        fields.push((CHALLENGE_FIELD, challenge.clone()));
+        fields.push((DPOP_NONCE_FIELD, challenge.clone()));
+    }
+    fields
 }
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), as Lists of Strings.

@@ -51,6 +51,13 @@ pub struct GateDoc {
     /// Seconds of clock difference tolerated in passport times, at most 300.
     #[serde(default = "default_leeway")]
     pub leeway_seconds: u16,
+    /// Whether proofs have to answer a challenge of the gate, so that none can be made in advance. Absent: as the level
+    /// demands, which L3 does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_challenge: Option<bool>,
+    /// Whether every issuer's status lists have to be checked. Absent: as the level demands, which L3 does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_status_lists: Option<bool>,
 }
 
 const fn default_leeway() -> u16 {

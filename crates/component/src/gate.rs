@@ -10,6 +10,7 @@ use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::pipeline::RawRequest;
 use passgate_core::reason::Reason;
 use passgate_core::time::UnixMillis;
+use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::delegation::{self, Link, VerifiedChain};
 use passgate_passport::http::Header;
 use passgate_passport::json;
@@ -39,6 +40,16 @@ impl wit::GuestGate for Gate {
         let gate = bundle.compile(EvaluatorRef { digest, engine, version });
         let gate = gate.map_err(|error| wit::PolicyError { at: error.at, why: error.why })?;
         Ok(wit::Gate::new(Self(RefCell::new(Rc::new(gate)))))
+    }
+
+    fn set_challenge_key(&self, key: Vec<u8>) -> Result<(), String> {
+        let bytes = key.try_into().map_err(|key: Vec<u8>| format!("the key has {} bytes; give 32", key.len()))?;
+        Rc::make_mut(&mut self.0.borrow_mut()).challenge_key = Some(ChallengeKey::new(bytes));
+        Ok(())
+    }
+
+    fn challenge(&self, now: u64) -> Option<String> {
+        self.get().challenge(UnixMillis(now))
     }
 
     fn add_status_list(&self, uri: Option<String>, token: String, now: u64) -> Result<bool, String> {
@@ -77,8 +88,8 @@ impl wit::GuestGate for Gate {
         to_cover: wit::ToCover,
     ) -> wit::Response {
         let refused = Refused { attestation_id, ..convert::into_refused(refused, rates) };
-        let wit::ToCover { content_digest, content_encoding, content_type, dpop } = to_cover;
-        let to_cover = ToCover { content_digest, content_encoding, content_type, dpop };
+        let wit::ToCover { content_digest, content_encoding, content_type, dpop, challenge } = to_cover;
+        let to_cover = ToCover { content_digest, content_encoding, content_type, dpop, challenge };
         let answer = answer::refusal(&refused, &self.get().id, to_cover);
         wit::Response {
             status: answer.status,

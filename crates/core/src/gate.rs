@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::constraints::Constraints;
 use passgate_passport::proof::web_bot_auth::{Coverage, ForeignAgent};
 use passgate_passport::scope::Scope;
@@ -40,6 +41,12 @@ impl Level {
         }
     }
 
+    /// What this level demands unless the policy says otherwise.
+    pub const fn profile(self) -> Profile {
+        let is_highest = matches!(self, Self::L3);
+        Profile { challenge: is_highest, status_lists: is_highest }
+    }
+
     /// `L1`, `L2` or `L3`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -47,6 +54,26 @@ impl Level {
             Self::L2 => "L2",
             Self::L3 => "L3",
         }
+    }
+}
+
+/// What a gate demands of every request with a passport, beside its tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// Proofs answer a challenge of the gate, so that none can be made in advance.
+    pub challenge: bool,
+    /// Every issuer's status lists are checked.
+    pub status_lists: bool,
+}
+
+impl Profile {
+    /// What is demanded here and not there, by the names that the policy has for it.
+    pub fn beyond(self, other: Self) -> impl Iterator<Item = &'static str> {
+        let demands = [
+            (self.challenge && !other.challenge, "require_challenge"),
+            (self.status_lists && !other.status_lists, "require_status_lists"),
+        ];
+        demands.into_iter().filter(|(is_beyond, _)| *is_beyond).map(|(_, name)| name)
     }
 }
 
@@ -181,6 +208,10 @@ pub struct Gate {
     pub level: Level,
     /// Where callers reach it.
     pub origin: Origin,
+    /// What it demands beside the tier, by its level or its policy.
+    pub profile: Profile,
+    /// What its challenges are made with, where proofs have to answer one. Without it no proof can.
+    pub challenge_key: Option<ChallengeKey>,
     /// Whom it trusts.
     pub trust: TrustStore,
     /// Seconds of clock difference tolerated in passport times.
@@ -241,11 +272,23 @@ impl Gate {
         self.status_lists.verify(&self.trust, uri, token, now, self.leeway_seconds)
     }
 
+    /// The challenge that proofs have to answer at `now`, where the gate asks for one.
+    pub fn challenge(&self, now: UnixMillis) -> Option<String> {
+        let key = self.challenge_key.as_ref().filter(|_| self.profile.challenge)?;
+        Some(key.challenge(&self.id, now.seconds()))
+    }
+
+    /// What the level demands and the policy does not.
+    pub fn loosened(&self) -> impl Iterator<Item = &'static str> {
+        self.level.profile().beyond(self.profile)
+    }
+
     /// The policy as records made at `now` name it.
     pub fn policy_record(&self, now: UnixMillis) -> PolicyRecord {
         let age = |freshness: PolicyFreshness| now.seconds().saturating_sub(freshness.issued_at).max(0).unsigned_abs();
         PolicyRecord {
             age_seconds: self.policy_freshness.map(age),
+            loosened: self.loosened().map(String::from).collect(),
             sha256: self.policy.sha256.clone(),
             version: self.policy.version,
         }

@@ -30,6 +30,7 @@ extern crate std;
 pub mod action;
 pub mod action_pass;
 pub mod b64;
+pub mod challenge;
 pub mod claims;
 pub mod constraints;
 pub mod delegation;

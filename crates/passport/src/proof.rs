@@ -209,8 +209,11 @@ impl ProofForm {
 
 /// Verifies the proof of a request, of whichever form it is: as [`verify`] or as [`dpop::verify`].
 ///
+/// Where `rules` ask for a nonce of the verifier's, a message signature answers it with a `nonce` that begins with it and
+/// goes on with a dot and a text of its own: the one is the same for all, the other is what is accepted once.
+///
 /// # Errors
-/// `proof_ambiguous` when the request has proofs of both forms, else that function's.
+/// `proof_ambiguous` when the request has proofs of both forms, else that function's; `proof_nonce_required`.
 pub fn verify_either<'a>(
     request: &'a HttpRequest<'a>,
     key: &PublicKey,
@@ -219,7 +222,14 @@ pub fn verify_either<'a>(
 ) -> Result<VerifiedProof<'a>, ProofError> {
     match ProofForm::of(request)? {
         ProofForm::Dpop => dpop::verify(request, key, now, rules),
-        _ => verify(request, key, now),
+        _ => {
+            let proof = verify(request, key, now)?;
+            let answers = |nonce: &&str| proof.nonce().strip_prefix(nonce).is_some_and(|own| own.starts_with('.'));
+            match rules.nonces {
+                Some(nonces) if !nonces.iter().any(|nonce| answers(&nonce)) => Err(ProofError::NonceRequired),
+                _ => Ok(proof),
+            }
+        }
     }
 }
 

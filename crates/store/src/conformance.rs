@@ -250,7 +250,12 @@ impl Kit {
             guardrails: Vec::new(),
             not_checked: Vec::new(),
             plugins: Vec::new(),
-            policy: PolicyRecord { age_seconds: None, sha256: "sha256:00".to_owned(), version: 1 },
+            policy: PolicyRecord {
+                age_seconds: None,
+                loosened: Vec::new(),
+                sha256: "sha256:00".to_owned(),
+                version: 1,
+            },
             request: RequestRecord::default(),
             revocation: RevocationCheck::Admission,
             status_list: None,

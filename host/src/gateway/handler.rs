@@ -177,7 +177,8 @@ async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> Decided {
         },
         Err(error) => Answer::fault(Reason::InternalError, &error, None),
     };
-    Decided { answer, to_cover: ToCover::of(&raw), redacted }
+    let to_cover = ToCover::of(&raw).answering(core.gate.get().challenge(core.env.now()));
+    Decided { answer, to_cover, redacted }
 }
 
 /// Records and answers a refusal of a request that cannot be judged.

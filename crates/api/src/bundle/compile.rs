@@ -3,7 +3,7 @@
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, RateLimits, RatePolicy, SpendLimits,
+    EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy, SpendLimits,
 };
 use passgate_core::money::Unit;
 use passgate_core::route::{AmountSource, Declared, PathPattern, ResourceSource, ResourceTemplate, Route, ValueSource};
@@ -87,6 +87,8 @@ impl Bundle {
         Ok(Gate {
             id: self.gate.checked_id()?,
             level: self.gate.level.into(),
+            profile: self.profile()?,
+            challenge_key: None,
             origin: self.gate.origin()?,
             trust: self.trust()?,
             leeway_seconds: self.gate.checked_leeway()?,
@@ -111,6 +113,27 @@ impl Bundle {
             return Err(error("self_issued", why));
         }
         trust_store(&self.issuers, &self.self_issued)
+    }
+
+    /// What the level demands, as the policy tightens or loosens it.
+    fn profile(&self) -> Result<Profile, BundleError> {
+        let default = Level::from(self.gate.level).profile();
+        let profile = Profile {
+            challenge: self.gate.require_challenge.unwrap_or(default.challenge),
+            status_lists: self.gate.require_status_lists.unwrap_or(default.status_lists),
+        };
+        if profile.status_lists
+            && let Some(i) = self.issuers.iter().position(|issuer| issuer.status_list.is_none())
+        {
+            let why = "this gate checks the status lists of every issuer: say how old they may be, or give \
+                `gate.require_status_lists: false`";
+            return Err(error(format!("issuers[{i}].status_list"), why));
+        }
+        if profile.challenge && !self.foreign_agents.is_empty() {
+            let why = "foreign agents answer no challenges: leave them out, or give `gate.require_challenge: false`";
+            return Err(error("foreign_agents", why));
+        }
+        Ok(profile)
     }
 
     fn compiled_routes(&self) -> Result<Vec<Route>, BundleError> {

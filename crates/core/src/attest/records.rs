@@ -212,6 +212,9 @@ pub struct PolicyRecord {
     /// Seconds since the policy was issued, when the gate knows when that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<u64>,
+    /// What the gate's level demands and this policy does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loosened: Vec<String>,
     /// `sha256:` and the hex digest of the policy's canonical JSON.
     pub sha256: String,
     /// The operator's version number.

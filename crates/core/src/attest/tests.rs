@@ -67,7 +67,12 @@ fn decision(path: &str) -> Body {
             verdict: Some(PluginVerdict::StepUp),
             version: "v".to_owned(),
         }],
-        policy: PolicyRecord { age_seconds: Some(5), sha256: "s".to_owned(), version: u64::from(u32::MAX) },
+        policy: PolicyRecord {
+            age_seconds: Some(5),
+            loosened: vec!["x".to_owned()],
+            sha256: "s".to_owned(),
+            version: u64::from(u32::MAX),
+        },
         request: RequestRecord {
             action: Some("a:b".to_owned()),
             amount_micro_usd: Some(1),

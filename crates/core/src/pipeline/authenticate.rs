@@ -1,8 +1,9 @@
 //! Step 2: who is asking, proven.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use passgate_passport::delegation;
 use passgate_passport::passport::VerifyContext;
@@ -33,7 +34,8 @@ pub struct Authenticated<'a> {
 /// 2. The passport, or the chain of passports, verifies for this gate (`passport_*`, `issuer_*`, `tier_mismatch`,
 ///    `audience_mismatch`, `delegation_*`).
 /// 3. Its tier reaches the gate's level (`tier_insufficient`).
-/// 4. The proof verifies with the passport's key (`proof_*`, `content_digest_*`).
+/// 4. The proof verifies with the passport's key and answers the gate's challenge, where it asks for one (`proof_*`,
+///    `content_digest_*`).
 /// 5. Its issuer's status list, where those are checked, says that it is valid (`status_*`). This comes last: the state
 ///    of a gate's lists, and of a passport in them, is told to nobody but the holder of the passport's key.
 ///
@@ -63,13 +65,22 @@ pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) ->
     let credential = Credential::Passports(Box::new(chain));
     let agent = || Some(credential.record(key.thumbprint()));
     check_tier(gate, parsed, &credential, agent)?;
-    let proof = proof::verify_either(&parsed.http, &key, now.seconds(), &DpopRules::default())
+    let challenges = gate.profile.challenge.then(|| accepted_challenges(gate, now));
+    let challenges: Option<Vec<&str>> = challenges.as_ref().map(|all| all.iter().map(String::as_str).collect());
+    let rules = DpopRules { nonces: challenges.as_deref() };
+    let proof = proof::verify_either(&parsed.http, &key, now.seconds(), &rules)
         .map_err(|error| refuse(known(error.code()), error.to_string(), agent()))?;
     // Those who delegate publish no lists: the root's says whether all of it holds.
     let claims = credential.issued_claims();
     let status = claims.map(|claims| gate.status_lists.check(claims, now)).transpose();
     let status_list = status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
     Ok(Authenticated { credential, proof, now, status_list: status_list.flatten() })
+}
+
+/// None without a key: a gate that cannot say what it asked for accepts no answer.
+fn accepted_challenges(gate: &Gate, now: UnixMillis) -> Vec<String> {
+    let key = gate.challenge_key.as_ref();
+    key.map(|key| key.accepted(&gate.id, now.seconds()).to_vec()).unwrap_or_default()
 }
 
 /// A request that a foreign agent signed.

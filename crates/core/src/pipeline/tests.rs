@@ -65,6 +65,8 @@ fn gate() -> Gate {
         id: "gate_1".to_owned(),
         level: Level::L2,
         origin: Origin { scheme: "https".to_owned(), authority: "gate.example".to_owned() },
+        profile: Level::L2.profile(),
+        challenge_key: None,
         trust: TrustStore::new([issuer], SelfIssued::Refused).unwrap(),
         leeway_seconds: 0,
         routes: vec![

@@ -84,7 +84,7 @@ pub enum ProofError {
         field: String,
     },
     /// The verifier asks for a nonce of its own, and the DPoP proof has none or another.
-    #[error("the DPoP proof needs the `nonce` that the verifier gave out last; sign again with it")]
+    #[error("the proof has to answer the challenge that the verifier gave out last; sign again with it as nonce")]
     NonceRequired,
     /// A foreign agent's signature without `nonce`, for a request that is not safe to repeat.
     #[error("the signature has no `nonce`, and this request is not safe to repeat; sign it with a fresh one")]
