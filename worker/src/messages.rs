@@ -66,6 +66,7 @@ pub(crate) fn gate_from(text: &str) -> Option<GateRecord> {
 
 /// The answer to `POST /watch`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(crate) struct Watched {
     /// Which of the subjects are revoked, since which Unix second.
     pub(crate) revoked: Vec<(Subject, i64)>,
@@ -79,6 +80,7 @@ pub(crate) struct Watched {
 
 /// `POST /list` to the gate's object: a status list is about to be published.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(crate) struct NoteList {
     /// Its URI.
     pub(crate) uri: String,
@@ -90,6 +92,7 @@ pub(crate) struct NoteList {
 
 /// `POST /records` to any object.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(crate) struct Records {
     pub(crate) agent_id: Option<String>,
     pub(crate) gate_id: Option<String>,
@@ -119,6 +122,7 @@ impl Records {
 
 /// One page of records of one object.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(crate) struct RecordPage {
     pub(crate) records: Vec<Record>,
     pub(crate) next: Option<(u64, u64)>,
@@ -149,6 +153,7 @@ impl Record {
 
 /// The answer to `POST /objects`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(crate) struct ObjectNames {
     /// Number and name of each; empty at the end.
     pub(crate) names: Vec<(u64, String)>,
@@ -158,6 +163,7 @@ pub(crate) struct ObjectNames {
 
 /// The answer to `POST /tell`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(crate) struct Told {
     /// The name to go on after; empty when there are no more watchers.
     pub(crate) after: String,
@@ -167,6 +173,7 @@ pub(crate) struct Told {
 
 /// The answer to `POST /in-force`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(crate) struct InForce {
     /// The bundle in force.
     pub(crate) current: Current,

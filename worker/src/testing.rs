@@ -104,6 +104,7 @@ pub(crate) fn count_upstream_fetch() {
 
 /// A policy that needs no signature.
 #[derive(Deserialize)]
+#[serde(rename = "passgate::open")]
 struct Site {
     id: String,
     policy: Bundle,
@@ -119,6 +120,7 @@ struct Site {
 
 /// A request as it would stand on the wire, for targets that no URL can carry.
 #[derive(Deserialize)]
+#[serde(rename = "passgate::open")]
 struct Wire {
     method: String,
     host: String,

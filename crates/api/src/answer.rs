@@ -21,6 +21,7 @@ const FAULT_RETRY_SECONDS: u64 = 5;
 /// A problem document, of the gate to its callers and of the control plane to operators. To a caller that is not
 /// authenticated it says no more than [`Reason::public_code`]. Read from JSON, members that are missing are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 #[serde(default)]
 pub struct Problem {
     /// `urn:passgate:problem:` and the public reason code.
@@ -76,6 +77,7 @@ impl Problem {
 
 /// Something that has to happen first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct Obligation {
     /// `approval`: a person approves the action.
     #[serde(rename = "type")]

@@ -148,6 +148,7 @@ pub struct Guardrails {
 
 /// Which policy a decision was made under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct PolicyRef {
     /// `sha256:` and the hex digest of the policy's canonical JSON.
     pub sha256: String,
@@ -173,6 +174,7 @@ impl PolicyFreshness {
 
 /// Which code made a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct EvaluatorRef {
     /// `sha256:` and the hex digest of the evaluator's code.
     pub digest: String,

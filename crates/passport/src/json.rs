@@ -36,6 +36,10 @@ pub const MAX_SAFE_INTEGER: u64 = 9_007_199_254_740_991;
 /// digit by digit. Other readers than this one give such a type the newtype's content.
 pub const DECIMAL: &str = "passgate::decimal";
 
+/// The name, given with `#[serde(rename)]`, of a struct that ignores members it has no field for. Any other struct refuses
+/// them when this reader reads it, whether or not it has `#[serde(deny_unknown_fields)]`.
+pub const OPEN: &str = "passgate::open";
+
 /// Longest message kept from a typed reader, in characters: it may quote the document.
 const MAX_SHAPE_MESSAGE: usize = 200;
 

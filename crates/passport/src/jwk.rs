@@ -209,6 +209,7 @@ pub fn emit_set<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> String {
 
 /// Only what signing needs; `d` is wiped on drop. A typed reader, because a generic value would keep copies of `d`.
 #[derive(Deserialize)]
+#[serde(rename = "passgate::open")]
 struct PrivateJwk {
     kty: String,
     crv: String,

@@ -22,6 +22,7 @@ use worker::Delay;
 
 /// What to measure.
 #[derive(Deserialize)]
+#[serde(rename = "passgate::open")]
 pub(super) struct Bench {
     policy: Bundle,
     evaluator: EvaluatorRef,
@@ -30,6 +31,7 @@ pub(super) struct Bench {
 }
 
 #[derive(Deserialize)]
+#[serde(rename = "passgate::open")]
 struct Wire {
     method: String,
     host: String,

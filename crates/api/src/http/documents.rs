@@ -92,6 +92,7 @@ fn is_thumbprint(text: &str) -> bool {
 
 /// Since when something is revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct RevocationState {
     /// Unix second of the revocation; `None` when it is not revoked.
     pub revoked_at: Option<i64>,
@@ -140,6 +141,7 @@ pub enum ExportFormat {
 
 /// One page of attestations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct QueryPage {
     /// The attestations, oldest first.
     pub attestations: Vec<Map<String, Value>>,

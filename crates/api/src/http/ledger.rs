@@ -17,6 +17,7 @@ use super::reply::Pieces;
 /// Whoever can change records can also answer this. To rely on nobody's word, export the ledger and verify the export
 /// elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct LedgerReport {
     /// Whether nothing is wrong.
     pub valid: bool,
@@ -33,6 +34,7 @@ pub struct LedgerReport {
 
 /// Where a ledger is broken, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct BreakReport {
     /// The record's place in the ledger, from 1.
     pub record: u64,

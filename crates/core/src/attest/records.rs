@@ -180,6 +180,7 @@ pub enum Body {
 
 /// The members of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct DecisionRecord {
     /// The agent, when its passport was verified.
     pub agent: Option<AgentRecord>,
@@ -208,6 +209,7 @@ pub struct DecisionRecord {
 
 /// The policy in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct PolicyRecord {
     /// Seconds since the policy was issued, when the gate knows when that was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,6 +225,7 @@ pub struct PolicyRecord {
 
 /// A status list that was consulted, also one that was too old to rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct StatusListRecord {
     /// Seconds since the list was issued.
     pub age_seconds: u64,
@@ -236,6 +239,7 @@ pub struct StatusListRecord {
 
 /// The agent in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct AgentRecord {
     /// The passport's `sub`.
     pub agent_id: String,
@@ -283,6 +287,7 @@ pub struct DelegatorRecord {
 
 /// The gate in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct GateRecord {
     /// The gate's id.
     pub gate_id: String,
@@ -292,6 +297,7 @@ pub struct GateRecord {
 
 /// The request in a record. Query and body are present only as digests: they may hold personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct RequestRecord {
     /// The action, once the request is mapped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -332,6 +338,7 @@ pub enum RevocationCheck {
 
 /// One guardrail's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct GuardrailRecord {
     /// The figures behind the result.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -373,6 +380,7 @@ pub enum EvidenceValue {
 
 /// What became of an allowed request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct OutcomeRecord {
     /// What became of the budgets that the decision charged; absent when it charged none or was settled before. The
     /// store knows it: whoever asks for the settling leaves it `None`.
@@ -433,6 +441,7 @@ impl OutcomeResult {
 
 /// The head of another chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct PreviousChain {
     /// The chain.
     pub chain_uid: String,
@@ -444,6 +453,7 @@ pub struct PreviousChain {
 
 /// Refusals counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct FoldedRecord {
     /// Counts by reason code.
     pub by_reason: BTreeMap<String, u64>,
@@ -455,6 +465,7 @@ pub struct FoldedRecord {
 
 /// What may be missing from a chain, and from when to when it would have been made.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct GapRecord {
     /// From when on, RFC 3339.
     pub from: String,

@@ -16,6 +16,7 @@ use crate::time::UnixMillis;
 
 /// When a record is made and the randomness of its id. Both come from the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct Stamp {
     /// The time.
     pub now: UnixMillis,
@@ -32,6 +33,7 @@ impl Stamp {
 
 /// A place in a chain, given by the store that appends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct Link {
     /// The position, from 0.
     pub seq: u64,
@@ -52,6 +54,7 @@ pub struct Entry {
 
 /// The members of a record that queries filter on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct EntryIndex {
     /// The record's id.
     pub attestation_id: String,

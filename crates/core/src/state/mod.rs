@@ -39,6 +39,7 @@ pub const MAX_LIVE_NONCES_PER_KEY: u32 = 20_000;
 
 /// Everything one decision needs from the state. Answered whole by one [`admit`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct Demand {
     /// When, by the gate's clock.
     pub now: UnixMillis,
@@ -54,6 +55,7 @@ pub struct Demand {
 
 /// One proof, to be accepted at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct NonceClaim {
     /// Thumbprint of the key that signed the proof. Two keys may use the same nonce.
     pub key: String,
@@ -102,6 +104,7 @@ pub const PER_PASSPORT: &str = "passport";
 
 /// One token to take from one counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct RateClaim {
     /// What is counted, for the evidence: `agent`, `gate`, `tenant`, `action` or `passport`.
     pub per: String,
@@ -135,6 +138,7 @@ pub enum SpendPeriod {
 
 /// One amount to charge to one budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct SpendClaim {
     /// What the budget is for, for the evidence: `agent` or `passport`.
     pub per: String,
@@ -194,6 +198,7 @@ pub enum NonceAnswer {
 
 /// The answer to a [`RateClaim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct RateAnswer {
     /// Whether the counter had a token. Tokens are taken only when every counter had one.
     pub conforms: bool,
@@ -207,6 +212,7 @@ pub struct RateAnswer {
 
 /// The answer to a [`SpendClaim`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct SpendAnswer {
     /// Whether the amount fits under the cap.
     pub fits: bool,

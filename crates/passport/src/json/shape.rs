@@ -17,7 +17,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::{DECIMAL, Node};
+use super::{DECIMAL, Members, Node, OPEN};
 
 /// Reads a `T`. The error says what is wrong with the shape; it may quote the document.
 pub(super) fn read<'de, T: Deserialize<'de>>(node: &Node<'_>) -> Result<T, String> {
@@ -239,13 +239,23 @@ impl<'de, E: Error> Deserializer<'de> for Source<'_, '_, E> {
         self.visit_items(visitor)
     }
 
+    /// Field by field instead of member by member: what a type derives for that is half as long, and the names of its
+    /// fields need no reader.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        name: &'static str,
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, E> {
-        self.visit_members(visitor)
+        let Node::Object(members) = self.0 else { return Err(self.mismatch(&visitor)) };
+        if let Some(stranger) = stranger(members, fields).filter(|_| name != OPEN) {
+            return Err(E::unknown_field(stranger, fields));
+        }
+        let mut rest = Fields { members, names: fields.iter(), missing: None, error: PhantomData };
+        match (visitor.visit_seq(&mut rest), rest.missing) {
+            (Err(_), Some(missing)) => Err(E::missing_field(missing)),
+            (read, _) => read,
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -280,6 +290,58 @@ impl<'de, E: Error> SeqAccess<'de> for &mut Items<'_, '_, E> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.0.len())
+    }
+}
+
+/// The first member that is no field.
+fn stranger<'n>(members: &'n Members<'_>, fields: &[&str]) -> Option<&'n str> {
+    members.keys().map(|name| &**name).find(|name| !fields.contains(name))
+}
+
+/// The members of an object, in the order of a struct's fields.
+struct Fields<'n, 'a, E> {
+    members: &'n Members<'a>,
+    names: slice::Iter<'n, &'static str>,
+    /// The field that was asked for last, if the object lacks it and it is none that may be left out for being optional. A
+    /// struct that has no default for it fails at once, and without its name.
+    missing: Option<&'static str>,
+    error: PhantomData<E>,
+}
+
+impl<'de, E: Error> SeqAccess<'de> for &mut Fields<'_, '_, E> {
+    type Error = E;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, E> {
+        self.missing = None;
+        let Some(name) = self.names.next() else { return Ok(None) };
+        if let Some(value) = self.members.get(*name) {
+            return seed.deserialize(Source::new(value)).map(Some);
+        }
+        let absent = seed.deserialize(Absent).ok();
+        if absent.is_none() {
+            self.missing = Some(name);
+        }
+        Ok(absent)
+    }
+}
+
+/// A member that is not there: nothing but an option can be read from it.
+struct Absent;
+
+impl<'de> Deserializer<'de> for Absent {
+    type Error = Misfit;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misfit> {
+        Err(Misfit)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        visitor.visit_none()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
+        seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 

@@ -47,6 +47,7 @@ fn duplicate_names_are_refused_at_every_depth_and_in_every_spelling() {
 #[test]
 fn duplicates_are_refused_in_members_the_reader_ignores() {
     #[derive(Debug, Deserialize)]
+    #[serde(rename = "passgate::open")]
     struct Narrow {
         a: u8,
     }

@@ -133,6 +133,50 @@ fn other_shapes_are_named() {
     }
 }
 
+/// A record of a newer gate has members that this one does not know.
+#[derive(Debug, Deserialize)]
+#[serde(rename = "passgate::open")]
+struct Open {
+    text: String,
+    inner: Option<Inner>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Sparse {
+    first: u8,
+    #[serde(default)]
+    second: u8,
+    third: Option<u8>,
+    #[serde(default = "seven")]
+    last: u8,
+}
+
+fn seven() -> u8 {
+    7
+}
+
+#[test]
+fn members_without_a_field_are_ignored_only_by_open_structs() {
+    let text = r#"{"text":"a","more":[1]}"#;
+    assert_eq!(shape::<Inner>(text), "unknown field `more`, expected `text`");
+    let open: Open = read_back(text.as_bytes()).unwrap();
+    assert_eq!((open.text.as_str(), open.inner.is_none()), ("a", true));
+    // Openness is not handed down.
+    let nested = r#"{"text":"a","inner":{"text":"b","more":1}}"#;
+    assert_eq!(shape::<Open>(nested), "unknown field `more`, expected `text`");
+}
+
+#[test]
+fn fields_are_left_out_where_they_have_a_default_or_are_optional() {
+    let read = |text: &str| read_back::<Sparse>(text.as_bytes());
+    assert_eq!(read(r#"{"first":1}"#), Ok(Sparse { first: 1, second: 0, third: None, last: 7 }));
+    assert_eq!(read(r#"{"third":3,"last":4,"first":1,"second":2}"#).unwrap().third, Some(3));
+    assert_eq!(shape::<Sparse>(r#"{"second":2,"third":3,"last":4}"#), "missing field `first`");
+    assert_eq!(shape::<Sparse>(r#"{"first":1,"second":null}"#), "invalid type: null, expected u8");
+    // What fails after a field that was left out is not put down to that field.
+    assert_eq!(shape::<Sparse>(r#"{"first":1,"last":"x"}"#), "invalid type: string \\\"x\\\", expected u8");
+}
+
 #[test]
 fn integers_beyond_those_of_every_reader_are_only_read_back() {
     let text = alloc::format!("{}", u64::MAX);
