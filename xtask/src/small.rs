@@ -29,6 +29,9 @@ const WASM_FEATURES: &[&str] = &[
     "sign-ext",
 ];
 
+/// The id of sections that mean nothing to a runtime.
+const CUSTOM_SECTION: u8 = 0;
+
 /// `task`, which calls cargo, with the compiler's settings for such a module.
 ///
 /// # Errors
@@ -64,6 +67,41 @@ pub(crate) fn wasm_opt(checkout: &Checkout, passes: &str, from: &Path, to: &Path
     checkout.with_node(task.remedy("If it is missing: cargo xtask setup")).run()
 }
 
+/// Leaves out what no runtime needs: the custom sections, with the names of functions. The code stays as it is, byte by
+/// byte, so that an offset into it is found in the module with names; `wasm-opt` would read it and write it anew, longer.
+///
+/// # Errors
+/// It is no module.
+pub(crate) fn strip(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let bare = without_custom_sections(&bytes).with_context(|| format!("{} is no module", from.display()))?;
+    fs::write(to, bare).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// `None` when it is cut off somewhere.
+fn without_custom_sections(module: &[u8]) -> Option<Vec<u8>> {
+    let (header, mut rest) = module.split_at_checked(8)?;
+    let mut bare = header.to_vec();
+    while let Some((&id, after)) = rest.split_first() {
+        let (length, body) = leb128(after)?;
+        let end = rest.len() - body.len() + length;
+        let (section, next) = rest.split_at_checked(end)?;
+        if id != CUSTOM_SECTION {
+            bare.extend_from_slice(section);
+        }
+        rest = next;
+    }
+    Some(bare)
+}
+
+/// A number of at most 32 bits, and what follows it.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let last = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)?;
+    let (digits, rest) = bytes.split_at_checked(last + 1)?;
+    let number = digits.iter().rev().fold(0, |number, digit| number << 7 | usize::from(digit & 0x7f));
+    Some((number, rest))
+}
+
 /// Bytes of a file.
 pub(crate) struct Size {
     pub(crate) raw: u64,
@@ -90,4 +128,30 @@ pub(crate) fn size(checkout: &Checkout, file: &Path) -> Result<Size> {
         .run()?;
     let bytes = |path: &Path| fs::metadata(path).with_context(|| format!("cannot read {}", path.display()));
     Ok(Size { raw: bytes(file)?.len(), gzip: bytes(&packed)?.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_custom_sections;
+
+    const HEADER: &[u8] = b"\0asm\x01\0\0\0";
+
+    fn module(sections: &[&[u8]]) -> Vec<u8> {
+        [HEADER].iter().chain(sections).flat_map(|bytes| bytes.iter().copied()).collect()
+    }
+
+    #[test]
+    fn custom_sections_are_left_out_and_the_others_stay() {
+        let names = [&[0, 0x80, 1][..], &[7; 128]].concat();
+        let with = module(&[b"\x01\x02ab", &names, b"\x0a\x81\0c", b"\0\0"]);
+        assert_eq!(without_custom_sections(&with), Some(module(&[b"\x01\x02ab", b"\x0a\x81\0c"])));
+    }
+
+    #[test]
+    fn a_module_that_is_cut_off_is_none() {
+        for sections in [&b"\x01"[..], b"\x01\x03ab", b"\x01\x80"] {
+            assert_eq!(without_custom_sections(&module(&[sections])), None, "{sections:?}");
+        }
+        assert_eq!(without_custom_sections(b"\0asm"), None);
+    }
 }

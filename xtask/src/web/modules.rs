@@ -95,7 +95,12 @@ pub(super) fn build(checkout: &Checkout, build: Build) -> Result<Outcome> {
     let bound = stage(checkout).join(format!("{}_bg.wasm", build.name()));
     let folder = dist(checkout);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    small::wasm_opt(checkout, "-O --strip-debug --strip-producers", &bound, &module(checkout, build))?;
+    small::wasm_opt(
+        checkout,
+        "-O --reorder-functions-by-name --strip-debug --strip-producers",
+        &bound,
+        &module(checkout, build),
+    )?;
     Ok(Outcome::Note(small::size(checkout, &module(checkout, build))?.to_string()))
 }
 

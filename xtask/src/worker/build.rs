@@ -143,9 +143,8 @@ fn optimise(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
     let optimised = stage.join("optimised.wasm");
     match flavour {
         Flavour::Release | Flavour::Bench => {
-            small::wasm_opt(checkout, "-O --debuginfo", &compiled, &named)?;
-            // No other pass runs, so that an offset in a stack trace is found in the module with names.
-            small::wasm_opt(checkout, "--strip-debug --strip-producers", &named, &optimised)
+            small::wasm_opt(checkout, "-O --reorder-functions-by-name --debuginfo", &compiled, &named)?;
+            small::strip(&named, &optimised)
         }
         // Tests wait for the build more than for the module.
         Flavour::Testing => {
