@@ -8,7 +8,7 @@ use passgate_core::attest::{GateRecord, Stamp};
 use passgate_passport::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use worker::{Env, Headers, Method, Request, RequestInit, Stub};
+use worker::{Env, Headers, Stub, web_sys};
 
 use crate::clock;
 use crate::messages::{GATE_FIELD, STAMP_FIELD, gate_text};
@@ -107,11 +107,14 @@ impl Call {
         }
         let exchange = async {
             crate::testing::pass_on(&self.headers)?;
-            let mut init = RequestInit::new();
-            init.with_method(Method::Post).with_headers(self.headers).with_body(Some(self.body.as_str().into()));
-            let request = Request::new_with_init(&format!("https://object{}", self.path), &init)?;
+            // Not that of the crate `worker`, which can resize images.
+            let init = web_sys::RequestInit::new();
+            init.set_method("POST");
+            init.set_headers(&self.headers.0);
+            init.set_body(&self.body.as_str().into());
+            let request = web_sys::Request::new_with_str_and_init(&format!("https://object{}", self.path), &init)?;
             crate::testing::count_object_call(self.path);
-            let mut response = stub.fetch_with_request(request).await?;
+            let mut response = stub.fetch_with_request(request.into()).await?;
             Ok((response.status_code(), response.bytes().await?))
         };
         let (status, answer) = exchange.await.map_err(|error: worker::Error| CallError::Failed(error.to_string()))?;

@@ -20,6 +20,7 @@ mod control;
 mod gate;
 mod handler;
 mod intake;
+mod kv;
 mod ledger;
 mod lists;
 mod messages;

@@ -14,10 +14,11 @@ use passgate_passport::status::StatusList;
 use passgate_passport::{b64, json};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use worker::{Env, KvStore};
+use worker::Env;
 
 use crate::calls::{self, Call, CallError};
 use crate::control::{failed, not_done};
+use crate::kv::Kv;
 use crate::messages::NoteList;
 use crate::policy::Policy;
 use crate::{clock, settings};
@@ -100,8 +101,8 @@ async fn read(env: &Env, gate: &mut Gate, uri: &str) -> Result<(), String> {
     Ok(())
 }
 
-async fn text(kv: &KvStore, key: &str) -> Result<Option<String>, String> {
-    kv.get(key).text().await.map_err(|error| format!("Workers KV cannot be read: {error}"))
+async fn text(kv: &Kv, key: &str) -> Result<Option<String>, String> {
+    kv.get(key).await.map_err(|error| format!("Workers KV cannot be read: {error}"))
 }
 
 /// The lists of a token: one for each issuer that signed it.
@@ -151,8 +152,7 @@ async fn publish_token(env: &Env, key: &str, token: &str, uris: &[String]) -> Re
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
     let index = serde_json::to_string(uris).map_err(|error| error.to_string())?;
     for (key, value) in [(value_key(key), token), (INDEX_KEY.to_owned(), index.as_str())] {
-        let put = kv.put(&key, value).map_err(|error| error.to_string())?;
-        put.execute().await.map_err(|error| error.to_string())?;
+        kv.put(&key, value).await.map_err(|error| error.to_string())?;
     }
     Ok(())
 }

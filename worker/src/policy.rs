@@ -104,7 +104,7 @@ async fn refresh(env: &Env) -> Option<Rc<Policy>> {
 /// Takes the bundle in Workers KV, and the status lists beside it.
 async fn look(env: &Env) -> Result<Rc<Policy>, String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
-    let adopted = match kv.get(BUNDLE_KEY).text().await {
+    let adopted = match kv.get(BUNDLE_KEY).await {
         Ok(Some(jws)) => adopt_if_in_force(env, &jws).await,
         Ok(None) => Err("no bundle is published: run `passgate bundle push`".to_owned()),
         Err(error) => Err(format!("Workers KV cannot be read: {error}")),
@@ -168,8 +168,7 @@ pub(crate) fn compile(env: &Env, jws: &str) -> Result<Policy, String> {
 /// Puts a bundle where isolates look for it.
 pub(crate) async fn publish(env: &Env, jws: &str) -> Result<(), String> {
     let kv = settings::kv(env).map_err(|error| error.to_string())?;
-    let put = kv.put(BUNDLE_KEY, jws).map_err(|error| error.to_string())?;
-    put.execute().await.map_err(|error| error.to_string())
+    kv.put(BUNDLE_KEY, jws).await.map_err(|error| error.to_string())
 }
 
 fn may_replace(policy: &Policy) -> Result<(), String> {

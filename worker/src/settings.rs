@@ -2,7 +2,9 @@
 
 use passgate_passport::jwk;
 use passgate_passport::key::{PublicKey, SecretKey};
-use worker::{Env, KvStore, ObjectNamespace};
+use worker::{Env, ObjectNamespace};
+
+use crate::kv::Kv;
 
 /// Workers KV with the bundle and the status lists.
 pub(crate) const KV: &str = "PASSGATE_KV";
@@ -33,8 +35,8 @@ fn bad(name: &'static str, problem: impl ToString) -> SettingError {
 }
 
 /// The namespace that a bundle and the status lists are read from.
-pub(crate) fn kv(env: &Env) -> Result<KvStore, SettingError> {
-    env.kv(KV).map_err(|_| bad(KV, "is not bound: add it to `kv_namespaces` in wrangler.jsonc"))
+pub(crate) fn kv(env: &Env) -> Result<Kv, SettingError> {
+    Kv::bound(env, KV).ok_or_else(|| bad(KV, "is not bound: add it to `kv_namespaces` in wrangler.jsonc"))
 }
 
 /// One of the two classes of objects.
