@@ -157,7 +157,7 @@ pub fn typed<T: DeserializeOwned>(document: &Node<'_>) -> Result<T, JsonError> {
 /// Whether [`typed`] reads a `T` from it.
 #[must_use]
 pub fn fits<T: DeserializeOwned>(document: &Node<'_>) -> bool {
-    shape::fits::<T>(document)
+    shape::read::<T>(document).is_ok()
 }
 
 fn bounded_text(bytes: &[u8], limit_bytes: usize) -> Result<&str, JsonError> {

@@ -7,7 +7,6 @@ use alloc::collections::btree_map;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::fmt;
-use core::marker::PhantomData;
 use core::slice;
 
 use serde::de::value::StrDeserializer;
@@ -21,24 +20,12 @@ use super::{DECIMAL, Members, Node, OPEN};
 
 /// Reads a `T`. The error says what is wrong with the shape; it may quote the document.
 pub(super) fn read<'de, T: Deserialize<'de>>(node: &Node<'_>) -> Result<T, String> {
-    T::deserialize(Source::new(node)).map_err(|ShapeError(why)| why)
-}
-
-/// Whether a `T` can be read. Without the words of why not, which are most of the code of reading it.
-pub(super) fn fits<'de, T: Deserialize<'de>>(node: &Node<'_>) -> bool {
-    T::deserialize(Source::<Misfit>::new(node)).is_ok()
+    T::deserialize(Source(node)).map_err(|ShapeError(why)| why)
 }
 
 /// A node that is read.
-struct Source<'n, 'a, E>(&'n Node<'a>, PhantomData<E>);
-
-impl<E> Clone for Source<'_, '_, E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for Source<'_, '_, E> {}
+#[derive(Clone, Copy)]
+struct Source<'n, 'a>(&'n Node<'a>);
 
 #[derive(Debug)]
 struct ShapeError(String);
@@ -65,52 +52,6 @@ impl Error for ShapeError {
     }
 }
 
-/// That the shape is another one, and nothing more.
-#[derive(Debug)]
-struct Misfit;
-
-impl fmt::Display for Misfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the shape is another one")
-    }
-}
-
-impl core::error::Error for Misfit {}
-
-impl Error for Misfit {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
-
-    fn invalid_type(_: Unexpected<'_>, _: &dyn Expected) -> Self {
-        Self
-    }
-
-    fn invalid_value(_: Unexpected<'_>, _: &dyn Expected) -> Self {
-        Self
-    }
-
-    fn invalid_length(_: usize, _: &dyn Expected) -> Self {
-        Self
-    }
-
-    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
-        Self
-    }
-
-    fn unknown_field(_: &str, _: &'static [&'static str]) -> Self {
-        Self
-    }
-
-    fn missing_field(_: &'static str) -> Self {
-        Self
-    }
-
-    fn duplicate_field(_: &'static str) -> Self {
-        Self
-    }
-}
-
 /// The longest text that is quoted: what is longer may be a key or a token.
 const MAX_QUOTED_BYTES: usize = 16;
 
@@ -130,29 +71,25 @@ fn described(found: Unexpected<'_>) -> String {
     }
 }
 
-impl<'n, 'a, E: Error> Source<'n, 'a, E> {
-    fn new(node: &'n Node<'a>) -> Self {
-        Self(node, PhantomData)
-    }
-
+impl Source<'_, '_> {
     /// Not generic, because every type that is read has a use of it.
-    fn mismatch(self, expected: &dyn Expected) -> E {
+    fn mismatch(self, expected: &dyn Expected) -> ShapeError {
         let found = match self.0 {
             Node::Null => Unexpected::Unit,
             Node::Bool(value) => Unexpected::Bool(*value),
             Node::Number(text) => {
                 let is_integer = text.bytes().all(|b| b == b'-' || b.is_ascii_digit());
                 let kind = if is_integer { "integer" } else { "floating point" };
-                return E::custom(format_args!("invalid type: {kind} `{text}`, expected {expected}"));
+                return ShapeError::custom(format_args!("invalid type: {kind} `{text}`, expected {expected}"));
             }
             Node::String(text) => Unexpected::Str(text),
             Node::Array(_) => Unexpected::Seq,
             Node::Object(_) => Unexpected::Map,
         };
-        E::invalid_type(found, expected)
+        ShapeError::invalid_type(found, expected)
     }
 
-    fn visit_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn visit_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         let Node::Number(text) = self.0 else { return Err(self.mismatch(&visitor)) };
         if let Ok(number) = text.parse() {
             return visitor.visit_u64(number);
@@ -164,24 +101,24 @@ impl<'n, 'a, E: Error> Source<'n, 'a, E> {
         }
     }
 
-    fn visit_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn visit_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         match self.0 {
             Node::String(text) => visitor.visit_str(text),
             _ => Err(self.mismatch(&visitor)),
         }
     }
 
-    fn visit_items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn visit_items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         let Node::Array(items) = self.0 else { return Err(self.mismatch(&visitor)) };
-        let mut rest = Items::<E>(items.iter(), PhantomData);
+        let mut rest = Items(items.iter());
         let value = visitor.visit_seq(&mut rest)?;
-        if rest.0.as_slice().is_empty() { Ok(value) } else { Err(E::custom("a sequence has too many items")) }
+        if rest.0.as_slice().is_empty() { Ok(value) } else { Err(ShapeError::custom("a sequence has too many items")) }
     }
 
     /// An array of a struct's fields is no struct here.
-    fn visit_members<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn visit_members<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         match self.0 {
-            Node::Object(members) => visitor.visit_map(Pairs { rest: members.iter(), value: None, error: PhantomData }),
+            Node::Object(members) => visitor.visit_map(Pairs { rest: members.iter(), value: None }),
             _ => Err(self.mismatch(&visitor)),
         }
     }
@@ -189,16 +126,16 @@ impl<'n, 'a, E: Error> Source<'n, 'a, E> {
 
 macro_rules! deserialize_as {
     ($method:ident: $($name:ident)*) => {
-        $(fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        $(fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
             self.$method(visitor)
         })*
     };
 }
 
-impl<'de, E: Error> Deserializer<'de> for Source<'_, '_, E> {
-    type Error = E;
+impl<'de> Deserializer<'de> for Source<'_, '_> {
+    type Error = ShapeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         match self.0 {
             Node::Null => visitor.visit_unit(),
             Node::Bool(value) => visitor.visit_bool(*value),
@@ -216,26 +153,35 @@ impl<'de, E: Error> Deserializer<'de> for Source<'_, '_, E> {
     deserialize_as! { visit_members: deserialize_map }
     forward_to_deserialize_any! { bool f32 f64 i128 u128 bytes byte_buf unit }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ShapeError> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
         match self.0 {
             Node::Number(text) if name == DECIMAL => visitor.visit_str(text),
             _ => visitor.visit_newtype_struct(self),
         }
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
         self.visit_items(visitor)
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, _: usize, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
         self.visit_items(visitor)
     }
 
@@ -246,14 +192,14 @@ impl<'de, E: Error> Deserializer<'de> for Source<'_, '_, E> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, E> {
+    ) -> Result<V::Value, ShapeError> {
         let Node::Object(members) = self.0 else { return Err(self.mismatch(&visitor)) };
         if let Some(stranger) = stranger(members, fields).filter(|_| name != OPEN) {
-            return Err(E::unknown_field(stranger, fields));
+            return Err(ShapeError::unknown_field(stranger, fields));
         }
-        let mut rest = Fields { members, names: fields.iter(), missing: None, error: PhantomData };
+        let mut rest = Fields { members, names: fields.iter(), missing: None };
         match (visitor.visit_seq(&mut rest), rest.missing) {
-            (Err(_), Some(missing)) => Err(E::missing_field(missing)),
+            (Err(_), Some(missing)) => Err(ShapeError::missing_field(missing)),
             (read, _) => read,
         }
     }
@@ -263,29 +209,29 @@ impl<'de, E: Error> Deserializer<'de> for Source<'_, '_, E> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, E> {
+    ) -> Result<V::Value, ShapeError> {
         match self.0 {
-            Node::String(name) => visitor.visit_enum(Variant { name, content: &Node::Null, error: PhantomData }),
+            Node::String(name) => visitor.visit_enum(Variant { name, content: &Node::Null }),
             Node::Object(members) if members.len() == 1 => match members.first_key_value() {
-                Some((name, content)) => visitor.visit_enum(Variant { name, content, error: PhantomData }),
+                Some((name, content)) => visitor.visit_enum(Variant { name, content }),
                 None => Err(self.mismatch(&visitor)),
             },
             _ => Err(self.mismatch(&visitor)),
         }
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         visitor.visit_unit()
     }
 }
 
-struct Items<'n, 'a, E>(slice::Iter<'n, Node<'a>>, PhantomData<E>);
+struct Items<'n, 'a>(slice::Iter<'n, Node<'a>>);
 
-impl<'de, E: Error> SeqAccess<'de> for &mut Items<'_, '_, E> {
-    type Error = E;
+impl<'de> SeqAccess<'de> for &mut Items<'_, '_> {
+    type Error = ShapeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, E> {
-        self.0.next().map(|item| seed.deserialize(Source::new(item))).transpose()
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ShapeError> {
+        self.0.next().map(|item| seed.deserialize(Source(item))).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -299,23 +245,22 @@ fn stranger<'n>(members: &'n Members<'_>, fields: &[&str]) -> Option<&'n str> {
 }
 
 /// The members of an object, in the order of a struct's fields.
-struct Fields<'n, 'a, E> {
+struct Fields<'n, 'a> {
     members: &'n Members<'a>,
     names: slice::Iter<'n, &'static str>,
     /// The field that was asked for last, if the object lacks it and it is none that may be left out for being optional. A
     /// struct that has no default for it fails at once, and without its name.
     missing: Option<&'static str>,
-    error: PhantomData<E>,
 }
 
-impl<'de, E: Error> SeqAccess<'de> for &mut Fields<'_, '_, E> {
-    type Error = E;
+impl<'de> SeqAccess<'de> for &mut Fields<'_, '_> {
+    type Error = ShapeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, E> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ShapeError> {
         self.missing = None;
         let Some(name) = self.names.next() else { return Ok(None) };
         if let Some(value) = self.members.get(*name) {
-            return seed.deserialize(Source::new(value)).map(Some);
+            return seed.deserialize(Source(value)).map(Some);
         }
         let absent = seed.deserialize(Absent).ok();
         if absent.is_none() {
@@ -325,17 +270,17 @@ impl<'de, E: Error> SeqAccess<'de> for &mut Fields<'_, '_, E> {
     }
 }
 
-/// A member that is not there: nothing but an option can be read from it.
+/// A member that is not there: nothing but an option can be read from it. Nobody is shown its error, so it has no words.
 struct Absent;
 
 impl<'de> Deserializer<'de> for Absent {
-    type Error = Misfit;
+    type Error = ShapeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misfit> {
-        Err(Misfit)
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ShapeError> {
+        Err(ShapeError(String::new()))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         visitor.visit_none()
     }
 
@@ -345,24 +290,23 @@ impl<'de> Deserializer<'de> for Absent {
     }
 }
 
-struct Pairs<'n, 'a, E> {
+struct Pairs<'n, 'a> {
     rest: btree_map::Iter<'n, Cow<'a, str>, Node<'a>>,
     value: Option<&'n Node<'a>>,
-    error: PhantomData<E>,
 }
 
-impl<'de, E: Error> MapAccess<'de> for Pairs<'_, '_, E> {
-    type Error = E;
+impl<'de> MapAccess<'de> for Pairs<'_, '_> {
+    type Error = ShapeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, E> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ShapeError> {
         let Some((name, value)) = self.rest.next() else { return Ok(None) };
         self.value = Some(value);
         seed.deserialize(StrDeserializer::new(name)).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ShapeError> {
         // Nobody asks for a value before its name.
-        seed.deserialize(Source::new(self.value.take().unwrap_or(&Node::Null)))
+        seed.deserialize(Source(self.value.take().unwrap_or(&Node::Null)))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -371,37 +315,36 @@ impl<'de, E: Error> MapAccess<'de> for Pairs<'_, '_, E> {
 }
 
 /// `"name"`, or `{"name": content}`.
-struct Variant<'n, 'a, E> {
+struct Variant<'n, 'a> {
     name: &'n str,
     content: &'n Node<'a>,
-    error: PhantomData<E>,
 }
 
-impl<'de, 'n, 'a, E: Error> EnumAccess<'de> for Variant<'n, 'a, E> {
-    type Error = E;
-    type Variant = Source<'n, 'a, E>;
+impl<'de, 'n, 'a> EnumAccess<'de> for Variant<'n, 'a> {
+    type Error = ShapeError;
+    type Variant = Source<'n, 'a>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), E> {
-        Ok((seed.deserialize(StrDeserializer::new(self.name))?, Source::new(self.content)))
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), ShapeError> {
+        Ok((seed.deserialize(StrDeserializer::new(self.name))?, Source(self.content)))
     }
 }
 
-impl<'de, E: Error> VariantAccess<'de> for Source<'_, '_, E> {
-    type Error = E;
+impl<'de> VariantAccess<'de> for Source<'_, '_> {
+    type Error = ShapeError;
 
-    fn unit_variant(self) -> Result<(), E> {
+    fn unit_variant(self) -> Result<(), ShapeError> {
         if self.0.is_null() { Ok(()) } else { Err(self.mismatch(&"unit variant")) }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, E> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ShapeError> {
         seed.deserialize(self)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, E> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
         self.visit_items(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, E> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ShapeError> {
         self.visit_members(visitor)
     }
 }
