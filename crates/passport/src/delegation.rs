@@ -28,8 +28,9 @@ use alloc::vec::Vec;
 use sha2::{Digest as _, Sha256};
 
 use crate::constraints::Constraints;
-use crate::jws::{JwsError, Unverified};
+use crate::jws::{Hashed, JwsError};
 use crate::key::PublicKey;
+use crate::memory::{self, Checked, KnownSignatures, ValidSignatures};
 use crate::passport::{self, MAX_PASSPORT_BYTES, PassportError, VerifyContext};
 use crate::scope::{ActionName, Scope};
 use crate::trust::{Tier, TrustStore};
@@ -37,7 +38,6 @@ use crate::trust::{Tier, TrustStore};
 pub use error::{ChainError, Violation};
 pub(crate) use issue::DelegationClaim;
 pub use issue::{DelegateError, NewDelegation, RootGrant, delegate, issue_root};
-use link::Token;
 pub use link::{Delegation, Link, ParentRef};
 use rules::Authority;
 
@@ -45,7 +45,11 @@ use rules::Authority;
 pub const SEPARATOR: char = '~';
 
 /// Most delegations of one chain.
+#[cfg(not(passgate_deep_chains))]
 pub const MAX_DELEGATIONS: usize = 5;
+/// Most delegations of one chain where only the cost of long ones is measured. No feature: another crate could enable it.
+#[cfg(passgate_deep_chains)]
+pub const MAX_DELEGATIONS: usize = 7;
 
 /// Most passports of one chain: the root and its delegations.
 pub const MAX_LINKS: usize = MAX_DELEGATIONS + 1;
@@ -165,23 +169,49 @@ impl VerifiedChain {
 /// # Errors
 /// [`ChainError`], the first failure in the order of the list.
 pub fn verify_chain(text: &str, trust: &TrustStore, context: &VerifyContext<'_>) -> Result<VerifiedChain, ChainError> {
+    check(text, trust, context, memory::NOTHING).map(|(chain, _)| chain)
+}
+
+/// As [`verify_chain`], but a signature that is `known` to be valid is not verified once more; everything else is
+/// checked. So a chain whose parent was seen costs one verification.
+///
+/// The second half is for the caller's memory, see [`memory`].
+///
+/// # Errors
+/// As [`verify_chain`], with nothing to remember.
+pub fn verify_chain_with(
+    text: &str,
+    trust: &TrustStore,
+    context: &VerifyContext<'_>,
+    known: &dyn KnownSignatures,
+) -> Result<(VerifiedChain, ValidSignatures), ChainError> {
+    let (chain, signatures) = check(text, trust, context, known)?;
+    let valid = ValidSignatures::new(&signatures, &chain.root.claims.iss, &chain.root.claims.sub);
+    Ok((chain, valid))
+}
+
+fn check(
+    text: &str,
+    trust: &TrustStore,
+    context: &VerifyContext<'_>,
+    known: &dyn KnownSignatures,
+) -> Result<(VerifiedChain, Vec<Checked>), ChainError> {
     // 1. form
-    let Tokens { root, delegated } = Tokens::read(text)?;
+    let Tokens { root, root_token, delegated, tokens } = Tokens::read(text)?;
     // 2. root
-    let issued = passport::check_issued(root.unverified, &root.link.claims, trust, context);
-    let tier = issued.map_err(|error| ChainError::at(0, error))?.tier;
-    let (links, signatures): (Vec<_>, Vec<_>) =
-        delegated.into_iter().map(|token| (token.link, token.unverified)).unzip();
+    let issued = passport::check_issued(root_token, &root.claims, trust, context, known);
+    let passport::Issued { signature, tier } = issued.map_err(|error| ChainError::at(0, error))?;
     // 3. narrowing
-    let authority = rules::attenuate(&root.link, &links, tier)?;
+    let authority = rules::attenuate(&root, &delegated, tier)?;
     // 4. times and audience
-    for (index, link) in (1..).zip(&links) {
+    for (index, link) in (1..).zip(&delegated) {
         check_present(link, context).map_err(|error| ChainError::at(index, error))?;
     }
     // 5. signatures
-    check_signatures(&root.link, &links, signatures)?;
-    let token_sha256 = Sha256::digest(text).into();
-    Ok(VerifiedChain { tier: authority.tier, root: root.link, delegated: links, authority, token_sha256 })
+    let mut signatures = alloc::vec![signature];
+    check_signatures(&root, &delegated, tokens, known, &mut signatures)?;
+    let token_sha256 = if delegated.is_empty() { root.token_sha256 } else { Sha256::digest(text).into() };
+    Ok((VerifiedChain { tier: authority.tier, root, delegated, authority, token_sha256 }, signatures))
 }
 
 /// The links of a chain for display, explicitly unverified: neither signatures, times nor authority are looked at.
@@ -189,14 +219,16 @@ pub fn verify_chain(text: &str, trust: &TrustStore, context: &VerifyContext<'_>)
 /// # Errors
 /// [`ChainError`] when the text is malformed.
 pub fn inspect_chain(text: &str) -> Result<Vec<Link>, ChainError> {
-    let Tokens { root, delegated } = Tokens::read(text)?;
-    Ok(core::iter::once(root).chain(delegated).map(|token| token.link).collect())
+    let Tokens { root, delegated, .. } = Tokens::read(text)?;
+    Ok(core::iter::once(root).chain(delegated).collect())
 }
 
-/// The passports of a text, well-formed and bounded in number.
+/// The passports of a text, well-formed and bounded in number; of each its link, and its token apart.
 struct Tokens<'a> {
-    root: Token<'a>,
-    delegated: Vec<Token<'a>>,
+    root: Link,
+    root_token: Hashed<'a>,
+    delegated: Vec<Link>,
+    tokens: Vec<Hashed<'a>>,
 }
 
 impl<'a> Tokens<'a> {
@@ -205,14 +237,20 @@ impl<'a> Tokens<'a> {
             let too_large = JwsError::TooLarge { limit: MAX_PASSPORT_BYTES };
             return Err(ChainError::at(0, PassportError::Token(too_large)));
         }
-        let mut texts = text.split(SEPARATOR);
-        let root = Token::read(texts.next().unwrap_or_default()).map_err(|error| ChainError::at(0, error))?;
         // One beyond the limit is counted and not read.
-        if texts.clone().nth(MAX_DELEGATIONS).is_some() {
+        let all: Vec<&str> = text.splitn(MAX_LINKS + 1, SEPARATOR).collect();
+        let (root, texts) = all.split_first().map_or(("", &[][..]), |(root, texts)| (*root, texts));
+        let (root, root_token) = link::read(root).map_err(|error| ChainError::at(0, error))?;
+        if texts.len() > MAX_DELEGATIONS {
             return Err(ChainError::at(MAX_LINKS, Violation::TooDeep));
         }
-        let read = |(index, text)| Token::read(text).map_err(|error| ChainError::at(index, error));
-        Ok(Self { root, delegated: (1..).zip(texts).map(read).collect::<Result<_, _>>()? })
+        let (mut delegated, mut tokens) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+        for (index, text) in (1..).zip(texts) {
+            let (link, token) = link::read(text).map_err(|error| ChainError::at(index, error))?;
+            delegated.push(link);
+            tokens.push(token);
+        }
+        Ok(Self { root, root_token, delegated, tokens })
     }
 }
 
@@ -221,11 +259,18 @@ fn check_present(link: &Link, context: &VerifyContext<'_>) -> Result<(), Passpor
     passport::check_audience(&link.claims, context.audience)
 }
 
-/// Every delegated passport by the key of the one before it, from the root on.
-fn check_signatures(root: &Link, delegated: &[Link], signatures: Vec<Unverified<'_>>) -> Result<(), ChainError> {
+/// Every delegated passport by the key of the one before it, from the root on; those that hold are added to `valid`.
+fn check_signatures(
+    root: &Link,
+    delegated: &[Link],
+    tokens: Vec<Hashed<'_>>,
+    known: &dyn KnownSignatures,
+    valid: &mut Vec<Checked>,
+) -> Result<(), ChainError> {
     let parents = core::iter::once(root).chain(delegated);
-    for (index, (parent, token)) in (1..).zip(parents.zip(signatures)) {
-        token.verify(&parent.claims.cnf_key).map_err(|_| ChainError::at(index, Violation::SignatureInvalid))?;
+    for (index, (parent, token)) in (1..).zip(parents.zip(tokens)) {
+        let checked = token.verify(&parent.claims.cnf_key, known);
+        valid.push(checked.map_err(|_| ChainError::at(index, Violation::SignatureInvalid))?);
     }
     Ok(())
 }

@@ -11,8 +11,10 @@ pub const SCHEME: &str = "did:key:";
 /// Multicodec `ed25519-pub` as a varint.
 const ED25519_PUB: [u8; 2] = [0xed, 0x01];
 
-/// Base58 of 34 bytes that start with `ed01` has 47 characters; a bound before the quadratic decoder runs.
-const MAX_BASE58_CHARS: usize = 48;
+/// Base58 of 34 bytes that start with `ed01` has 47 characters.
+const BASE58_CHARS: usize = 47;
+/// A bound before the quadratic decoder runs.
+const MAX_BASE58_CHARS: usize = BASE58_CHARS + 1;
 
 /// Why a text is no `did:key` of an acceptable Ed25519 key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,12 +35,55 @@ pub enum DidKeyError {
 #[must_use]
 pub fn encode(key: &PublicKey) -> String {
     let mut bytes = [0_u8; 34];
-    let content = ED25519_PUB.iter().chain(key.as_bytes());
-    for (to, from) in bytes.iter_mut().zip(content) {
-        *to = *from;
+    for (to, from) in bytes.iter_mut().zip(content(key)) {
+        *to = from;
     }
     format!("{SCHEME}z{}", bs58::encode(bytes).into_string())
 }
+
+/// Whether `did` is the `did:key` of `key`: whether [`encode`] gives it, without the many divisions that takes.
+#[must_use]
+pub fn names(did: &str, key: &PublicKey) -> bool {
+    let digits = did.strip_prefix(SCHEME).and_then(|rest| rest.strip_prefix('z')).map(str::as_bytes);
+    // A number has one spelling of so many digits.
+    let number = digits.filter(|digits| digits.len() == BASE58_CHARS).and_then(base58_number);
+    number.is_some_and(|number| number.iter().flat_map(|limb| limb.to_be_bytes()).skip(2).eq(content(key)))
+}
+
+fn content(key: &PublicKey) -> impl Iterator<Item = u8> {
+    ED25519_PUB.iter().chain(key.as_bytes()).copied()
+}
+
+/// The value of 47 base58 digits, in 32-bit limbs from the highest on: they have under 276 bits.
+fn base58_number(digits: &[u8]) -> Option<[u32; 9]> {
+    let mut number = [0_u32; 9];
+    // Of five digits the value fits a limb.
+    for few in digits.chunks(5) {
+        let (mut value, mut scale) = (0_u64, 1_u64);
+        for digit in few {
+            value = value * 58 + u64::from(*BASE58_VALUES.get(usize::from(*digit)).filter(|value| **value < 58)?);
+            scale *= 58;
+        }
+        for limb in number.iter_mut().rev() {
+            value += u64::from(*limb) * scale;
+            *limb = (value & u64::from(u32::MAX)) as u32;
+            value >>= 32;
+        }
+    }
+    Some(number)
+}
+
+/// The value of each digit in Bitcoin's alphabet; 255 of what is none.
+const BASE58_VALUES: [u8; 128] = {
+    let alphabet = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    let mut values = [255; 128];
+    let mut value = 0;
+    while value < alphabet.len() {
+        values[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 /// The key of a `did:key`.
 ///
@@ -72,6 +117,32 @@ mod tests {
         let key = SecretKey::from_seed([0; 32]);
         assert_eq!(encode(key.public()), ZERO_SEED);
         assert_eq!(&decode(ZERO_SEED).unwrap(), key.public());
+    }
+
+    #[test]
+    fn nothing_but_the_encoding_names_a_key() {
+        let key = SecretKey::from_seed([0; 32]);
+        assert!(names(ZERO_SEED, key.public()));
+        for at in 0..ZERO_SEED.len() {
+            for byte in (0..128).filter(|byte| *byte != ZERO_SEED.as_bytes()[at]) {
+                let mut changed = ZERO_SEED.as_bytes().to_vec();
+                changed[at] = byte;
+                assert!(!names(core::str::from_utf8(&changed).unwrap(), key.public()), "{byte} at {at}");
+            }
+            assert!(!names(&ZERO_SEED[..at], key.public()));
+        }
+        for other in [format!("{ZERO_SEED}1"), ZERO_SEED.replace(":z", ":z1"), format!(" {ZERO_SEED}")] {
+            assert!(!names(&other, key.public()), "{other}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_key_is_named_by_its_own_encoding_alone(seeds: ([u8; 32], [u8; 32])) {
+            let (one, other) = (SecretKey::from_seed(seeds.0), SecretKey::from_seed(seeds.1));
+            assert!(names(&encode(one.public()), one.public()));
+            assert_eq!(names(&encode(one.public()), other.public()), seeds.0 == seeds.1);
+        }
     }
 
     #[test]

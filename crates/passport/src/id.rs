@@ -31,11 +31,9 @@ pub fn new_id(prefix: &str, now_ms: u64, random: [u8; 10]) -> String {
 #[must_use]
 pub fn is_id(text: &str, prefix: &str) -> bool {
     let encoded = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
-    let Some((encoded, ulid)) = encoded.and_then(|e| Some((e, Ulid::from_string(e).ok()?))) else {
-        return false;
-    };
-    let mut buffer = [0; ulid::ULID_LEN];
-    ulid.array_to_str(&mut buffer) == encoded
+    let digit = |b: u8| matches!(b, b'0'..=b'9' | b'A'..=b'H' | b'J' | b'K' | b'M' | b'N' | b'P'..=b'T' | b'V'..=b'Z');
+    // The first digit has three bits: 26 digits would hold 130.
+    encoded.is_some_and(|e| e.len() == ulid::ULID_LEN && e.starts_with(|first| first <= '7') && e.bytes().all(digit))
 }
 
 #[cfg(test)]
@@ -57,6 +55,20 @@ mod tests {
         let early = new_id("pass", 1_700_000_000_000, [0xff; 10]);
         let late = new_id("pass", 1_700_000_000_001, [0; 10]);
         assert!(early < late);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn an_id_is_what_a_ulid_reader_writes_again(text in "[0-9A-Za-z]{26}", upper: bool) {
+            let text = if upper { text.to_uppercase() } else { text };
+            let again = Ulid::from_string(&text).map(|ulid| String::from(ulid.array_to_str(&mut [0; ulid::ULID_LEN])));
+            assert_eq!(is_id(&format!("pass_{text}"), "pass"), again.as_ref() == Ok(&text));
+        }
+
+        #[test]
+        fn every_made_id_is_one(now_ms: u64, random: [u8; 10]) {
+            assert!(is_id(&new_id("att", now_ms, random), "att"));
+        }
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub(crate) fn from_node(jwk: &Node<'_>) -> Result<PublicKey, JwkError> {
 
 /// As [`from_node`], with the names of `alg` that are accepted.
 pub(crate) fn from_members(members: &Members<'_>, algorithms: &[&str]) -> Result<PublicKey, JwkError> {
-    if PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name)) {
+    if members.keys().any(|name| PRIVATE_MEMBERS.contains(&name.as_ref())) {
         return Err(JwkError::Private);
     }
     check_type(required(members, "kty")?, required(members, "crv")?)?;

@@ -7,9 +7,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::b64;
 use crate::json::{self, JsonError, Members, Node};
 use crate::key::{PublicKey, SecretKey};
+use crate::memory::{Checked, KnownSignatures, SignatureId};
 
 /// Longest `kid` in bytes; a thumbprint has 43.
 pub const MAX_KID_BYTES: usize = 128;
@@ -21,6 +24,9 @@ const MAX_HEADER_BYTES: usize = 512;
 const ENCODED_SIGNATURE_CHARS: usize = 86;
 
 const DOT: char = '.';
+
+/// What stands before, between and after `kid` and `typ` in the headers that are written here.
+const OWN_HEADER: [&str; 3] = [r#"{"alg":"EdDSA","kid":""#, r#"","typ":""#, r#""}"#];
 
 /// What a token is, by its `typ` header (explicit typing, RFC 8725 section 3.11). One kind never passes as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,7 +149,8 @@ pub fn sign(key: &SecretKey, typ: TokenType, payload: &[u8]) -> String {
 /// `{"alg":"EdDSA","kid":"<thumbprint>","typ":"<typ>"}`. `payload` must not be empty, or readers refuse the token.
 #[must_use]
 pub fn signing_input(kid: &str, typ: TokenType, payload: &[u8]) -> String {
-    let header = [r#"{"alg":"EdDSA","kid":""#, kid, r#"","typ":""#, typ.as_str(), r#""}"#].concat();
+    let [alg, typ_name, end] = OWN_HEADER;
+    let header = [alg, kid, typ_name, typ.as_str(), end].concat();
     let mut token = String::with_capacity((header.len() + payload.len()) * 4 / 3 + ENCODED_SIGNATURE_CHARS + 4);
     b64::push(&mut token, header.as_bytes());
     token.push(DOT);
@@ -227,11 +234,56 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// [`JwsError::KeyMismatch`] when `kid` is not the thumbprint of `key`, [`JwsError::SignatureInvalid`].
     pub fn verify(self, key: &PublicKey) -> Result<Verified<'a>, JwsError> {
-        if self.kid != key.thumbprint() {
-            return Err(JwsError::KeyMismatch);
-        }
-        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| JwsError::SignatureInvalid)?;
+        self.check_kid(key)?;
+        self.check_signature(key)?;
         Ok(Verified { token: self.token, kid: self.kid, payload: self.payload })
+    }
+
+    /// With the SHA-256 of the token, for [`Hashed::verify`].
+    pub(crate) fn hashed(self) -> Hashed<'a> {
+        Hashed { sha256: Sha256::digest(self.token).into(), unverified: self }
+    }
+
+    fn check_kid(&self, key: &PublicKey) -> Result<(), JwsError> {
+        if self.kid == key.thumbprint() { Ok(()) } else { Err(JwsError::KeyMismatch) }
+    }
+
+    fn check_signature(&self, key: &PublicKey) -> Result<(), JwsError> {
+        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| JwsError::SignatureInvalid)
+    }
+}
+
+/// A well-formed token with the SHA-256 of its bytes. Both come from one place, so that nobody can ask a memory of
+/// signatures for other bytes than those that would be verified.
+#[derive(Debug, Clone)]
+pub(crate) struct Hashed<'a> {
+    unverified: Unverified<'a>,
+    sha256: [u8; 32],
+}
+
+impl<'a> Hashed<'a> {
+    pub(crate) fn kid(&self) -> &str {
+        self.unverified.kid()
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.unverified.payload()
+    }
+
+    /// Of the whole token as received.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        self.sha256
+    }
+
+    /// As [`Unverified::verify`], but does not verify a signature once more that is known to be valid.
+    pub(crate) fn verify(self, key: &PublicKey, known: &dyn KnownSignatures) -> Result<Checked, JwsError> {
+        let id = SignatureId::new(self.sha256, key);
+        self.unverified.check_kid(key)?;
+        let is_new = !known.is_known(&id);
+        if is_new {
+            self.unverified.check_signature(key)?;
+        }
+        Ok(Checked { id, is_new })
     }
 }
 
@@ -275,6 +327,9 @@ fn read_header(encoded: &str, typ: TokenType) -> Result<String, JwsError> {
         return Err(JwsError::TooLarge { limit: MAX_HEADER_BYTES });
     }
     let bytes = b64::decode(encoded).map_err(|_| JwsError::Base64 { segment: "header" })?;
+    if let Some(kid) = own_header(&bytes, typ) {
+        return Ok(String::from(kid));
+    }
     let Node::Object(header) = json::read(&bytes, MAX_HEADER_BYTES).map_err(JwsError::Header)? else {
         return Err(JwsError::HeaderShape { member: "alg" });
     };
@@ -288,11 +343,20 @@ fn read_header(encoded: &str, typ: TokenType) -> Result<String, JwsError> {
         return Err(JwsError::Type { expected: typ.as_str() });
     }
     let kid = text(&header, "kid")?;
-    let is_base64url = kid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if kid.is_empty() || kid.len() > MAX_KID_BYTES || !is_base64url {
-        return Err(JwsError::KeyId);
-    }
-    Ok(String::from(kid))
+    if is_kid(kid) { Ok(String::from(kid)) } else { Err(JwsError::KeyId) }
+}
+
+/// The `kid` of a header in the byte form of [`signing_input`], which needs no reader of JSON. What has another form may
+/// still be a header.
+fn own_header(bytes: &[u8], typ: TokenType) -> Option<&str> {
+    let [alg, typ_name, end] = OWN_HEADER;
+    let rest = core::str::from_utf8(bytes).ok()?.strip_prefix(alg)?.strip_suffix(end)?;
+    rest.strip_suffix(typ.as_str())?.strip_suffix(typ_name).filter(|kid| is_kid(kid))
+}
+
+fn is_kid(text: &str) -> bool {
+    let is_base64url = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=MAX_KID_BYTES).contains(&text.len()) && text.bytes().all(is_base64url)
 }
 
 fn text<'h>(header: &'h Members<'_>, member: &'static str) -> Result<&'h str, JwsError> {

@@ -144,11 +144,11 @@ fn is_reduced([first, middle @ .., last]: &[u8; 32]) -> bool {
 
 /// RFC 7638 section 3: SHA-256 over the required members in lexicographic order, without white space.
 fn thumbprint(bytes: &[u8; 32]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(br#"{"crv":"Ed25519","kty":"OKP","x":""#);
-    hash.update(b64::encode(bytes));
-    hash.update(br#""}"#);
-    b64::encode(&hash.finalize())
+    let mut jwk = String::with_capacity(128);
+    jwk.push_str(r#"{"crv":"Ed25519","kty":"OKP","x":""#);
+    b64::push(&mut jwk, bytes);
+    jwk.push_str(r#""}"#);
+    b64::encode(&Sha256::digest(jwk))
 }
 
 #[cfg(test)]

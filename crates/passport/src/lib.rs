@@ -6,6 +6,7 @@
 //! - Strict JSON ([`json`], RFC 8259 within RFC 7493) and strict compact JWS ([`jws`], RFC 7515 under RFC 8725).
 //! - Passports: issuing ([`issue`]), reading ([`claims`]) and verifying ([`passport`]) against a trust store ([`trust`]).
 //! - Chains of delegated passports ([`delegation`]) and the limits that passports set ([`constraints`]).
+//! - Which signatures were verified before ([`memory`]).
 //! - The one spelling and hash of an action ([`action`]), and passes for one action ([`action_pass`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
@@ -44,6 +45,7 @@ pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+pub mod memory;
 pub mod passport;
 pub mod plugin_signature;
 pub mod proof;

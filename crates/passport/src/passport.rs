@@ -17,14 +17,14 @@
 //! expired one. (RFC 7519 section 4.1.4 ends at `exp` itself, exclusive; that second is part of the leeway it permits.)
 //! The interval of an issuer's key has no leeway.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
-
-use sha2::{Digest as _, Sha256};
 
 use crate::claims::{Claims, ClaimsError};
 use crate::did_key;
-use crate::jws::{self, JwsError, TokenType, Unverified, Verified};
+use crate::jws::{self, Hashed, JwsError, TokenType};
 use crate::key::PublicKey;
+use crate::memory::{self, Checked, KnownSignatures, ValidSignatures};
 use crate::trust::{IssuerStatus, SELF_ISSUED_MAX_TTL_SECONDS, Tier, TrustStore};
 
 /// Longest passport in bytes, checked before anything else: it travels in a header field.
@@ -188,41 +188,65 @@ impl VerifiedPassport {
 /// # Errors
 /// [`PassportError`], the first failure in the order of the list.
 pub fn verify(token: &str, trust: &TrustStore, context: &VerifyContext<'_>) -> Result<VerifiedPassport, PassportError> {
+    check(token, trust, context, memory::NOTHING).map(|(passport, _)| passport)
+}
+
+/// As [`verify`], but a signature that is `known` to be valid is not verified once more; everything else is checked.
+///
+/// The second half is for the caller's memory, see [`memory`].
+///
+/// # Errors
+/// As [`verify`], with nothing to remember.
+pub fn verify_with(
+    token: &str,
+    trust: &TrustStore,
+    context: &VerifyContext<'_>,
+    known: &dyn KnownSignatures,
+) -> Result<(VerifiedPassport, ValidSignatures), PassportError> {
+    let (passport, signature) = check(token, trust, context, known)?;
+    let valid = ValidSignatures::new(&[signature], &passport.claims.iss, &passport.claims.sub);
+    Ok((passport, valid))
+}
+
+fn check(
+    token: &str,
+    trust: &TrustStore,
+    context: &VerifyContext<'_>,
+    known: &dyn KnownSignatures,
+) -> Result<(VerifiedPassport, Checked), PassportError> {
     // 1. form
     let unverified = jws::decode(token, TokenType::Passport, MAX_PASSPORT_BYTES)?;
     let claims = Claims::from_payload(unverified.payload())?;
-    let verified = check_issued(unverified, &claims, trust, context)?;
-    Ok(VerifiedPassport {
-        claims,
-        tier: verified.tier,
-        issuer_kid: String::from(verified.token.kid()),
-        token_sha256: Sha256::digest(verified.token.token()).into(),
-    })
+    let hashed = unverified.hashed();
+    let (issuer_kid, token_sha256) = (String::from(hashed.kid()), hashed.sha256());
+    let Issued { signature, tier } = check_issued(hashed, &claims, trust, context, known)?;
+    Ok((VerifiedPassport { claims, tier, issuer_kid, token_sha256 }, signature))
 }
 
 /// A passport that its issuer signed, with the tier that the trust store gives it.
-pub(crate) struct Issued<'a> {
-    pub(crate) token: Verified<'a>,
+pub(crate) struct Issued {
+    pub(crate) signature: Checked,
     pub(crate) tier: Tier,
 }
 
 /// Steps 2 to 6 of [`verify`]; `claims` are those of the token.
-pub(crate) fn check_issued<'a>(
-    unverified: Unverified<'a>,
+pub(crate) fn check_issued(
+    token: Hashed<'_>,
     claims: &Claims,
     trust: &TrustStore,
     context: &VerifyContext<'_>,
-) -> Result<Issued<'a>, PassportError> {
+    known: &dyn KnownSignatures,
+) -> Result<Issued, PassportError> {
     // 2. issuer and 3. key
-    let signer = signer(claims, unverified.kid(), trust, context.now)?;
+    let signer = signer(claims, token.kid(), trust, context.now)?;
     // 4. signature
-    let token = unverified.verify(&signer.key)?;
+    let signature = token.verify(&signer.key, known)?;
     // 5. times
     check_times(claims, signer.max_ttl_seconds, context)?;
     // 6. tier and audience
     check_tier(claims, signer.tier)?;
     check_audience(claims, context.audience)?;
-    Ok(Issued { token, tier: signer.tier })
+    Ok(Issued { signature, tier: signer.tier })
 }
 
 /// The claims of a passport for display, explicitly unverified: neither signature nor time nor issuer is looked at.
@@ -235,13 +259,13 @@ pub fn inspect(token: &str) -> Result<Claims, PassportError> {
 }
 
 /// What the trust store says about the key that is said to have signed.
-struct Signer {
-    key: PublicKey,
+struct Signer<'t> {
+    key: Cow<'t, PublicKey>,
     tier: Tier,
     max_ttl_seconds: i64,
 }
 
-fn signer(claims: &Claims, kid: &str, trust: &TrustStore, now: i64) -> Result<Signer, PassportError> {
+fn signer<'t>(claims: &Claims, kid: &str, trust: &'t TrustStore, now: i64) -> Result<Signer<'t>, PassportError> {
     if claims.iss.starts_with(did_key::SCHEME) {
         self_issuer(claims, trust)
     } else {
@@ -250,16 +274,21 @@ fn signer(claims: &Claims, kid: &str, trust: &TrustStore, now: i64) -> Result<Si
 }
 
 /// The key of a `did:key` is the only one it has; whether `kid` names it is checked with the signature.
-fn self_issuer(claims: &Claims, trust: &TrustStore) -> Result<Signer, PassportError> {
+fn self_issuer(claims: &Claims, trust: &TrustStore) -> Result<Signer<'static>, PassportError> {
     let malformed = ClaimsError::Invalid { claim: "iss", problem: "is not the did:key of an acceptable Ed25519 key" };
     let key = did_key::decode(&claims.iss).map_err(|_| malformed)?;
     if !trust.accepts_self_issued(&key) {
         return Err(PassportError::IssuerUnknown);
     }
-    Ok(Signer { key, tier: Tier::L1, max_ttl_seconds: SELF_ISSUED_MAX_TTL_SECONDS })
+    Ok(Signer { key: Cow::Owned(key), tier: Tier::L1, max_ttl_seconds: SELF_ISSUED_MAX_TTL_SECONDS })
 }
 
-fn registered_issuer(claims: &Claims, kid: &str, trust: &TrustStore, now: i64) -> Result<Signer, PassportError> {
+fn registered_issuer<'t>(
+    claims: &Claims,
+    kid: &str,
+    trust: &'t TrustStore,
+    now: i64,
+) -> Result<Signer<'t>, PassportError> {
     let issuer = trust.issuer(&claims.iss).ok_or(PassportError::IssuerUnknown)?;
     if issuer.status != IssuerStatus::Active {
         return Err(PassportError::IssuerSuspended);
@@ -270,7 +299,8 @@ fn registered_issuer(claims: &Claims, kid: &str, trust: &TrustStore, now: i64) -
         .find(|entry| entry.key.thumbprint() == kid)
         .filter(|entry| entry.contains(claims.iat) && entry.contains(now))
         .ok_or(PassportError::IssuerKeyUnknown)?;
-    Ok(Signer { key: usable.key.clone(), tier: issuer.tier, max_ttl_seconds: issuer.max_passport_ttl_seconds })
+    let key = Cow::Borrowed(&usable.key);
+    Ok(Signer { key, tier: issuer.tier, max_ttl_seconds: issuer.max_passport_ttl_seconds })
 }
 
 pub(crate) fn check_times(claims: &Claims, max_seconds: i64, context: &VerifyContext<'_>) -> Result<(), PassportError> {

@@ -74,7 +74,7 @@ impl Scope {
     /// # Errors
     /// [`ScopeError`].
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
-        check(text, |segment| segment == WILDCARD || is_plain_segment(segment))?;
+        check(text, |segment| segment == WILDCARD.as_bytes() || is_plain_segment(segment))?;
         Ok(Self(String::from(text)))
     }
 
@@ -118,11 +118,11 @@ fn covers(pattern: &str, narrower: &str) -> bool {
     segments.next().is_none()
 }
 
-fn check(text: &str, is_segment: impl Fn(&str) -> bool) -> Result<(), ScopeError> {
+fn check(text: &str, is_segment: impl Fn(&[u8]) -> bool) -> Result<(), ScopeError> {
     if text.len() > MAX_BYTES {
         return Err(ScopeError::TooLong);
     }
-    for (index, segment) in text.split(':').enumerate() {
+    for (index, segment) in text.as_bytes().split(|byte| *byte == b':').enumerate() {
         if index >= MAX_SEGMENTS {
             return Err(ScopeError::TooManySegments);
         }
@@ -133,9 +133,9 @@ fn check(text: &str, is_segment: impl Fn(&str) -> bool) -> Result<(), ScopeError
     Ok(())
 }
 
-fn is_plain_segment(segment: &str) -> bool {
-    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
-    (1..=MAX_SEGMENT_BYTES).contains(&segment.len()) && segment.bytes().all(is_allowed)
+fn is_plain_segment(segment: &[u8]) -> bool {
+    let is_allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
+    (1..=MAX_SEGMENT_BYTES).contains(&segment.len()) && segment.iter().all(is_allowed)
 }
 
 #[cfg(test)]

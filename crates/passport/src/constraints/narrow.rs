@@ -25,19 +25,19 @@ struct Wider;
 impl Constraints {
     /// What holds for a child that states `child` under these constraints: the stricter of both, limit by limit. What
     /// the child does not state it inherits; what it states wider is refused and never cut.
-    pub(crate) fn narrowed(&self, child: &Self) -> Result<Self, Widened> {
+    pub(crate) fn narrowed(self, child: &Self) -> Result<Self, Widened> {
         Ok(Self {
             spend: spend(self.spend, child.spend).map_err(|Wider| Widened::Spend)?,
             rate: rate(self.rate, child.rate).map_err(|Wider| Widened::Rate)?,
-            domains: patterns(self.domains.as_ref(), child.domains.as_ref(), |wide, narrow| wide.covers(narrow))
+            domains: patterns(self.domains, child.domains.as_ref(), |wide, narrow| wide.covers(narrow))
                 .map_err(|Wider| Widened::Domains)?,
-            resources: patterns(self.resources.as_ref(), child.resources.as_ref(), |wide, narrow| wide.covers(narrow))
+            resources: patterns(self.resources, child.resources.as_ref(), |wide, narrow| wide.covers(narrow))
                 .map_err(|Wider| Widened::Resources)?,
-            context: context(&self.context, &child.context).map_err(|Wider| Widened::Context)?,
+            context: context(self.context, &child.context).map_err(|Wider| Widened::Context)?,
             max_records: number(self.max_records, child.max_records).map_err(|Wider| Widened::MaxRecords)?,
-            purpose: stricter(self.purpose.as_ref(), child.purpose.as_ref(), |parent, child| parent == child)
+            purpose: stricter(self.purpose, child.purpose.as_ref(), |parent, child| parent == child)
                 .map_err(|Wider| Widened::Purpose)?,
-            labels: stricter(self.labels.as_ref(), child.labels.as_ref(), |parent, child| child.is_superset(parent))
+            labels: stricter(self.labels, child.labels.as_ref(), |parent, child| child.is_superset(parent))
                 .map_err(|Wider| Widened::Labels)?,
         })
     }
@@ -45,23 +45,23 @@ impl Constraints {
 
 /// The child's limit where both have one and the child's is as strict; the only one where one has.
 fn stricter<T: Clone>(
-    parent: Option<&T>,
+    parent: Option<T>,
     child: Option<&T>,
     is_as_strict: impl Fn(&T, &T) -> bool,
 ) -> Result<Option<T>, Wider> {
     match (parent, child) {
-        (Some(parent), Some(child)) if !is_as_strict(parent, child) => Err(Wider),
-        (parent, None) => Ok(parent.cloned()),
+        (Some(parent), Some(child)) if !is_as_strict(&parent, child) => Err(Wider),
+        (parent, None) => Ok(parent),
         (_, child) => Ok(child.cloned()),
     }
 }
 
 fn number(parent: Option<u64>, child: Option<u64>) -> Result<Option<u64>, Wider> {
-    stricter(parent.as_ref(), child.as_ref(), |parent, child| child <= parent)
+    stricter(parent, child.as_ref(), |parent, child| child <= parent)
 }
 
 fn patterns<T: Clone>(
-    parent: Option<&Vec<T>>,
+    parent: Option<Vec<T>>,
     child: Option<&Vec<T>>,
     covers: impl Fn(&T, &T) -> bool,
 ) -> Result<Option<Vec<T>>, Wider> {
@@ -87,8 +87,8 @@ fn rate(parent: RateCaps, child: RateCaps) -> Result<RateCaps, Wider> {
 type Context = BTreeMap<String, BTreeSet<String>>;
 
 /// A name that the parent does not limit is the child's to limit.
-fn context(parent: &Context, child: &Context) -> Result<Context, Wider> {
-    let mut both = parent.clone();
+fn context(parent: Context, child: &Context) -> Result<Context, Wider> {
+    let mut both = parent;
     for (name, values) in child {
         if both.get(name).is_some_and(|wide| !values.is_subset(wide)) {
             return Err(Wider);

@@ -245,11 +245,11 @@ fn each_limit_narrows_and_does_not_widen() {
     for (widened, claim) in cases {
         let with = |digit: &str| constraints(serde_json::from_str(&claim.to_string().replace('5', digit)).unwrap());
         let parent = with("5");
-        assert_eq!(parent.narrowed(&with("6")), Err(widened), "{claim}");
+        assert_eq!(parent.clone().narrowed(&with("6")), Err(widened), "{claim}");
         for digit in ["5", "4", "0"] {
-            assert_eq!(parent.narrowed(&with(digit)), Ok(with(digit)), "{claim}");
+            assert_eq!(parent.clone().narrowed(&with(digit)), Ok(with(digit)), "{claim}");
         }
-        assert_eq!(parent.narrowed(&Constraints::default()), Ok(parent.clone()), "inherited: {claim}");
+        assert_eq!(parent.clone().narrowed(&Constraints::default()), Ok(parent.clone()), "inherited: {claim}");
         assert_eq!(Constraints::default().narrowed(&parent), Ok(parent), "added: {claim}");
     }
     for (widened, parent, narrower, wider) in [
@@ -267,9 +267,9 @@ fn each_limit_narrows_and_does_not_widen() {
         (Widened::Labels, json!({"labels": ["a"]}), json!({"labels": ["a"]}), json!({"labels": []})),
     ] {
         let [parent, narrower, wider] = [parent, narrower, wider].map(constraints);
-        assert_eq!(parent.narrowed(&narrower), Ok(narrower.clone()));
-        assert_eq!(parent.narrowed(&wider), Err(widened), "{wider:?}");
-        assert_eq!(parent.narrowed(&Constraints::default()), Ok(parent.clone()), "inherited");
+        assert_eq!(parent.clone().narrowed(&narrower), Ok(narrower.clone()));
+        assert_eq!(parent.clone().narrowed(&wider), Err(widened), "{wider:?}");
+        assert_eq!(parent.clone().narrowed(&Constraints::default()), Ok(parent.clone()), "inherited");
         assert_eq!(Constraints::default().narrowed(&parent), Ok(parent), "added");
     }
     let both = constraints(json!({"context": {"user": "u"}})).narrowed(&constraints(json!({"context": {"team": "t"}})));

@@ -6,14 +6,16 @@ use alloc::vec::Vec;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::link::{Link, sha256_text};
+use super::link::Link;
 use super::{ChainError, SEPARATOR, Tokens, check_signatures, rules};
 use crate::claims::ClaimsError;
 use crate::constraints::{Constraints, ConstraintsClaim};
 use crate::did_key;
+use crate::digest::sha256_label;
 use crate::issue::{self, Extension, IssueError, NewPassport};
 use crate::jws::{self, TokenType};
 use crate::key::{PublicKey, SecretKey};
+use crate::memory;
 use crate::scope::Scope;
 use crate::trust::Tier;
 
@@ -102,7 +104,7 @@ pub fn issue_root(key: &SecretKey, passport: &NewPassport, grant: &RootGrant) ->
     let delegation = grant.depth_left.map(|depth_left| DelegationClaim { parent: None, depth_left });
     let extension = Extension { delegation, constraints: ConstraintsClaim::of(&grant.constraints) };
     let payload = issue::encode(key, passport, &extension)?;
-    Link::read(&payload, key.public().thumbprint(), "").map_err(IssueError::Claims)?;
+    Link::read(&payload, key.public().thumbprint(), [0; 32]).map_err(IssueError::Claims)?;
     issue::sign(key, &payload)
 }
 
@@ -116,11 +118,11 @@ pub fn issue_root(key: &SecretKey, passport: &NewPassport, grant: &RootGrant) ->
 pub fn delegate(parent_chain: &str, parent_key: &SecretKey, new: &NewDelegation) -> Result<String, DelegateError> {
     let token = {
         let parent_tokens = Tokens::read(parent_chain)?;
-        let parent = &parent_tokens.delegated.last().unwrap_or(&parent_tokens.root).link;
+        let parent = parent_tokens.delegated.last().unwrap_or(&parent_tokens.root);
         if parent.claims.cnf_key != *parent_key.public() {
             return Err(DelegateError::WrongKey);
         }
-        let payload = encode(&parent_tokens.root.link, parent, new).map_err(DelegateError::Claims)?;
+        let payload = encode(&parent_tokens.root, parent, new).map_err(DelegateError::Claims)?;
         jws::sign(parent_key, TokenType::Passport, &payload)
     };
     let mut chain = String::with_capacity(parent_chain.len() + 1 + token.len());
@@ -133,11 +135,9 @@ pub fn delegate(parent_chain: &str, parent_key: &SecretKey, new: &NewDelegation)
 
 /// What [`verify_chain`](super::verify_chain) checks without a clock, a trust store and the root's signature.
 fn check(chain: &str) -> Result<(), ChainError> {
-    let Tokens { root, delegated } = Tokens::read(chain)?;
-    let (links, signatures): (Vec<_>, Vec<_>) =
-        delegated.into_iter().map(|token| (token.link, token.unverified)).unzip();
-    rules::attenuate(&root.link, &links, highest_tier(&root.link))?;
-    check_signatures(&root.link, &links, signatures)
+    let Tokens { root, delegated, tokens, .. } = Tokens::read(chain)?;
+    rules::attenuate(&root, &delegated, highest_tier(&root))?;
+    check_signatures(&root, &delegated, tokens, memory::NOTHING, &mut Vec::new())
 }
 
 /// The highest tier that a trust store can give the root: what the root claims, if it claims one, has to be its tier.
@@ -147,7 +147,7 @@ fn highest_tier(root: &Link) -> Tier {
 }
 
 fn encode(root: &Link, parent: &Link, new: &NewDelegation) -> Result<Vec<u8>, ClaimsError> {
-    let parent_sha256 = sha256_text(&parent.token_sha256);
+    let parent_sha256 = sha256_label(&parent.token_sha256);
     let claim = ParentClaim {
         parent: &parent.claims.jti,
         parent_sha256: &parent_sha256,

@@ -2,17 +2,13 @@
 
 use alloc::string::String;
 
-use sha2::{Digest as _, Sha256};
-
 use super::{MAX_DELEGATED_PERMISSIONS, MAX_DELEGATIONS, Violation};
 use crate::claims::{self, Claims, ClaimsError, identifier, invalid, passport_id};
 use crate::constraints::Constraints;
+use crate::digest::read_sha256_label;
 use crate::json::{Members, Node};
-use crate::jws::{self, TokenType, Unverified};
+use crate::jws::{self, Hashed, TokenType};
 use crate::passport::{MAX_PASSPORT_BYTES, PassportError};
-
-/// What stands before the digits of a digest.
-const SHA256_PREFIX: &str = "sha256:";
 
 /// One passport of a chain.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,29 +64,22 @@ pub struct ParentRef {
     pub spawned_by: String,
 }
 
-/// A passport that was read and not verified.
-pub(super) struct Token<'a> {
-    pub(super) link: Link,
-    pub(super) unverified: Unverified<'a>,
-}
-
-impl<'a> Token<'a> {
-    pub(super) fn read(text: &'a str) -> Result<Self, Violation> {
-        let unverified = jws::decode(text, TokenType::Passport, MAX_PASSPORT_BYTES).map_err(PassportError::from)?;
-        let link = Link::read(unverified.payload(), unverified.kid(), text).map_err(PassportError::from)?;
-        Ok(Self { link, unverified })
-    }
+/// Reads a passport without verifying it.
+pub(super) fn read(text: &str) -> Result<(Link, Hashed<'_>), Violation> {
+    let token = jws::decode(text, TokenType::Passport, MAX_PASSPORT_BYTES).map_err(PassportError::from)?.hashed();
+    let link = Link::read(token.payload(), token.kid(), token.sha256()).map_err(PassportError::from)?;
+    Ok((link, token))
 }
 
 impl Link {
-    pub(super) fn read(payload: &[u8], kid: &str, text: &str) -> Result<Self, ClaimsError> {
+    pub(super) fn read(payload: &[u8], kid: &str, token_sha256: [u8; 32]) -> Result<Self, ClaimsError> {
         let members = claims::read_members(payload)?;
         let link = Self {
             claims: Claims::from_members(&members)?,
             delegation: claims::optional(&members, "delegation", Delegation::from_claim)?,
             constraints: claims::optional(&members, "constraints", Constraints::from_node)?.unwrap_or_default(),
             kid: String::from(kid),
-            token_sha256: Sha256::digest(text).into(),
+            token_sha256,
         };
         if link.parent().is_some() && link.claims.permissions.len() > MAX_DELEGATED_PERMISSIONS {
             return Err(invalid("permissions", "has more than 64 scopes in a delegated passport"));
@@ -120,7 +109,8 @@ impl Delegation {
 impl ParentRef {
     fn from_members(members: &Members<'_>) -> Result<Self, ClaimsError> {
         let member = |name| members.get(name).ok_or(SHAPE);
-        let sha256 = member("parent_sha256")?.as_str().filter(|text| is_sha256(text)).map(String::from);
+        let sha256 =
+            member("parent_sha256")?.as_str().filter(|text| read_sha256_label(text).is_some()).map(String::from);
         Ok(Self {
             jti: passport_id(member("parent")?, "delegation.parent")?,
             sha256: sha256.ok_or(invalid("delegation.parent_sha256", "is not `sha256:` and 64 digits of 0-9 a-f"))?,
@@ -134,15 +124,3 @@ const SHAPE: ClaimsError = invalid(
     "delegation",
     "is no object with `depth_left` alone, or with `parent`, `parent_sha256`, `root_issuer` and `spawned_by` beside it",
 );
-
-/// A digest as `delegation.parent_sha256` has it.
-pub(super) fn sha256_text(digest: &[u8; 32]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
-    let digits = digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    SHA256_PREFIX.chars().chain(digits).collect()
-}
-
-fn is_sha256(text: &str) -> bool {
-    let digits = text.strip_prefix(SHA256_PREFIX);
-    digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-}

@@ -4,12 +4,15 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::link::sha256_text;
 use super::{ChainError, Link, MAX_DELEGATED_TTL_SECONDS, MIN_DELEGATED_TTL_SECONDS, Violation};
 use crate::constraints::Constraints;
 use crate::did_key;
+use crate::digest::read_sha256_label;
 use crate::scope::Scope;
 use crate::trust::Tier;
+
+/// So many comparisons of permissions cost less than sorting them.
+const FEW_COMPARISONS: usize = 64;
 
 /// What a link has: what it states where it states something, else what its parent has.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +29,8 @@ pub(super) fn attenuate(root: &Link, delegated: &[Link], tier: Tier) -> Result<A
         return Err(ChainError::at(0, Violation::RootMissing));
     }
     let mut authority = Authority {
-        permissions: root.claims.permissions.clone(),
+        // Those of the last link: every link states its own.
+        permissions: Vec::new(),
         constraints: root.constraints.clone(),
         audience: root.claims.aud.clone(),
         tier,
@@ -38,9 +42,13 @@ pub(super) fn attenuate(root: &Link, delegated: &[Link], tier: Tier) -> Result<A
             .and_then(|()| check_new(above, child))
             .and_then(|()| check_lifetime(parent, child))
             .map_err(|violation| ChainError::at(index, violation))?;
+        if !covers(&parent.claims.permissions, &child.claims.permissions) {
+            return Err(ChainError::at(index, Violation::WidensScope));
+        }
         authority = authority.narrowed(child).map_err(|violation| ChainError::at(index, violation))?;
         parent = child;
     }
+    authority.permissions = parent.claims.permissions.clone();
     Ok(authority)
 }
 
@@ -50,10 +58,10 @@ fn check_parent(root: &Link, parent: &Link, child: &Link) -> Result<(), Violatio
     let parent_key = &parent.claims.cnf_key;
     let rules = [
         (named.jti == parent.claims.jti, Violation::ParentMismatch),
-        (named.sha256 == sha256_text(&parent.token_sha256), Violation::ParentHashMismatch),
+        (read_sha256_label(&named.sha256) == Some(parent.token_sha256), Violation::ParentHashMismatch),
         (named.root_issuer == root.claims.iss, Violation::RootMismatch),
         (named.spawned_by == parent.claims.sub, Violation::SpawnerMismatch),
-        (child.claims.iss == did_key::encode(parent_key), Violation::IssuerMismatch),
+        (did_key::names(&child.claims.iss, parent_key), Violation::IssuerMismatch),
         (child.kid == parent_key.thumbprint(), Violation::KeyMismatch),
         (child.depth_left() < parent.depth_left(), Violation::TooDeep),
         (child.claims.status_list.is_none(), Violation::StatusList),
@@ -88,38 +96,40 @@ fn check_lifetime(parent: &Link, child: &Link) -> Result<(), Violation> {
 }
 
 impl Authority {
-    fn narrowed(&self, child: &Link) -> Result<Self, Violation> {
+    /// All but the permissions.
+    fn narrowed(self, child: &Link) -> Result<Self, Violation> {
         let claims = &child.claims;
-        if !covers(&self.permissions, &claims.permissions) {
-            return Err(Violation::WidensScope);
-        }
         Ok(Self {
-            permissions: claims.permissions.clone(),
-            audience: self.narrowed_audience(claims.aud.as_ref())?,
-            tier: self.narrowed_tier(claims.trust_tier)?,
+            permissions: self.permissions,
+            audience: narrowed_audience(self.audience, claims.aud.as_ref())?,
+            tier: narrowed_tier(self.tier, claims.trust_tier)?,
             constraints: self.constraints.narrowed(&child.constraints)?,
         })
     }
+}
 
-    fn narrowed_audience(&self, child: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Violation> {
-        match (&self.audience, child) {
-            (Some(wide), Some(narrow)) if !narrow.iter().all(|name| wide.contains(name)) => {
-                Err(Violation::WidensAudience)
-            }
-            (inherited, None) => Ok(inherited.clone()),
-            (_, stated) => Ok(stated.cloned()),
-        }
-    }
-
-    fn narrowed_tier(&self, child: Option<Tier>) -> Result<Tier, Violation> {
-        let tier = child.unwrap_or(self.tier);
-        if tier <= self.tier { Ok(tier) } else { Err(Violation::WidensTier) }
+fn narrowed_audience(
+    parent: Option<Vec<String>>,
+    child: Option<&Vec<String>>,
+) -> Result<Option<Vec<String>>, Violation> {
+    match (parent, child) {
+        (Some(wide), Some(narrow)) if !narrow.iter().all(|name| wide.contains(name)) => Err(Violation::WidensAudience),
+        (inherited, None) => Ok(inherited),
+        (_, stated) => Ok(stated.cloned()),
     }
 }
 
-/// Whether one of `wide` covers each of `narrow`. What has no wildcard covers itself alone, so it is looked up: else the
-/// longest lists would cost more than all signatures of their chain.
+fn narrowed_tier(parent: Tier, child: Option<Tier>) -> Result<Tier, Violation> {
+    let tier = child.unwrap_or(parent);
+    if tier <= parent { Ok(tier) } else { Err(Violation::WidensTier) }
+}
+
+/// Whether one of `wide` covers each of `narrow`. What has no wildcard covers itself alone, so in long lists it is looked
+/// up: else the longest would cost more than all signatures of their chain.
 fn covers(wide: &[Scope], narrow: &[Scope]) -> bool {
+    if wide.len().saturating_mul(narrow.len()) <= FEW_COMPARISONS {
+        return narrow.iter().all(|scope| wide.iter().any(|pattern| pattern.covers_scope(scope)));
+    }
     let same: BTreeSet<&Scope> = wide.iter().collect();
     let patterns: Vec<&Scope> = wide.iter().filter(|scope| scope.as_str().contains('*')).collect();
     narrow.iter().all(|scope| same.contains(scope) || patterns.iter().any(|pattern| pattern.covers_scope(scope)))

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::b64;
 use crate::did_key;
+use crate::digest::sha256_label as sha256_text;
 use crate::jws::{self, TokenType};
 use crate::key::SecretKey;
 use crate::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued};
-use link::sha256_text;
 
 const ISSUER: &str = "https://issuer.example";
 const IAT: i64 = 1_700_000_000;

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 use crate::b64;
 use crate::json::JsonError;
