@@ -1,4 +1,5 @@
 mod attacks;
+mod cost;
 mod making;
 
 use alloc::format;

@@ -1,10 +1,15 @@
 //! Chains of delegated passports against a slow evaluator, and chains that were tampered with.
 //!
-//! `PROPTEST_CASES` sets how many random chains are looked at.
+//! `PROPTEST_CASES` sets how many cases each property looks at, and `PASSGATE_RANDOM_CHAINS` how many chains the slow
+//! verifier does. A million of them: `CARGO_PROFILE_DEV_OPT_LEVEL=2 PASSGATE_RANDOM_CHAINS=1000000 cargo test --package
+//! passgate-passport --test delegation random_chains_are_judged -- --nocapture`
 #![cfg(test)]
 
 mod random;
 mod reference;
+mod verifier;
+
+use std::sync::OnceLock;
 
 use passgate_passport::delegation::{ChainError, VerifiedChain, verify_chain};
 use passgate_passport::key::SecretKey;
@@ -15,22 +20,36 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::random::{Chain, ISSUER, NOW, ROOT_TTL};
-use crate::reference::Request;
+use crate::reference::{Judgement, Request};
+use crate::verifier::Moment;
 
-fn trust() -> TrustStore {
-    let key = SecretKey::from_seed([random::ISSUER_SEED; 32]).public().clone();
-    let issuer = Issuer {
-        id: ISSUER.to_owned(),
-        tier: Tier::L2,
-        status: IssuerStatus::Active,
-        keys: vec![IssuerKey { key, not_before: None, not_after: None }],
-        max_passport_ttl_seconds: ROOT_TTL,
-    };
-    TrustStore::new([issuer], SelfIssued::AnyKey).unwrap()
+fn trust() -> &'static TrustStore {
+    static TRUST: OnceLock<TrustStore> = OnceLock::new();
+    TRUST.get_or_init(|| {
+        let key = SecretKey::from_seed([random::ISSUER_SEED; 32]).public().clone();
+        let issuer = Issuer {
+            id: ISSUER.to_owned(),
+            tier: Tier::L2,
+            status: IssuerStatus::Active,
+            keys: vec![IssuerKey { key, not_before: None, not_after: None }],
+            max_passport_ttl_seconds: ROOT_TTL,
+        };
+        TrustStore::new([issuer], SelfIssued::AnyKey).unwrap()
+    })
+}
+
+fn universe() -> &'static [Request] {
+    static UNIVERSE: OnceLock<Vec<Request>> = OnceLock::new();
+    UNIVERSE.get_or_init(reference::universe)
 }
 
 fn verified(text: &str) -> Result<VerifiedChain, ChainError> {
-    verify_chain(text, &trust(), &VerifyContext { now: NOW, leeway_seconds: 0, audience: None })
+    verified_at(text, Moment { now: NOW, leeway: 0, audience: None })
+}
+
+fn verified_at(text: &str, moment: Moment) -> Result<VerifiedChain, ChainError> {
+    let Moment { now, leeway, audience } = moment;
+    verify_chain(text, trust(), &VerifyContext { now, leeway_seconds: leeway, audience })
 }
 
 /// What the verified chain says about `request`.
@@ -56,30 +75,68 @@ fn permits(chain: &VerifiedChain, request: &Request) -> bool {
 }
 
 /// Compares the verdict on a chain and, where it is accepted, its authority with the evaluator's.
-fn compare(chain: &Chain) -> Result<Option<VerifiedChain>, TestCaseError> {
+fn compare(chain: &Chain) -> Result<(), TestCaseError> {
     let result = verified(&chain.text());
     if chain.text().len() > MAX_PASSPORT_BYTES {
         prop_assert!(result.is_err());
-        return Ok(None);
+        return Ok(());
     }
-    let universe = reference::universe();
-    let verdict = reference::refusal(&chain.claims, &universe);
-    let Ok(accepted) = result else {
-        prop_assert!(verdict.is_some(), "only refused here: {:?} {:#?}", result, chain.claims);
-        return Ok(None);
+    let judgement = reference::judge(&chain.claims, universe());
+    let judged = judgement.refusal.clone().map_or(Ok(judgement), Err);
+    agree(&result, &judged).map_err(|why| TestCaseError::fail(format!("{why}: {:#?}", chain.claims)))
+}
+
+/// The number of requests that were compared and permitted, or where the two verdicts differ.
+fn agree(result: &Result<VerifiedChain, ChainError>, judged: &Result<Judgement, String>) -> Result<(), String> {
+    let (accepted, judgement) = match (result, judged) {
+        (Ok(accepted), Ok(judgement)) => (accepted, judgement),
+        (Err(_), Err(_)) => return Ok(()),
+        (real, judged) => return Err(format!("{:?}, but {:?}", real.as_ref().err(), judged.as_ref().err())),
     };
-    prop_assert!(verdict.is_none(), "only refused by the evaluator: {:?} {:#?}", verdict, chain.claims);
-    for request in &universe {
-        let by_each = chain.claims.iter().map(|link| reference::permits(link, request));
-        let by_each: Vec<bool> = by_each.collect();
-        let real = permits(&accepted, request);
-        prop_assert!(!real || by_each[0], "the root lacks {request:?}: {:#?}", chain.claims);
-        prop_assert_eq!(real, by_each.iter().all(|permitted| *permitted), "{:?} {:#?}", request, chain.claims);
+    for (at, request) in universe().iter().enumerate() {
+        let real = permits(accepted, request);
+        if real && !judgement.by_root[at] {
+            return Err(format!("the root lacks {request:?}"));
+        }
+        if real != judgement.by_all[at] {
+            return Err(format!("{real} for {request:?}"));
+        }
     }
     let labels: Vec<String> = accepted.constraints().labels.iter().flatten().cloned().collect();
-    prop_assert_eq!(labels, reference::labels(&chain.claims));
-    prop_assert!(accepted.tier() <= Tier::L2);
-    Ok(Some(accepted))
+    match labels == judgement.labels && accepted.tier() <= Tier::L2 {
+        true => Ok(()),
+        false => Err(format!("labels {labels:?}, tier {}", accepted.tier())),
+    }
+}
+
+/// How many random chains `random_chains_are_judged_as_by_the_slow_verifier` looks at.
+fn random_chains() -> u64 {
+    let asked = std::env::var("PASSGATE_RANDOM_CHAINS").ok();
+    asked.map_or(2_000, |count| count.parse().expect("PASSGATE_RANDOM_CHAINS is a number"))
+}
+
+/// Every seed from 0 on, whose chain is presented at some moment; every request of the universe is asked of each chain
+/// that is accepted.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a million chains take all cores")]
+fn random_chains_are_judged_as_by_the_slow_verifier() {
+    let threads = std::thread::available_parallelism().map_or(1, |count| u64::try_from(count.get()).unwrap());
+    let judge = |seed: u64| {
+        let (text, moment) = random::presented(seed);
+        let result = verified_at(&text, moment);
+        let agreed = agree(&result, &verifier::judge(&text, moment, universe()));
+        agreed.unwrap_or_else(|why| panic!("seed {seed}: {why}\n{moment:?}\n{text}"));
+        u64::from(result.is_ok())
+    };
+    let accepted: u64 = std::thread::scope(|scope| {
+        let part =
+            |first: u64| (first..random_chains()).step_by(usize::try_from(threads).unwrap()).map(judge).sum::<u64>();
+        let parts: Vec<_> = (0..threads).map(|first| scope.spawn(move || part(first))).collect();
+        parts.into_iter().map(|part| part.join().unwrap()).sum()
+    });
+    let all = random_chains();
+    println!("{all} chains, {accepted} of them accepted, {} requests asked", accepted * universe().len() as u64);
+    assert!(accepted * 10 > all && accepted * 10 < all * 9, "{accepted} of {all}");
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Random chains out of a small world, so that what links state meets. All passports are signed by those who should.
 
+use std::sync::OnceLock;
+
 use passgate_passport::did_key;
 use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::SecretKey;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
+
+use crate::verifier::Moment;
 
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const ISSUER_SEED: u8 = 1;
@@ -35,6 +39,34 @@ pub(crate) fn chain(seed: u64) -> Chain {
 /// A chain that breaks none.
 pub(crate) fn honest(seed: u64) -> Chain {
     make(&mut Dice(seed), 0)
+}
+
+/// A chain and a moment to present it at. One in four chains was tampered with, one in two moments is any.
+pub(crate) fn presented(seed: u64) -> (String, Moment) {
+    let mut dice = Dice(!seed);
+    let chain = chain(seed);
+    let mut tokens = chain.tokens;
+    let (one, other) = (dice.roll(tokens.len()), dice.roll(tokens.len()));
+    match dice.roll(20) {
+        0 => tokens.swap(one, other),
+        1 => drop(tokens.remove(one)),
+        2 => tokens.truncate(one + 1),
+        3 => tokens.push(honest(seed ^ 1).tokens.pop().unwrap()),
+        4 => {
+            let mut bytes = tokens[one].clone().into_bytes();
+            let at = dice.roll(bytes.len());
+            bytes[at] = dice.pick(b"A-z0");
+            tokens[one] = String::from_utf8(bytes).unwrap();
+        }
+        _ => {}
+    }
+    let mut moment = Moment { now: NOW, leeway: 0, audience: None };
+    if dice.roll(2) == 0 {
+        moment.now = dice.pick(&[IAT - 1, IAT, IAT + 3, IAT + 59, IAT + 7190, IAT + 7200, IAT + 7201, IAT + 90_000]);
+        moment.leeway = dice.pick(&[0, 0, 5, 300]);
+        moment.audience = dice.pick(&[None, Some("1"), Some("2"), Some("4")]);
+    }
+    (tokens.join("~"), moment)
 }
 
 /// SplitMix64.
@@ -92,7 +124,7 @@ fn make(dice: &mut Dice, mischief: usize) -> Chain {
     for link in 0..links {
         let claims = next(dice, mischief, &chain, &mut above);
         let signer = if link == 0 { key(ISSUER_SEED) } else { key_of(&chain.claims[link - 1]) };
-        chain.tokens.push(jws::sign(&signer, TokenType::Passport, claims.to_string().as_bytes()));
+        chain.tokens.push(jws::sign(signer, TokenType::Passport, claims.to_string().as_bytes()));
         chain.claims.push(claims);
     }
     chain
@@ -107,8 +139,7 @@ fn next(dice: &mut Dice, mischief: usize, chain: &Chain, above: &mut Map<String,
     // Who repeats an agent of the chain repeats the key too, so that the next link can be signed.
     let agent = if dice.roll(1000) < mischief { dice.roll(link + 1) } else { link };
     claims["sub"] = json!(format!("agent-{agent}"));
-    let jwk: Value = serde_json::from_str(&key(agent_seed(agent)).public().to_jwk()).unwrap();
-    claims["cnf"] = json!({ "jwk": jwk });
+    claims["cnf"] = json!({ "jwk": jwk(agent) });
     claims["jti"] =
         json!(format!("pass_0000000000000000000000000{}", if dice.roll(1000) < mischief { 0 } else { link }));
     for (pointer, kind) in STATEMENTS {
@@ -141,8 +172,17 @@ fn child(dice: &mut Dice, mischief: usize, chain: &Chain, parent: &Value) -> Val
     })
 }
 
-fn key(seed: u8) -> SecretKey {
-    SecretKey::from_seed([seed; 32])
+/// The keys are few, and making one costs as much as a signature.
+fn key(seed: u8) -> &'static SecretKey {
+    static KEYS: OnceLock<Vec<SecretKey>> = OnceLock::new();
+    &KEYS.get_or_init(|| (0..32).map(|seed| SecretKey::from_seed([seed; 32])).collect())[usize::from(seed)]
+}
+
+/// The public JWK of an agent.
+fn jwk(agent: usize) -> Value {
+    static JWKS: OnceLock<Vec<Value>> = OnceLock::new();
+    let made = |agent| serde_json::from_str(&key(agent_seed(agent)).public().to_jwk()).unwrap();
+    JWKS.get_or_init(|| (0..6).map(made).collect())[agent].clone()
 }
 
 fn agent_seed(agent: usize) -> u8 {
@@ -150,7 +190,7 @@ fn agent_seed(agent: usize) -> u8 {
 }
 
 /// The key of the agent that a passport names.
-fn key_of(claims: &Value) -> SecretKey {
+fn key_of(claims: &Value) -> &'static SecretKey {
     let agent = claims["sub"].as_str().unwrap().strip_prefix("agent-").unwrap();
     key(agent_seed(agent.parse().unwrap()))
 }

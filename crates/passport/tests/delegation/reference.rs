@@ -34,6 +34,10 @@ pub(crate) fn universe() -> Vec<Request> {
         all.extend((0..5).map(|amount| Request::Amount(name, amount)));
     }
     all.extend(["1", "2", "3"].map(Request::Gate));
+    let odd = ["*", "a/*", "a//b", "a/../b", "a/b/", "/a", "", "a/b?", "A", "a/%62", "..", "a/b/a/b/a/b/a/b"];
+    all.extend(odd.map(|name| Request::Resource(name.to_owned())));
+    all.extend(["", "a.b.", "A.b", "b", "xa.b", "a.b.a.b"].map(|name| Request::Host(name.to_owned())));
+    all.extend(["", "4", "1 "].map(|value| Request::Context("u", Some(value))));
     all
 }
 
@@ -67,7 +71,7 @@ fn limit<'a>(link: &'a Value, request: &Request) -> Option<&'a Value> {
 }
 
 /// Whether a passport by itself permits `request`.
-pub(crate) fn permits(link: &Value, request: &Request) -> bool {
+fn permits(link: &Value, request: &Request) -> bool {
     let Some(limit) = limit(link, request) else { return true };
     let entries: Vec<&str> = limit.as_array().into_iter().flatten().map(|entry| entry.as_str().unwrap()).collect();
     let any = |separator: char, text: &str| {
@@ -76,7 +80,7 @@ pub(crate) fn permits(link: &Value, request: &Request) -> bool {
     };
     match request {
         Request::Action(name) => any(':', name),
-        Request::Resource(name) => any('/', name),
+        Request::Resource(name) => is_resource(name) && any('/', name),
         Request::Host(name) => {
             // Names read from the right, so that what is below comes last.
             let reversed = |name: &str| name.split('.').rev().map(str::to_owned).collect::<Vec<_>>();
@@ -93,6 +97,10 @@ pub(crate) fn permits(link: &Value, request: &Request) -> bool {
     }
 }
 
+fn is_resource(name: &str) -> bool {
+    name.split('/').all(|part| !["", ".", ".."].contains(&part)) && !name.contains(['*', '%', '\\', '?', '#', '~'])
+}
+
 /// `*` is one part, and one or more at the end.
 fn matches(pattern: &[&str], parts: &[&str]) -> bool {
     match (pattern, parts) {
@@ -103,15 +111,34 @@ fn matches(pattern: &[&str], parts: &[&str]) -> bool {
     }
 }
 
-/// Why the chain is refused, if it is.
-pub(crate) fn refusal(links: &[Value], universe: &[Request]) -> Option<String> {
+/// What the evaluator says about the claims of a chain.
+pub(crate) struct Judgement {
+    /// Why it is refused, if it is.
+    pub(crate) refusal: Option<String>,
+    /// What the root permits by itself, request by request.
+    pub(crate) by_root: Vec<bool>,
+    /// What all links permit.
+    pub(crate) by_all: Vec<bool>,
+    pub(crate) labels: Vec<String>,
+}
+
+pub(crate) fn judge(links: &[Value], universe: &[Request]) -> Judgement {
     let permitted: Vec<Vec<bool>> =
         links.iter().map(|link| universe.iter().map(|request| permits(link, request)).collect()).collect();
+    Judgement {
+        refusal: refusal(links, universe, &permitted),
+        by_all: (0..universe.len()).map(|at| permitted.iter().all(|by_link| by_link[at])).collect(),
+        by_root: permitted[0].clone(),
+        labels: labels(links),
+    }
+}
+
+fn refusal(links: &[Value], universe: &[Request], permitted: &[Vec<bool>]) -> Option<String> {
     for child in 1..links.len() {
         for above in 0..child {
             for (at, request) in universe.iter().enumerate() {
-                let states = limit(&links[child], request).is_some();
-                if states && permitted[child][at] && !permitted[above][at] {
+                let is_more = permitted[child][at] && !permitted[above][at];
+                if is_more && limit(&links[child], request).is_some() {
                     return Some(format!("link {child} permits {request:?} and link {above} does not"));
                 }
             }
@@ -152,7 +179,7 @@ fn label_set(link: &Value) -> BTreeSet<String> {
 }
 
 /// Every label of the chain, sorted.
-pub(crate) fn labels(links: &[Value]) -> Vec<String> {
+fn labels(links: &[Value]) -> Vec<String> {
     let all: BTreeSet<String> = links.iter().flat_map(label_set).collect();
     all.into_iter().collect()
 }

@@ -1,0 +1,199 @@
+//! What chains cost in verifications, and that what was verified before changes nothing but that.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+use crate::key::counter::verifications;
+use crate::memory::{SignatureId, SignatureMemory};
+
+/// A memory that has accepted the chain.
+fn having_seen(text: &str) -> SignatureMemory {
+    let mut memory = SignatureMemory::new(100, 100);
+    let (_, valid) = verify_chain_with(text, &trust(), &at(NOW), &memory).unwrap();
+    assert!(valid.has_news() && valid.ids().len() == tokens(text).len());
+    memory.remember(&valid);
+    memory
+}
+
+fn verified_with(text: &str, memory: &SignatureMemory) -> (Result<VerifiedChain, ChainError>, usize) {
+    let verify = || verify_chain_with(text, &trust(), &at(NOW), memory);
+    let (result, count) = verifications(verify);
+    (result.map(|(chain, _)| chain), count)
+}
+
+#[test]
+fn a_chain_costs_its_signatures_and_what_was_seen_costs_none() {
+    for delegations in 0..=MAX_DELEGATIONS {
+        let text = honest(delegations);
+        let expected = verified(&text).unwrap();
+        assert_eq!(verifications(|| verified(&text)).1, delegations + 1);
+        for seen in 0..=delegations {
+            let memory = having_seen(&tokens(&text)[..=seen].join("~"));
+            assert_eq!(verified_with(&text, &memory), (Ok(expected.clone()), delegations - seen));
+        }
+        let (_, valid) = verify_chain_with(&text, &trust(), &at(NOW), &having_seen(&text)).unwrap();
+        assert!(!valid.has_news());
+    }
+}
+
+#[test]
+fn another_sub_agent_of_a_parent_that_was_seen_costs_one() {
+    let (one, other) = (honest(3), changed(3, 3, |claims| claims["jti"] = json!(jti(9))));
+    assert_eq!(verified_with(&other, &having_seen(&one)).1, 1);
+    assert!(verified_with(&other, &having_seen(&one)).0.is_ok());
+}
+
+#[test]
+fn a_passport_that_was_seen_costs_none_and_is_the_same() {
+    let token = sign(
+        &key(ISSUER_SEED),
+        &json!({
+            "iss": ISSUER, "sub": "a", "jti": jti(0), "iat": IAT, "exp": IAT + TTL, "cnf": {"jwk": jwk(&agent(0))},
+            "permissions": [],
+        }),
+    );
+    let cold = verifications(|| passport::verify(&token, &trust(), &at(NOW)));
+    let mut memory = SignatureMemory::new(1, 0);
+    memory.remember(&passport::verify_with(&token, &trust(), &at(NOW), &memory).unwrap().1);
+    let again = verifications(|| passport::verify_with(&token, &trust(), &at(NOW), &memory).map(|(seen, _)| seen));
+    assert_eq!((cold.1, again.1), (1, 0));
+    assert_eq!(cold.0.unwrap(), again.0.unwrap());
+    assert_eq!(verified_with(&token, &memory).1, 0);
+    let late = passport::verify_with(&token, &trust(), &at(IAT + TTL + 1), &memory).unwrap_err();
+    assert_eq!(late.code(), "passport_expired");
+}
+
+#[test]
+fn hints_of_a_host_count_for_their_bytes_and_key_alone() {
+    let text = honest(1);
+    let (_, valid) = verify_chain_with(&text, &trust(), &at(NOW), memory::NOTHING).unwrap();
+    let cost = |hints: &[SignatureId; 2]| {
+        let (result, count) = verifications(|| verify_chain_with(&text, &trust(), &at(NOW), hints));
+        assert!(result.is_ok());
+        count
+    };
+    let [root, child] = [valid.ids()[0], valid.ids()[1]];
+    assert_eq!(cost(&[root, child]), 0);
+    // The token of one with the key of the other.
+    let crossed = |token: SignatureId, key: SignatureId| {
+        let mut bytes = token.to_bytes();
+        bytes[32..].copy_from_slice(&key.to_bytes()[32..]);
+        SignatureId::from_bytes(&bytes)
+    };
+    assert_eq!(cost(&[crossed(root, child), crossed(child, root)]), 2);
+}
+
+/// Whatever changes but the bytes: the verdict is that of a verifier that never saw the chain.
+#[test]
+fn what_was_seen_expires_and_is_suspended_as_ever() {
+    let text = changed(2, 1, |claims| claims["aud"] = json!("gate-a"));
+    let memory = having_seen(&text);
+    let issuer = |change: &dyn Fn(&mut Issuer)| {
+        let mut issuer = trust().issuer(ISSUER).unwrap().clone();
+        change(&mut issuer);
+        TrustStore::new([issuer], SelfIssued::AnyKey).unwrap()
+    };
+    let stores = [
+        trust(),
+        TrustStore::new([], SelfIssued::AnyKey).unwrap(),
+        issuer(&|issuer| issuer.status = IssuerStatus::Suspended),
+        issuer(&|issuer| issuer.keys[0].key = key(2).public().clone()),
+        issuer(&|issuer| issuer.keys[0].not_after = Some(IAT - 1)),
+        issuer(&|issuer| issuer.max_passport_ttl_seconds = 60),
+        issuer(&|issuer| issuer.tier = Tier::L3),
+    ];
+    let mut codes = BTreeSet::new();
+    for (store, now, audience) in stores.iter().flat_map(|store| {
+        [IAT - 9, NOW, IAT + TTL + 1, IAT + ROOT_TTL + 1]
+            .into_iter()
+            .flat_map(move |now| [None, Some("gate-a"), Some("gate-b")].map(|audience| (store, now, audience)))
+    }) {
+        let context = VerifyContext { now, leeway_seconds: 0, audience };
+        let cold = verify_chain(&text, store, &context);
+        let (again, count) = verifications(|| verify_chain_with(&text, store, &context, &memory));
+        assert_eq!(again.map(|(chain, _)| chain), cold);
+        assert_eq!(count, 0);
+        codes.insert(cold.map_or_else(|error| error.code(), |_| "accepted"));
+    }
+    let expected = [
+        "accepted",
+        "audience_mismatch",
+        "issuer_key_unknown",
+        "issuer_suspended",
+        "issuer_unknown",
+        "passport_expired",
+        "passport_lifetime_exceeded",
+        "passport_not_yet_valid",
+    ];
+    assert_eq!(codes.into_iter().collect::<Vec<_>>(), expected);
+}
+
+/// How many tokens of the text have the signature of whom they come after, asked of the curve library itself.
+fn valid_signatures(text: &str) -> usize {
+    let mut signer = Some(*key(ISSUER_SEED).public().as_bytes());
+    let mut count = 0;
+    for token in text.split('~') {
+        let payload = token.split('.').nth(1).and_then(|payload| b64::decode(payload).ok()).unwrap_or_default();
+        let claims: Value = serde_json::from_slice(&payload).unwrap_or_default();
+        let signature = token.rsplit_once('.').and_then(|(input, end)| Some((input, b64::decode_array(end).ok()?)));
+        if let (Some(key), Some((input, signature))) = (signer, signature) {
+            let signature = ed25519_dalek::Signature::from_bytes(&signature);
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&key);
+            count += usize::from(key.is_ok_and(|key| key.verify_strict(input.as_bytes(), &signature).is_ok()));
+        }
+        signer = claims.pointer("/cnf/jwk/x").and_then(|x| b64::decode_array(x.as_str()?).ok());
+    }
+    count
+}
+
+/// What is done to a chain that was honestly made.
+fn tampered(text: &str, damage: u8, first: Index, second: Index) -> String {
+    let mut all: Vec<String> = tokens(text).into_iter().map(String::from).collect();
+    let (one, other) = (first.index(all.len()), second.index(all.len()));
+    match damage {
+        0 => all[one] = with_broken_signature(&all[one]),
+        1 => all.swap(one, other),
+        2 => drop(all.remove(one)),
+        3 => all.insert(one, text.split('~').nth(other).unwrap().into()),
+        4 => {
+            // Another key over the same bytes, or over the same claims.
+            let (_, payload) = all[one].rsplit_once('.').unwrap().0.split_once('.').unwrap();
+            all[one] = jws::sign(&key(77), TokenType::Passport, &b64::decode(payload).unwrap());
+        }
+        _ => {
+            let mut bytes = all[one].clone().into_bytes();
+            let at = second.index(bytes.len());
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            all[one] = String::from_utf8(bytes).unwrap();
+        }
+    }
+    all.join("~")
+}
+
+proptest! {
+    #[test]
+    fn a_refused_chain_costs_at_most_one_more_than_its_valid_signatures(
+        delegations in 0..=MAX_DELEGATIONS,
+        widened in proptest::option::of(any::<Index>()),
+        damages in proptest::collection::vec((0_u8..6, any::<Index>(), any::<Index>()), 0..3),
+    ) {
+        let mut text = match widened {
+            Some(link) => {
+                changed(delegations, link.index(delegations + 1), |claims| claims["permissions"] = json!(["*"]))
+            }
+            None => honest(delegations),
+        };
+        for (damage, first, second) in damages {
+            text = tampered(&text, damage, first, second);
+        }
+        let (result, count) = verifications(|| verified(&text));
+        let valid = valid_signatures(&text);
+        prop_assert!(count <= valid + 1, "{count} verifications, {valid} valid");
+        prop_assert!(result.is_err() || (count == valid && valid == tokens(&text).len()));
+        // Nor does a memory of the honest chain accept anything else.
+        let (again, with_memory) = verified_with(&text, &having_seen(&honest(delegations)));
+        prop_assert_eq!(again, result);
+        prop_assert!(with_memory <= count);
+    }
+}
