@@ -152,18 +152,20 @@ fn tampered(text: &str, damage: u8, first: Index, second: Index) -> String {
     let mut all: Vec<String> = tokens(text).into_iter().map(String::from).collect();
     let (one, other) = (first.index(all.len()), second.index(all.len()));
     match damage {
-        0 => all[one] = with_broken_signature(&all[one]),
+        // What was damaged before may be no token any more.
+        0 if all[one].contains('.') => all[one] = with_broken_signature(&all[one]),
         1 => all.swap(one, other),
         2 => drop(all.remove(one)),
         3 => all.insert(one, text.split('~').nth(other).unwrap().into()),
         4 => {
-            // Another key over the same bytes, or over the same claims.
-            let (_, payload) = all[one].rsplit_once('.').unwrap().0.split_once('.').unwrap();
-            all[one] = jws::sign(&key(77), TokenType::Passport, &b64::decode(payload).unwrap());
+            // Another key over the same claims.
+            let payload = all[one].split('.').nth(1).and_then(|payload| b64::decode(payload).ok());
+            all[one] = jws::sign(&key(77), TokenType::Passport, &payload.unwrap_or_default());
         }
         _ => {
             let mut bytes = all[one].clone().into_bytes();
-            let at = second.index(bytes.len());
+            let at = second.index(bytes.len().max(1));
+            bytes.resize(bytes.len().max(1), b'A');
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             all[one] = String::from_utf8(bytes).unwrap();
         }
