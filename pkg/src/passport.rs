@@ -223,7 +223,7 @@ impl PassportReport {
 fn check_of(code: &str) -> &'static str {
     match code {
         "issuer_unknown" | "issuer_suspended" => "issuer",
-        "issuer_key_unknown" => "issuer_key",
+        "issuer_key_unknown" | "issuer_key_compromised" => "issuer_key",
         "passport_signature_invalid" => "signature",
         "passport_expired" | "passport_not_yet_valid" | "passport_lifetime_exceeded" => "time",
         "tier_mismatch" => "tier",

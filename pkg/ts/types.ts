@@ -36,6 +36,8 @@ export interface TrustedIssuer {
     readonly not_before?: number
     /** Unix seconds. */
     readonly not_after?: number
+    /** Unix seconds: what the key signed with an `iat` from then on is void. 0 voids everything. */
+    readonly compromised_at?: number
   }[]
   /** Its passports have to name a status list, and one of this age at most has to be at hand. */
   readonly status_list?: { readonly max_age_seconds: number }

@@ -146,6 +146,10 @@ pub struct IssuerKeyDoc {
     /// Unix second until which the key counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<i64>,
+    /// Unix second from which somebody else may hold the key: what it signed with an `iat` from then on is void. 0 voids
+    /// everything, which is right when what is dated earlier may be backdated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compromised_at: Option<i64>,
 }
 
 /// A public Ed25519 JWK.

@@ -107,6 +107,7 @@ reasons! {
     IssuerUnknown "issuer_unknown" Credential "credential_rejected" "The passport's issuer is not trusted here.";
     IssuerSuspended "issuer_suspended" Credential "credential_rejected" "The passport's issuer is suspended.";
     IssuerKeyUnknown "issuer_key_unknown" Credential "credential_rejected" "The passport is not signed by a current key of its issuer.";
+    IssuerKeyCompromised "issuer_key_compromised" Credential "credential_rejected" "The passport is signed with a key of its issuer that was compromised by then.";
     TierMismatch "tier_mismatch" Credential "credential_rejected" "The passport claims a trust tier its issuer does not have.";
     TierInsufficient "tier_insufficient" Credential "credential_rejected" "The passport's trust tier is below what this gate requires.";
     AudienceMismatch "audience_mismatch" Credential "credential_rejected" "The passport is not meant for this gate.";

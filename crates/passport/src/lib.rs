@@ -45,6 +45,7 @@ pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+pub mod key_set;
 pub mod memory;
 pub mod passport;
 pub mod plugin_signature;

@@ -5,7 +5,8 @@
 //! 1. size, token form, header and claims: everything is bounded and typed before any signature work
 //!    (`passport_malformed`, `delegation_unsupported`, `constraints_unsupported`);
 //! 2. the issuer: registered, or a `did:key` that self-issues (`issuer_unknown`), and active (`issuer_suspended`);
-//! 3. the key: `kid` names one of the issuer's keys, whose interval contains both `iat` and now (`issuer_key_unknown`);
+//! 3. the key: `kid` names one of the issuer's keys, not compromised by `iat`
+//!    (`issuer_key_compromised`), and its interval contains both `iat` and now (`issuer_key_unknown`);
 //! 4. the signature (`passport_signature_invalid`);
 //! 5. times (`passport_lifetime_exceeded`, `passport_not_yet_valid`, `passport_expired`);
 //! 6. the tier it claims, if any (`tier_mismatch`), and its audience, if any (`audience_mismatch`).
@@ -90,6 +91,16 @@ pub enum PassportError {
     /// The key is not one the issuer may sign with, at `iat` or now.
     #[error("passport `kid` names no key its issuer may use at `iat` and now: renew the passport, or register the key")]
     IssuerKeyUnknown,
+    /// The key was compromised by `iat`.
+    #[error(
+        "passport is dated {iat} and its issuer's key is compromised since {since}: have it issued again with a current key"
+    )]
+    IssuerKeyCompromised {
+        /// Its `iat`, unix seconds.
+        iat: i64,
+        /// Since when the key is compromised, unix seconds.
+        since: i64,
+    },
     /// The claimed tier is not the computed one.
     #[error("passport claims trust tier {claimed}, the trust store gives {computed}: correct or drop `trust_tier`")]
     TierMismatch {
@@ -118,6 +129,7 @@ impl PassportError {
             Self::IssuerUnknown => "issuer_unknown",
             Self::IssuerSuspended => "issuer_suspended",
             Self::IssuerKeyUnknown => "issuer_key_unknown",
+            Self::IssuerKeyCompromised { .. } => "issuer_key_compromised",
             Self::TierMismatch { .. } => "tier_mismatch",
             Self::AudienceMismatch => "audience_mismatch",
         }
@@ -293,13 +305,16 @@ fn registered_issuer<'t>(
     if issuer.status != IssuerStatus::Active {
         return Err(PassportError::IssuerSuspended);
     }
-    let usable = issuer
-        .keys
-        .iter()
-        .find(|entry| entry.key.thumbprint() == kid)
-        .filter(|entry| entry.contains(claims.iat) && entry.contains(now))
-        .ok_or(PassportError::IssuerKeyUnknown)?;
-    let key = Cow::Borrowed(&usable.key);
+    let named =
+        issuer.keys.iter().find(|entry| entry.key.thumbprint() == kid).ok_or(PassportError::IssuerKeyUnknown)?;
+    // Looked at first: a compromised key has often been retired too, and its use is what the operator wants to see.
+    if let Some(since) = named.compromised_at.filter(|_| named.is_compromised_at(claims.iat)) {
+        return Err(PassportError::IssuerKeyCompromised { iat: claims.iat, since });
+    }
+    if !named.contains(claims.iat) || !named.contains(now) {
+        return Err(PassportError::IssuerKeyUnknown);
+    }
+    let key = Cow::Borrowed(&named.key);
     Ok(Signer { key, tier: issuer.tier, max_ttl_seconds: issuer.max_passport_ttl_seconds })
 }
 

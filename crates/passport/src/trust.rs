@@ -62,6 +62,9 @@ pub enum IssuerStatus {
 }
 
 /// One key of an issuer with the interval it may be used in. Unix seconds; both ends belong to the interval.
+///
+/// Several keys may be in their intervals at once: that is how an issuer changes keys without a moment in which passports
+/// that it has issued are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerKey {
     /// The key.
@@ -70,9 +73,25 @@ pub struct IssuerKey {
     pub not_before: Option<i64>,
     /// Last second; unbounded when `None`.
     pub not_after: Option<i64>,
+    /// From when on somebody else may hold it: what it signed with an `iat` from this second on is void. What is dated
+    /// earlier stands, in the interval. Whoever holds the key writes the `iat`, so this stops only who does not backdate;
+    /// 0 voids everything.
+    pub compromised_at: Option<i64>,
 }
 
 impl IssuerKey {
+    /// A key that may be used at any time.
+    #[must_use]
+    pub fn unbounded(key: PublicKey) -> Self {
+        Self { key, not_before: None, not_after: None, compromised_at: None }
+    }
+
+    /// Whether what was signed at `iat` (unix seconds) is void because the key was compromised by then.
+    #[must_use]
+    pub fn is_compromised_at(&self, iat: i64) -> bool {
+        self.compromised_at.is_some_and(|from| from <= iat)
+    }
+
     /// Whether `time` (unix seconds) lies in the interval.
     #[must_use]
     pub fn contains(&self, time: i64) -> bool {
@@ -227,7 +246,7 @@ mod tests {
 
     fn entry(seed: u8) -> IssuerKey {
         let key = SecretKey::from_seed([seed; 32]).public().clone();
-        IssuerKey { key, not_before: None, not_after: None }
+        IssuerKey::unbounded(key)
     }
 
     fn issuer() -> Issuer {

@@ -43,7 +43,7 @@ fn every_entry_of_the_drafts_lists_has_its_status() {
         id: "https://example.com".to_owned(),
         tier: Tier::L2,
         status: IssuerStatus::Active,
-        keys: vec![IssuerKey { key: key.public().clone(), not_before: None, not_after: None }],
+        keys: vec![IssuerKey::unbounded(key.public().clone())],
         max_passport_ttl_seconds: 1,
     };
     let vectors = file["vectors"].as_array().unwrap();

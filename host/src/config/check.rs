@@ -9,8 +9,9 @@ use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, St
 use passgate_api::edge::{MAX_BODY_BYTES, MAX_DECISION_TIMEOUT_MS, MAX_RESPONSE_BYTES, MAX_TIMEOUT_MS};
 use passgate_core::gate::Gate;
 use passgate_passport::b64;
-use passgate_passport::jwk::{self, MAX_JWKS_BYTES};
-use passgate_passport::key::PublicKey;
+use passgate_passport::jwk::MAX_JWKS_BYTES;
+use passgate_passport::key_set;
+use passgate_passport::trust::IssuerKey;
 
 use super::Paths;
 use super::doc::{Config, EngineKind, IssuerEntry, StoreKind};
@@ -234,7 +235,7 @@ impl Check<'_> {
 
     fn key_set(&self, path: &Path) -> Result<Vec<IssuerKeyDoc>, Unusable> {
         let bytes = read_trusted(path, MAX_JWKS_BYTES)?;
-        let keys = jwk::parse_set(&bytes)
+        let keys = key_set::parse(&bytes)
             .map_err(|error| (format!("is not usable: {error}"), "ask the issuer for its JWK Set"))?;
         if keys.is_empty() {
             return Err(("holds no Ed25519 key".to_owned(), "ask the issuer for its JWK Set"));
@@ -268,7 +269,8 @@ fn read_trusted(path: &Path, limit: usize) -> Result<Vec<u8>, Unusable> {
     Ok(bytes)
 }
 
-fn key_doc(key: &PublicKey) -> IssuerKeyDoc {
+fn key_doc(entry: &IssuerKey) -> IssuerKeyDoc {
+    let key = &entry.key;
     let jwk = JwkDoc {
         kty: "OKP".to_owned(),
         crv: "Ed25519".to_owned(),
@@ -277,7 +279,7 @@ fn key_doc(key: &PublicKey) -> IssuerKeyDoc {
         alg: None,
         use_: None,
     };
-    IssuerKeyDoc { jwk, not_before: None, not_after: None }
+    IssuerKeyDoc { jwk, not_before: entry.not_before, not_after: entry.not_after, compromised_at: entry.compromised_at }
 }
 
 /// Checks the address of an API behind the gate.

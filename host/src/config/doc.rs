@@ -74,7 +74,7 @@ pub struct IssuerEntry {
     /// Its public keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<IssuerKeyDoc>>,
-    /// A file with its public keys as a JWK Set.
+    /// A file with its public keys as a JWK Set; each may have `not_before`, `not_after` and `compromised_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_file: Option<String>,
     /// How its status lists are checked. Absent: not at all. Present: its passports have to name one.

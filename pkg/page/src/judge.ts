@@ -67,6 +67,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   issuer_unknown: 'Its issuer is not one that you trust.',
   issuer_suspended: 'Its issuer is suspended.',
   issuer_key_unknown: 'It is not signed with a key that you trust for its issuer.',
+  issuer_key_compromised: 'It is signed with a key of its issuer that you call compromised by the time it is dated.',
   tier_mismatch: 'It claims a trust tier that its issuer does not have.',
   audience_mismatch: 'It is meant for somebody else than the audience you gave.',
   delegation_unsupported: 'It is passed on from another agent. This release does not verify delegation and refuses it.',

@@ -100,7 +100,29 @@ fn issuers() -> Result<Vec<Recipe>> {
     let rotation = Draft::new("During a rotation both of an issuer's keys count.", rotated)
         .send(search()?, None)?
         .send(with(&by_new_key.issue()?), None)?;
+    let mut compromised_policy = plain()?;
+    for issuer in &mut compromised_policy.issuers {
+        for key in &mut issuer.keys {
+            key.compromised_at = Some(scout()?.claims.iat);
+        }
+        issuer.keys.push(serde_json::from_value(json!({ "jwk": jwk(2)? }))?);
+    }
+    let mut no_trust_policy = compromised_policy.clone();
+    for key in no_trust_policy.issuers.iter_mut().flat_map(|issuer| issuer.keys.first_mut()) {
+        key.compromised_at = Some(0);
+    }
+    let compromised =
+        Draft::new("What a compromised key signed is void from that time on, and stands before.", compromised_policy)
+            .send(with(&early.issue()?), None)?
+            .send(with(&by_new_key.issue()?), None)?
+            .send(search()?, Some("issuer_key_compromised"))?;
+    let no_trust = Draft::new("A key that is not trusted at all signs nothing, however it is dated.", no_trust_policy)
+        .send(with(&by_new_key.issue()?), None)?
+        .send(search()?, Some("issuer_key_compromised"))?
+        .send(with(&early.issue()?), Some("issuer_key_compromised"))?;
     Ok(vec![
+        ("issuer_key_compromised_deny", compromised),
+        ("issuer_key_no_trust_deny", no_trust),
         ("issuer_unknown_deny", unknown),
         ("issuer_suspended_deny", suspended),
         ("issuer_key_interval_deny", interval),

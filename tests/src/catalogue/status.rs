@@ -125,5 +125,20 @@ fn absent() -> Result<Vec<Recipe>> {
     let forged = Draft::new("A list that somebody else signed is as good as none.", checking()?)
         .list(URI, forged)
         .send(entry(4)?, Some("status_list_unavailable"))?;
-    Ok(vec![("status_list_unavailable_deny", none), ("status_list_forged_deny", forged)])
+    let mut distrusting = checking()?;
+    for key in distrusting.issuers.iter_mut().flat_map(|issuer| &mut issuer.keys) {
+        key.compromised_at = Some(ISSUED_AT + 1);
+    }
+    let before = Draft::new("A list that is dated before its key was compromised counts.", distrusting.clone())
+        .list(URI, sign(&list(&[]))?)
+        .send(entry(4)?, None)?;
+    let after = Draft::new("A list of a key that was compromised by then is as good as none.", distrusting)
+        .list(URI, sign(&NewStatusList { iat: ISSUED_AT + 1, ..list(&[]) })?)
+        .send(entry(4)?, Some("status_list_unavailable"))?;
+    Ok(vec![
+        ("status_list_unavailable_deny", none),
+        ("status_list_forged_deny", forged),
+        ("status_list_before_compromise", before),
+        ("status_list_compromised_deny", after),
+    ])
 }

@@ -206,7 +206,12 @@ impl IssuerKeyDoc {
     fn compile(&self, i: usize) -> Result<IssuerKey, BundleError> {
         let jwk = serde_json::to_vec(&self.jwk).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
         let key = PublicKey::from_jwk(&jwk).map_err(|e| error(format!("keys[{i}].jwk"), e))?;
-        Ok(IssuerKey { key, not_before: self.not_before, not_after: self.not_after })
+        Ok(IssuerKey {
+            key,
+            not_before: self.not_before,
+            not_after: self.not_after,
+            compromised_at: self.compromised_at,
+        })
     }
 }
 

@@ -38,7 +38,7 @@ fn gate() -> Gate {
         id: ISSUER.to_owned(),
         tier: Tier::L2,
         status: IssuerStatus::Active,
-        keys: vec![IssuerKey { key, not_before: None, not_after: None }],
+        keys: vec![IssuerKey::unbounded(key)],
         max_passport_ttl_seconds: 86_400,
     };
     let route = |method: &str, path: &str, action: &str, amount: bool, domain: bool| Route {

@@ -36,7 +36,7 @@ fn agent(link: usize) -> SecretKey {
 }
 
 fn trust() -> TrustStore {
-    let keys = vec![IssuerKey { key: key(ISSUER_SEED).public().clone(), not_before: None, not_after: None }];
+    let keys = vec![IssuerKey::unbounded(key(ISSUER_SEED).public().clone())];
     let issuer = Issuer {
         id: ISSUER.to_string(),
         tier: Tier::L2,

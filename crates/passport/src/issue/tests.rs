@@ -44,7 +44,7 @@ fn trust() -> TrustStore {
         id: "https://issuer.example".to_string(),
         tier: Tier::L2,
         status: IssuerStatus::Active,
-        keys: vec![IssuerKey { key: key(1).public().clone(), not_before: None, not_after: None }],
+        keys: vec![IssuerKey::unbounded(key(1).public().clone())],
         max_passport_ttl_seconds: 3600,
     };
     TrustStore::new([issuer], SelfIssued::AnyKey).unwrap()

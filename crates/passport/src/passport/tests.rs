@@ -24,7 +24,7 @@ fn key(seed: u8) -> SecretKey {
 }
 
 fn issuer_key(seed: u8) -> IssuerKey {
-    IssuerKey { key: key(seed).public().clone(), not_before: None, not_after: None }
+    IssuerKey::unbounded(key(seed).public().clone())
 }
 
 fn issuer() -> Issuer {
@@ -166,6 +166,47 @@ fn an_issuers_key_counts_in_its_interval_for_issuing_and_for_now() {
         let expected = if accepted { Ok(()) } else { Err(PassportError::IssuerKeyUnknown) };
         assert_eq!(result, expected, "{not_before:?} to {not_after:?}");
     }
+}
+
+#[test]
+fn a_compromised_key_voids_what_is_dated_from_then_on() {
+    let unknown = Err(PassportError::IssuerKeyUnknown);
+    let compromised = |since| Err(PassportError::IssuerKeyCompromised { iat: IAT, since });
+    for (compromised_at, not_after, expected) in [
+        (Some(IAT + 1), None, Ok(())),
+        (Some(IAT), None, compromised(IAT)),
+        (Some(IAT - 1), None, compromised(IAT - 1)),
+        // No trust in what is dated earlier either.
+        (Some(0), None, compromised(0)),
+        // What is dated before still needs the key's interval.
+        (Some(IAT + 1), Some(IAT + 50), unknown.clone()),
+        (Some(IAT), Some(IAT - 1), compromised(IAT)),
+        // Not known yet when the passport is used: known since the store says so.
+        (Some(IAT + 1000), None, Ok(())),
+    ] {
+        let keys = vec![IssuerKey { compromised_at, not_after, ..issuer_key(1) }, issuer_key(2)];
+        let store = TrustStore::new([Issuer { keys, ..issuer() }], SelfIssued::Refused).unwrap();
+        // Leeway is for clocks, not for thieves.
+        let context = VerifyContext { leeway_seconds: 60, ..at(IAT + 100) };
+        let result = verify(&signed(1, &claims()), &store, &context).map(|_| ());
+        assert_eq!(result, expected, "{compromised_at:?} {not_after:?}");
+        assert!(verify(&signed(2, &claims()), &store, &context).is_ok(), "the other key is as good as before");
+    }
+}
+
+/// Whoever holds a compromised key may date what it signs as they like: the date does not stop them, its removal does.
+#[test]
+fn a_backdated_passport_of_a_compromised_key_passes_and_one_of_a_key_without_trust_does_not() {
+    let mut backdated = claims();
+    backdated["iat"] = json!(IAT - 10);
+    backdated["exp"] = json!(IAT - 10 + TTL);
+    let with = |compromised_at| {
+        let keys = vec![IssuerKey { compromised_at: Some(compromised_at), ..issuer_key(1) }];
+        let store = TrustStore::new([Issuer { keys, ..issuer() }], SelfIssued::Refused).unwrap();
+        verify(&signed(1, &backdated), &store, &at(IAT + 1)).map(|_| ())
+    };
+    assert_eq!(with(IAT), Ok(()));
+    assert_eq!(with(0), Err(PassportError::IssuerKeyCompromised { iat: IAT - 10, since: 0 }));
 }
 
 #[test]
@@ -338,6 +379,7 @@ fn codes_are_stable() {
         (PassportError::IssuerUnknown, "issuer_unknown"),
         (PassportError::IssuerSuspended, "issuer_suspended"),
         (PassportError::IssuerKeyUnknown, "issuer_key_unknown"),
+        (PassportError::IssuerKeyCompromised { iat: 2, since: 1 }, "issuer_key_compromised"),
         (PassportError::TierMismatch { claimed: Tier::L3, computed: Tier::L1 }, "tier_mismatch"),
         (PassportError::AudienceMismatch, "audience_mismatch"),
     ];

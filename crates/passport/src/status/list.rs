@@ -17,7 +17,7 @@ use crate::b64;
 use crate::json::{self, JsonError, MAX_SAFE_INTEGER, Members, Node};
 use crate::jws::{self, JwsError, TokenType};
 use crate::passport::MAX_LEEWAY_SECONDS;
-use crate::trust::Issuer;
+use crate::trust::{Issuer, IssuerKey};
 
 /// The longest list once inflated, in bytes: 8 million entries of one bit.
 pub const MAX_STATUS_LIST_BYTES: usize = 1024 * 1024;
@@ -97,6 +97,16 @@ pub enum StatusListError {
     /// The key is not one the issuer may sign with at `iat`.
     #[error("status list `kid` names no key its issuer may use at `iat`: register the key, or have it signed again")]
     KeyUnknown,
+    /// The key was compromised by `iat`.
+    #[error(
+        "status list is dated {iat} and its issuer's key is compromised since {since}: have it signed again with a current key"
+    )]
+    KeyCompromised {
+        /// Its `iat`, unix seconds.
+        iat: i64,
+        /// Since when the key is compromised, unix seconds.
+        since: i64,
+    },
     /// `iss` names somebody else.
     #[error("status list `iss` is not the issuer it was expected of")]
     IssuerMismatch,
@@ -244,7 +254,7 @@ impl Bits {
 
 /// Verifies a status list token (section 8.3 of the draft, without its last steps: the age and the status itself).
 ///
-/// In this order: size, form and `typ`; claims; the key, which the issuer may use at `iat`; the signature; `iat` not in
+/// In this order: size, form and `typ`; claims; the key, which the issuer may use at `iat` and which was not compromised by then; the signature; `iat` not in
 /// the future; `iss`, when it is there, and `sub`; last the list itself, inflated to no more than
 /// [`MAX_STATUS_LIST_BYTES`]. Nothing unsigned is inflated. `exp` is not looked at: see [`StatusList::is_fresh`].
 ///
@@ -254,11 +264,7 @@ pub fn verify(token: &str, context: &StatusListContext<'_>) -> Result<StatusList
     let unverified = jws::decode(token, TokenType::StatusList, MAX_STATUS_LIST_TOKEN_BYTES)?;
     let document = json::read(unverified.payload(), MAX_STATUS_LIST_TOKEN_BYTES).map_err(StatusListError::Json)?;
     let claims = Claims::read(&document)?;
-    let keys = context.issuer.keys.iter();
-    let signer = keys
-        .filter(|entry| entry.contains(claims.iat))
-        .find(|entry| entry.key.thumbprint() == unverified.kid())
-        .ok_or(StatusListError::KeyUnknown)?;
+    let signer = signer(context.issuer, unverified.kid(), claims.iat)?;
     unverified.clone().verify(&signer.key)?;
     claims.check(context)?;
     let packed =
@@ -272,6 +278,16 @@ pub fn verify(token: &str, context: &StatusListContext<'_>) -> Result<StatusList
         bits: claims.bits,
         packed,
     })
+}
+
+/// The key that a list of `iat` may be signed with. It may have been retired since.
+fn signer<'a>(issuer: &'a Issuer, kid: &str, iat: i64) -> Result<&'a IssuerKey, StatusListError> {
+    let named = issuer.keys.iter().find(|entry| entry.key.thumbprint() == kid).ok_or(StatusListError::KeyUnknown)?;
+    match named.compromised_at {
+        Some(since) if named.is_compromised_at(iat) => Err(StatusListError::KeyCompromised { iat, since }),
+        _ if !named.contains(iat) => Err(StatusListError::KeyUnknown),
+        _ => Ok(named),
+    }
 }
 
 /// The claims that have a meaning here; others are ignored.

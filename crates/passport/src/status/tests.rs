@@ -21,7 +21,7 @@ fn key(seed: u8) -> SecretKey {
 
 /// Key 1 for ever, key 2 until shortly before the lists of these tests.
 fn issuer() -> Issuer {
-    let entry = |seed: u8, not_after| IssuerKey { key: key(seed).public().clone(), not_before: None, not_after };
+    let entry = |seed: u8, not_after| IssuerKey { not_after, ..IssuerKey::unbounded(key(seed).public().clone()) };
     Issuer {
         id: ISSUER.to_string(),
         tier: Tier::L2,
@@ -182,6 +182,21 @@ fn only_the_issuers_key_of_that_time_can_sign() {
     assert!(read(&jws::sign(&key(2), TokenType::StatusList, earlier.as_bytes())).is_ok());
     let passport = jws::sign(&key(1), TokenType::Passport, payload.as_bytes());
     assert!(matches!(read(&passport), Err(StatusListError::Token(JwsError::Type { .. }))));
+}
+
+#[test]
+fn a_compromised_key_voids_lists_dated_from_then_on() {
+    let token = issue(&key(1), &new_list(&[3])).unwrap();
+    for (since, expected) in [
+        (IAT + 1, Ok(())),
+        (IAT, Err(StatusListError::KeyCompromised { iat: IAT, since: IAT })),
+        (0, Err(StatusListError::KeyCompromised { iat: IAT, since: 0 })),
+    ] {
+        let mut issuer = issuer();
+        issuer.keys[0].compromised_at = Some(since);
+        let context = StatusListContext { issuer: &issuer, uri: None, now: IAT, leeway_seconds: 30 };
+        assert_eq!(verify(&token, &context).map(|_| ()), expected, "{since}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn trust() -> &'static TrustStore {
             id: ISSUER.to_owned(),
             tier: Tier::L2,
             status: IssuerStatus::Active,
-            keys: vec![IssuerKey { key, not_before: None, not_after: None }],
+            keys: vec![IssuerKey::unbounded(key)],
             max_passport_ttl_seconds: ROOT_TTL,
         };
         TrustStore::new([issuer], SelfIssued::AnyKey).unwrap()
