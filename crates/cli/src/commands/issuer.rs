@@ -1,5 +1,6 @@
-//! `issuer create|list|show|status-list`.
+//! `issuer create|list|show|key|status-list`.
 
+mod key;
 mod status_list;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +46,9 @@ pub(crate) enum Command {
         /// The issuer's id
         id: String,
     },
+    /// Add, retire and list an issuer's keys, and say that one is compromised
+    #[command(subcommand)]
+    Key(key::Command),
     /// Sign the list that says which of an issuer's passports are revoked
     StatusList(status_list::Args),
 }
@@ -75,6 +79,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
         Command::Create { name, id, tier, force } => create(name, id, *tier, *force, context),
         Command::List => list(context),
         Command::Show { id } => show(id, context),
+        Command::Key(command) => key::run(command, context),
         Command::StatusList(args) => status_list::run(args, context),
     }
 }
@@ -194,7 +199,8 @@ fn show(id: &str, context: &Context) -> Outcome {
 
 fn to_json(issuer: &Issuer) -> Result<Value, Failure> {
     let key = |entry: &passgate_passport::trust::IssuerKey| -> Result<Value, Failure> {
-        Ok(json!({ "jwk": public_jwk(&entry.key)?, "not_before": entry.not_before, "not_after": entry.not_after }))
+        Ok(json!({ "jwk": public_jwk(&entry.key)?, "not_before": entry.not_before, "not_after": entry.not_after,
+            "compromised_at": entry.compromised_at }))
     };
     let keys = issuer.keys.iter().map(key).collect::<Result<Vec<_>, _>>()?;
     Ok(json!({ "id": issuer.id, "tier": issuer.tier.as_str(), "status": status(issuer), "keys": keys,

@@ -25,6 +25,7 @@ mod readme;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
+mod renewal;
 mod rotation;
 #[cfg(test)]
 mod status_lists;

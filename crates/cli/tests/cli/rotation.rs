@@ -1,308 +1,93 @@
-//! Renewing credentials: what stays, what changes, and what is never renewed.
+//! Keys from one to the next: an issuer's, and the one that signs attestations.
 
 use std::fs;
 use std::path::Path;
 
-use passgate_passport::delegation::{Link, inspect_chain};
-use passgate_passport::did_key;
-use passgate_passport::issue::{NewPassport, issue};
-use passgate_passport::jws::{TokenType, sign};
-use passgate_passport::key::SecretKey;
-use passgate_passport::scope::Scope;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::Value;
 
-use crate::delegation::{chain, credentials, hand_on, presented};
-use crate::remote::{Elsewhere, problem, with_key};
-use crate::support::{ISSUER, Run, initialised, issued, issuer_key, now, passport, run, served_once};
+use crate::support::{Run, initialised, issued, issuer_key, now, passport, run};
 
-const SELF: &[&str] = &["passport", "issue", "--self", "--agent-id", "own", "--permission", "web:search"];
-
-fn rotate(folder: &Path, agent: &str, flags: &[&str]) -> Run {
-    let file = format!("agents/{agent}.json");
-    run(folder, &[&["passport", "rotate", "--format", "json", "--credentials", &file], flags].concat())
+fn issuer_keys(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    let json = run(folder, &[&["--format", "json", "issuer", "key"][..], arguments].concat()).exits(0).json();
+    json["keys"].as_array().unwrap().clone()
 }
 
-fn verify(folder: &Path, argument: &str) -> Run {
-    run(folder, &["--format", "json", "passport", "verify", argument])
+fn verify(folder: &Path, token: &str) -> Run {
+    run(folder, &["--format", "json", "passport", "verify", token])
 }
 
-fn leaf(text: &str) -> Link {
-    inspect_chain(text).unwrap().pop().unwrap()
-}
-
-/// Puts a passport of this text into the agent's credentials file.
-fn replace(folder: &Path, agent: &str, text: &str) {
-    let path = folder.join(format!("agents/{agent}.json"));
-    let file = fs::read_to_string(&path).unwrap().replace(&presented(folder, agent), text);
-    fs::write(&path, file).unwrap();
-}
-
-/// The same passport but for the id and the times, which are as long.
-#[track_caller]
-fn is_renewed(old: &Link, new: &Link) {
-    assert_ne!(old.claims.jti, new.claims.jti);
-    assert_eq!(old.claims.exp - old.claims.iat, new.claims.exp - new.claims.iat);
-    assert!(new.claims.iat >= old.claims.iat && (now() - new.claims.iat).abs() < 3600);
-    let mut same = new.clone();
-    same.claims.jti.clone_from(&old.claims.jti);
-    (same.claims.iat, same.claims.exp, same.token_sha256) = (old.claims.iat, old.claims.exp, old.token_sha256);
-    assert_eq!(same, *old);
-}
-
-fn issued_with_everything() -> TempDir {
-    let folder = initialised();
-    let issue =
-        ["passport", "issue", "--issuer", "local", "--agent-id", "a", "--permission", "web:*", "--agent-name", "A"];
-    let more =
-        ["--ttl", "10d", "--audience", "gate_local", "--delegations", "2", "--spend-daily", "5", "--status-list"];
-    run(folder.path(), &[&issue[..], &more, &["https://issuer.example/1", "--status-index", "7"]].concat()).exits(0);
-    folder
+fn refusal(folder: &Path, token: &str) -> Value {
+    verify(folder, token).exits(5).error()["code"].clone()
 }
 
 #[test]
-fn an_issuer_renews_the_same_passport() {
-    let folder = issued_with_everything();
-    let (old, before) = (presented(folder.path(), "a"), credentials(folder.path(), "a"));
-    let told = rotate(folder.path(), "a", &["--issuer", "local"]).exits(0).json();
-    let (new, after) = (presented(folder.path(), "a"), credentials(folder.path(), "a"));
-    is_renewed(&leaf(&old), &leaf(&new));
-    assert_eq!(before["private_key"], after["private_key"]);
-    assert_eq!((&told["rotated"], &told["passport_id"]), (&json!(true), &after["passport_id"]));
-    assert_eq!((&told["old"]["passport_id"], &told["old"]["revoked"]), (&before["passport_id"], &json!(false)));
-    // Both are valid until the old one expires.
-    verify(folder.path(), &old).exits(0);
-    verify(folder.path(), &new).exits(0);
-
-    rotate(folder.path(), "a", &["--issuer", "local", "--new-key"]).exits(0);
-    let bound = credentials(folder.path(), "a");
-    let key = SecretKey::from_private_jwk(bound["private_key"].to_string().as_bytes()).unwrap();
-    let last = leaf(&presented(folder.path(), "a"));
-    assert_ne!(bound["private_key"], after["private_key"]);
-    assert_eq!(last.claims.cnf_key, *key.public());
-    let human = run(folder.path(), &["passport", "rotate", "--issuer", "local"]).exits(0);
-    assert!(human.stdout.contains("valid until") && human.stderr.contains("stays valid"), "{human:?}");
-}
-
-#[test]
-fn nothing_is_done_while_there_is_time() {
+fn an_issuers_keys_overlap_until_the_old_one_is_retired() {
     let folder = initialised();
-    issued(folder.path(), "a", &["web:search"]);
-    let path = folder.path().join("agents/a.json");
-    let before = fs::read(&path).unwrap();
-    let told = rotate(folder.path(), "a", &["--issuer", "local", "--if-within", "29d"]).exits(0).json();
-    assert_eq!(told["rotated"], false);
-    // Not even what signing takes is asked for.
-    let human = run(folder.path(), &["passport", "rotate", "--if-within", "1h", "--revoke-old"]).exits(0);
-    assert!(human.stderr.contains("Nothing to do"), "{}", human.stderr);
-    assert_eq!(fs::read(&path).unwrap(), before);
-    let told = rotate(folder.path(), "a", &["--issuer", "local", "--if-within", "31d"]).exits(0).json();
-    assert_eq!(told["rotated"], true);
-}
-
-#[test]
-fn what_its_signer_did_not_sign_is_not_renewed() {
-    let folder = initialised();
-    issued(folder.path(), "a", &["web:search"]);
-    let path = folder.path().join("agents/a.json");
-    let genuine = presented(folder.path(), "a");
-    run(folder.path(), &["issuer", "create", "acme", "--id", "https://acme.example"]).exits(0);
-    let stranger = SecretKey::from_seed([66; 32]);
-    let (key, t) = (issuer_key(folder.path()), now());
-    // An agent writes itself a passport in the issuer's name, and waits for the nightly renewal.
-    for (text, flags, exit, code) in [
-        (passport(&stranger, t - 10, t + 600), &["--issuer", "local"][..], 5, "issuer_key_unknown"),
-        (
-            with_kid(&passport(&stranger, t - 10, t + 600), &genuine),
-            &["--issuer", "local"],
-            5,
-            "passport_signature_invalid",
-        ),
-        (passport(&key, t - 7200, t - 3600), &["--issuer", "local"], 5, "passport_expired"),
-        (genuine.clone(), &["--issuer", "acme"], 5, "passport_signature_invalid"),
-        (genuine.clone(), &["--issuer", "none"], 1, "io"),
-        (genuine.clone(), &[], 1, "usage"),
-        (genuine.clone(), &["--issuer", "local", "--parent", "agents/a.json"], 1, "usage"),
-        (extended(&key, &genuine), &["--issuer", "local"], 1, "usage"),
-        ("a.b.c".to_owned(), &["--issuer", "local"], 5, "passport_malformed"),
-    ] {
-        replace(folder.path(), "a", &text);
-        let before = fs::read(&path).unwrap();
-        let refused = rotate(folder.path(), "a", flags).exits(exit);
-        assert_eq!(refused.error()["code"], code, "{flags:?}: {}", refused.stderr);
-        assert_eq!(fs::read(&path).unwrap(), before);
+    let folder = folder.path();
+    let before = issued(folder, "agent-1", &["web:search"]);
+    let old = issuer_key(folder);
+    let keys = issuer_keys(folder, &["add", "local"]);
+    let new = issuer_key(folder);
+    let signs: Vec<(&str, bool)> =
+        keys.iter().map(|key| (key["thumbprint"].as_str().unwrap(), key["signs"].as_bool().unwrap())).collect();
+    assert_eq!(signs, [(old.public().thumbprint(), false), (new.public().thumbprint(), true)]);
+    let after = issued(folder, "agent-2", &["web:search"]);
+    for token in [&before, &after] {
+        verify(folder, token).exits(0);
     }
-    // Without a configuration the key alone says who the issuer is.
-    fs::remove_file(folder.path().join("passgate.yml")).unwrap();
-    replace(folder.path(), "a", &with_kid(&passport(&stranger, t - 10, t + 600), &genuine));
-    assert_eq!(
-        rotate(folder.path(), "a", &["--issuer", "local"]).exits(5).error()["code"],
-        "passport_signature_invalid"
+    let kept = folder.join(format!("issuers/local.{}.jwk", old.public().thumbprint()));
+    assert_eq!(fs::read(kept).unwrap(), [old.to_private_jwk().as_bytes(), b"\n"].concat());
+    // The key that signs is not retired by mistake.
+    run(folder, &["issuer", "key", "retire", "local", new.public().thumbprint()]).exits(1);
+    run(folder, &["issuer", "key", "retire", "local", "no-such-key"]).exits(1);
+    run(folder, &["issuer", "key", "retire", "local", ""]).exits(1);
+    let prefix = &old.public().thumbprint()[..12];
+    let keys = issuer_keys(folder, &["retire", "local", prefix, "--in", "1h"]);
+    assert!(keys[0]["not_after"].as_i64().unwrap() > now());
+    verify(folder, &before).exits(0);
+    issuer_keys(folder, &["retire", "local", prefix]);
+    assert_eq!(refusal(folder, &before), "issuer_key_unknown");
+    verify(folder, &after).exits(0);
+}
+
+#[test]
+fn adding_a_key_can_end_the_others_later() {
+    let folder = initialised();
+    let keys = issuer_keys(folder.path(), &["add", "local", "--retire-others-in", "30d"]);
+    let end = keys[0]["not_after"].as_i64().unwrap();
+    assert!((now() + 29 * 86_400..=now() + 30 * 86_400).contains(&end));
+    assert_eq!(keys[1]["not_after"], Value::Null);
+    // The one that ends first goes on ending then.
+    let keys = issuer_keys(folder.path(), &["add", "local", "--retire-others-in", "60d"]);
+    assert_eq!(keys[0]["not_after"], end);
+}
+
+#[test]
+fn what_a_compromised_key_signed_is_void_from_then_on_or_altogether() {
+    let folder = initialised();
+    let folder = folder.path();
+    let key = issuer_key(folder);
+    let since = now() - 100;
+    let [before, after] = [since - 1, since].map(|iat| passport(&key, iat, now() + 600));
+    let kid = key.public().thumbprint();
+    run(folder, &["issuer", "key", "compromise", "local", kid]).exits(1);
+    let said =
+        run(folder, &["issuer", "key", "compromise", "local", kid, "--since", &(since * 1000).to_string()]).exits(0);
+    assert!(
+        said.stderr.contains("still signs") && said.stderr.contains("date what it signs earlier"),
+        "{}",
+        said.stderr
     );
-    replace(folder.path(), "a", &genuine);
-    rotate(folder.path(), "a", &["--issuer", "local"]).exits(0);
-}
-
-/// The header of `genuine` before payload and signature of `token`.
-fn with_kid(token: &str, genuine: &str) -> String {
-    format!("{}.{}", genuine.split_once('.').unwrap().0, token.split_once('.').unwrap().1)
-}
-
-/// The passport with a claim that means something to others.
-fn extended(key: &SecretKey, token: &str) -> String {
-    let payload = token.split('.').nth(1).unwrap();
-    let mut claims: Value = serde_json::from_slice(&passgate_passport::b64::decode(payload).unwrap()).unwrap();
-    claims["max_calls"] = json!(3);
-    sign(key, TokenType::Passport, claims.to_string().as_bytes())
-}
-
-#[test]
-fn a_revoked_passport_is_not_renewed() {
-    let folder = served_once();
-    issued(folder.path(), "a", &["web:search"]);
-    run(folder.path(), &["passport", "revoke", "agents/a.json"]).exits(0);
-    let before = presented(folder.path(), "a");
-    assert_eq!(rotate(folder.path(), "a", &["--issuer", "local"]).exits(5).error()["code"], "revoked");
-    assert_eq!(presented(folder.path(), "a"), before);
-}
-
-#[test]
-fn the_old_passport_is_revoked_when_the_new_one_is_written() {
-    let folder = served_once();
-    issued(folder.path(), "a", &["web:search"]);
-    let old = presented(folder.path(), "a");
-    let told = rotate(folder.path(), "a", &["--issuer", "local", "--revoke-old"]).exits(0).json();
-    assert_eq!(told["old"]["revoked"], true);
-    assert!(told["old"]["attestation_id"].as_str().unwrap().starts_with("att_"), "{told}");
-    assert_eq!(verify(folder.path(), &old).exits(5).error()["code"], "revoked");
-    verify(folder.path(), "agents/a.json").exits(0);
-
-    // A gate elsewhere that answers the question and fails at the revocation.
-    let path = folder.path().join("agents/a.json");
-    let seen = path.clone();
-    let before = fs::read(&path).unwrap();
-    let (sender, written) = std::sync::mpsc::channel();
-    let gate = Elsewhere::start(move |request| {
-        if request.starts_with("GET ") {
-            let body = r#"{"revoked_at":null}"#;
-            return crate::remote::answer("200 OK", "content-type: application/json\r\n", body);
-        }
-        sender.send(fs::read(&seen).unwrap()).unwrap();
-        problem("503 Service Unavailable", "store_unavailable")
-    });
-    let keys = with_key();
-    let key_file = keys.path().join("key");
-    let flags =
-        ["--issuer", "local", "--revoke-old", "--gate", &gate.url, "--api-key-file", key_file.to_str().unwrap()];
-    let ended = rotate(folder.path(), "a", &flags);
-    let arrived = gate.arrived();
-    let error = ended.exits(6).error();
-    assert!(error["message"].as_str().unwrap().contains("the old passport is not revoked"), "{error} {arrived:?}");
-    assert!(error["hint"].as_str().unwrap().contains("passgate passport revoke pass_"), "{error}");
-    let at_the_revocation = written.try_iter().next().expect("no revocation arrived");
-    assert_ne!(at_the_revocation, before, "revoked before the new one was written");
-    assert_eq!(at_the_revocation, fs::read(&path).unwrap());
-}
-
-#[test]
-fn an_agent_renews_what_it_issued_to_itself() {
-    let folder = tempfile::tempdir().unwrap();
-    run(folder.path(), SELF).exits(0);
-    let old = presented(folder.path(), "own");
-    rotate(folder.path(), "own", &[]).exits(0);
-    let new = presented(folder.path(), "own");
-    is_renewed(&leaf(&old), &leaf(&new));
-
-    let human = run(folder.path(), &["passport", "rotate", "--new-key"]).exits(0);
-    assert!(human.stderr.contains("list the new one"), "{}", human.stderr);
-    let key = credentials(folder.path(), "own")["private_key"].to_string();
-    let key = SecretKey::from_private_jwk(key.as_bytes()).unwrap();
-    let last = leaf(&presented(folder.path(), "own"));
-    assert_eq!((last.claims.iss, last.claims.cnf_key), (did_key::encode(key.public()), key.public().clone()));
-    assert_ne!(leaf(&new).claims.cnf_key, *key.public());
-
-    // Another's passport with one's own key is nobody's.
-    replace(folder.path(), "own", &new);
-    assert_eq!(rotate(folder.path(), "own", &[]).exits(5).error()["code"], "passport_signature_invalid");
-    let other = SecretKey::from_seed([8; 32]);
-    let bound = key.public().clone();
-    let id = "pass_01ARYZ6S410000000000000001".to_owned();
-    let permissions = vec![Scope::parse("*").unwrap()];
-    let foreign = issue(&other, &NewPassport::new(id, "own".into(), bound, permissions, now(), now() + 60)).unwrap();
-    replace(folder.path(), "own", &foreign);
-    assert_eq!(rotate(folder.path(), "own", &[]).exits(5).error()["code"], "passport_signature_invalid");
-    rotate(folder.path(), "own", &["--issuer", "local"]).exits(1);
-}
-
-#[test]
-fn a_key_kept_elsewhere_stays_there() {
-    let folder = initialised();
-    run(folder.path(), &["keys", "generate", "--out", "own.jwk"]).exits(0);
-    let issue = ["passport", "issue", "--issuer", "local", "--permission", "web:search", "--agent-id", "a"];
-    run(folder.path(), &[&issue[..], &["--public-key", "own.jwk", "--delegations", "1"]].concat()).exits(0);
-    let old = presented(folder.path(), "a");
-    rotate(folder.path(), "a", &["--issuer", "local"]).exits(0);
-    is_renewed(&leaf(&old), &leaf(&presented(folder.path(), "a")));
-    assert!(credentials(folder.path(), "a").get("private_key").is_none());
-    hand_on(folder.path(), "a", "b", &["--permission", "web:search", "--key", "own.jwk"]).exits(0);
-    rotate(folder.path(), "b", &["--parent", "agents/a.json"]).exits(5);
-    rotate(folder.path(), "b", &["--parent", "agents/a.json", "--parent-key", "own.jwk"]).exits(0);
-    verify(folder.path(), "agents/b.json").exits(0);
-}
-
-#[test]
-fn a_delegated_passport_is_renewed_by_who_handed_it_on() {
-    let folder = initialised();
-    chain(folder.path());
-    let old = presented(folder.path(), "helper");
-    rotate(folder.path(), "helper", &[]).exits(1);
-    rotate(folder.path(), "helper", &["--issuer", "local"]).exits(1);
-    let wrong = rotate(folder.path(), "helper", &["--parent", "agents/root.json"]).exits(5);
-    assert_eq!(wrong.error()["code"], "passport_signature_invalid");
-    assert_eq!(presented(folder.path(), "helper"), old);
-    let told = rotate(folder.path(), "helper", &["--parent", "agents/worker.json"]).exits(0).json();
-    assert_eq!(told["agent_id"], "helper");
-    is_renewed(&leaf(&old), &leaf(&presented(folder.path(), "helper")));
-    verify(folder.path(), &old).exits(0);
-
-    // From the root down: each is handed on anew from the renewed one above it.
-    rotate(folder.path(), "root", &["--issuer", "local"]).exits(0);
-    rotate(folder.path(), "worker", &["--parent", "agents/root.json"]).exits(0);
-    rotate(folder.path(), "helper", &["--parent", "agents/worker.json", "--new-key"]).exits(0);
-    let new = presented(folder.path(), "helper");
-    assert!(new.starts_with(&format!("{}~", presented(folder.path(), "worker"))));
-    let json = verify(folder.path(), &new).exits(0).json();
-    assert_eq!((&json["issuer"], &json["agent_id"]), (&json!(ISSUER), &json!("helper")));
-}
-
-#[test]
-fn a_delegated_passport_is_not_renewed_beyond_its_parent() {
-    let folder = initialised();
-    let issue = ["passport", "issue", "--issuer", "local", "--agent-id", "root", "--permission", "payments:*"];
-    run(folder.path(), &[&issue[..], &["--delegations", "1", "--ttl", "1h"]].concat()).exits(0);
-    hand_on(folder.path(), "root", "worker", &["--ttl", "50m"]).exits(0);
-    // As long as the parent was made for, and no longer than it lasts.
-    rotate(folder.path(), "root", &["--issuer", "local"]).exits(0);
-    hand_on(folder.path(), "root", "equal", &[]).exits(0);
-    rotate(folder.path(), "root", &["--issuer", "local"]).exits(0);
-    rotate(folder.path(), "equal", &["--parent", "agents/root.json"]).exits(0);
-    verify(folder.path(), "agents/equal.json").exits(0);
-    run(folder.path(), &[&issue[..], &["--delegations", "1", "--ttl", "1h", "--out", "other.json"]].concat()).exits(0);
-    // The parent's passport is replaced by one that ends sooner.
-    rotate(folder.path(), "worker", &["--parent", "other.json"]).exits(5);
-    let key = credentials(folder.path(), "root")["private_key"].clone();
-    fs::write(folder.path().join("root.jwk"), key.to_string()).unwrap();
-    let public = ["--public-key", "root.jwk", "--force"];
-    private(&folder.path().join("root.jwk"));
-    run(folder.path(), &[&issue[..], &["--delegations", "1", "--ttl", "30m"], &public].concat()).exits(0);
-    let before = presented(folder.path(), "worker");
-    let refused =
-        rotate(folder.path(), "worker", &["--parent", "agents/root.json", "--parent-key", "root.jwk"]).exits(1);
-    assert_eq!(refused.error()["code"], "delegation_outlives_parent");
-    assert_eq!(presented(folder.path(), "worker"), before);
-}
-
-fn private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    verify(folder, &before).exits(0);
+    assert_eq!(refusal(folder, &after), "issuer_key_compromised");
+    // A later date gives no trust back.
+    let keys = issuer_keys(folder, &["compromise", "local", kid, "--since", &((since + 50) * 1000).to_string()]);
+    assert_eq!(keys[0]["compromised_at"], since);
+    let keys = issuer_keys(folder, &["compromise", "local", kid, "--all"]);
+    assert_eq!(keys[0]["compromised_at"], 0);
+    for token in [&before, &after] {
+        assert_eq!(refusal(folder, token), "issuer_key_compromised");
+    }
+    let shown = run(folder, &["issuer", "key", "list", "local"]).exits(0).stdout;
+    assert!(shown.contains("no trust at all"), "{shown}");
 }
