@@ -10,8 +10,13 @@
 //! The head (`typ: ledger-head+jwt`) states how many records there are, the SHA-256 over all their JWS each followed
 //! by a line feed, and, for a whole export, the size and last hash of every chain. A JOSE library and SHA-256 verify it.
 //!
+//! Verification begins with the keys that the verifier trusts and follows the records in which one key hands over to the
+//! next: the first key of a gate verifies a whole export, however often the key was changed since.
+//!
 //! What a chain without a head held elsewhere cannot show: that records were cut off its end *and* a new head was
 //! signed. Keep heads outside the gate to notice that.
+
+mod keys;
 
 use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
@@ -25,6 +30,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::attest::{DecisionKind, Kind, PreviousChain, RecordPlace, sha256_label};
+
+use keys::{Epoch, Epochs, Keyring, Known, Standing};
 
 /// The longest record a verifier reads, in bytes.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
@@ -142,6 +149,9 @@ pub enum What {
     /// No trusted key has this `kid`.
     #[error("the record is signed with a key that is not trusted")]
     Key,
+    /// The key was handed over before.
+    #[error("the record is signed with a key that was retired by a rotation before it")]
+    Retired,
     /// The signature does not verify.
     #[error("the signature does not verify")]
     Signature,
@@ -160,6 +170,9 @@ pub enum What {
     /// A chain's start does not fit the chain it says came before.
     #[error("the chain does not follow the chain it names as its predecessor")]
     Predecessor,
+    /// A rotation hands over to no key, or to one that signs or was retired.
+    #[error("the record hands over to no usable key, or to one that was in use before")]
+    Rotation,
     /// Something follows the head.
     #[error("a line follows the head")]
     AfterHead,
@@ -178,12 +191,14 @@ impl What {
             Self::Line => "line",
             Self::Token => "token",
             Self::Key => "key",
+            Self::Retired => "retired",
             Self::Signature => "signature",
             Self::Payload => "payload",
             Self::Sequence => "sequence",
             Self::Previous => "previous",
             Self::Start => "start",
             Self::Predecessor => "predecessor",
+            Self::Rotation => "rotation",
             Self::AfterHead => "after_head",
             Self::NoHead => "no_head",
             Self::Head => "head",
@@ -218,9 +233,11 @@ pub struct Seen {
 /// Verifies an export. Feed it every line without its line feed, then [`Verifier::finish`].
 #[derive(Debug)]
 pub struct Verifier<'k> {
-    keys: Cow<'k, [PublicKey]>,
+    keys: Keyring<'k>,
     line: u64,
     chain: Option<Chain>,
+    /// Of every chain, in the order of `records`.
+    epochs: Vec<Epochs>,
     records: HeadBuilder,
     unchained: Option<(u64, RecordPlace, What)>,
     loose_predecessors: u64,
@@ -234,15 +251,19 @@ struct Chain {
     uid: String,
     next_seq: u64,
     last: [u8; 32],
+    epoch: Epoch,
+    /// Whether what came before is not known, as in a filtered export.
+    is_loose: bool,
 }
 
 impl<'k> Verifier<'k> {
-    /// A verifier that trusts `keys`.
+    /// A verifier that trusts `keys`, and what they hand over to.
     pub fn new(keys: impl Into<Cow<'k, [PublicKey]>>) -> Self {
         Self {
-            keys: keys.into(),
+            keys: Keyring::new(keys.into()),
             line: 0,
             chain: None,
+            epochs: Vec::new(),
             records: HeadBuilder::default(),
             unchained: None,
             loose_predecessors: 0,
@@ -278,19 +299,63 @@ impl<'k> Verifier<'k> {
     }
 
     fn record(&mut self, token: &str) -> Result<(), Break> {
-        let payload = self.verified(token, TokenType::Attestation, MAX_RECORD_BYTES)?;
+        let (payload, key) = self.verified(token, TokenType::Attestation, MAX_RECORD_BYTES)?;
         let record = RecordPlace::read(&payload, MAX_RECORD_BYTES).ok_or_else(|| self.broken(None, What::Payload))?;
         let sha256 = Sha256::digest(token.as_bytes()).into();
-        if self.unchained.is_none()
-            && let Err(what) = self.link(&record)
+        let linked = self.link(&record);
+        let (begun, is_loose) = self.epoch(&record, linked.is_ok());
+        if let Err(what) = linked
+            && self.unchained.is_none()
         {
             self.unchained = Some((self.line, record.clone(), what));
         }
+        self.in_force(self.keys.standing(begun, key, is_loose), Some(&record))?;
+        let epoch = self.handed_over(&record, begun, key)?;
         self.gaps += u64::from(record.kind == Kind::Gap);
         self.records.push(&record.chain_uid, token, &sha256);
+        let next_seq = record.seq.saturating_add(1);
+        if self.chain.as_ref().is_none_or(|chain| chain.uid != record.chain_uid) {
+            self.epochs.push(Epochs::from(begun));
+        }
+        if epoch != begun
+            && let Some(epochs) = self.epochs.last_mut()
+        {
+            epochs.go_on(next_seq, epoch);
+        }
         self.seen = Some(Seen { timestamp: record.timestamp, decision: record.decision });
-        self.chain = Some(Chain { next_seq: record.seq.saturating_add(1), uid: record.chain_uid, last: sha256 });
+        self.chain = Some(Chain { next_seq, uid: record.chain_uid, last: sha256, epoch, is_loose });
         Ok(())
+    }
+
+    /// Between which rotations `record` stands, and whether that is not known for certain.
+    fn epoch(&self, record: &RecordPlace, is_linked: bool) -> (Epoch, bool) {
+        if let Some(chain) = self.chain.as_ref().filter(|chain| chain.uid == record.chain_uid) {
+            return (chain.epoch, chain.is_loose);
+        }
+        let named = record.previous_chain.as_ref().filter(|_| is_linked);
+        let before = named.and_then(|named| {
+            let position = self.records.chains.iter().position(|chain| chain.chain_uid == named.chain_uid)?;
+            Some(self.epochs.get(position)?.after(named.size))
+        });
+        (before.flatten(), !is_linked)
+    }
+
+    fn in_force(&self, standing: Standing, record: Option<&RecordPlace>) -> Result<(), Break> {
+        match standing {
+            Standing::InForce => Ok(()),
+            Standing::Retired => Err(self.broken(record, What::Retired)),
+            Standing::Unknown => Err(self.broken(record, What::Key)),
+        }
+    }
+
+    /// The epoch after `record`, which `key` signed at `epoch`.
+    fn handed_over(&mut self, record: &RecordPlace, epoch: Epoch, key: Known) -> Result<Epoch, Break> {
+        if record.kind != Kind::KeyRotation {
+            return Ok(epoch);
+        }
+        let named = record.key_rotation.as_ref();
+        let next = named.and_then(|named| self.keys.rotate(epoch, key, named));
+        next.ok_or_else(|| self.broken(Some(record), What::Rotation))
     }
 
     /// Whether `record` continues the current chain or properly starts another.
@@ -328,22 +393,24 @@ impl<'k> Verifier<'k> {
     }
 
     fn read_head(&mut self, token: &str) -> Result<(), Break> {
-        let payload = self.verified(token, TokenType::LedgerHead, MAX_HEAD_BYTES)?;
+        let (payload, key) = self.verified(token, TokenType::LedgerHead, MAX_HEAD_BYTES)?;
+        self.in_force(self.keys.standing_of_head(key), None)?;
         let head: Head = json::parse_into(&payload, MAX_HEAD_BYTES).map_err(|_| self.broken(None, What::Payload))?;
         self.head = Some(head);
         Ok(())
     }
 
-    fn verified(&self, token: &str, typ: TokenType, limit: usize) -> Result<Vec<u8>, Break> {
+    /// The payload, and the known key that signed it.
+    fn verified(&self, token: &str, typ: TokenType, limit: usize) -> Result<(Vec<u8>, Known), Break> {
         let unverified = jws::decode(token, typ, limit).map_err(|_| self.broken(None, What::Token))?;
         // Read only to name a record that does not verify: nothing else may be taken from it.
         let claimed = |payload: &[u8]| RecordPlace::read(payload, limit);
-        let Some(key) = self.keys.iter().find(|key| key.thumbprint() == unverified.kid()) else {
+        let Some((known, key)) = self.keys.find(unverified.kid()) else {
             return Err(self.broken(claimed(unverified.payload()).as_ref(), What::Key));
         };
         let payload = unverified.payload().to_vec();
         match unverified.verify(key) {
-            Ok(_) => Ok(payload),
+            Ok(_) => Ok((payload, known)),
             Err(_) => Err(self.broken(claimed(&payload).as_ref(), What::Signature)),
         }
     }
@@ -369,7 +436,7 @@ impl<'k> Verifier<'k> {
         };
         let mut not_checked = Vec::new();
         if head.partial {
-            not_checked.push("chain links (the export is filtered)".to_owned());
+            not_checked.push("chain links, and so from when on a key signed (the export is filtered)".to_owned());
         } else if let Some(held_back) = self.held_back(unchained) {
             return Err(held_back);
         }

@@ -15,6 +15,9 @@ use crate::json::{self, MAX_SAFE_INTEGER, Members, Node};
 use crate::jwk::{self, JwkError, MAX_JWKS_BYTES};
 use crate::trust::IssuerKey;
 
+/// A key with its times, whoever it belongs to.
+pub type DatedKey = IssuerKey;
+
 /// Reads a JWK Set with the times of its keys, under the limits and rules of [`jwk::parse_set`].
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 mod payload;
 mod place;
 mod records;
+mod rotation;
 mod writer;
 
 pub use passgate_passport::digest::sha256_label;
@@ -17,6 +18,7 @@ pub use records::{
     GapRecord, GateRecord, GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PluginKeyRecord,
     PolicyRecord, PreviousChain, Record, RequestRecord, RevocationCheck, StatusListRecord,
 };
+pub use rotation::{JwkRecord, KeyRotationRecord, RotationScope};
 pub use writer::{Chain, Draft, Entry, EntryIndex, Link, Stamp, Writer};
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::records::{
     AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
     OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
 };
+use super::rotation::KeyRotationRecord;
 use super::writer::EntryIndex;
 use crate::gate::EvaluatorRef;
 use crate::plugin::PluginRecord;
@@ -75,6 +76,8 @@ pub(super) struct Payload<'a> {
     gate: &'a GateRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     guardrails_evaluated: Option<&'a [GuardrailRecord]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_rotation: Option<&'a KeyRotationRecord>,
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_checked: Option<&'a [String]>,
@@ -135,6 +138,7 @@ impl<'a> Payload<'a> {
             gap: None,
             gate: frame.gate,
             guardrails_evaluated: None,
+            key_rotation: None,
             kind,
             not_checked: None,
             outcome: None,
@@ -183,6 +187,7 @@ impl<'a> Payload<'a> {
             Body::Restart => Self::new(frame, Kind::Restart),
             Body::Gap(gap) => Self { gap: Some(gap), ..Self::new(frame, Kind::Gap) },
             Body::PluginKey(key) => Self { plugin_key: Some(key), ..Self::new(frame, Kind::PluginKey) },
+            Body::KeyRotation(rotation) => Self { key_rotation: Some(rotation), ..Self::new(frame, Kind::KeyRotation) },
         }
     }
 

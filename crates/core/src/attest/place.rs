@@ -10,6 +10,7 @@ use super::records::{
     AgentRecord, DecisionKind, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind, OutcomeRecord,
     PluginKeyRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
 };
+use super::rotation::KeyRotationRecord;
 use crate::gate::EvaluatorRef;
 use crate::plugin::PluginRecord;
 use crate::reason::Reason;
@@ -21,6 +22,7 @@ pub(crate) struct RecordPlace {
     pub(crate) attestation_id: String,
     pub(crate) chain_uid: String,
     pub(crate) decision: Option<DecisionKind>,
+    pub(crate) key_rotation: Option<KeyRotationRecord>,
     pub(crate) kind: Kind,
     pub(crate) prev: Option<String>,
     pub(crate) previous_chain: Option<PreviousChain>,
@@ -44,6 +46,7 @@ impl RecordPlace {
             attestation_id: text("attestation_id")?,
             chain_uid: text("chain_uid")?,
             decision: members.get("decision").and_then(|kind| json::typed(kind).ok()),
+            key_rotation: members.get("key_rotation").and_then(|named| json::typed(named).ok()),
             kind: json::typed(members.get("kind")?).ok()?,
             prev: text("prev"),
             previous_chain: members.get("previous_chain").and_then(|named| json::typed(named).ok()),
@@ -67,6 +70,7 @@ fn is_member(name: &str, value: &Node<'_>) -> bool {
         "gap" => is::<GapRecord>(value),
         "gate" => is::<GateRecord>(value),
         "guardrails_evaluated" => is::<Vec<GuardrailRecord>>(value),
+        "key_rotation" => is::<KeyRotationRecord>(value),
         "kind" => is::<Kind>(value),
         "outcome" => is::<OutcomeRecord>(value),
         "plugin_key" => is::<PluginKeyRecord>(value),

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::rotation::KeyRotationRecord;
 use crate::gate::EvaluatorRef;
 use crate::plugin::PluginRecord;
 use crate::reason::Reason;
@@ -47,6 +48,9 @@ pub struct Record {
     /// Every guardrail with its result, in evaluation order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrails_evaluated: Option<Vec<GuardrailRecord>>,
+    /// The key that signs from the next record on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_rotation: Option<KeyRotationRecord>,
     /// What is recorded.
     pub kind: Kind,
     /// Checks that a reader might expect and that were not made.
@@ -111,6 +115,8 @@ pub enum Kind {
     Gap,
     /// A key of a plugin was written or deleted.
     PluginKey,
+    /// The key that signs records hands over to another one.
+    KeyRotation,
 }
 
 impl Kind {
@@ -125,6 +131,7 @@ impl Kind {
             Self::Restart => "restart",
             Self::Gap => "gap",
             Self::PluginKey => "plugin_key",
+            Self::KeyRotation => "key_rotation",
         }
     }
 }
@@ -176,6 +183,8 @@ pub enum Body {
     Gap(GapRecord),
     /// `kind: plugin_key`.
     PluginKey(PluginKeyRecord),
+    /// `kind: key_rotation`.
+    KeyRotation(KeyRotationRecord),
 }
 
 /// The members of a decision.

@@ -120,12 +120,17 @@ fn bodies() -> Vec<Body> {
         Body::Gap(GapRecord { from: "f".to_owned(), lost: vec!["refusal_counts".to_owned()], to: "t".to_owned() }),
         Body::PluginKey(plugin_key(Some("sha256:00"))),
         Body::PluginKey(plugin_key(None)),
+        Body::KeyRotation(rotation()),
     ]
 }
 
 fn plugin_key(value_sha256: Option<&str>) -> PluginKeyRecord {
     let (plugin, key) = ("shops".to_owned(), "blocked/\u{e4}".to_owned());
     PluginKeyRecord { plugin, key, value_sha256: value_sha256.map(str::to_owned) }
+}
+
+fn rotation() -> KeyRotationRecord {
+    KeyRotationRecord::new(SecretKey::from_seed([8; 32]).public(), RotationScope::Chain)
 }
 
 fn payload(entry: &Entry) -> Vec<u8> {
@@ -190,6 +195,34 @@ fn the_format_of_a_change_of_a_plugins_key_is_pinned() {
 }
 
 #[test]
+fn the_format_of_a_key_rotation_is_pinned() {
+    let entry = writer().seal(&Link { seq: 0, prev: None }, &stamp(5), Body::KeyRotation(rotation()));
+    let expected = concat!(
+        r#"{"attestation_id":"att_01MCC5RM050M2GA1850M2GA185","chain_uid":"chain_1","gate":{"gate_id":"gate_1","level":"L2"},"#,
+        r#""key_rotation":{"new_key":{"crv":"Ed25519","kid":"E916XTjJCK82vAibEGGhB3lDV7wANvlLfxiCNTqfo_c","kty":"OKP","#,
+        r#""x":"E5j2LG0aRXxRumpLXz29L2n8qTIWIY3ImX5Ba9F9k8o"},"scope":"chain"},"kind":"key_rotation","#,
+        r#""seq":0,"timestamp":"2027-01-15T08:00:00.005Z"}"#
+    );
+    assert_eq!(String::from_utf8(payload(&entry)).unwrap(), expected);
+    assert_eq!(rotation().key().as_ref(), Some(SecretKey::from_seed([8; 32]).public()));
+}
+
+#[test]
+fn a_rotation_names_a_key_only_by_the_rules_for_keys() {
+    let changed = |change: &dyn Fn(&mut JwkRecord)| {
+        let mut rotation = rotation();
+        change(&mut rotation.new_key);
+        rotation.key()
+    };
+    assert!(changed(&|_| ()).is_some());
+    assert_eq!(changed(&|jwk| jwk.kid = "another".to_owned()), None);
+    assert_eq!(changed(&|jwk| jwk.crv = "X25519".to_owned()), None);
+    assert_eq!(changed(&|jwk| jwk.kty = "EC".to_owned()), None);
+    // A point of small order.
+    assert_eq!(changed(&|jwk| jwk.x = "A".repeat(43)), None);
+}
+
+#[test]
 fn equal_inputs_seal_to_equal_bytes() {
     let link = Link { seq: 1, prev: None };
     assert_eq!(writer().seal(&link, &stamp(1), decision("/")), writer().seal(&link, &stamp(1), decision("/")));
@@ -251,9 +284,29 @@ fn a_record_is_placed_exactly_when_it_is_a_record() {
         assert_eq!(placed.is_some(), whole.is_some(), "{}", String::from_utf8_lossy(payload));
         if let (Some(placed), Some(whole)) = (placed, whole) {
             accepted += 1;
-            let Record { attestation_id, chain_uid, decision, kind, prev, previous_chain, seq, timestamp, .. } = whole;
-            let expected =
-                RecordPlace { attestation_id, chain_uid, decision, kind, prev, previous_chain, seq, timestamp };
+            let Record {
+                attestation_id,
+                chain_uid,
+                decision,
+                key_rotation,
+                kind,
+                prev,
+                previous_chain,
+                seq,
+                timestamp,
+                ..
+            } = whole;
+            let expected = RecordPlace {
+                attestation_id,
+                chain_uid,
+                decision,
+                key_rotation,
+                kind,
+                prev,
+                previous_chain,
+                seq,
+                timestamp,
+            };
             assert_eq!(placed, expected);
         }
     }

@@ -101,6 +101,16 @@ impl Chain {
         Self { uid, gate }
     }
 
+    /// Its identity.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The gate whose records it holds.
+    pub fn gate(&self) -> &GateRecord {
+        &self.gate
+    }
+
     /// The record of `body` at `link`.
     pub fn draft(&self, link: &Link, stamp: &Stamp, body: &Body) -> Draft {
         let place = place(link, stamp);
@@ -155,6 +165,17 @@ impl Writer {
     /// The gate whose records it seals.
     pub fn gate(&self) -> &GateRecord {
         &self.chain.gate
+    }
+
+    /// The writer that goes on with the chain under another key.
+    #[must_use]
+    pub fn with_key(&self, key: SecretKey) -> Self {
+        Self { key, chain: self.chain.clone() }
+    }
+
+    /// The chain it writes, without the key.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// The chain it writes.

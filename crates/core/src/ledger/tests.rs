@@ -11,6 +11,8 @@ use crate::attest::{Body, Entry, GapRecord, GateRecord, Link, Stamp, Writer};
 use crate::state::Subject;
 use crate::time::UnixMillis;
 
+mod rotation;
+
 fn writer(chain: &str) -> Writer {
     Writer::new(
         SecretKey::from_seed([9; 32]),

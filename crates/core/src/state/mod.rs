@@ -12,6 +12,7 @@
 
 mod admit;
 mod gcra;
+mod key_history;
 mod lease;
 mod plugin_key;
 mod rows;
@@ -25,6 +26,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
+pub use key_history::{KEY_HISTORY_KEY, KeyHistory, KeyRotation, RotationError};
 pub use lease::{Charge, LEASE_SECONDS, Lease};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
