@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, Subject};
+use passgate_core::state::{Demand, KeyHistory, KeyRotation, Subject};
 use passgate_store::backend::{self, Fault};
 use passgate_store::{
     Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
@@ -84,6 +84,19 @@ impl State for ObjectStore {
 
     async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(backend::plugin_key(&self.database.read(), plugin, key)?)
+    }
+
+    async fn rotate_key(
+        &self,
+        chain_uid: &str,
+        rotation: KeyRotation,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        self.write(|tables| backend::rotate_key(tables, chain_uid, &rotation, &mut seal))
+    }
+
+    async fn key_history(&self) -> Result<KeyHistory, StoreError> {
+        Ok(backend::key_history(&self.database.read())?)
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {

@@ -6,13 +6,15 @@
 
 mod case;
 mod handover;
+mod pen;
+mod rotate;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use passgate_core::attest::{
-    Body, DecisionKind, Entry, FoldedRecord, GapRecord, Link, OutcomeRecord, PluginKeyRecord, PreviousChain, Stamp,
-    Writer, sha256_label,
+    Body, Chain, DecisionKind, Entry, FoldedRecord, GapRecord, GateRecord, Link, OutcomeRecord, PluginKeyRecord,
+    PreviousChain, Stamp, Writer, sha256_label,
 };
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
@@ -21,9 +23,11 @@ use passgate_core::plugin::PluginVerdict;
 use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, NonceAnswer, Subject};
 use passgate_core::time::UnixMillis;
-use passgate_store::{Admitted, State, StoreError};
+use passgate_store::{Admitted, SealRecord, State, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use pen::Pen;
 
 pub use case::{Case, CaseError, Decided};
 pub use handover::RefusalRecord;
@@ -32,7 +36,8 @@ pub use passgate_core::pipeline::HandoffError;
 /// Carries requests through their life over one store and one chain.
 pub struct Driver {
     state: Arc<dyn State>,
-    writer: Arc<Writer>,
+    chain: Chain,
+    pen: Arc<Pen>,
     bound: Arc<Mutex<RefusalBound>>,
 }
 
@@ -119,13 +124,13 @@ impl Driver {
         elsewhere: Option<PreviousChain>,
         stamp: Stamp,
     ) -> Result<Self, StoreError> {
-        let writer = Arc::new(writer);
-        let sealer = Arc::clone(&writer);
-        let seal = Box::new(move |here: Option<PreviousChain>, link: &_| {
-            sealer.seal(link, &stamp, Body::Start(here.or_else(|| elsewhere.clone())))
+        let driver = Self::new(state, writer);
+        let pen = Arc::clone(&driver.pen);
+        let seal = Box::new(move |here: Option<PreviousChain>, link: &Link| {
+            pen.at(link).seal(link, &stamp, Body::Start(here.or_else(|| elsewhere.clone())))
         });
-        state.start_chain(writer.chain_uid(), seal).await?;
-        Ok(Self { state, writer, bound: Arc::default() })
+        driver.state.start_chain(driver.chain_uid(), seal).await?;
+        Ok(driver)
     }
 
     /// Goes on with a chain that `state` holds already, with a record that says so, and returns the driver that writes
@@ -135,9 +140,13 @@ impl Driver {
     ///
     /// When the store cannot record the restart, or holds no such chain.
     pub async fn resume(state: Arc<dyn State>, writer: Writer, stamp: Stamp) -> Result<Self, StoreError> {
-        let driver = Self { state, writer: Arc::new(writer), bound: Arc::default() };
+        let driver = Self::new(state, writer);
         driver.append(Body::Restart, stamp).await?;
         Ok(driver)
+    }
+
+    fn new(state: Arc<dyn State>, writer: Writer) -> Self {
+        Self { state, chain: writer.chain().clone(), pen: Arc::new(Pen::new(writer)), bound: Arc::default() }
     }
 
     /// Records that something may be missing from the chain, such as what was kept in memory before a restart.
@@ -149,9 +158,25 @@ impl Driver {
         self.append(Body::Gap(gap), stamp).await
     }
 
-    /// The writer of this driver's chain.
-    pub fn writer(&self) -> &Writer {
-        &self.writer
+    /// The writer of this driver's chain under the key that is in force, for what is signed outside the chain. Records are
+    /// sealed by [`Driver::writer_at`].
+    pub fn writer(&self) -> Arc<Writer> {
+        self.pen.settled()
+    }
+
+    /// The writer of the record at `link`. Ask within the seal that a store calls, when the place of the record is known.
+    pub fn writer_at(&self, link: &Link) -> Arc<Writer> {
+        self.pen.at(link)
+    }
+
+    /// The gate whose records this driver makes.
+    pub fn gate(&self) -> &GateRecord {
+        self.chain.gate()
+    }
+
+    /// The chain that it writes.
+    pub fn chain_uid(&self) -> &str {
+        self.chain.uid()
     }
 
     /// Decides one request under one snapshot of the gate, steps 1 to 7.
@@ -170,7 +195,7 @@ impl Driver {
 
     /// As [`Driver::refuse`], of a refusal found here, or found elsewhere and handed over.
     pub async fn record_refusal(&self, refusal: &RefusalRecord, stamp: Stamp) -> Answer {
-        if refusal.gate() != self.writer.gate() {
+        if refusal.gate() != self.gate() {
             return Answer::fault(Reason::InternalError, &"the request was refused by another gate", None);
         }
         let attestation_id = match note(&self.bound, stamp, refusal.reason()) {
@@ -185,7 +210,7 @@ impl Driver {
 
     /// Steps 4 to 7 of a request judged here, or judged elsewhere and handed over.
     pub async fn admit(&self, case: Box<dyn Case>, stamp: Stamp) -> Answer {
-        if case.gate() != self.writer.gate() {
+        if case.gate() != self.gate() {
             return Answer::fault(
                 Reason::InternalError,
                 &"the request was judged for another gate",
@@ -194,10 +219,10 @@ impl Driver {
         }
         let demand = case.demand().clone();
         let sealing = Arc::new(Mutex::new(Sealing { case, decided: None }));
-        let (sealer, shared, bound) = (Arc::clone(&self.writer), Arc::clone(&sealing), Arc::clone(&self.bound));
+        let (pen, shared, bound) = (Arc::clone(&self.pen), Arc::clone(&sealing), Arc::clone(&self.bound));
         let seal = Box::new(move |admission: &Admission, link: &Link| {
             let mut sealing = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            let (decided, entry) = sealing.seal(&sealer, admission, link, stamp);
+            let (decided, entry) = sealing.seal(&pen.at(link), admission, link, stamp);
             // A replay consumed nothing, and whoever saw one request can send it for ever.
             let replayed = decided.as_ref().ok().and_then(|decided| decided.reason);
             let replayed = replayed.filter(|_| admission.nonce != NonceAnswer::Fresh);
@@ -205,7 +230,7 @@ impl Driver {
             sealing.decided = Some(decided);
             (!counted).then_some(entry)
         });
-        let admitted = self.state.admit(self.writer.chain_uid(), demand, seal).await;
+        let admitted = self.state.admit(self.chain_uid(), demand, seal).await;
         let mut sealing = sealing.lock().unwrap_or_else(PoisonError::into_inner);
         let decided = sealing.decided.take();
         let case = sealing.case.as_ref();
@@ -229,12 +254,12 @@ impl Driver {
     /// When the store cannot record it; what was charged may then be given back or not.
     pub async fn settle(&self, decision_id: String, outcome: OutcomeRecord, stamp: Stamp) -> Result<Entry, StoreError> {
         let release = outcome.result.releases_budget();
-        let (sealer, id) = (Arc::clone(&self.writer), decision_id.clone());
-        let seal = Box::new(move |budget, link: &_| {
+        let (pen, id) = (Arc::clone(&self.pen), decision_id.clone());
+        let seal = Box::new(move |budget, link: &Link| {
             let outcome = OutcomeRecord { budget, ..outcome.clone() };
-            sealer.seal(link, &stamp, Body::Outcome { decision_id: id.clone(), outcome })
+            pen.at(link).seal(link, &stamp, Body::Outcome { decision_id: id.clone(), outcome })
         });
-        self.state.settle(self.writer.chain_uid(), &decision_id, release, seal).await
+        self.state.settle(self.chain_uid(), &decision_id, release, seal).await
     }
 
     /// Revokes `subject`. When this returns, the next admission is refused.
@@ -243,9 +268,8 @@ impl Driver {
     ///
     /// When the store cannot carry it out; the revocation may then be in force or not, and is safe to repeat.
     pub async fn revoke(&self, subject: Subject, stamp: Stamp) -> Result<Entry, StoreError> {
-        let (sealer, body) = (Arc::clone(&self.writer), Body::Revocation(subject.clone()));
-        let seal = Box::new(move |link: &_| sealer.seal(link, &stamp, body.clone()));
-        self.state.revoke(self.writer.chain_uid(), subject, stamp.now.seconds(), seal).await
+        let seal = self.sealing(Body::Revocation(subject.clone()), stamp);
+        self.state.revoke(self.chain_uid(), subject, stamp.now.seconds(), seal).await
     }
 
     /// Gives `key` of the plugin `plugin` this value, or deletes it without one; the record has the value's digest. When
@@ -264,9 +288,8 @@ impl Driver {
     ) -> Result<Entry, StoreError> {
         let value_sha256 = value.as_ref().map(|value| sha256_label(&Sha256::digest(value).into()));
         let changed = PluginKeyRecord { key: key.to_owned(), plugin: plugin.to_owned(), value_sha256 };
-        let (sealer, body) = (Arc::clone(&self.writer), Body::PluginKey(changed));
-        let seal = Box::new(move |link: &_| sealer.seal(link, &stamp, body.clone()));
-        self.state.set_plugin_key(self.writer.chain_uid(), plugin, key, value, seal).await
+        let seal = self.sealing(Body::PluginKey(changed), stamp);
+        self.state.set_plugin_key(self.chain_uid(), plugin, key, value, seal).await
     }
 
     /// Records refusals that were counted elsewhere.
@@ -294,9 +317,12 @@ impl Driver {
     }
 
     async fn append(&self, body: Body, stamp: Stamp) -> Result<Entry, StoreError> {
-        let sealer = Arc::clone(&self.writer);
-        let seal = Box::new(move |link: &_| sealer.seal(link, &stamp, body.clone()));
-        self.state.append(self.writer.chain_uid(), seal).await
+        self.state.append(self.chain_uid(), self.sealing(body, stamp)).await
+    }
+
+    fn sealing(&self, body: Body, stamp: Stamp) -> SealRecord {
+        let pen = Arc::clone(&self.pen);
+        Box::new(move |link: &Link| pen.at(link).seal(link, &stamp, body.clone()))
     }
 }
 

@@ -18,7 +18,10 @@ mod encoding;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, Link, PreviousChain, sha256_label};
-use passgate_core::state::{self, Demand, FENCE_KEY, Lease, LoadedRows, PluginKeyError, RowCorrupt, Subject, Write};
+use passgate_core::state::{
+    self, Demand, FENCE_KEY, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Lease, LoadedRows, PluginKeyError,
+    RotationError, RowCorrupt, Subject, Write,
+};
 
 use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, StoreError};
 
@@ -53,6 +56,12 @@ impl From<RowCorrupt> for Fault {
 
 impl From<PluginKeyError> for Fault {
     fn from(error: PluginKeyError) -> Self {
+        Self::Request(error.into())
+    }
+}
+
+impl From<RotationError> for Fault {
+    fn from(error: RotationError) -> Self {
         Self::Request(error.into())
     }
 }
@@ -272,6 +281,33 @@ pub fn set_plugin_key(
 /// `PluginKey` when something is outside its limits, and the faults of `tables`.
 pub fn plugin_key(tables: &impl Tables, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, Fault> {
     tables.row(&state::plugin_row_key(plugin, key)?)
+}
+
+/// [`State::rotate_key`](crate::State::rotate_key)
+///
+/// # Errors
+///
+/// `Rotation` when it was made already or one of the keys was retired, `Corrupt` when the history cannot be read, and those
+/// of [`append`].
+pub fn rotate_key(
+    tables: &mut impl Tables,
+    uid: &str,
+    rotation: &KeyRotation,
+    seal: &mut SealRecord,
+) -> Result<Entry, Fault> {
+    let history = key_history(tables)?.rotated(rotation)?;
+    let entry = append(tables, uid, seal)?;
+    tables.put_row(history.write())?;
+    Ok(entry)
+}
+
+/// [`State::key_history`](crate::State::key_history)
+///
+/// # Errors
+///
+/// `Corrupt` when it cannot be read, and the faults of `tables`.
+pub fn key_history(tables: &impl Tables) -> Result<KeyHistory, Fault> {
+    Ok(KeyHistory::read(tables.row(KEY_HISTORY_KEY)?.as_deref())?)
 }
 
 /// [`State::sweep`](crate::State::sweep)

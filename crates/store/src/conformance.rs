@@ -10,20 +10,23 @@ mod admission;
 mod leases;
 mod ledger;
 mod plugin_keys;
+mod rotation;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use passgate_core::attest::{
-    AgentRecord, Body, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, OutcomeRecord, OutcomeResult,
-    PluginKeyRecord, PolicyRecord, RequestRecord, RevocationCheck, Stamp, Writer, sha256_label,
+    AgentRecord, Body, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, KeyRotationRecord, OutcomeRecord,
+    OutcomeResult, PluginKeyRecord, PolicyRecord, RequestRecord, RevocationCheck, RotationScope, Stamp, Writer,
+    sha256_label,
 };
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::ledger::{Break, HeadBuilder, Report, Verifier, head_line, record_line};
 use passgate_core::money::MicroUsd;
 use passgate_core::passport::key::SecretKey;
 use passgate_core::state::{
-    Admission, Demand, NonceAnswer, NonceClaim, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod, Subject,
+    Admission, Demand, KeyRotation, NonceAnswer, NonceClaim, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod,
+    Subject,
 };
 use passgate_core::time::UnixMillis;
 
@@ -31,6 +34,8 @@ use crate::{Admitted, Cursor, Filter, Ledger, SealDecision, SealOutcome, SealRec
 
 /// When the stores under test start: a store that begins with a replay fence begins with the one of this Unix second.
 pub const START_SECONDS: i64 = 1_771_900_000;
+/// The seed of the key that kits begin with.
+const FIRST_KEY: [u8; 32] = [7; 32];
 /// When the cases take place, in Unix seconds: 2026-02-24T14:30:00Z, long after [`START_SECONDS`].
 pub const NOW_SECONDS: i64 = 1_771_943_400;
 
@@ -73,6 +78,9 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     plugin_keys::every_change_is_recorded(&make().await).await;
     plugin_keys::what_is_outside_the_limits_is_refused(&make().await).await;
     plugin_keys::without_its_record_nothing_changes(&make().await).await;
+    rotation::a_rotation_is_recorded_and_noted_at_once(&make().await).await;
+    rotation::a_rotation_happens_once_and_never_back(&make().await).await;
+    rotation::without_its_record_no_key_is_handed_over(&make().await).await;
 }
 
 /// Makes the demands and records of one gate's chain.
@@ -89,7 +97,7 @@ impl Kit {
     pub fn new(gate_id: &str) -> Self {
         let now = millis(NOW_SECONDS);
         let gate = GateRecord { gate_id: gate_id.to_owned(), level: "L2".to_owned() };
-        let writer = Arc::new(Writer::new(SecretKey::from_seed([7; 32]), stamp(now).chain_uid(), gate));
+        let writer = Arc::new(Writer::new(SecretKey::from_seed(FIRST_KEY), stamp(now).chain_uid(), gate));
         Self { writer, gate_id: gate_id.to_owned(), agent_id: "agent".to_owned(), now }
     }
 
@@ -207,6 +215,25 @@ impl Kit {
         store.set_plugin_key(self.chain_uid(), plugin, key, value.map(<[u8]>::to_vec), seal).await
     }
 
+    /// Hands over to the key with this seed, with a record of it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the store says.
+    pub async fn rotate(&self, store: &impl State, seed: u8) -> Result<Entry, StoreError> {
+        let new = SecretKey::from_seed([seed; 32]).public().clone();
+        let seal = self.seal_record(Body::KeyRotation(KeyRotationRecord::new(&new, RotationScope::Ledger)));
+        let rotation = KeyRotation { old: self.writer.public_key().clone(), new, at: self.now() };
+        store.rotate_key(self.chain_uid(), rotation, seal).await
+    }
+
+    /// The same chain, signed with the key with this seed.
+    #[must_use]
+    pub fn with_key(&self, seed: u8) -> Self {
+        let writer = Arc::new(self.writer.with_key(SecretKey::from_seed([seed; 32])));
+        Self { writer, ..self.clone() }
+    }
+
     /// Seals a record of `body`.
     pub fn seal_record(&self, body: Body) -> SealRecord {
         let (writer, now) = (Arc::clone(&self.writer), self.now);
@@ -262,7 +289,7 @@ impl Kit {
         }
     }
 
-    /// Exports everything in `store` and verifies the export.
+    /// Exports everything in `store` and verifies the export with the key that every kit begins with.
     ///
     /// # Errors
     ///
@@ -272,7 +299,7 @@ impl Kit {
     ///
     /// When the store cannot be read.
     pub async fn verify_ledger(&self, store: &impl Ledger) -> Result<Report, Break> {
-        let keys = [self.writer.public_key().clone()];
+        let keys = [SecretKey::from_seed(FIRST_KEY).public().clone()];
         let mut verifier = Verifier::new(&keys);
         let mut head = HeadBuilder::default();
         for record in read_all(store, &Filter::default(), 500).await {

@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, Subject};
+use passgate_core::state::{Demand, KeyHistory, KeyRotation, Subject};
 
 use crate::{
     Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
@@ -33,6 +33,10 @@ pub enum Verb {
     SetPluginKey,
     /// [`State::plugin_key`]
     PluginKey,
+    /// [`State::rotate_key`]
+    RotateKey,
+    /// [`State::key_history`]
+    KeyHistory,
     /// [`State::sweep`]
     Sweep,
     /// [`Ledger::records`]
@@ -43,7 +47,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::StartChain,
         Self::Admit,
         Self::Append,
@@ -52,6 +56,8 @@ impl Verb {
         Self::RevokedAt,
         Self::SetPluginKey,
         Self::PluginKey,
+        Self::RotateKey,
+        Self::KeyHistory,
         Self::Sweep,
         Self::Records,
         Self::Record,
@@ -213,6 +219,14 @@ impl<S: State> State for FailingStore<S> {
         self.run(Verb::PluginKey, self.inner.plugin_key(plugin, key)).await
     }
 
+    async fn rotate_key(&self, chain_uid: &str, rotation: KeyRotation, seal: SealRecord) -> Result<Entry, StoreError> {
+        self.run(Verb::RotateKey, self.inner.rotate_key(chain_uid, rotation, seal)).await
+    }
+
+    async fn key_history(&self) -> Result<KeyHistory, StoreError> {
+        self.run(Verb::KeyHistory, self.inner.key_history()).await
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         self.run(Verb::Sweep, self.inner.sweep(now, limit)).await
     }
@@ -299,6 +313,8 @@ mod tests {
         assert!(block_on(store.revoked_at(&subject)).is_err());
         assert!(block_on(kit.set_plugin_key(&store, "plugin", "key", Some(b"value"))).is_err());
         assert!(block_on(store.plugin_key("plugin", "key")).is_err());
+        assert!(block_on(kit.rotate(&store, 1)).is_err());
+        assert!(block_on(store.key_history()).is_err());
         assert!(block_on(store.sweep(0, 1)).is_err());
         assert!(block_on(store.records(&Filter::default(), None, 1)).is_err());
         assert!(block_on(store.record("att")).is_err());

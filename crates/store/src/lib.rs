@@ -28,7 +28,9 @@ pub mod failing;
 
 use async_trait::async_trait;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, EntryIndex, Link, PreviousChain};
-use passgate_core::state::{Admission, Demand, PluginKeyError, RowCorrupt, Subject};
+use passgate_core::state::{
+    Admission, Demand, KeyHistory, KeyRotation, PluginKeyError, RotationError, RowCorrupt, Subject,
+};
 
 #[cfg(feature = "redb")]
 pub use self::redb::RedbStore;
@@ -138,6 +140,13 @@ pub trait State: Shared {
     /// The value of `key` of the plugin `plugin`, if it has one.
     async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Appends to `chain_uid` the record in which one key hands over to another, and notes it in the same transaction. A
+    /// retired key never hands over, nor does a key come back: see [`KeyHistory::rotated`].
+    async fn rotate_key(&self, chain_uid: &str, rotation: KeyRotation, seal: SealRecord) -> Result<Entry, StoreError>;
+
+    /// The keys that were handed over here, and to whom.
+    async fn key_history(&self) -> Result<KeyHistory, StoreError>;
+
     /// Deletes rows that expired before Unix second `now`, at most `limit` of them, raising the replay fence; returns
     /// how many. Backends also do this a little at a time while admitting.
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError>;
@@ -245,6 +254,9 @@ pub enum StoreError {
     /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.
     #[error(transparent)]
     PluginKey(#[from] PluginKeyError),
+    /// A rotation that was made already, or of a retired key. Nothing was written.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
     /// Another process has the store open.
     #[error("the store is in use by another process: {0}")]
     InUse(String),

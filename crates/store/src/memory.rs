@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
-use passgate_core::state::{self, Demand, RowMap, Subject, Write, restart_fence};
+use passgate_core::state::{self, Demand, KeyHistory, KeyRotation, RowMap, Subject, Write, restart_fence};
 
 use crate::backend::{self, Chain, Fault, Tables};
 use crate::{
@@ -92,6 +92,19 @@ impl State for MemoryStore {
 
     async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(backend::plugin_key(&*self.lock(), plugin, key)?)
+    }
+
+    async fn rotate_key(
+        &self,
+        chain_uid: &str,
+        rotation: KeyRotation,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        Ok(backend::rotate_key(&mut *self.lock(), chain_uid, &rotation, &mut seal)?)
+    }
+
+    async fn key_history(&self) -> Result<KeyHistory, StoreError> {
+        Ok(backend::key_history(&*self.lock())?)
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {

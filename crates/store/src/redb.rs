@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, Subject};
+use passgate_core::state::{Demand, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Subject};
 
 use crate::backend::{self, Fault};
 use crate::{
@@ -189,6 +189,20 @@ impl State for RedbStore {
     async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let row_key = passgate_core::state::plugin_row_key(plugin, key)?;
         self.file.read(|database| Reader::begin(database)?.row(&row_key))
+    }
+
+    async fn rotate_key(
+        &self,
+        chain_uid: &str,
+        rotation: KeyRotation,
+        mut seal: SealRecord,
+    ) -> Result<Entry, StoreError> {
+        let uid = chain_uid.to_owned();
+        self.write(move |tables| backend::rotate_key(tables, &uid, &rotation, &mut seal)).await
+    }
+
+    async fn key_history(&self) -> Result<KeyHistory, StoreError> {
+        self.file.read(|database| Ok(KeyHistory::read(Reader::begin(database)?.row(KEY_HISTORY_KEY)?.as_deref())?))
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use passgate_core::attest::Entry;
 use passgate_core::flood::MAX_REFUSAL_RECORDS_PER_MINUTE;
-use passgate_core::state::{Demand, Subject};
+use passgate_core::state::{Demand, KeyHistory, KeyRotation, Subject};
 use passgate_host::control::ClientError;
 use passgate_store::failing::{FailingStore, Failure, Verb};
 use passgate_store::{
@@ -179,6 +179,14 @@ impl State for Explosive {
 
     async fn plugin_key(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.plugin_key(plugin, key).await
+    }
+
+    async fn rotate_key(&self, chain_uid: &str, rotation: KeyRotation, seal: SealRecord) -> Result<Entry, StoreError> {
+        self.inner.rotate_key(chain_uid, rotation, seal).await
+    }
+
+    async fn key_history(&self) -> Result<KeyHistory, StoreError> {
+        self.inner.key_history().await
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
