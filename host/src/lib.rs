@@ -12,6 +12,7 @@
 //! Deciding. Rules stand in `passgate_core`, the order of a request's life in `passgate_api`; nothing here can turn a
 //! refusal into an allow.
 
+pub mod attestation_key;
 pub mod config;
 pub mod control;
 pub mod env;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use passgate_host::control::RemoteGateError;
 use passgate_host::files::{self, Existing, FileError};
 use passgate_passport::key::{PublicKey, SecretKey};
+use passgate_passport::key_set::{self, DatedKey};
 use passgate_passport::{did_key, jwk};
 use zeroize::Zeroizing;
 
@@ -88,6 +89,16 @@ fn is_thumbprint(text: &str) -> bool {
 pub(crate) fn read_key_set(path: &Path) -> Result<Vec<PublicKey>, Failure> {
     let set = input::read(&path.display().to_string())?;
     jwk::parse_set(&set)
+        .map_err(|error| Failure::new(Exit::Invalid, "key_malformed", format_args!("{}: {error}", path.display())))
+}
+
+/// Reads a set of public keys with their times; none when there is no file.
+pub(crate) fn read_dated_keys(path: &Path) -> Result<Vec<DatedKey>, Failure> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let set = input::read(&path.display().to_string())?;
+    key_set::parse(&set)
         .map_err(|error| Failure::new(Exit::Invalid, "key_malformed", format_args!("{}: {error}", path.display())))
 }
 

@@ -16,15 +16,15 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::client::{ClientError, ControlClient};
-use super::operations::{OperationError, Operations};
+use super::operations::{Keys, OperationError, Operations};
 use super::remote::{RemoteGate, RemoteGateError};
+use crate::attestation_key::{KeyError, KeyFiles};
 use crate::config::Loaded;
 use crate::env::{Environment, RandomError};
-use crate::files::{self, FileError};
 use crate::gateway::ErrorClass;
 use crate::status_lists::{self, InForce};
 use crate::store::{self, Store, remedy};
-use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
+use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState, Rotated, Rotation};
 
 /// An operation that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum AccessError {
     Random(#[from] RandomError),
     /// The attestation key cannot be used.
     #[error("the attestation key: {0}")]
-    Key(#[from] FileError),
+    Key(#[from] KeyError),
     /// What was read could not be written.
     #[error("the export could not be written: {0}")]
     Output(std::io::Error),
@@ -171,7 +171,19 @@ impl Access {
     pub async fn keys(&self) -> Result<Vec<PublicKey>, AccessError> {
         match self {
             Self::Running(client) => Ok(client.keys().await?),
-            Self::Offline(offline) => Ok(offline.gate.keys()),
+            Self::Offline(offline) => Ok(offline.gate.keys().into_iter().map(|entry| entry.key).collect()),
+        }
+    }
+
+    /// Hands over to the key in the file of the next one (see [`KeyFiles`]), which is the one that is named. Safe to repeat.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`]; the rotation may then have happened or not.
+    pub async fn rotate_key(&self, rotation: &Rotation) -> Result<Rotated, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.rotate_key(rotation).await?),
+            Self::Offline(offline) => Ok(offline.recording().await?.rotate_key(rotation).await?),
         }
     }
 
@@ -237,7 +249,7 @@ pub struct Offline {
     gate: Arc<Operations>,
     store: Arc<dyn Store>,
     env: Arc<dyn Environment>,
-    key_file: PathBuf,
+    keys: KeyFiles,
 }
 
 impl Offline {
@@ -255,12 +267,14 @@ impl Offline {
     }
 
     async fn create(loaded: &Loaded, env: Arc<dyn Environment>) -> Result<Self, AccessError> {
-        let key_file = loaded.paths.attestation_key.clone();
+        let keys = KeyFiles::of(&loaded.paths.attestation_key);
         let store = store::open(&loaded.paths, env.as_ref()).await?;
-        let heads = Writer::new(files::read_key(&key_file)?, String::new(), loaded.gate.record());
+        let history = store.key_history().await?;
+        let heads = Writer::new(keys.signing(&history)?.key, String::new(), loaded.gate.record());
         let (gate, _) = status_lists::gate_at(loaded, env.now());
-        let gate = Operations::reading(heads, Arc::clone(&store), Arc::clone(&env), gate);
-        Ok(Self { gate: Arc::new(gate), store, env, key_file })
+        let named = Keys::new(keys.clone(), history);
+        let gate = Operations::reading(heads, Arc::clone(&store), Arc::clone(&env), gate, named);
+        Ok(Self { gate: Arc::new(gate), store, env, keys })
     }
 
     async fn export(
@@ -282,10 +296,12 @@ impl Offline {
     async fn recording(&self) -> Result<Operations, AccessError> {
         let gate = self.gate.gate();
         let stamp: Stamp = self.env.stamp()?;
-        let writer = Writer::new(files::read_key(&self.key_file)?, stamp.chain_uid(), gate.record());
+        let history = self.store.key_history().await?;
+        let writer = Writer::new(self.keys.signing(&history)?.key, stamp.chain_uid(), gate.record());
         let state = Arc::<dyn Store>::clone(&self.store);
         let driver = Arc::new(Driver::start(state, writer, self.env.stamp()?).await?);
         let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
-        Ok(Operations::running(driver, store, env, Arc::new(InForce::new(gate))))
+        let named = Keys::new(self.keys.clone(), history);
+        Ok(Operations::running(driver, store, env, Arc::new(InForce::new(gate)), named))
     }
 }

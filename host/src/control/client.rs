@@ -20,7 +20,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::remote::{Remote, RemoteGate, RemoteGateError};
-use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState};
+use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState, Rotated, Rotation};
 use passgate_api::http::route::PluginKey;
 
 /// How long the gateway may take to begin an answer.
@@ -176,6 +176,16 @@ impl ControlClient {
     pub async fn keys(&self) -> Result<Vec<PublicKey>, ClientError> {
         let body = self.bytes(Method::GET, "/v1/keys", Bytes::new()).await?;
         jwk::parse_set(&body).map_err(exchange)
+    }
+
+    /// Hands over to the next attestation key of a gateway on this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn rotate_key(&self, rotation: &Rotation) -> Result<Rotated, ClientError> {
+        let body = serde_json::to_vec(rotation).map_err(exchange)?;
+        self.document(Method::POST, "/v1/keys/rotate", body.into()).await
     }
 
     /// Revokes, and gives the record of it.

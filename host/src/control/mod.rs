@@ -25,9 +25,11 @@ use tokio::time::Instant;
 
 pub use access::{Access, AccessError, Offline};
 pub use client::{ClientError, ControlClient};
+pub(crate) use operations::Keys;
 pub use operations::{OperationError, Operations};
 pub use passgate_api::http::documents::{
     DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Revocation, RevocationState,
+    Rotated, Rotation,
 };
 pub use passgate_api::http::route::PluginKey;
 pub use remote::{RemoteGate, RemoteGateError};

@@ -1,19 +1,20 @@
 //! The gate behind the control routes: a running gateway, or its store when none runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use passgate_api::driver::Driver;
 use passgate_api::http::control::Controlled;
 pub use passgate_api::http::control::OperationError;
-use passgate_api::http::documents::Revocation;
+use passgate_api::http::documents::{Revocation, Rotated, Rotation};
 use passgate_api::http::route::PluginKey;
-use passgate_core::attest::{Stamp, Writer};
+use passgate_core::attest::{RotationScope, Stamp, Writer};
 use passgate_core::gate::Gate;
-use passgate_core::state::Subject;
+use passgate_core::state::{KeyHistory, Subject};
 use passgate_core::time::UnixMillis;
-use passgate_passport::key::PublicKey;
+use passgate_passport::key_set::DatedKey;
 use passgate_store::{Ledger, StoreError};
 
+use crate::attestation_key::KeyFiles;
 use crate::env::{Environment, RandomError};
 use crate::status_lists::{InForce, Snapshot};
 use crate::store::Store;
@@ -23,7 +24,7 @@ enum Signer {
     /// The driver of a running gateway.
     Driver(Arc<Driver>),
     /// A writer that signs heads and writes no chain.
-    Heads(Box<Writer>),
+    Heads(Arc<Writer>),
 }
 
 /// A gate over one store.
@@ -32,6 +33,23 @@ pub struct Operations {
     store: Arc<dyn Store>,
     env: Arc<dyn Environment>,
     gate: Arc<InForce>,
+    keys: Keys,
+}
+
+/// The attestation keys: where they are, and which were handed over.
+pub(crate) struct Keys {
+    files: KeyFiles,
+    history: Mutex<KeyHistory>,
+}
+
+impl Keys {
+    pub(crate) fn new(files: KeyFiles, history: KeyHistory) -> Self {
+        Self { files, history: Mutex::new(history) }
+    }
+
+    fn history(&self) -> MutexGuard<'_, KeyHistory> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Operations {
@@ -40,13 +58,47 @@ impl Operations {
         store: Arc<dyn Store>,
         env: Arc<dyn Environment>,
         gate: Arc<InForce>,
+        keys: Keys,
     ) -> Self {
-        Self { signer: Signer::Driver(driver), store, env, gate }
+        Self { signer: Signer::Driver(driver), store, env, gate, keys }
     }
 
     /// Without a driver nothing can be changed; the caller brings one for it.
-    pub(crate) fn reading(heads: Writer, store: Arc<dyn Store>, env: Arc<dyn Environment>, gate: Snapshot) -> Self {
-        Self { signer: Signer::Heads(Box::new(heads)), store, env, gate: Arc::new(InForce::new(gate)) }
+    pub(crate) fn reading(
+        heads: Writer,
+        store: Arc<dyn Store>,
+        env: Arc<dyn Environment>,
+        gate: Snapshot,
+        keys: Keys,
+    ) -> Self {
+        Self { signer: Signer::Heads(Arc::new(heads)), store, env, gate: Arc::new(InForce::new(gate)), keys }
+    }
+
+    /// Hands over to the key in the file of the next one, which has to be the one that is named. When this returns, every
+    /// record is signed with it. Asked again, it says that nothing is left to do.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such key, or one of the two was retired; else when it cannot be carried out: the rotation may then
+    /// have happened or not, and is safe to repeat.
+    pub async fn rotate_key(&self, asked: &Rotation) -> Result<Rotated, OperationError> {
+        let (driver, stamp) = self.recording()?;
+        let kid = asked.kid.clone();
+        if driver.writer().public_key().thumbprint() == kid {
+            return Ok(Rotated { attestation_id: None, kid });
+        }
+        let next = self.keys.files.read_next().map_err(|error| OperationError::Gate(error.to_string()))?;
+        let next = next.filter(|next| next.public().thumbprint() == kid).ok_or_else(|| {
+            let file = self.keys.files.next.display();
+            OperationError::Gate(format!("{file} does not hold the key {kid}; run `passgate keys rotate` at this gate"))
+        })?;
+        // A task of its own: given up half-way, nobody would note that the new key signs.
+        let driver = Arc::clone(driver);
+        let rotating = tokio::spawn(async move { driver.rotate(next, RotationScope::Ledger, stamp).await });
+        let entry = rotating.await.map_err(|error| OperationError::Gate(error.to_string()))??;
+        let history = self.store.key_history().await?;
+        *self.keys.history() = history;
+        Ok(Rotated { attestation_id: entry.map(|entry| entry.index.attestation_id), kid })
     }
 
     /// The value of a plugin's key, if it has one.
@@ -71,7 +123,7 @@ impl Operations {
     }
 
     /// What a change is recorded with.
-    fn recording(&self) -> Result<(&Driver, Stamp), OperationError> {
+    fn recording(&self) -> Result<(&Arc<Driver>, Stamp), OperationError> {
         let Signer::Driver(driver) = &self.signer else {
             return Err(StoreError::Unavailable("no chain is open to record the change".to_owned()).into());
         };
@@ -79,10 +131,10 @@ impl Operations {
         Ok((driver, stamp))
     }
 
-    fn writer(&self) -> &Writer {
+    fn writer(&self) -> Arc<Writer> {
         match &self.signer {
             Signer::Driver(driver) => driver.writer(),
-            Signer::Heads(writer) => writer,
+            Signer::Heads(writer) => Arc::clone(writer),
         }
     }
 }
@@ -101,8 +153,8 @@ impl Controlled for Operations {
         self.store.as_ref()
     }
 
-    fn keys(&self) -> Vec<PublicKey> {
-        vec![self.writer().public_key().clone()]
+    fn keys(&self) -> Vec<DatedKey> {
+        self.keys.history().with(self.writer().public_key())
     }
 
     fn seal_head(&self, payload: &[u8]) -> Result<String, OperationError> {

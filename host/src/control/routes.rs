@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use passgate_api::answer::Problem;
 use passgate_api::http::control::{Controlled, OperationError, respond};
+use passgate_api::http::documents::from_body;
 use passgate_api::http::reply::{Body, Pieces, Reply};
 use passgate_api::http::route::{Route, RouteError};
 use passgate_api::view;
@@ -65,6 +66,11 @@ async fn replied(operations: &Arc<Operations>, route: Route, query: Option<&str>
                 Ok(None) => Reply::not_found("the plugin has no such key"),
                 Err(error) => error.into(),
             };
+        }
+        Route::RotateKey => {
+            let rotated =
+                async { operations.rotate_key(&from_body(body, Route::RotateKey.max_body_bytes())?).await }.await;
+            return rotated.map_or_else(Reply::from, |rotated| Reply::json(200, &rotated));
         }
         Route::PutPluginKey(of) => operations.set_plugin_key(&of, Some(body.to_vec())).await,
         Route::DeletePluginKey(of) => operations.set_plugin_key(&of, None).await,

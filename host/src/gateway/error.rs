@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use passgate_store::StoreError;
 
+use crate::attestation_key::KeyError;
 use crate::config::ConfigError;
 use crate::env::RandomError;
 use crate::evaluator::ComponentError;
@@ -33,7 +34,7 @@ pub enum ServeError {
     Config(#[from] ConfigError),
     /// The attestation key cannot be used.
     #[error("the attestation key: {0}")]
-    Key(#[from] FileError),
+    Key(#[from] KeyError),
     /// The evaluator cannot be used.
     #[error("the evaluator: {0}")]
     Evaluator(#[from] ComponentError),
@@ -87,6 +88,12 @@ pub enum ServeError {
     /// The operating system refused something that it should not.
     #[error("unexpected: {0}")]
     Unexpected(#[from] io::Error),
+}
+
+impl From<FileError> for ServeError {
+    fn from(error: FileError) -> Self {
+        Self::Key(error.into())
+    }
 }
 
 impl ServeError {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_api::driver::Driver;
-use passgate_core::attest::{Stamp, Writer};
+use passgate_core::attest::{RotationScope, Stamp, Writer};
 use passgate_passport::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -34,11 +34,11 @@ pub use page::has_verify_page;
 
 use self::handler::Door;
 use self::upkeep::Unrecorded;
+use crate::attestation_key::KeyFiles;
 use crate::config::{EngineKind, Loaded};
-use crate::control::{Control, Operations, Served};
+use crate::control::{Control, Keys, Operations, Served};
 use crate::env::Environment;
 use crate::evaluator::{self, ComponentError, Engine, Evaluator, EvaluatorFile, MAX_INSTANCES, builtin, has_builtin};
-use crate::files;
 use crate::health::Health;
 use crate::http::authority::Scheme;
 use crate::http::intake::IntakeLimits;
@@ -116,12 +116,13 @@ impl Gateway {
     /// [`ServeError`]; nothing is left running then.
     pub async fn start(self) -> Result<RunningGateway, ServeError> {
         let Self { loaded, env, listener, store, evaluator } = self;
-        let key = files::read_key(&loaded.paths.attestation_key)?;
         let upstream = Upstream::new(upstream_config(&loaded))?;
         let store = match store {
             Some(store) => store,
             None => store::open(&loaded.paths, env.as_ref()).await?,
         };
+        let key_files = KeyFiles::of(&loaded.paths.attestation_key);
+        let signing = key_files.signing(&store.key_history().await?)?;
         let listener = match listener {
             Some(listener) => listener,
             None => bind(&loaded.config.server.listen).await?,
@@ -141,21 +142,31 @@ impl Gateway {
         let (engine, metrics) = (Arc::new(engine), Metrics::default());
         let keys = Arc::new(StoredKeys(Arc::clone(&store)));
         let plugins = PluginHost::load(&loaded.config.plugins, &loaded.base, keys, metrics.clone()).await?;
-        let writer = Writer::new(key, stamp.chain_uid(), record);
+        let writer = Writer::new(signing.key, stamp.chain_uid(), record);
         let driver = Driver::start(Arc::<dyn Store>::clone(&store), writer, env.stamp()?).await?;
+        if let Some(next) = signing.next {
+            // Whoever began a rotation stopped before its record.
+            driver.rotate(next, RotationScope::Ledger, env.stamp()?).await?;
+        }
+        let history = store.key_history().await?;
         let driver = Arc::new(driver);
         let health = Arc::new(Health::new(metrics.clone()));
         let info = ReadyInfo::new(
             &loaded,
             &listener,
             metrics_listener.as_ref(),
-            driver.writer(),
+            &driver.writer(),
             store.durability(),
             &engine,
             &plugins,
         )?;
-        let operations =
-            Operations::running(Arc::clone(&driver), Arc::clone(&store), Arc::clone(&env), Arc::clone(&gate));
+        let operations = Operations::running(
+            Arc::clone(&driver),
+            Arc::clone(&store),
+            Arc::clone(&env),
+            Arc::clone(&gate),
+            Keys::new(key_files, history),
+        );
         let control = Control::new(Arc::new(operations), Arc::clone(&health), metrics.clone());
         let served = control.serve(socket, metrics_listener);
         let limits = Limits::of(&loaded);

@@ -104,8 +104,8 @@ async fn record_unrecorded(core: &Core) -> Result<(), String> {
         folded = FoldedRecord { from: now.clone(), to: now, by_reason: [(CODE.to_owned(), 0)].into() };
     }
     let driver = Arc::clone(&core.driver);
-    let seal = Box::new(move |link: &Link| driver.writer().seal(link, &stamp, Body::Folded(folded.clone())));
-    let appended = core.store.append(core.driver.writer().chain_uid(), seal);
+    let seal = Box::new(move |link: &Link| driver.writer_at(link).seal(link, &stamp, Body::Folded(folded.clone())));
+    let appended = core.store.append(core.driver.chain_uid(), seal);
     let failure = match tokio::time::timeout(core.limits.decision_timeout, appended).await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => error.to_string(),

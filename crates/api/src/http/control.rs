@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use passgate_core::gate::Gate;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
-use passgate_passport::jwk::emit_set;
-use passgate_passport::key::PublicKey;
+use passgate_passport::key_set::{self, DatedKey};
 use passgate_store::{Ledger, Page, Shared, StoreError};
 use serde_json::{Map, Value};
 
@@ -41,8 +40,8 @@ pub trait Controlled: Shared {
     /// The records.
     fn ledger(&self) -> &dyn Ledger;
 
-    /// The keys that the records verify with.
-    fn keys(&self) -> Vec<PublicKey>;
+    /// The keys that the records verify with, oldest first, each with the times from and until which it signed.
+    fn keys(&self) -> Vec<DatedKey>;
 
     /// Signs the head of an export (see `passgate_core::attest::Writer::seal_head`).
     ///
@@ -89,6 +88,7 @@ impl From<OperationError> for Reply {
         let (status, code, title) = match &error {
             OperationError::Document(problem) => return Self::bad_request(problem),
             OperationError::Store(StoreError::PluginKey(problem)) => return Self::bad_request(problem),
+            OperationError::Store(StoreError::Rotation(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Corrupt(_)) | OperationError::View(_) => {
                 (500, "store_corrupt", "What is stored cannot be read.")
             }
@@ -149,6 +149,7 @@ async fn answer(
         Route::PluginKey(_) | Route::PutPluginKey(_) | Route::DeletePluginKey(_) => {
             Reply::not_found("this gate has no plugins")
         }
+        Route::RotateKey => Reply::not_found("the key of this gate is not changed by a request"),
         Route::StatusList(_) | Route::PutStatusLists => Reply::not_found("no status lists are pushed to this gate"),
     })
 }
@@ -245,7 +246,7 @@ fn exported(gate: Arc<dyn Controlled>, query: &Query) -> Result<Reply, Operation
 fn key_set(gate: &dyn Controlled) -> Reply {
     let fields =
         vec![("content-type", "application/jwk-set+json".to_owned()), ("cache-control", "no-cache".to_owned())];
-    Reply { status: 200, fields, body: Body::Whole(emit_set(&gate.keys()).into_bytes()) }
+    Reply { status: 200, fields, body: Body::Whole(key_set::emit(&gate.keys()).into_bytes()) }
 }
 
 #[cfg(test)]

@@ -25,6 +25,24 @@ const MAX_ID_BYTES: usize = 256;
 /// Length of a SHA-256 in base64url.
 const THUMBPRINT_BYTES: usize = 43;
 
+/// Which key to hand over to: the next key's RFC 7638 thumbprint, so that nobody rotates to another one by mistake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// The thumbprint.
+    pub kid: String,
+}
+
+/// A key that was handed over to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The record of it; absent when the key signed already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation_id: Option<String>,
+    /// The thumbprint of the key that signs now.
+    pub kid: String,
+}
+
 /// What to revoke: a [`Subject`] whose ids can be those of something. A revocation that hits nothing must not look like
 /// one that worked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

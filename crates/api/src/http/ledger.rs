@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream;
 use passgate_core::ledger::{Break, HeadBuilder, Verifier, head_line, record_line};
+use passgate_passport::key::PublicKey;
 use passgate_store::{Filter, StoredRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -82,7 +83,7 @@ pub fn report(gate: Arc<dyn Controlled>) -> Pieces {
 ///
 /// [`OperationError`] when the ledger cannot be read. A broken one is no error.
 pub async fn verify(gate: &dyn Controlled) -> Result<LedgerReport, OperationError> {
-    let keys = gate.keys();
+    let keys: Vec<PublicKey> = gate.keys().into_iter().map(|entry| entry.key).collect();
     let mut reading = Reading { verifier: Verifier::new(&keys), head: HeadBuilder::default() };
     let mut pages = Pages::new(Filter::default());
     while let Some(records) = pages.next(gate.ledger()).await? {

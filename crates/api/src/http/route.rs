@@ -7,6 +7,7 @@
 //! | `GET /v1/attestations/export` | `ledger:read` | all that match, `format=jsonl` (with a signed head) or `format=csv`, streamed |
 //! | `GET /v1/ledger/verify` | `ledger:read` | reads the whole ledger and says whether it holds |
 //! | `GET /v1/keys` | public | the attestation keys as a JWK Set |
+//! | `POST /v1/keys/rotate` | `bundle:write` | hands over to the next attestation key; only where the gate has its files |
 //! | `POST /v1/passports/verify` | public | whether a passport holds at this gate |
 //! | `POST /v1/passports/{id}/revoke` | `revoke` | revokes a passport |
 //! | `POST /v1/revocations` | `revoke` | revokes a passport, an agent, a key or an issuer |
@@ -86,6 +87,8 @@ pub enum Route {
     VerifyLedger,
     /// `GET /v1/keys`
     Keys,
+    /// `POST /v1/keys/rotate`
+    RotateKey,
     /// `POST /v1/passports/verify`
     VerifyPassport,
     /// `POST /v1/passports/{id}/revoke`
@@ -156,6 +159,7 @@ impl Route {
             ["attestations", id] => vec![Self::Attestation(decoded(id)?)],
             ["ledger", "verify"] => vec![Self::VerifyLedger],
             ["keys"] => vec![Self::Keys],
+            ["keys", "rotate"] => vec![Self::RotateKey],
             ["passports", "verify"] => vec![Self::VerifyPassport],
             ["passports", id, "revoke"] => vec![Self::RevokePassport(decoded(id)?)],
             ["revocations"] => vec![Self::Revocation, Self::Revoke],
@@ -183,7 +187,7 @@ impl Route {
             | Self::Bundle
             | Self::PluginKey(_)
             | Self::StatusList(_) => "GET",
-            Self::VerifyPassport | Self::RevokePassport(_) | Self::Revoke => "POST",
+            Self::RotateKey | Self::VerifyPassport | Self::RevokePassport(_) | Self::Revoke => "POST",
             Self::PutBundle | Self::PutStatusLists | Self::PutPluginKey(_) => "PUT",
             Self::DeletePluginKey(_) => "DELETE",
         }
@@ -198,7 +202,8 @@ impl Route {
                 Some(Scope::LedgerRead)
             }
             Self::RevokePassport(_) | Self::Revoke => Some(Scope::Revoke),
-            Self::Bundle
+            Self::RotateKey
+            | Self::Bundle
             | Self::PutBundle
             | Self::PutStatusLists
             | Self::PluginKey(_)
@@ -252,6 +257,7 @@ mod tests {
             ("GET", "/v1/attestations/export", Route::Export),
             ("GET", "/v1/ledger/verify", Route::VerifyLedger),
             ("GET", "/v1/keys", Route::Keys),
+            ("POST", "/v1/keys/rotate", Route::RotateKey),
             ("POST", "/v1/passports/verify", Route::VerifyPassport),
             ("POST", "/v1/passports/pass_1/revoke", Route::RevokePassport("pass_1".to_owned())),
             ("POST", "/v1/revocations", Route::Revoke),

@@ -1,6 +1,7 @@
-//! `keys generate|show|thumbprint|jwks|api-key`.
+//! `keys generate|show|thumbprint|jwks|rotate|api-key`.
 
 mod api_key;
+mod rotate;
 
 use std::path::PathBuf;
 
@@ -41,16 +42,19 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<String>,
     },
+    /// Make the next attestation key: the present one hands over to it, with a record in the ledger
+    Rotate,
     /// Make an API key for a gate that runs elsewhere, and print its entry for that gate's PASSGATE_API_KEYS
     ApiKey(api_key::Args),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
+pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {
     match command {
         Command::Generate { out: Some(path), force } => generate_file(path, *force, context),
         Command::Generate { out: None, .. } => generate_once(context),
         Command::Show { file } => show(file, context),
         Command::Jwks { files } => key_set(files, context),
+        Command::Rotate => rotate::run(context).await,
         Command::ApiKey(args) => api_key::run(args, context),
         Command::Thumbprint { file } => {
             let key = files::read_public_key(file)?;

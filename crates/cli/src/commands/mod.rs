@@ -64,7 +64,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Demo(args) => demo::run(&args, &context).await,
         Command::Serve(args) => serve::run(&args, &context).await,
         Command::Call(args) => call::run(&args, &context).await,
-        Command::Keys(command) => keys::run(&command, &context),
+        Command::Keys(command) => keys::run(&command, &context).await,
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
         Command::Plugin(command) => plugin::run(&command, &context).await,

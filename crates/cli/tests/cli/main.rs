@@ -26,6 +26,7 @@ mod readme;
 mod remote;
 #[cfg(test)]
 mod renewal;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod status_lists;

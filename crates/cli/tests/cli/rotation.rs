@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Run, initialised, issued, issuer_key, now, passport, run};
+use crate::support::{ISSUER, Run, Served, initialised, issued, issuer_key, now, passport, run, served_once};
 
 fn issuer_keys(folder: &Path, arguments: &[&str]) -> Vec<Value> {
     let json = run(folder, &[&["--format", "json", "issuer", "key"][..], arguments].concat()).exits(0).json();
@@ -90,4 +90,104 @@ fn what_a_compromised_key_signed_is_void_from_then_on_or_altogether() {
     }
     let shown = run(folder, &["issuer", "key", "list", "local"]).exits(0).stdout;
     assert!(shown.contains("no trust at all"), "{shown}");
+}
+
+fn revoke(folder: &Path, agent: &str) {
+    run(folder, &["passport", "revoke", "--agent", ISSUER, agent]).exits(0);
+}
+
+/// Exports the ledger and verifies it with the keys in `jwks` alone; gives the records.
+fn exported(folder: &Path, jwks: &str) -> Vec<String> {
+    run(folder, &["ledger", "export", "-o", "export.jsonl", "--force"]).exits(0);
+    run(folder, &["ledger", "verify", "export.jsonl", "--jwks", jwks]).exits(0);
+    run(folder, &["ledger", "verify", "export.jsonl"]).exits(0);
+    run(folder, &["ledger", "verify"]).exits(0);
+    fs::read_to_string(folder.join("export.jsonl")).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn kinds(lines: &[String]) -> Vec<String> {
+    let records = lines.iter().filter_map(|line| line.strip_prefix("{\"jws\":\"")?.split('.').nth(1));
+    let kind =
+        |payload| -> Value { serde_json::from_slice(&passgate_passport::b64::decode(payload).unwrap()).unwrap() };
+    records.map(|payload| kind(payload)["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+fn rotate(folder: &Path) -> Value {
+    run(folder, &["--format", "json", "keys", "rotate"]).exits(0).json()
+}
+
+#[test]
+fn the_attestation_key_rotates_while_the_gate_serves_and_while_it_does_not() {
+    let folder = initialised();
+    let folder = folder.path();
+    let first = run(folder, &["keys", "jwks", "keys/attestation.jwk"]).exits(0).stdout;
+    fs::write(folder.join("first.json"), first).unwrap();
+    let served = Served::start(folder, "http://127.0.0.1:9");
+    revoke(folder, "agent-1");
+    let rotated = rotate(folder);
+    assert!(rotated["attestation_id"].is_string());
+    revoke(folder, "agent-2");
+    let lines = exported(folder, "first.json");
+    assert_eq!(kinds(&lines), ["chain_start", "revocation", "key_rotation", "revocation"]);
+    // Who has the newest key alone cannot tell what was before it.
+    let present = run(folder, &["keys", "jwks", "keys/attestation.jwk"]).exits(0).stdout;
+    assert!(present.contains(rotated["thumbprint"].as_str().unwrap()));
+    fs::write(folder.join("present.json"), present).unwrap();
+    let unknown = run(folder, &["ledger", "verify", "export.jsonl", "--jwks", "present.json"]).exits(7);
+    assert!(unknown.stderr.contains("not trusted"), "{}", unknown.stderr);
+    assert_eq!(served.stop("-TERM"), 0);
+    // Without a gateway the store itself gets the record.
+    let again = rotate(folder);
+    assert_eq!(again["before"], rotated["thumbprint"]);
+    let served = Served::again(folder);
+    assert!(served.table.contains(again["thumbprint"].as_str().unwrap()), "{}", served.table);
+    revoke(folder, "agent-3");
+    let lines = exported(folder, "first.json");
+    assert_eq!(kinds(&lines)[4..], ["chain_start", "key_rotation", "chain_start", "revocation"]);
+    let set: Value = serde_json::from_slice(&fs::read(folder.join("keys/attestation.jwks.json")).unwrap()).unwrap();
+    let ends: Vec<bool> = set["keys"].as_array().unwrap().iter().map(|key| key["not_after"].is_i64()).collect();
+    assert_eq!(ends, [true, true, false]);
+    assert!(!folder.join("keys/attestation.jwk.next").exists());
+}
+
+#[test]
+fn a_retired_key_does_not_serve_again_and_a_rotation_that_stopped_goes_on() {
+    let folder = served_once();
+    let folder = folder.path();
+    let first = run(folder, &["keys", "jwks", "keys/attestation.jwk"]).exits(0).stdout;
+    fs::write(folder.join("first.json"), first).unwrap();
+    let (file, next) = (folder.join("keys/attestation.jwk"), folder.join("keys/attestation.jwk.next"));
+    fs::copy(&file, folder.join("backup.jwk")).unwrap();
+    let rotated = rotate(folder);
+    fs::copy(&file, folder.join("new.jwk")).unwrap();
+    // The backup of the old key.
+    fs::copy(folder.join("backup.jwk"), &file).unwrap();
+    let refused = run(folder, &["serve"]).exits(3);
+    assert!(refused.stderr.contains("retired") && refused.stderr.contains(rotated["thumbprint"].as_str().unwrap()));
+    run(folder, &["passport", "revoke", "--agent", ISSUER, "a"]).exits(3);
+    // As it is when `keys rotate` ends between the record and the last step.
+    fs::rename(folder.join("new.jwk"), &next).unwrap();
+    let served = Served::again(folder);
+    revoke(folder, "agent-1");
+    let finished = rotate(folder);
+    assert_eq!((&finished["thumbprint"], &finished["attestation_id"]), (&rotated["thumbprint"], &Value::Null));
+    assert!(!next.exists());
+    assert_eq!(served.stop("-TERM"), 0);
+    // As it is when it ends before the record: the next start makes it.
+    run(folder, &["keys", "generate", "--out", "keys/attestation.jwk.next"]).exits(0);
+    let served = Served::again(folder);
+    let rotations = kinds(&exported(folder, "first.json")).iter().filter(|kind| *kind == "key_rotation").count();
+    assert_eq!(rotations, 2);
+    let last = rotate(folder);
+    assert_eq!(last["before"], rotated["thumbprint"]);
+    drop(served);
+    assert_eq!(kinds(&exported(folder, "first.json")).iter().filter(|kind| *kind == "key_rotation").count(), 2);
+}
+
+#[test]
+fn a_key_that_signed_nothing_is_replaced_without_a_record() {
+    let folder = initialised();
+    let before = fs::read(folder.path().join("keys/attestation.jwk")).unwrap();
+    assert_eq!(rotate(folder.path())["attestation_id"], Value::Null);
+    assert_ne!(fs::read(folder.path().join("keys/attestation.jwk")).unwrap(), before);
 }

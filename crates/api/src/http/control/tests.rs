@@ -24,7 +24,7 @@ struct TestGate {
     store: Arc<FailingStore<MemoryStore>>,
     driver: Driver,
     gate: Arc<Gate>,
-    keys: Vec<PublicKey>,
+    keys: Vec<DatedKey>,
 }
 
 fn stamp(number: u8) -> Stamp {
@@ -49,7 +49,7 @@ fn new_gate() -> TestGate {
     let record = GateRecord { gate_id: "gate_1".to_owned(), level: "L2".to_owned() };
     let writer = Writer::new(SecretKey::from_seed([9; 32]), stamp(0).chain_uid(), record);
     let driver = block_on(Driver::start(store.clone(), writer, stamp(0))).unwrap();
-    let keys = vec![driver.writer().public_key().clone()];
+    let keys = vec![DatedKey::unbounded(driver.writer().public_key().clone())];
     TestGate { store, driver, gate: Arc::new(gate), keys }
 }
 
@@ -67,7 +67,7 @@ impl Controlled for TestGate {
         self.store.as_ref()
     }
 
-    fn keys(&self) -> Vec<PublicKey> {
+    fn keys(&self) -> Vec<DatedKey> {
         self.keys.clone()
     }
 
@@ -173,7 +173,8 @@ fn what_is_revoked_is_recorded_found_and_exported() {
     let (status, table) = ask(&gate, "GET", "/v1/attestations/export?format=csv", "");
     assert_eq!((status, table.unwrap().lines().count()), (200, 4));
     let (status, lines) = ask(&gate, "GET", "/v1/attestations/export", "");
-    let mut verifier = Verifier::new(&gate.keys);
+    let keys: Vec<_> = gate.keys.iter().map(|entry| entry.key.clone()).collect();
+    let mut verifier = Verifier::new(&keys);
     lines.unwrap().lines().for_each(|line| verifier.line(line.as_bytes()).unwrap());
     let head = verifier.finish().unwrap().head;
     assert_eq!((status, head.records, head.partial), (200, 3, false));

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use passgate_core::ledger::{Break, MAX_HEAD_BYTES, Report, Verifier};
+use passgate_host::attestation_key::KeyFiles;
 use passgate_host::control::{Access, ExportFormat, Query};
 use passgate_passport::key::PublicKey;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ const MAX_LINE_BYTES: usize = MAX_HEAD_BYTES + 64;
 pub(crate) struct Args {
     /// The export (JSON lines), or - for stdin; without it the gate's whole ledger
     file: Option<String>,
-    /// The keys to trust, a JWK Set [default: the configuration's attestation key, or what the named gate says]
+    /// The keys to trust, a JWK Set [default: the configuration's attestation key and those before it, or what the named gate says]
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
     #[command(flatten)]
@@ -68,8 +69,13 @@ async fn trusted_keys(args: &Args, context: &Context) -> Result<TrustedKeys, Fai
     let loaded = context
         .load()
         .map_err(|failure| failure.hint("name the keys with --jwks FILE, or the configuration with --config"))?;
-    let key = files::read_private_key(&loaded.paths.attestation_key)?.public().clone();
-    Ok(TrustedKeys { keys: vec![key], is_claimed: false })
+    let files = KeyFiles::of(&loaded.paths.attestation_key);
+    let present = files::read_private_key(&files.present)?.public().clone();
+    let mut keys: Vec<PublicKey> = files::read_dated_keys(&files.set)?.into_iter().map(|entry| entry.key).collect();
+    if !keys.contains(&present) {
+        keys.push(present);
+    }
+    Ok(TrustedKeys { keys, is_claimed: false })
 }
 
 /// A break with the last record before it, which helps to find a record that cannot name itself.
