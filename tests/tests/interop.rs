@@ -3,6 +3,10 @@
 
 use std::process::Command;
 
+use passgate_core::attest::{Body, GateRecord, KeyRotationRecord, Link, RotationScope, Stamp, Writer};
+use passgate_core::ledger::{HeadBuilder, Verifier, head_line, record_line};
+use passgate_core::state::Subject;
+use passgate_core::time::UnixMillis;
 use passgate_passport::jwk;
 use passgate_tests::agent::{self, ISSUER};
 use passgate_tests::origin::Origin;
@@ -115,6 +119,62 @@ async fn an_export_verifies_with_a_jose_library_and_sha_256_alone() {
         for optimise in [&[][..], &["-O"]] {
             assert!(verify(optimise).is_err(), "{why} went unnoticed");
         }
+    }
+}
+
+/// An export of one chain whose records and head these keys signed; at position 2 stands a rotation to key 2.
+fn export_with_rotation(signers: &[u8], head_signer: u8) -> String {
+    let writer = |seed| {
+        let gate = GateRecord { gate_id: "gate_1".to_owned(), level: "L2".to_owned() };
+        Writer::new(agent::key(seed), "chain_1".to_owned(), gate)
+    };
+    let (mut lines, mut head, mut prev) = (String::new(), HeadBuilder::default(), None);
+    for (seq, signer) in (0_u8..).zip(signers) {
+        let body = match seq {
+            0 => Body::Start(None),
+            2 => Body::KeyRotation(KeyRotationRecord::new(agent::key(2).public(), RotationScope::Ledger)),
+            _ => Body::Revocation(Subject::Passport(format!("pass_{seq}"))),
+        };
+        let stamp = Stamp { now: UnixMillis(1_800_000_000_000), random: [seq; 10] };
+        let entry = writer(*signer).seal(&Link { seq: seq.into(), prev }, &stamp, body);
+        head.push("chain_1", &entry.jws, &entry.sha256);
+        lines.push_str(&record_line(&entry.jws));
+        prev = Some(entry.sha256);
+    }
+    let head = head.finish("gate_1".to_owned(), false, "2027-01-15T08:00:00.000Z".to_owned());
+    lines + &head_line(&writer(head_signer).seal_head(&head.to_payload()))
+}
+
+#[test]
+fn a_jose_library_follows_a_key_to_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (export, jwks) = (folder.path().join("export.jsonl"), folder.path().join("jwks.json"));
+    let script = passgate_tests::program::client("verify_ledger.py");
+    let ours = |lines: &str| {
+        let mut verifier = Verifier::new(vec![agent::key(1).public().clone()]);
+        lines.lines().try_for_each(|line| verifier.line(line.as_bytes()))?;
+        verifier.finish()
+    };
+    std::fs::write(&jwks, jwk::emit_set([agent::key(1).public()])).unwrap();
+    for (signers, head, holds) in [
+        (&[1, 1, 1, 2, 2][..], 2, true),
+        (&[1, 1, 1, 2, 1], 2, false),
+        (&[1, 1, 1, 1, 1], 1, false),
+        (&[1, 1, 2, 2, 2], 2, false),
+        (&[1, 2, 1, 2, 2], 2, false),
+        (&[1, 1, 3, 2, 2], 2, false),
+        (&[1, 1, 1, 3, 2], 2, false),
+        (&[1, 1, 1, 2, 2], 1, false),
+        (&[1, 1, 1, 2, 2], 3, false),
+    ] {
+        let lines = export_with_rotation(signers, head);
+        std::fs::write(&export, &lines).unwrap();
+        let theirs = output(Command::new(python().unwrap()).arg(&script).arg(&export).arg(&jwks), "");
+        assert_eq!(
+            (ours(&lines).is_ok(), theirs.is_ok()),
+            (holds, holds),
+            "{signers:?} with a head by {head}: {theirs:?}"
+        );
     }
 }
 

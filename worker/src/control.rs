@@ -17,6 +17,7 @@ use passgate_core::gate::Gate;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_passport::key::PublicKey;
+use passgate_passport::key_set::DatedKey;
 use passgate_store::{Ledger, StoreError};
 use serde::Serialize;
 use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
@@ -169,6 +170,8 @@ struct Control {
     env: Env,
     policy: Rc<Policy>,
     writer: Writer,
+    /// The key before, while objects hand over from it.
+    before: Option<PublicKey>,
     ledger: GateLedger,
 }
 
@@ -180,7 +183,9 @@ impl Control {
         // A writer that signs heads and writes no chain.
         let writer = Writer::new(key, String::new(), policy.gate.record());
         let ledger = GateLedger { env: env.clone() };
-        Ok(Arc::new(Self { env, policy, writer, ledger }))
+        let before = settings::attestation_key_before(&env).map_err(|error| error.to_string())?;
+        let before = before.map(|key| key.public().clone()).filter(|key| key != writer.public_key());
+        Ok(Arc::new(Self { env, policy, writer, before, ledger }))
     }
 }
 
@@ -198,8 +203,9 @@ impl Controlled for Control {
         &self.ledger
     }
 
-    fn keys(&self) -> Vec<PublicKey> {
-        vec![self.writer.public_key().clone()]
+    fn keys(&self) -> Vec<DatedKey> {
+        let keys = self.before.iter().chain([self.writer.public_key()]);
+        keys.cloned().map(DatedKey::unbounded).collect()
     }
 
     fn seal_head(&self, payload: &[u8]) -> Result<String, OperationError> {

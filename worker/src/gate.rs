@@ -152,7 +152,7 @@ async fn revoked(chain: &Chain, subjects: &[Subject]) -> Result<Vec<Option<i64>>
 
 /// The end of the gate's own chain. An object's first chain names it, so that all chains of a gate hang together.
 async fn anchor(chain: &Chain, gate: &GateRecord) -> Result<PreviousChain, Failure> {
-    let chain_uid = chain.driver(gate).await?.writer().chain_uid().to_owned();
+    let chain_uid = chain.driver(gate).await?.chain_uid().to_owned();
     let end = chain.database.read().chain(&chain_uid).map_err(StoreError::from)?;
     let end = end.ok_or_else(|| Failure::new(500, "the gate's own chain is gone"))?;
     Ok(PreviousChain { chain_uid, head_sha256: sha256_label(&end.head), size: end.next_seq })

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use passgate_api::driver::{Answer, Driver};
 use passgate_api::edge::Current;
-use passgate_core::attest::{GapRecord, GateRecord, PreviousChain, Stamp, Writer};
+use passgate_core::attest::{GapRecord, GateRecord, PreviousChain, RotationScope, Stamp, Writer};
 use passgate_core::time::UnixMillis;
 use passgate_passport::json as strict;
+use passgate_passport::key::SecretKey;
 use passgate_store::backend::Tables as _;
-use passgate_store::{Ledger as _, StoreError};
+use passgate_store::{Ledger as _, State as _, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Headers, Request, Response, State};
@@ -87,17 +88,21 @@ impl Chain {
     /// Nothing in here waits, so no other event comes between.
     pub(crate) async fn driver(&self, gate: &GateRecord) -> Result<Rc<Driver>, Failure> {
         let current = self.driver.borrow().clone();
-        if let Some(driver) = current.as_ref().filter(|driver| driver.writer().gate() == gate) {
+        if let Some(driver) = current.as_ref().filter(|driver| driver.gate() == gate) {
             return Ok(Rc::clone(driver));
         }
         if let Some(replaced) = &current {
             // What it counted is in its memory alone.
             self.flush_counts(replaced).await?;
         }
+        let (key, next) = self.keys().await?;
         let driver = Rc::new(match self.chain_to_resume(gate, current.is_none())? {
-            Some(chain_uid) => self.resume(chain_uid, gate).await?,
-            None => self.start(gate).await?,
+            Some(chain_uid) => self.resume(chain_uid, key, gate).await?,
+            None => self.start(key, gate).await?,
         });
+        if let Some(next) = next {
+            driver.rotate(next, RotationScope::Chain, stamp()?).await?;
+        }
         if current.is_none() {
             self.record_loss(&driver).await?;
         }
@@ -119,8 +124,7 @@ impl Chain {
         Ok(tables.last_chain().map_err(StoreError::from)?.map(|(uid, _)| uid))
     }
 
-    async fn start(&self, gate: &GateRecord) -> Result<Driver, Failure> {
-        let key = self.key()?;
+    async fn start(&self, key: SecretKey, gate: &GateRecord) -> Result<Driver, Failure> {
         let stamp = testing::start_stamp().map_or_else(clock::stamp, Ok).map_err(|error| Failure::new(503, error))?;
         let writer = Writer::new(key, stamp.chain_uid(), gate.clone());
         let anchor = self.anchor()?;
@@ -129,8 +133,8 @@ impl Chain {
         Ok(driver)
     }
 
-    async fn resume(&self, chain_uid: String, gate: &GateRecord) -> Result<Driver, Failure> {
-        let writer = Writer::new(self.key()?, chain_uid, gate.clone());
+    async fn resume(&self, chain_uid: String, key: SecretKey, gate: &GateRecord) -> Result<Driver, Failure> {
+        let writer = Writer::new(key, chain_uid, gate.clone());
         Ok(Driver::resume(self.shared_store(), writer, stamp()?).await?)
     }
 
@@ -143,8 +147,24 @@ impl Chain {
         Ok(self.database.transaction(|tables| tables.clear_meta(META_COUNTING))?)
     }
 
-    fn key(&self) -> Result<passgate_passport::key::SecretKey, Failure> {
-        settings::attestation_key(&self.env).map_err(|error| Failure::new(503, error))
+    /// The key that this object's chain is signed with at first, and the one that it hands over to there: a new chain too
+    /// begins with the key before, so that whoever trusts that one can follow.
+    async fn keys(&self) -> Result<(SecretKey, Option<SecretKey>), Failure> {
+        let unusable = |error| Failure::new(503, error);
+        let present = settings::attestation_key(&self.env).map_err(unusable)?;
+        let before = settings::attestation_key_before(&self.env).map_err(unusable)?;
+        let history = self.store.key_history().await?;
+        if history.is_retired(present.public()) {
+            return Err(Failure::new(503, "the attestation key was retired by a rotation: give the gate a new one"));
+        }
+        let hands_over = |before: &SecretKey| {
+            let is_done = before.public() == present.public() || history.current() == Some(present.public());
+            !is_done && !history.is_retired(before.public())
+        };
+        Ok(match before.filter(hands_over) {
+            Some(before) => (before, Some(present)),
+            None => (present, None),
+        })
     }
 
     #[expect(clippy::arc_with_non_send_sync, reason = "the driver is the same where there are threads")]

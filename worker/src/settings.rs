@@ -14,6 +14,7 @@ pub(crate) const ADMISSION: &str = "ADMISSION";
 pub(crate) const GATE: &str = "GATE";
 const BUNDLE_KEYS: &str = "PASSGATE_BUNDLE_KEYS";
 const ATTESTATION_KEY: &str = "PASSGATE_ATTESTATION_KEY";
+const ATTESTATION_KEY_BEFORE: &str = "PASSGATE_ATTESTATION_KEY_BEFORE";
 const API_KEYS: &str = "PASSGATE_API_KEYS";
 
 /// A setting that is missing or unusable: which one, and what to do.
@@ -61,9 +62,19 @@ pub(crate) fn attestation_key(env: &Env) -> Result<SecretKey, SettingError> {
     let text = env.secret(ATTESTATION_KEY).map_err(|_| {
         bad(ATTESTATION_KEY, "is not set: `wrangler secret put PASSGATE_ATTESTATION_KEY` with a private Ed25519 JWK")
     })?;
+    private_key(ATTESTATION_KEY, &text.to_string())
+}
+
+/// The key that signed attestations before, while it hands over to the present one.
+pub(crate) fn attestation_key_before(env: &Env) -> Result<Option<SecretKey>, SettingError> {
+    let text = env.secret(ATTESTATION_KEY_BEFORE).ok();
+    text.map(|text| private_key(ATTESTATION_KEY_BEFORE, &text.to_string())).transpose()
+}
+
+fn private_key(name: &'static str, text: &str) -> Result<SecretKey, SettingError> {
     // The error may quote nothing of the key.
-    SecretKey::from_private_jwk(text.to_string().as_bytes())
-        .map_err(|error| bad(ATTESTATION_KEY, format_args!("is no private Ed25519 JWK: {error}")))
+    SecretKey::from_private_jwk(text.as_bytes())
+        .map_err(|error| bad(name, format_args!("is no private Ed25519 JWK: {error}")))
 }
 
 /// The entries of the API keys, as JSON. Without them every control route that needs a key refuses.
