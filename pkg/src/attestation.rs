@@ -63,7 +63,7 @@ fn check_of(what: What) -> &'static str {
     match what {
         What::Key => "key",
         What::Signature => "signature",
-        What::Payload => "payload",
+        What::Payload | What::Rotation => "payload",
         _ => "form",
     }
 }

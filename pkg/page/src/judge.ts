@@ -8,7 +8,7 @@ import { isSelfIssued, ofPassport, ofPayload, type Claims } from './claims.ts'
 import type { Tone } from './dom.ts'
 import { peek, type JsonObject } from './jws.ts'
 import { localTime } from './text.ts'
-import { keysOf, type Trust } from './trust.ts'
+import { issuerKey, keysOf, type Trust } from './trust.ts'
 
 export interface Verdict {
   readonly tone: Tone
@@ -85,7 +85,7 @@ const LINK_NOTE = 'Whom to trust came with this link, so whoever made the link c
 function trustedIssuer(claims: Claims | null, keys: readonly PublicJwk[]): TrustedIssuer[] {
   const id = claims?.issuer
   if (id === null || id === undefined || isSelfIssued(id)) return []
-  return [{ id, tier: claims?.claimedTier === 'L3' ? 'L3' : 'L2', keys: keys.map((jwk) => ({ jwk })) }]
+  return [{ id, tier: claims?.claimedTier === 'L3' ? 'L3' : 'L2', keys: keys.map(issuerKey) }]
 }
 
 function verifierFor(question: Question, claims: Claims | null): PassportVerifier {

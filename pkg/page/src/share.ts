@@ -1,11 +1,11 @@
 // Links that carry what is to be checked. All of it stands after the `#`, which browsers do not send.
 
-import type { PublicJwk } from '../../ts/types.ts'
+import type { PublicJwk, TrustedIssuer } from '../../ts/types.ts'
 import type { Subject } from './detect.ts'
 import { fromBase64Url, toBase64Url } from './jws.ts'
 import { mayHoldPrivateKey } from './secrets.ts'
 import { size } from './text.ts'
-import type { Trust } from './trust.ts'
+import { issuerKey, type Trust } from './trust.ts'
 
 export interface Shared {
   readonly subject: string
@@ -44,7 +44,8 @@ export function sharedSubject(subject: Subject): string {
 export function sharedTrust(trust: Trust): string {
   const key = ({ kty, crv, x }: PublicJwk): PublicJwk => ({ kty, crv, x })
   if (trust.kind === 'none') return ''
-  if (trust.kind === 'keys') return JSON.stringify({ keys: trust.keys.map(key) })
+  const timed = ({ jwk, ...times }: TrustedIssuer['keys'][number]) => ({ ...key(jwk), ...times })
+  if (trust.kind === 'keys') return JSON.stringify({ keys: trust.keys.map((member) => timed(issuerKey(member))) })
   const issuers = trust.issuers.map(({ keys, ...issuer }) => {
     return { ...issuer, keys: keys.map(({ jwk, ...interval }) => ({ jwk: key(jwk), ...interval })) }
   })

@@ -22,8 +22,18 @@ export class TrustError extends Error {}
 export const MAX_TRUST_CHARS = 256 * 1024
 
 const KEY_MEMBERS = ['kty', 'crv', 'x', 'kid', 'alg', 'use']
+/** When a key counts. Without them a key that is not trusted any more would be trusted for ever. */
+const TIME_MEMBERS = ['not_before', 'not_after', 'compromised_at']
 
 const isKey = (value: unknown): boolean => isObject(value) && 'kty' in value && !('id' in value)
+
+/** A key of a set as an issuer has it: the times in which it counts beside the key. */
+export function issuerKey(key: PublicJwk): TrustedIssuer['keys'][number] {
+  const members = Object.entries(key)
+  const isTime = ([name]: [string, unknown]): boolean => TIME_MEMBERS.includes(name)
+  const jwk = Object.fromEntries(members.filter((member) => !isTime(member)))
+  return { jwk: jwk as unknown as PublicJwk, ...Object.fromEntries(members.filter(isTime)) }
+}
 
 function selfIssued(value: unknown): SelfIssued {
   if (value === undefined || value === 'refused') return 'refused'
@@ -48,7 +58,7 @@ function issuer(value: unknown): TrustedIssuer {
     throw new TrustError(`An issuer has no list of \`keys\`.${hint}`)
   }
   // The verifier judges the rest and refuses what it does not know.
-  const keys = value['keys'].map((key: unknown) => (isKey(key) ? { jwk: key } : key))
+  const keys = value['keys'].map((key: unknown) => (isKey(key) ? issuerKey(key as PublicJwk) : key))
   return { ...value, keys } as unknown as TrustedIssuer
 }
 
@@ -58,7 +68,7 @@ function keySet(values: readonly unknown[]): Trust {
   if (ours.length === 0) {
     throw new TrustError('There is no Ed25519 key in the second field: {"kty": "OKP", "crv": "Ed25519", "x": …}.')
   }
-  const keys = ours.map((key) => Object.fromEntries(Object.entries(key).filter(([name]) => KEY_MEMBERS.includes(name))))
+  const keys = ours.map((key) => Object.fromEntries(Object.entries(key).filter(([name]) => [...KEY_MEMBERS, ...TIME_MEMBERS].includes(name))))
   return { kind: 'keys', keys: keys as unknown as readonly PublicJwk[] }
 }
 
