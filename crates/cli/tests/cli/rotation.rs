@@ -41,11 +41,11 @@ fn an_issuers_keys_overlap_until_the_old_one_is_retired() {
     run(folder, &["issuer", "key", "retire", "local", new.public().thumbprint()]).exits(1);
     run(folder, &["issuer", "key", "retire", "local", "no-such-key"]).exits(1);
     run(folder, &["issuer", "key", "retire", "local", ""]).exits(1);
-    let prefix = &old.public().thumbprint()[..12];
-    let keys = issuer_keys(folder, &["retire", "local", prefix, "--in", "1h"]);
+    let prefix: String = old.public().thumbprint().chars().take(12).collect();
+    let keys = issuer_keys(folder, &["retire", "local", &prefix, "--in", "1h"]);
     assert!(keys[0]["not_after"].as_i64().unwrap() > now());
     verify(folder, &before).exits(0);
-    issuer_keys(folder, &["retire", "local", prefix]);
+    issuer_keys(folder, &["retire", "local", &prefix]);
     assert_eq!(refusal(folder, &before), "issuer_key_unknown");
     verify(folder, &after).exits(0);
 }
