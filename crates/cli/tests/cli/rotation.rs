@@ -1,6 +1,8 @@
 //! Keys from one to the next: an issuer's, and the one that signs attestations.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use serde_json::Value;
@@ -116,6 +118,19 @@ fn rotate(folder: &Path) -> Value {
     run(folder, &["--format", "json", "keys", "rotate"]).exits(0).json()
 }
 
+/// What the gate says on its control socket.
+fn published_keys(folder: &Path) -> Vec<Value> {
+    let socket = fs::read_to_string(folder.join("passgate.yml")).unwrap();
+    let named = socket.lines().find_map(|line| line.trim().strip_prefix("socket:"));
+    let socket = folder.join(named.map_or("state/passgate.sock", |name| name.trim().trim_matches('"')));
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(b"GET /v1/keys HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str::<Value>(body).unwrap()["keys"].as_array().unwrap().clone()
+}
+
 #[test]
 fn the_attestation_key_rotates_while_the_gate_serves_and_while_it_does_not() {
     let folder = initialised();
@@ -126,6 +141,11 @@ fn the_attestation_key_rotates_while_the_gate_serves_and_while_it_does_not() {
     revoke(folder, "agent-1");
     let rotated = rotate(folder);
     assert!(rotated["attestation_id"].is_string());
+    let published = published_keys(folder);
+    let times: Vec<(bool, bool)> =
+        published.iter().map(|key| (key["not_before"].is_i64(), key["not_after"].is_i64())).collect();
+    assert_eq!(times, [(false, true), (true, false)]);
+    assert_eq!(published[1]["kid"], rotated["thumbprint"]);
     revoke(folder, "agent-2");
     let lines = exported(folder, "first.json");
     assert_eq!(kinds(&lines), ["chain_start", "revocation", "key_rotation", "revocation"]);
