@@ -178,7 +178,7 @@ fn trust() -> Result<TrustStore> {
         id: ISSUER.to_owned(),
         tier: Tier::L2,
         status: IssuerStatus::Active,
-        keys: vec![IssuerKey { key, not_before: None, not_after: None }],
+        keys: vec![IssuerKey::unbounded(key)],
         max_passport_ttl_seconds: 100_000,
     };
     Ok(TrustStore::new([issuer], SelfIssued::Refused)?)

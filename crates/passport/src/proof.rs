@@ -226,7 +226,7 @@ pub fn verify_either<'a>(
             let proof = verify(request, key, now)?;
             let answers = |nonce: &&str| proof.nonce().strip_prefix(nonce).is_some_and(|own| own.starts_with('.'));
             match rules.nonces {
-                Some(nonces) if !nonces.iter().any(|nonce| answers(&nonce)) => Err(ProofError::NonceRequired),
+                Some(nonces) if !nonces.iter().any(answers) => Err(ProofError::NonceRequired),
                 _ => Ok(proof),
             }
         }

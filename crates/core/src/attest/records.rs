@@ -285,6 +285,7 @@ impl AgentRecord {
 
 /// An agent that handed authority on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
 pub struct DelegatorRecord {
     /// The `sub` of its passport.
     pub agent_id: String,
