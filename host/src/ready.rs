@@ -22,6 +22,8 @@ pub struct ReadyInfo {
     pub gate_id: String,
     /// Its security level.
     pub level: &'static str,
+    /// What the level demands and the policy does not.
+    pub loosened: Vec<String>,
     /// The configuration, with what is behind it when it is a symbolic link.
     pub config: String,
     /// The bound address of the data plane.
@@ -76,6 +78,7 @@ impl ReadyInfo {
         Ok(Self {
             gate_id: loaded.gate.id.clone(),
             level: loaded.gate.level.as_str(),
+            loosened: loaded.gate.loosened().map(str::to_owned).collect(),
             config,
             listen: listener.local_addr()?,
             metrics_listen: metrics.map(TcpListener::local_addr).transpose()?,
@@ -117,6 +120,9 @@ impl ReadyInfo {
             ("attestation", format!("key {}", self.attestation_key)),
             ("control", self.socket.display().to_string()),
         ];
+        if !self.loosened.is_empty() {
+            rows.insert(1, ("LOOSENED", format!("{}: the level demands it", list(&self.loosened))));
+        }
         rows.extend(self.metrics_listen.map(|address| ("metrics", format!("http://{address}/metrics"))));
         rows.push(("fail mode", "closed".to_owned()));
         rows

@@ -18,6 +18,7 @@ use passgate_host::files::{self, Existing};
 use passgate_host::gateway::{Gateway, RunningGateway};
 use passgate_host::plugins::{Agent, Facts, PluginKeys, Question, Request, Trial};
 use passgate_host::status_lists::Snapshot;
+use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json;
 use passgate_store::{MemoryStore, State};
 use passgate_tests::agent::{NOW, key};
@@ -140,7 +141,8 @@ async fn one_decision() -> Result<()> {
     let requests = orders("engine", CALLS, NOW)?;
     let policy = json::canonical(&case.policy)?;
     let start = stamp(case.now_ms, 0);
-    let engines = [Engine::native(), Engine::component(component()?, policy, start, 1 << 20)?];
+    let engines =
+        [Engine::native(), Engine::component(component()?, policy, ChallengeKey::new([9; 32]), start, 1 << 20)?];
     let mut samples = [Sample::default(), Sample::default()];
     let mut drivers = Vec::new();
     for _ in &engines {

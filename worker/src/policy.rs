@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use passgate_api::edge::{self, Current, EdgeDoc};
 use passgate_core::gate::{EvaluatorRef, Gate};
+use passgate_passport::challenge::ChallengeKey;
 use worker::{Context, Env};
 
 use crate::calls::{self, Call};
@@ -161,7 +162,11 @@ async fn with_lists(env: &Env, policy: Policy) -> Policy {
 pub(crate) fn compile(env: &Env, jws: &str) -> Result<Policy, String> {
     let keys = settings::bundle_keys(env).map_err(|error| error.to_string())?;
     let bundle = edge::verify(jws.trim(), &keys, clock::now().seconds()).map_err(|error| error.to_string())?;
-    let gate = bundle.gate(evaluator()?).map_err(|error| error.to_string())?;
+    let mut gate = bundle.gate(evaluator()?).map_err(|error| error.to_string())?;
+    if gate.profile.challenge {
+        let key = settings::attestation_key(env).map_err(|error| error.to_string())?;
+        gate.challenge_key = Some(ChallengeKey::of(&key));
+    }
     Ok(Policy { gate: Arc::new(gate), edge: bundle.bundle().edge.clone(), current: bundle.current() })
 }
 

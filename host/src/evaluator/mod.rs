@@ -20,6 +20,7 @@ use passgate_core::attest::Stamp;
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::time::UnixMillis;
+use passgate_passport::challenge::ChallengeKey;
 
 pub use builtin::{builtin, has_builtin};
 pub use case::{EngineCase, Shown};
@@ -48,8 +49,9 @@ impl Engine {
         Self(Kind::Native)
     }
 
-    /// Decides in instances of `evaluator`, each with `policy` opened in it, the canonical JSON of a bundle. `chain` is the
-    /// stamp that the records' chain is named by. A request has at most `max_body_bytes`.
+    /// Decides in instances of `evaluator`, each with `policy` opened in it, the canonical JSON of a bundle, and challenges
+    /// made with `challenge_key`. `chain` is the stamp that the records' chain is named by. A request has at most
+    /// `max_body_bytes`.
     ///
     /// # Errors
     ///
@@ -57,10 +59,11 @@ impl Engine {
     pub fn component(
         evaluator: Evaluator,
         policy: Vec<u8>,
+        challenge_key: ChallengeKey,
         chain: Stamp,
         max_body_bytes: usize,
     ) -> Result<Self, ComponentError> {
-        let pool = Pool::open(evaluator, policy, chain, max_body_bytes)?;
+        let pool = Pool::open(evaluator, policy, challenge_key, chain, max_body_bytes)?;
         Ok(Self(Kind::Component(RwLock::new(Arc::new(pool)))))
     }
 

@@ -7,6 +7,7 @@ use passgate_core::attest::Stamp;
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::RawRequest;
 use passgate_core::time::UnixMillis;
+use passgate_passport::challenge::ChallengeKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
@@ -29,6 +30,7 @@ const KEPT_MEMORY_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Pool {
     evaluator: Evaluator,
     policy: String,
+    challenge_key: ChallengeKey,
     /// When the chain of this gate's records was started, and with which random bits: its name follows from them.
     chain: Stamp,
     memory_bytes: usize,
@@ -70,13 +72,22 @@ impl Pool {
     pub(super) fn open(
         evaluator: Evaluator,
         policy: Vec<u8>,
+        challenge_key: ChallengeKey,
         chain: Stamp,
         max_body_bytes: usize,
     ) -> Result<Self, ComponentError> {
         let policy = String::from_utf8(policy).map_err(|error| ComponentError::Policy(error.to_string()))?;
         // The body, its copy while it is lifted, and what plugins leave of it.
         let memory_bytes = BASE_MEMORY_BYTES.saturating_add(max_body_bytes.saturating_mul(4));
-        Self::start(evaluator, policy, chain, memory_bytes)
+        Self::start(Self {
+            evaluator,
+            policy,
+            challenge_key,
+            chain,
+            memory_bytes,
+            idle: Mutex::default(),
+            places: Arc::new(Semaphore::new(MAX_INSTANCES)),
+        })
     }
 
     /// The same for another evaluator.
@@ -85,16 +96,22 @@ impl Pool {
     ///
     /// As [`Pool::open`].
     pub(super) fn with(&self, evaluator: Evaluator) -> Result<Self, ComponentError> {
-        Self::start(evaluator, self.policy.clone(), self.chain, self.memory_bytes)
+        Self::start(Self {
+            evaluator,
+            policy: self.policy.clone(),
+            challenge_key: self.challenge_key.clone(),
+            chain: self.chain,
+            memory_bytes: self.memory_bytes,
+            idle: Mutex::default(),
+            places: Arc::new(Semaphore::new(MAX_INSTANCES)),
+        })
     }
 
     pub(super) fn evaluator(&self) -> &Evaluator {
         &self.evaluator
     }
 
-    fn start(evaluator: Evaluator, policy: String, chain: Stamp, memory_bytes: usize) -> Result<Self, ComponentError> {
-        let (idle, places) = (Mutex::default(), Arc::new(Semaphore::new(MAX_INSTANCES)));
-        let pool = Self { evaluator, policy, chain, memory_bytes, idle, places };
+    fn start(pool: Self) -> Result<Self, ComponentError> {
         let first = pool.instance().map_err(ComponentError::Policy)?;
         pool.idle().push(first);
         Ok(pool)
@@ -151,6 +168,8 @@ impl Pool {
         let reference = convert::evaluator_ref(self.evaluator.reference());
         let gate = guest.gate().call_open(&mut store, &self.policy, &reference).map_err(failed)?;
         let gate = gate.map_err(|error| format!("{}: {}", error.at, error.why))?;
+        let key = self.challenge_key.as_bytes();
+        guest.gate().call_set_challenge_key(&mut store, gate, key).map_err(failed)??;
         let Stamp { now, random } = self.chain;
         let chain = guest.chain().call_open(&mut store, gate, now.0, &random).map_err(failed)??;
         Ok(Instance { store, bindings: opened, gate, chain, taken: 0 })

@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use passgate_api::driver::Driver;
 use passgate_core::attest::{RotationScope, Stamp, Writer};
+use passgate_core::gate::Gate;
+use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -133,12 +135,14 @@ impl Gateway {
         };
         let socket = crate::control::bind_socket(&loaded.paths.socket).await?;
         let mut lists = StatusListFiles::of(&loaded);
-        let gate = Snapshot::from(loaded.gate.clone());
+        let challenge_key = ChallengeKey::of(&signing.key);
+        let gate = Gate { challenge_key: Some(challenge_key.clone()), ..loaded.gate.clone() };
+        let gate = Snapshot::from(gate);
         let gate = lists.read(&gate, env.now()).unwrap_or(gate);
         let record = gate.record();
         let gate = Arc::new(InForce::new(gate));
         let stamp = env.stamp()?;
-        let (engine, evaluator_file) = engine(&loaded, evaluator, stamp).await?;
+        let (engine, evaluator_file) = engine(&loaded, evaluator, challenge_key, stamp).await?;
         let (engine, metrics) = (Arc::new(engine), Metrics::default());
         let keys = Arc::new(StoredKeys(Arc::clone(&store)));
         let plugins = PluginHost::load(&loaded.config.plugins, &loaded.base, keys, metrics.clone()).await?;
@@ -187,6 +191,7 @@ impl Gateway {
 async fn engine(
     loaded: &Loaded,
     given: Option<Evaluator>,
+    challenge_key: ChallengeKey,
     chain: Stamp,
 ) -> Result<(Engine, Option<EvaluatorFile>), ServeError> {
     let file = EvaluatorFile::of(&loaded.config.evaluator, &loaded.base);
@@ -204,7 +209,7 @@ async fn engine(
             (None, Some(file)) => file.load()?,
             (None, None) => builtin()?,
         };
-        let engine = Engine::component(evaluator, policy, chain, max_body_bytes)?;
+        let engine = Engine::component(evaluator, policy, challenge_key, chain, max_body_bytes)?;
         file.iter_mut().for_each(EvaluatorFile::is_in_force);
         Ok::<_, ComponentError>((engine, file))
     });

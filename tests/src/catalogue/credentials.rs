@@ -173,6 +173,13 @@ fn times() -> Result<Vec<Recipe>> {
     ])
 }
 
+/// Without what the level demands beside the tier.
+fn loosened(mut policy: Bundle) -> Bundle {
+    policy.gate.require_challenge = Some(false);
+    policy.gate.require_status_lists = Some(false);
+    policy
+}
+
 fn claims() -> Result<Vec<Recipe>> {
     let for_gates = |gates: &[&str]| -> Result<RequestDraft> {
         let mut draft = scout()?;
@@ -267,9 +274,14 @@ pub(super) fn tiers() -> Result<Vec<Recipe>> {
     )?;
     let l3 = matrix(
         "A gate of level L3 takes certified issuers only.",
-        level(LevelDoc::L3, SelfIssuedDoc::Refused)?,
+        loosened(level(LevelDoc::L3, SelfIssuedDoc::Refused)?),
         [unknown, insufficient, None],
     )?;
+    let mut challenging = level(LevelDoc::L2, SelfIssuedDoc::Refused)?;
+    challenging.gate.require_challenge = Some(true);
+    let challenge = Draft::new("A proof that answers no challenge is denied where the gate asks for one.", challenging)
+        .send(search()?, Some("proof_nonce_required"))?
+        .send(search()?.dpop(), Some("proof_nonce_required"))?;
     let mut too_long = PassportDraft::self_issued("agent_scout", SCOUT, &["web:*"])?;
     too_long.claims.exp = too_long.claims.iat + 30 * DAY;
     let own_month = with(&too_long.issue()?);
@@ -289,6 +301,7 @@ pub(super) fn tiers() -> Result<Vec<Recipe>> {
         ("level_l1_not_listed", l1_others),
         ("level_l2", l2),
         ("level_l3", l3),
+        ("level_challenge_deny", challenge),
         ("self_issued_limits_deny", self_limits),
     ])
 }

@@ -8,6 +8,7 @@ use passgate_api::driver::Driver;
 use passgate_core::time::UnixMillis;
 use passgate_host::evaluator::{Engine, Evaluator, builtin};
 use passgate_host::status_lists::Snapshot;
+use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json;
 use passgate_store::State;
 
@@ -44,7 +45,8 @@ impl Implementation for Wasmtime {
         let snapshot = Arc::new(snapshot);
         let start = stamp(case.now_ms, 0);
         let component = component()?.named(evaluator());
-        let engine = Engine::component(component, json::canonical(&case.policy)?, start, 1 << 20)?;
+        let engine =
+            Engine::component(component, json::canonical(&case.policy)?, ChallengeKey::new([9; 32]), start, 1 << 20)?;
         let driver = Driver::start(Arc::clone(&store) as Arc<dyn State>, writer, start).await?;
         let mut results = Vec::new();
         for (step, number) in case.steps.iter().zip(1..) {

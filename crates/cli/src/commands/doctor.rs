@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use passgate_core::gate::Profile;
 use passgate_host::config::{EngineKind, Loaded};
 use passgate_host::control::{Access, AccessError};
 use passgate_host::evaluator::has_builtin;
@@ -80,8 +81,13 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Outcome {
 async fn examine(loaded: &Loaded) -> Vec<Finding> {
     let configuration =
         format!("{} (gate {}, level {})", loaded.path.display(), loaded.gate.id, loaded.gate.level.as_str());
-    let mut findings =
-        vec![Finding::ok("configuration", configuration), clock(), attestation_key(loaded), issuers(loaded)];
+    let mut findings = vec![
+        Finding::ok("configuration", configuration),
+        clock(),
+        attestation_key(loaded),
+        issuers(loaded),
+        level(loaded),
+    ];
     findings.extend(published_lists(loaded));
     findings.extend(secrets(loaded));
     findings.extend(state_folder(loaded));
@@ -129,6 +135,22 @@ fn attestation_key(loaded: &Loaded) -> Finding {
             Failure { exit: Exit::Config, ..failure }.hint("make one with `passgate keys generate --out FILE`"),
         ),
     }
+}
+
+/// What the gate demands, and what its level demands and the policy does not.
+fn level(loaded: &Loaded) -> Finding {
+    let gate = &loaded.gate;
+    let none = Profile { challenge: false, status_lists: false };
+    let demanded: Vec<&str> = gate.profile.beyond(none).collect();
+    let demanded = if demanded.is_empty() { "nothing else".to_owned() } else { demanded.join(", ") };
+    let message =
+        format!("{}: passports of tier {} or higher; {demanded}", gate.level.as_str(), gate.level.minimum_tier());
+    let loosened: Vec<&str> = gate.loosened().collect();
+    if loosened.is_empty() {
+        return Finding::ok("level", message);
+    }
+    let message = format!("{message}; not {}, which the level demands", loosened.join(", "));
+    Finding::warn("level", message, "every attestation says so; remove what loosens it from `gate` once you can")
 }
 
 fn issuers(loaded: &Loaded) -> Finding {

@@ -4,6 +4,7 @@ use passgate_core::attest::Record;
 use passgate_core::pipeline::RawRequest;
 use passgate_core::reason::Reason;
 use passgate_core::time::UnixMillis;
+use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::http::{Header, HttpRequest};
 use passgate_passport::issue::{NewPassport, issue};
 use passgate_passport::key::SecretKey;
@@ -49,7 +50,9 @@ async fn an_evaluator_that_breaks_down_before_it_decides_leaves_a_record() {
     .unwrap();
     let component = builtin().expect("run `cargo xtask component` first");
     let digest = component.reference().digest.clone();
-    let engine = Engine::component(component, json::canonical(&policy).unwrap(), stamp(1), 1024).unwrap();
+    let engine =
+        Engine::component(component, json::canonical(&policy).unwrap(), ChallengeKey::new([9; 32]), stamp(1), 1024)
+            .unwrap();
     let gate = Arc::new(Snapshot::from(policy.compile(crate::evaluator::native().unwrap()).unwrap()));
     let writer = Writer::new(SecretKey::from_seed([9; 32]), stamp(1).chain_uid(), gate.record());
     let store = Arc::new(MemoryStore::new(NOW.seconds() - 3600));
