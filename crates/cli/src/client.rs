@@ -10,7 +10,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use passgate_api::answer::{ATTESTATION_FIELD, DECISION_FIELD, PROBLEM_MEDIA_TYPE};
+use passgate_api::answer::{ATTESTATION_FIELD, CHALLENGE_FIELD, DECISION_FIELD, PROBLEM_MEDIA_TYPE};
 use passgate_core::attest::DecisionKind;
 use passgate_core::reason::Class;
 use passgate_host::http::upstream::TrustRoots;
@@ -123,6 +123,14 @@ impl Answer {
         };
         let attestation_id = text(ATTESTATION_FIELD).map(str::to_owned);
         Verdict { decision, reason_code: None, attestation_id, status: self.status.as_u16(), upstream_failed: false }
+    }
+
+    /// The challenge that a proof has to answer, when the gate refused for want of an answer.
+    pub(crate) fn challenge(&self) -> Option<&str> {
+        let mut asked = self.headers.get_all("www-authenticate").iter().filter_map(|value| value.to_str().ok());
+        let is_refused =
+            self.status.as_u16() == 401 && asked.any(|text| text.contains("error=\"proof_nonce_required\""));
+        self.headers.get(CHALLENGE_FIELD).filter(|_| is_refused)?.to_str().ok()
     }
 
     /// Whether the answer may be the gate's own: it is not to an allow, or says that the API failed.

@@ -182,12 +182,24 @@ impl Request {
     }
 
     /// The request with passport and proof, signed at `now` with a fresh nonce.
-    pub(crate) fn sign(mut self, credentials: &Credentials, form: ProofForm, now: UnixMillis) -> Result<Self, Failure> {
+    pub(crate) fn sign(self, credentials: &Credentials, form: ProofForm, now: UnixMillis) -> Result<Self, Failure> {
+        self.sign_answering(None, credentials, form, now)
+    }
+
+    /// The same, with an answer to the gate's challenge.
+    pub(crate) fn sign_answering(
+        mut self,
+        challenge: Option<&str>,
+        credentials: &Credentials,
+        form: ProofForm,
+        now: UnixMillis,
+    ) -> Result<Self, Failure> {
         self.headers.push((PASSPORT_FIELD.to_owned(), credentials.passport.clone()));
-        let (nonce, created) = (moment::nonce()?, now.seconds());
+        let (own, created) = (moment::nonce()?, now.seconds());
         let proof = if form == ProofForm::Dpop {
-            self.dpop_proof(credentials, &DpopParams { created, jti: &nonce, expires: None, nonce: None })
+            self.dpop_proof(credentials, &DpopParams { created, jti: &own, expires: None, nonce: challenge })
         } else {
+            let nonce = challenge.map_or_else(|| own.clone(), |challenge| format!("{challenge}.{own}"));
             self.message_signature(credentials, &ProofParams { created, nonce: &nonce, expires: None })
         };
         self.headers.extend(proof.map_err(|error| {

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let request = Request::from_args(&args.url, &args.request)?;
     let signer = credentials::load(args.signer.credentials.as_deref(), args.signer.key.as_deref(), &context.base())?;
-    let signed = request.sign(&signer, args.proof.form(), moment::now())?;
+    let mut signed = request.clone().sign(&signer, args.proof.form(), moment::now())?;
     let output = &context.output;
     if args.show_request {
         show_request(&signed, output);
@@ -56,8 +56,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let trust_roots = access::trust_roots(args.ca_file.as_deref())?;
     let client = Client::new(Duration::from_secs(args.timeout.seconds.unsigned_abs()), &trust_roots)?;
     let mut exit = Exit::Ok;
-    for _ in 0..=args.replay {
-        let answer = client.send(&signed).await?;
+    for time in 0..=args.replay {
+        let mut answer = client.send(&signed).await?;
+        if time == 0
+            && let Some(challenge) = answer.challenge()
+        {
+            signed = request.clone().sign_answering(Some(challenge), &signer, args.proof.form(), moment::now())?;
+            if args.show_request {
+                show_request(&signed, output);
+            }
+            answer = client.send(&signed).await?;
+        }
         exit = print(answer, args.include, output).await?.exit()?;
     }
     Ok(exit)
