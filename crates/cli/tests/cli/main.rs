@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bundle;
 #[cfg(test)]
+mod chains;
+#[cfg(test)]
 mod delegation;
 #[cfg(test)]
 mod demo;
