@@ -31,7 +31,7 @@ fn call(folder: &Path, agent: &str, url: &str, flags: &[&str]) -> Run {
 
 fn id(folder: &Path, agent: &str) -> String {
     let inspected = run(folder, &["--format", "json", "passport", "inspect", &format!("agents/{agent}.json")]);
-    inspected.exits(0).json()["passport_id"].as_str().unwrap().to_owned()
+    inspected.exits(0).json()["claims"]["jti"].as_str().unwrap().to_owned()
 }
 
 #[test]
