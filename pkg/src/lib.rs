@@ -3,8 +3,8 @@
 //! # In scope
 //!
 //! Reports on passports ([`passport`]), attestations ([`attestation`]) and exports of a ledger ([`export`]); with the feature
-//! `gate`, the evaluator with its state in memory ([`gate`]). The border is JSON in and JSON out, in the shapes of
-//! `ts/types.ts`, so that the glue stays small.
+//! `gate`, the evaluator with its state in memory ([`gate`]) and what is signed to hand a passport on (`delegation`). The
+//! border is JSON in and JSON out, in the shapes of `ts/types.ts`, so that the glue stays small.
 //!
 //! # Out of scope
 //!
@@ -12,6 +12,8 @@
 //! arguments.
 
 pub mod attestation;
+#[cfg(feature = "gate")]
+pub mod delegation;
 pub mod export;
 #[cfg(feature = "gate")]
 pub mod gate;

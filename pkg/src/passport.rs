@@ -132,6 +132,7 @@ impl PassportVerifier {
             revoked: false,
             reason_code: None,
             detail: None,
+            failed_link: None,
             checks: report::passed(&CHECKS),
             passport: PassportView::of(&verified.links().cloned().collect::<Vec<_>>()),
             constraints: stated(verified.constraints()),
@@ -146,6 +147,7 @@ impl PassportVerifier {
                 report.trust_tier = None;
                 report.constraints = None;
                 report.reason_code = Some(refusal.reason.code());
+                report.failed_link = Some(0);
                 report.detail = Some(format!("{}: {}", refusal.reason.title(), refusal.detail));
                 if self.audience.is_none() {
                     report::not_checked(&mut report.checks, "audience", NO_AUDIENCE);
@@ -184,6 +186,8 @@ struct PassportReport {
     revoked: bool,
     reason_code: Option<&'static str>,
     detail: Option<String>,
+    /// Which passport of the chain is at fault, from 0 for the issuer's.
+    failed_link: Option<usize>,
     checks: Vec<Check>,
     passport: Option<PassportView>,
     /// What limits the agent in all, those above it counted. Known when the passport holds.
@@ -199,6 +203,7 @@ impl PassportReport {
             expired: matches!(error.violation, Violation::Passport(PassportError::Expired { .. })),
             revoked: false,
             reason_code: Some(code),
+            failed_link: Some(error.link),
             checks: report::failed_at(&CHECKS, check_of(code), &detail),
             detail: Some(detail),
             passport: delegation::inspect_chain(token).ok().and_then(|links| PassportView::of(&links)),

@@ -1,16 +1,14 @@
-// `fetch` for agents: every request carries the passport and a proof of possession (RFC 9421, docs/spec/proof.md).
+// `fetch` for agents: every request carries the passport and a proof of possession.
 
-import { base64, base64url, randomBytes, sha256, utf8 } from './bytes.js'
-import type { Bytes } from './bytes.js'
 import type { AgentCredentials } from './credentials.js'
 import { decisionOf } from './decision.js'
 import type { Problem } from './decision.js'
 import { PassgateError } from './errors.js'
-import { signatureOf } from './keys.js'
 import type { Signer } from './keys.js'
 import { checkNames } from './options.js'
-import { isRedirect, orderOf, redirectedOrder } from './order.js'
+import { isRedirect, normalOrder, orderOf, redirectedOrder } from './order.js'
 import type { Order, RequestOptions } from './order.js'
+import { withDpop, withMessageSignature } from './proof.js'
 
 /** A request with its passport and proof. The proof is good for about five minutes, and for one time. */
 export interface SignedRequest {
@@ -43,6 +41,11 @@ export interface ClientOptions {
   readonly onStepUp?: (problem: Problem, request: StepUpRequest) => boolean | Promise<boolean>
   /** The only origins that get to see the passport, such as `https://tools.example`; any when absent. */
   readonly origins?: readonly string[]
+  /**
+   * How the key is proven: by `message_signature` (RFC 9421) when absent, or by `dpop` (RFC 9449). With `dpop`, escapes in
+   * the path that need none are sent plainly, because such a proof is for one spelling.
+   */
+  readonly proof?: 'message_signature' | 'dpop'
   /** Sends the passport over plain http to other machines too. For tests. */
   readonly allowInsecureHttp?: boolean
 }
@@ -55,15 +58,16 @@ const PAUSE_MS = 100
 const CLOCK_TOLERANCE_SECONDS = 5
 /** Methods that change nothing (RFC 9110 section 9.2.1): done twice is done once. */
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
-const OPTION_MEMBERS = ['fetch', 'maxRetries', 'onStepUp', 'origins', 'allowInsecureHttp']
+const OPTION_MEMBERS = ['fetch', 'maxRetries', 'onStepUp', 'origins', 'proof', 'allowInsecureHttp']
 
 /**
  * Sends requests as an agent.
  *
  * It signs and sends anew, with a new nonce, only when that cannot carry anything out twice: when the gate says that
  * the proof was too old or too new for its clock, or older than what it remembers (`proof_expired`, `proof_in_future`,
- * `replay_fence`); and for GET, HEAD and OPTIONS also when the network failed or an earlier copy arrived before
- * (`nonce_replayed`). Every other answer is returned as it is.
+ * `replay_fence`), or that a DPoP proof needs a nonce it gives (`proof_nonce_required`); and for GET, HEAD and OPTIONS
+ * also when the network failed or an earlier copy arrived before (`nonce_replayed`). Every other answer is returned as
+ * it is.
  */
 export class PassportClient {
   readonly #credentials: AgentCredentials
@@ -72,6 +76,8 @@ export class PassportClient {
   readonly #origins: ReadonlySet<string> | null
   /** How far each origin's clock is ahead of ours, in seconds, where that made a proof unacceptable. */
   readonly #clockOffsets = new Map<string, number>()
+  /** What each origin last asked to have in a DPoP proof. */
+  readonly #challenges = new Map<string, string>()
 
   /** @throws {@link PassgateError} `key_missing` when the credentials have no signer; `option_invalid`. */
   constructor(credentials: AgentCredentials, options: ClientOptions = {}) {
@@ -111,7 +117,7 @@ export class PassportClient {
       const next = order.redirect === 'follow' && redirects < MAX_REDIRECTS ? redirectedOrder(order, response) : null
       if (next === null) return response
       await discard(response)
-      order = next
+      order = this.#spelt(next)
     }
   }
 
@@ -146,7 +152,11 @@ export class PassportClient {
         `The passport does not go to ${origin} in the clear: use https, or set \`allowInsecureHttp\` in a test.`,
       )
     }
-    return order
+    return this.#spelt(order)
+  }
+
+  #spelt(order: Order): Order {
+    return this.#options.proof === 'dpop' ? normalOrder(order) : order
   }
 
   /** Sends until there is an answer to give. */
@@ -185,12 +195,22 @@ export class PassportClient {
       case 'replay_fence':
         this.#correctClock(order.url.origin, response)
         return true
+      case 'proof_nonce_required':
+        return this.#isChallenged(order.url.origin, response)
       case 'nonce_replayed':
         // The nonce was new, so something on the way sent the request twice, and the first one was decided.
         return isSafe
       default:
         return false
     }
+  }
+
+  /** Keeps the nonce that the gate asks for; `false` when it names none, or the proof had it (RFC 9449 section 8). */
+  #isChallenged(origin: string, response: Response): boolean {
+    const nonce = response.headers.get('dpop-nonce')
+    if (nonce === null || nonce === this.#challenges.get(origin) || this.#options.proof !== 'dpop') return false
+    this.#challenges.set(origin, nonce)
+    return true
   }
 
   /** Goes by the gate's clock from here on, as its `Date` field shows it; `false` when that changes nothing. */
@@ -219,49 +239,14 @@ export class PassportClient {
     return (await this.#options.onStepUp(problem, request)) === true
   }
 
-  /** The fields with passport and proof: RFC 9421 section 3.1 with a new nonce. */
+  /** The fields with passport and proof, made now. */
   async #signedFields(order: Order): Promise<Headers> {
-    const headers = new Headers(order.headers)
-    headers.set('agent-passport', this.#credentials.passport)
-    if (order.body !== null) headers.set('content-digest', await contentDigest(order.body))
-    const offset = this.#clockOffsets.get(order.url.origin) ?? 0
-    const created = Math.max(0, Math.floor(Date.now() / 1000) + offset)
-    const nonce = base64url(await randomBytes(16))
-    const { base, input } = signatureBase(order, headers, created, nonce, this.#signer.thumbprint)
-    const signature = await signatureOf(this.#signer, utf8(base))
-    headers.set('signature-input', `sig1=${input}`)
-    headers.set('signature', `sig1=:${base64(signature)}:`)
-    return headers
+    const { origin } = order.url
+    const created = Math.max(0, Math.floor(Date.now() / 1000) + (this.#clockOffsets.get(origin) ?? 0))
+    const challenge = this.#challenges.get(origin) ?? null
+    const terms = { signer: this.#signer, passport: this.#credentials.passport, created, challenge }
+    return this.#options.proof === 'dpop' ? withDpop(order, terms) : withMessageSignature(order, terms)
   }
-}
-
-/** RFC 9421 section 2.5. The parameters are in the canonical form of RFC 9651. */
-function signatureBase(
-  { method, url }: Order,
-  headers: Headers,
-  created: number,
-  nonce: string,
-  keyid: string,
-): { base: string; input: string } {
-  const lines = [`"@method": ${method}`, `"@target-uri": ${url.href}`]
-  const names = ['"@method"', '"@target-uri"']
-  for (const name of ['agent-passport', 'content-digest', 'content-type', 'content-encoding']) {
-    const value = headers.get(name)
-    if (value === null) continue
-    if (!/^[ -~]*$/.test(value)) {
-      throw new PassgateError('field_invalid', `The field \`${name}\` is not printable ASCII, and a proof covers it.`)
-    }
-    names.push(`"${name}"`)
-    lines.push(`"${name}": ${value}`)
-  }
-  const parameters = `created=${created};nonce="${nonce}";keyid="${keyid}";alg="ed25519";tag="passgate"`
-  const input = `(${names.join(' ')});${parameters}`
-  return { base: [...lines, `"@signature-params": ${input}`].join('\n'), input }
-}
-
-/** RFC 9530. */
-async function contentDigest(body: Bytes): Promise<string> {
-  return `sha-256=:${base64(await sha256(body))}:`
 }
 
 function checkOptions(options: ClientOptions): void {
@@ -269,6 +254,9 @@ function checkOptions(options: ClientOptions): void {
   const { maxRetries = 0, origins = [] } = options
   if (!Number.isInteger(maxRetries) || maxRetries < 0 || maxRetries > MAX_RETRIES) {
     throw new PassgateError('option_invalid', '`maxRetries` is not an integer from 0 to 10.')
+  }
+  if (!['message_signature', 'dpop', undefined].includes(options.proof)) {
+    throw new PassgateError('option_invalid', '`proof` is neither `message_signature` nor `dpop`.')
   }
   if (!Array.isArray(origins)) throw new PassgateError('option_invalid', '`origins` is no list.')
 }

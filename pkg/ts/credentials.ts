@@ -1,6 +1,8 @@
 // An agent's credentials: its passport and, unless something else keeps it, the key the passport is bound to.
 
 import { fromBase64url, utf8Text } from './bytes.js'
+import { delegated } from './delegate.js'
+import type { DelegationRequest } from './delegate.js'
 import { PassgateError } from './errors.js'
 import { SigningKey, checkedPublicJwk, checkedSigner } from './keys.js'
 import type { KeyOptions, Signer } from './keys.js'
@@ -35,8 +37,10 @@ interface Content {
   readonly expiresAt: number
 }
 
-/** Longest passport, in characters. */
+/** Longest passport or chain of passports, in characters. */
 const MAX_PASSPORT_CHARS = 16 * 1024
+/** Most passports of a chain: the root and five that were handed on. */
+const MAX_LINKS = 6
 /** The last second that a `Date` can hold. */
 const MAX_DATE_SECONDS = 8_640_000_000_000
 const SECONDS = { days: 86_400, hours: 3_600, minutes: 60, seconds: 1 } as const
@@ -95,7 +99,7 @@ export class AgentCredentials {
     return AgentCredentials.of(passport, signer)
   }
 
-  /** The passport, a compact JWS. Without the key it opens nothing, but it names the agent: keep it out of logs. */
+  /** The passport, a compact JWS, or the chain of passports, joined by `~`. Without the key it opens nothing, but it names the agent: keep it out of logs. */
   get passport(): string {
     return this.#content.passport
   }
@@ -136,6 +140,23 @@ export class AgentCredentials {
       seconds += amount * factor
     }
     return Date.now() + seconds * 1000 > this.#content.expiresAt * 1000
+  }
+
+  /**
+   * Hands a narrower passport to a sub-agent, signed with this agent's key and without asking anybody: the credentials of
+   * the sub-agent, whose passport is the chain down to it. What would be more than this passport has is refused, never
+   * cut to fit. The WebAssembly is loaded for it.
+   *
+   * @throws {@link PassgateError} `key_missing` when these credentials have no key; `option_invalid`, `claim_invalid`;
+   * `passport_expired`; and the code of the broken rule (docs/spec/delegation.md), such as `delegation_widens_scope`.
+   */
+  async delegate(request: DelegationRequest): Promise<AgentCredentials> {
+    if (this.#signer === null) {
+      throw new PassgateError('key_missing', 'The credentials hold no key, and handing on takes a signature.')
+    }
+    const { expiresAt, passport } = this.#content
+    const made = await delegated(passport, this.#signer, expiresAt, request)
+    return AgentCredentials.of(made.passport, made.signer)
   }
 
   /**
@@ -235,14 +256,15 @@ function readDocument(document: unknown): Record<string, unknown> {
   return value as Record<string, unknown>
 }
 
-/** The claims that are shown, as far as they have their types. */
+/** The claims that are shown, as far as they have their types: those of the last passport of a chain. */
 function readPassport(passport: string): { content: Content; boundTo: unknown } {
   const broken = (why: string): PassgateError => new PassgateError('passport_malformed', `The passport ${why}.`)
   if (typeof passport !== 'string' || passport.length > MAX_PASSPORT_CHARS) throw broken('is no text of at most 16 KiB')
-  const parts = passport.split('.').map(fromBase64url)
-  const [, payload] = parts
-  if (parts.length !== 3 || !payload || !parts.every((part) => part?.length)) throw broken('is no compact JWS')
-  const claims = parsed(utf8Text(payload))
+  const payloads = passport.split('~').map(payloadOf)
+  if (payloads.length > MAX_LINKS) throw broken('is a chain of more than 6 passports')
+  const last = payloads.at(-1)
+  if (!last || payloads.includes(null)) throw broken('is no compact JWS, and no chain of them')
+  const claims = parsed(utf8Text(last))
   if (claims === null) throw broken('holds no JSON object')
   const { cnf, exp, jti, permissions, sub } = claims
   if (typeof sub !== 'string' || typeof jti !== 'string') throw broken('names no agent, or has no id')
@@ -253,6 +275,13 @@ function readPassport(passport: string): { content: Content; boundTo: unknown } 
   const scopes = Object.freeze([...permissions])
   const content = { passport, agentId: sub, passportId: jti, permissions: scopes, expiresAt: exp }
   return { content, boundTo: (cnf as { jwk?: unknown } | null | undefined)?.jwk }
+}
+
+/** The payload of a compact JWS; `null` for what is none. */
+function payloadOf(token: string): Uint8Array | null {
+  const parts = token.split('.').map(fromBase64url)
+  const [, payload] = parts
+  return parts.length === 3 && parts.every((part) => part?.length) ? (payload ?? null) : null
 }
 
 function parsed(json: string | null): Record<string, unknown> | null {

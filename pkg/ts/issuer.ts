@@ -1,10 +1,11 @@
 // Issuing passports: by a registered issuer, or without one (tier L1). The format is docs/spec/passport.md.
 
-import { base64url, fromBase64url, hasNode, joined, randomBytes, utf8 } from './bytes.js'
+import { base64url, fromBase64url, utf8 } from './bytes.js'
 import { AgentCredentials } from './credentials.js'
 import { PassgateError } from './errors.js'
-import { SigningKey, checkedPublicJwk, checkedSigner, signatureOf } from './keys.js'
-import type { NamedPublicJwk, Signer } from './keys.js'
+import { digits, passportId } from './ids.js'
+import { SigningKey, agentKey, checkedSigner, signatureOf } from './keys.js'
+import type { Signer } from './keys.js'
 import { sortedJson } from './canonical.js'
 import { checkNames } from './options.js'
 import type { PrivateJwk, PublicJwk, TrustTier } from './types.js'
@@ -30,6 +31,8 @@ export interface PassportRequest {
   readonly audience?: string | readonly string[]
   /** The tier the issuer expects verifiers to compute. A claim of another one makes them refuse the passport. */
   readonly trustTier?: TrustTier
+  /** How often the agent may hand its passport on, from 0 to 5; it may not when absent. See {@link AgentCredentials.delegate}. */
+  readonly delegations?: number
   /** The issuer's own data: JSON, at most 31 levels deep; integers to 2^53 - 1. */
   readonly metadata?: Readonly<Record<string, unknown>>
   /** Its entry in a status list, which no two passports share. `uri` has at most 1024 visible ASCII characters. */
@@ -51,6 +54,7 @@ export type KeySource = Signer | PrivateJwk | CryptoKeyPair
 const MAX_PASSPORT_CHARS = 16 * 1024
 const MAX_PERMISSIONS = 256
 const MAX_AUDIENCES = 64
+const MAX_DELEGATIONS = 5
 const MAX_ID_CHARS = 256
 const MAX_STATUS_URI_CHARS = 1024
 const SECONDS_PER_DAY = 86_400
@@ -66,6 +70,7 @@ const REQUEST_MEMBERS = [
   'notBefore',
   'audience',
   'trustTier',
+  'delegations',
   'metadata',
   'statusList',
   'publicKey',
@@ -222,17 +227,6 @@ export async function signerOf(key: KeySource): Promise<Signer> {
 /** A misspelt limit must not be a missing one. */
 function checkOptions(request: PassportRequest): void {
   checkNames('issuePassport', request, REQUEST_MEMBERS)
-  if (request.publicKey !== undefined && request.signer !== undefined) {
-    throw new PassgateError('option_invalid', 'Give `publicKey` or `signer`, not both.')
-  }
-}
-
-async function agentKey(request: PassportRequest): Promise<{ jwk: NamedPublicJwk; signer: Signer | null }> {
-  if (request.publicKey !== undefined) return { jwk: await checkedPublicJwk(request.publicKey), signer: null }
-  const signer = request.signer
-    ? await checkedSigner(request.signer)
-    : await SigningKey.generate({ extractable: request.extractable ?? hasNode() })
-  return { jwk: await checkedPublicJwk(signer.publicJwk), signer }
 }
 
 function lifetime({ expiresInDays: days, expiresInSeconds: seconds }: PassportRequest): number {
@@ -247,7 +241,7 @@ function lifetime({ expiresInDays: days, expiresInSeconds: seconds }: PassportRe
 }
 
 function optionalClaims(request: PassportRequest, exp: number): Record<string, unknown> {
-  const { agentName, audience, notBefore, statusList, trustTier } = request
+  const { agentName, audience, delegations, notBefore, statusList, trustTier } = request
   if (agentName !== undefined && !isAgentName(agentName)) {
     throw invalid('agent_name', 'is not a string of 1 to 256 characters without control or direction characters')
   }
@@ -258,7 +252,13 @@ function optionalClaims(request: PassportRequest, exp: number): Record<string, u
     aud: audience === undefined ? undefined : checkedAudiences(audience),
     trust_tier: trustTier,
     status: statusList === undefined ? undefined : { status_list: checkedStatus(statusList) },
+    delegation: delegations === undefined ? undefined : { depth_left: checkedDelegations(delegations) },
   }
+}
+
+function checkedDelegations(times: unknown): number {
+  if (typeof times === 'number' && Number.isInteger(times) && times >= 0 && times <= MAX_DELEGATIONS) return times
+  throw invalid('delegation', 'is no integer from 0 to 5')
 }
 
 function checkedAudiences(audience: string | readonly string[]): string[] {
@@ -334,26 +334,9 @@ function invalid(claim: string, problem: string): PassgateError {
   return new PassgateError('claim_invalid', `Passport claim \`${claim}\` ${problem}.`)
 }
 
-/** `pass_` and a ULID: 48 bits of milliseconds and 80 random ones, in Crockford's base 32. */
-async function passportId(now: number): Promise<string> {
-  const random = await randomBytes(10)
-  const time = new Uint8Array(6)
-  for (let [at, left] = [5, now]; at >= 0; at -= 1, left = Math.floor(left / 256)) time[at] = left % 256
-  let number = 0n
-  for (const byte of joined([time, random])) number = (number << 8n) | BigInt(byte)
-  return `pass_${digits(number, '0123456789ABCDEFGHJKMNPQRSTVWXYZ').padStart(26, '0')}`
-}
-
 /** The `did:key` of an Ed25519 key: base58btc of the multicodec prefix `ed01` and the key. */
 function didKey(x: string): string {
   let number = 0xed01n
   for (const byte of fromBase64url(x) ?? []) number = (number << 8n) | BigInt(byte)
   return `${DID_KEY}z${digits(number, '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz')}`
-}
-
-function digits(number: bigint, alphabet: string): string {
-  const base = BigInt(alphabet.length)
-  let text = ''
-  for (let left = number; left > 0n; left /= base) text = alphabet.charAt(Number(left % base)) + text
-  return text
 }

@@ -1,6 +1,6 @@
 // Ed25519 keys (RFC 8032) as JWK (RFC 8037), named by their thumbprint (RFC 7638), and what signs with them.
 
-import { base64url, copied, fromBase64url, sha256, utf8, webCrypto } from './bytes.js'
+import { base64url, copied, fromBase64url, hasNode, sha256, utf8, webCrypto } from './bytes.js'
 import { PassgateError } from './errors.js'
 import type { PrivateJwk, PublicJwk } from './types.js'
 
@@ -184,6 +184,24 @@ export async function checkedSigner(signer: Signer): Promise<Signer> {
     throw new PassgateError('key_mismatch', "The signer's `thumbprint` is not the RFC 7638 thumbprint of its key.")
   }
   return signer
+}
+
+/** Where the key of an agent comes from: one of these, or a new one. */
+export interface AgentKeySource {
+  readonly publicKey?: PublicJwk
+  readonly signer?: Signer
+  readonly extractable?: boolean
+}
+
+/** The key of an agent, and what signs with it here, if anything does. */
+export async function agentKey(source: AgentKeySource): Promise<{ jwk: NamedPublicJwk; signer: Signer | null }> {
+  const { extractable = hasNode(), publicKey, signer: given } = source
+  if (publicKey !== undefined && given !== undefined) {
+    throw new PassgateError('option_invalid', 'Give `publicKey` or `signer`, not both.')
+  }
+  if (publicKey !== undefined) return { jwk: await checkedPublicJwk(publicKey), signer: null }
+  const signer = given ? await checkedSigner(given) : await SigningKey.generate({ extractable })
+  return { jwk: await checkedPublicJwk(signer.publicJwk), signer }
 }
 
 /** The signature of `signer` over `bytes`. */

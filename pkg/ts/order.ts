@@ -26,7 +26,7 @@ export interface Order {
 }
 
 /** Fields that the proof consists of, which are made here. */
-const OWN_FIELDS = ['agent-passport', 'content-digest', 'host', 'signature', 'signature-input']
+const OWN_FIELDS = ['agent-passport', 'content-digest', 'dpop', 'host', 'signature', 'signature-input']
 /** Members of a `Request` that count as if they stood in the second argument. */
 const REQUEST_MEMBERS = [
   'cache',
@@ -122,6 +122,13 @@ function plainUrl(href: string): URL {
   url.search = escaped(url.search)
   url.pathname = escaped(url.pathname).replace(/%[0-9a-fA-F]{2}/g, (escape) => escape.toUpperCase())
   return url
+}
+
+/** The order with its path in the one spelling that a DPoP proof can be for (RFC 3986 section 6.2.2.2). */
+export function normalOrder(order: Order): Order {
+  const url = new URL(order.url)
+  url.pathname = url.pathname.replace(/%(?:2D|2E|3\d|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])/g, decodeURIComponent)
+  return { ...order, url }
 }
 
 function escaped(text: string): string {

@@ -131,6 +131,8 @@ export interface PassportReport {
   /** The stable code of the first failed check. */
   readonly reasonCode: string | null
   readonly detail: string | null
+  /** Which passport of a chain is at fault: 0 is that of the issuer. `null` when valid. */
+  readonly failedLink: number | null
   readonly checks: readonly Check<PassportCheck>[]
   /** `null` when it cannot be read at all. */
   readonly passport: Passport | null

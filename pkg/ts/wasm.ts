@@ -14,6 +14,7 @@ export interface VerifierModule {
 
 /** What the build with the evaluator exports beside that. */
 export interface FullModule extends VerifierModule {
+  delegationInput(chain: string, order: string): string
   Gate: new (
     policy: string,
     evaluator: string,

@@ -59,6 +59,60 @@ async function scripted(answers, options = {}) {
   return { client: new PassportClient(await issued(), { fetch, ...options }), sent }
 }
 
+describe('the client with DPoP', () => {
+  const claimsOf = (dpop) => JSON.parse(Buffer.from(dpop.split('.')[1], 'base64url'))
+  const hash = (bytes) => createHash('sha256').update(bytes).digest('base64url')
+
+  test('signs exactly what a proof has to cover', async () => {
+    const credentials = await issued()
+    const client = new PassportClient(credentials, { proof: 'dpop' })
+    const body = '{"a":1}'
+    const headers = { 'content-type': 'application/json', 'x-other': '1' }
+    const signed = await client.sign('https://TOOLS.example:443/%61/%2e%2e/%7Eb%2fc?q=%61#part', { method: 'POST', body, headers })
+    assert.equal(signed.url, 'https://tools.example/~b%2Fc?q=%61')
+    for (const name of ['signature', 'signature-input', 'content-digest']) assert.equal(signed.headers.get(name), null)
+    const dpop = signed.headers.get('dpop')
+    const { jti, iat, ...claims } = claimsOf(dpop)
+    assert.deepEqual(claims, {
+      htm: 'POST', htu: 'https://tools.example/~b%2Fc', ath: hash(credentials.passport), htq: hash('q=%61'),
+      htb: hash(body), htf: { 'content-type': 'application/json' },
+    })
+    assert.ok(jti.length >= 16 && Math.abs(iat - Date.now() / 1000) < 60)
+    const [header, payload, signature] = dpop.split('.')
+    const { crv, kty, x } = credentials.signer.publicJwk
+    const expected = { alg: 'EdDSA', jwk: { crv, kty, x }, typ: 'dpop+jwt' }
+    assert.deepEqual(JSON.parse(Buffer.from(header, 'base64url')), expected)
+    const key = await crypto.subtle.importKey('jwk', expected.jwk, 'Ed25519', true, ['verify'])
+    const bytes = Buffer.from(signature, 'base64url')
+    assert.ok(await crypto.subtle.verify('Ed25519', key, bytes, Buffer.from(`${header}.${payload}`)))
+    const plain = claimsOf((await client.sign('https://a.example/')).headers.get('dpop'))
+    assert.deepEqual(Object.keys(plain), ['jti', 'htm', 'htu', 'iat', 'ath'])
+  })
+
+  test('sends anew with the nonce that the gate asks for, and keeps it for that origin', async () => {
+    const sent = []
+    const fetch = async (_url, init) => {
+      sent.push(claimsOf(init.headers.get('dpop')))
+      if (sent.at(-1).nonce !== undefined) return allow()
+      return deny(401, 'proof_nonce_required', { 'dpop-nonce': 'challenge-1' })
+    }
+    const client = new PassportClient(await issued(), { fetch, proof: 'dpop' })
+    assert.equal((await client.fetch('https://a.example/', { method: 'POST' })).status, 200)
+    assert.equal((await client.fetch('https://a.example/')).status, 200)
+    assert.deepEqual(sent.map(({ nonce }) => nonce), [undefined, 'challenge-1', 'challenge-1'])
+    assert.equal(new Set(sent.map(({ jti }) => jti)).size, 3)
+    const refusing = { fetch: async () => deny(401, 'proof_nonce_required'), proof: 'dpop' }
+    assert.equal((await new PassportClient(await issued(), refusing).fetch('https://a.example/')).status, 401)
+  })
+
+  test('is one of two proofs', async () => {
+    const credentials = await issued()
+    assert.throws(() => new PassportClient(credentials, { proof: 'none' }), code('option_invalid'))
+    const given = { headers: { dpop: 'x' } }
+    await assert.rejects(new PassportClient(credentials).sign('https://a.example/', given), code('field_reserved'))
+  })
+})
+
 describe('the client signs', () => {
   test('exactly what a proof has to cover', async () => {
     const credentials = await issued()

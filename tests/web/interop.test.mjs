@@ -166,6 +166,26 @@ for (const { name, start, tellsTime } of [
       assert.equal(await expect(search(new PassportClient(joined)), 'deny', 'credential_rejected'), 401)
     })
 
+    test('allows with either proof what was handed on, and nothing beyond it', async () => {
+      const chief = await issuer.issuePassport({ agentId: 'chief', permissions: PERMISSIONS, delegations: 1 })
+      const constraints = { spend: { per_transaction_micro_usd: 5_000_000 } }
+      const permissions = ['web:search', 'payments:create']
+      const helper = await chief.delegate({ agentId: 'helper', permissions, constraints, ttlSeconds: 600 })
+      for (const proof of ['message_signature', 'dpop']) {
+        const client = new PassportClient(helper, { proof })
+        await expect(() => client.fetch(`${gate.url}/pay`, pay(5)), 'allow', null, ['POST /pay'])
+        await expect(() => client.fetch(`${gate.url}/pay`, pay(6)), 'deny', 'spend_per_transaction_exceeded')
+      }
+      const reader = await chief.delegate({ agentId: 'reader', permissions: ['web:search', 'notes:write'], ttlSeconds: 600 })
+      for (const proof of ['message_signature', 'dpop']) {
+        const client = new PassportClient(reader, { proof })
+        const search = proof === 'dpop' ? '/%73earch' : '/search'
+        await expect(() => client.fetch(`${gate.url}${search}?q=%61`), 'allow', null, ['GET /search?q=%61'])
+        await expect(() => client.fetch(`${gate.url}/notes/1`, post('{}')), 'allow', null, ['POST /notes/1'])
+        await expect(() => client.fetch(`${gate.url}/pay`, pay(1)), 'deny', 'permission_scope_missing')
+      }
+    })
+
     test('denies what the passport does not permit, and what is above a limit', async () => {
       const remove = () => agent.fetch(`${gate.url}/records/7`, { method: 'DELETE' })
       assert.equal(await expect(remove, 'deny', 'permission_scope_missing'), 403)
@@ -264,6 +284,36 @@ describe('the command line', () => {
     assert.equal(await readFile(join(folder, 'copy.json'), 'utf8'), await readFile(theirs, 'utf8'))
   })
 
+  test('takes chains from here and hands them on, and the other way round', async () => {
+    const paths = Object.fromEntries(['chief', 'ours', 'theirs', 'last'].map((name) => [name, join(folder, `${name}.json`)]))
+    const chief = await issuer.issuePassport({ agentId: 'chief', permissions: PERMISSIONS, delegations: 3 })
+    await chief.save(paths.chief)
+    const limits = { spend: { daily_micro_usd: 5_000_000 }, labels: ['pii'] }
+    const ours = await chief.delegate({ agentId: 'ours', permissions: ['web:search'], depth: 1, constraints: limits })
+    await ours.save(paths.ours)
+    const delegate = (parent, agentId, more) => {
+      const order = ['passport', 'delegate', '--credentials', paths[parent], '--agent-id', agentId, '--out', paths[agentId]]
+      const made = passgate(['--config', site.config, ...order, '--permission', 'web:search', ...more])
+      assert.equal(made.code, 0, made.said)
+    }
+    delegate('chief', 'theirs', ['--depth', '1', '--spend-daily', '5', '--label', 'pii'])
+    delegate('ours', 'last', [])
+    const theirs = await AgentCredentials.load(paths.theirs)
+    const claims = ({ passport }) => JSON.parse(Buffer.from(passport.split('~')[1].split('.')[1], 'base64url'))
+    const fixed = { sub: 0, jti: 0, iat: 0, exp: 0, cnf: 0 }
+    assert.equal(JSON.stringify({ ...claims(ours), ...fixed }), JSON.stringify({ ...claims(theirs), ...fixed }))
+    const leaf = await theirs.delegate({ agentId: 'leaf', permissions: ['web:search'], extractable: true })
+    await leaf.save(join(folder, 'leaf.json'))
+    const verifier = new PassportVerifier({ issuers: [{ id: ISSUER_ID, tier: 'L2', keys: [{ jwk: issuer.publicJwk }] }] })
+    for (const path of [paths.ours, paths.theirs, paths.last, join(folder, 'leaf.json')]) {
+      const shown = passgate(['--config', site.config, 'passport', 'verify', path])
+      assert.equal(shown.code, 0, shown.said)
+      const report = await verifier.verify((await AgentCredentials.load(path)).passport)
+      assert.equal(report.valid, true, report.detail)
+      assert.deepEqual(report.constraints, limits)
+    }
+  })
+
   test('reads a key that was made here, and the other way round', async () => {
     const path = join(folder, 'key.jwk')
     const made = await SigningKey.generate({ extractable: true })
@@ -316,7 +366,7 @@ describe('the command line', () => {
     const signer = isRegistered ? key : await SigningKey.generate()
     const own = isRegistered ? issuer : await PassportIssuer.fromKey({ key: signer })
     const iat = Math.floor(Date.now() / 1000)
-    const { agentId, agentName, audience, expiresInSeconds, metadata, notBefore, permissions, publicKey } = order
+    const { agentId, agentName, audience, delegations, expiresInSeconds, metadata, notBefore, permissions, publicKey } = order
     const { crv, kid, kty, x } = publicKey
     const claims = {
       iss: own.id,
@@ -331,6 +381,7 @@ describe('the command line', () => {
       aud: audience,
       trust_tier: order.trustTier,
       status: order.statusList && { status_list: { idx: order.statusList.idx, uri: order.statusList.uri } },
+      delegation: delegations === undefined ? undefined : { depth_left: delegations },
       metadata,
     }
     const payload = JSON.stringify(claims)
@@ -370,6 +421,7 @@ function randomOrder(chance) {
     () => ({ audience: ['gate_local', ...times(chance.pick([0, 1, 62, 63, 64]), () => 'g')] }),
     () => ({ expiresInSeconds: chance.pick([1, 60, 30 * 86_400, 30 * 86_400 + 1, 90 * 86_400]) }),
     () => ({ notBefore: chance.pick([0, 1, 1_700_000_000, -1, 0.5, 2 ** 53]) }),
+    () => ({ delegations: chance.pick([0, 1, 5, 6, -1, 0.5]) }),
     () => ({ trustTier: chance.pick(['L1', 'L2']) }),
     () => ({ statusList: { uri: text('a:/é ', 0, 1, 2) || 'u', idx: chance.pick(indexes) } }),
     () => ({ statusList: { uri: text('u', 1023, 1024, 1025), idx: 0 } }),

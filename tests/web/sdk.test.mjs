@@ -11,7 +11,7 @@ import { inspect } from 'node:util'
 import { dist } from './tools.mjs'
 
 const entry = pathToFileURL(join(dist, 'esm', 'index.js')).href
-const { AgentCredentials, PassgateError, PassportClient, PassportIssuer, SigningKey } = await import(entry)
+const { AgentCredentials, PassgateError, PassportClient, PassportIssuer, PassportVerifier, SigningKey } = await import(entry)
 
 /** The example of RFC 8037, appendix A.1. */
 const SECRET = {
@@ -283,6 +283,107 @@ describe('passports', () => {
   for (const [name, [expected, change]] of Object.entries(beyond)) {
     test(`refused: ${name}`, () => assert.rejects(issued(change), code(expected)))
   }
+})
+
+describe('handing on', () => {
+  const verifier = new PassportVerifier({ selfIssued: 'any_key' })
+  const broader = { delegations: 2, permissions: ['web:*', 'mail:read'] }
+
+  test('makes a narrower passport, offline, with keys that nothing can read', async () => {
+    const parent = await issued({ ...broader, extractable: false })
+    const constraints = { spend: { daily_micro_usd: 5 }, labels: ['b', 'a'], context: { region: 'eu' } }
+    const child = await parent.delegate({
+      agentId: 'worker', permissions: ['web:*'], ttlSeconds: 600, constraints, depth: 1, extractable: false,
+    })
+    assert.deepEqual([child.agentId, child.permissions], ['worker', ['web:*']])
+    await assert.rejects(child.export(), code('key_not_extractable'))
+    const leaf = await child.delegate({ agentId: 'helper', agentName: 'Helper', permissions: ['web:search'], ttlSeconds: 60 })
+    assert.equal(leaf.passport.split('~').length, 3)
+    assert.ok(leaf.passport.startsWith(`${child.passport}~`))
+    const report = await verifier.verify(leaf.passport)
+    assert.equal(report.valid, true, report.detail)
+    assert.deepEqual([report.failedLink, report.trustTier], [null, 'L1'])
+    assert.deepEqual(report.constraints, { spend: { daily_micro_usd: 5 }, context: { region: ['eu'] }, labels: ['a', 'b'] })
+    assert.deepEqual(report.passport.delegatedBy.map(({ agentId }) => agentId), ['bot', 'worker'])
+    assert.equal(report.passport.keyThumbprint, leaf.signer.thumbprint)
+  })
+
+  test('gives what is not said from the parent, and never outlives it', async () => {
+    const parent = await issued({ delegations: 1, expiresInSeconds: 120 })
+    const child = await parent.delegate({ agentId: 'helper', permissions: ['web:search'] })
+    assert.deepEqual(child.expiresAt, parent.expiresAt)
+    const { delegation } = claimsOf(child.passport.split('~')[1])
+    assert.equal(delegation.depth_left, 0)
+    const long = await issued({ delegations: 1 })
+    const { iat, exp } = claimsOf((await long.delegate({ agentId: 'helper', permissions: [] })).passport.split('~')[1])
+    assert.equal(exp - iat, 3600)
+  })
+
+  test('binds it to a key that the sub-agent keeps', async () => {
+    const parent = await issued(broader)
+    const own = await SigningKey.generate()
+    const order = { agentId: 'helper', permissions: ['web:search'] }
+    const child = await parent.delegate({ ...order, publicKey: own.publicJwk })
+    assert.equal(child.signer, null)
+    assert.equal((await AgentCredentials.of(child.passport, own)).signer, own)
+    await assert.rejects(child.delegate(order), code('key_missing'))
+    assert.equal((await parent.delegate({ ...order, signer: own })).signer, own)
+    await assert.rejects(parent.delegate({ ...order, signer: own, publicKey: own.publicJwk }), code('option_invalid'))
+  })
+
+  test('refuses with its code what no verifier would accept', async () => {
+    const parent = await issued(broader)
+    const order = { agentId: 'helper', permissions: ['web:search'] }
+    for (const [change, expected] of [
+      [{ permissions: ['*'] }, 'delegation_widens_scope'],
+      [{ agentId: 'bot' }, 'delegation_self'],
+      [{ publicKey: parent.signer.publicJwk }, 'delegation_self'],
+      [{ depth: 2 }, 'delegation_depth'],
+      [{ depth: 5 }, 'passport_malformed'],
+      [{ ttlSeconds: 59 }, 'delegation_lifetime'],
+      [{ ttlSeconds: DAY + 1 }, 'delegation_lifetime'],
+      [{ ttlSeconds: 60.5 }, 'claim_invalid'],
+      [{ permissions: ['No Scope'] }, 'claim_invalid'],
+      [{ constraints: { spent: {} } }, 'claim_invalid'],
+      [{ constraints: {} }, 'claim_invalid'],
+      [{ ttl: 60 }, 'option_invalid'],
+    ]) {
+      const what = JSON.stringify(change)
+      await assert.rejects(parent.delegate({ ...order, ...change }), code(expected), what)
+    }
+    const capped = await parent.delegate({ ...order, depth: 1, constraints: { rate: { requests_per_minute: 5 } } })
+    const wider = { ...order, agentId: 'third', constraints: { rate: { requests_per_minute: 6 } } }
+    await assert.rejects(capped.delegate(wider), code('delegation_widens_rate'))
+    const alone = await issued()
+    await assert.rejects(alone.delegate(order), code('delegation_depth'))
+    await assert.rejects(issued({ delegations: 6 }), code('claim_invalid'))
+  })
+
+  test('a passport that has ended, or was changed, is not handed on', async (context) => {
+    const parent = await issued({ ...broader, expiresInSeconds: 120 })
+    const order = { agentId: 'helper', permissions: ['web:search'], depth: 1 }
+    const child = await parent.delegate(order)
+    const [root, link] = child.passport.split('~')
+    const forged = await AgentCredentials.of(`${root}~${link.replace(/.{4}$/, 'AAAA')}`, child.signer)
+    await assert.rejects(forged.delegate({ ...order, agentId: 'third', depth: 0 }), code('delegation_signature_invalid'))
+    context.mock.timers.enable({ apis: ['Date'], now: Date.now() + 121_000 })
+    await assert.rejects(parent.delegate(order), code('passport_expired'))
+  })
+
+  test('a credentials file may hold a chain', async () => {
+    const parent = await issued(broader)
+    const child = await parent.delegate({ agentId: 'helper', permissions: ['web:search'], extractable: true })
+    const document = await child.export()
+    assert.deepEqual([document.agent_id, document.passport], ['helper', child.passport])
+    const read = await AgentCredentials.parse(JSON.stringify(document))
+    assert.deepEqual([read.passport, read.passportId], [child.passport, child.passportId])
+    const { headers } = await new PassportClient(read).sign('https://a.example/')
+    assert.equal(headers.get('agent-passport'), child.passport)
+    await assert.rejects(AgentCredentials.of(child.passport, parent.signer), code('key_mismatch'))
+    for (const broken of [`${child.passport}~`, `~${child.passport}`, Array(7).fill(child.passport.split('~')[0]).join('~')]) {
+      await assert.rejects(AgentCredentials.of(broken), code('passport_malformed'))
+    }
+  })
 })
 
 describe('credentials', () => {

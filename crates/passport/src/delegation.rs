@@ -37,7 +37,7 @@ use crate::trust::{Tier, TrustStore};
 
 pub use error::{ChainError, Violation};
 pub(crate) use issue::DelegationClaim;
-pub use issue::{DelegateError, NewDelegation, RootGrant, delegate, issue_root};
+pub use issue::{DelegateError, NewDelegation, RootGrant, delegate, issue_root, signing_input, with_signature};
 pub use link::{Delegation, Link, ParentRef};
 use rules::Authority;
 

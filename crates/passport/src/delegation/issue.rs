@@ -116,28 +116,63 @@ pub fn issue_root(key: &SecretKey, passport: &NewPassport, grant: &RootGrant) ->
 /// # Errors
 /// [`DelegateError`]; the new chain is read back with the verifier's own rules first.
 pub fn delegate(parent_chain: &str, parent_key: &SecretKey, new: &NewDelegation) -> Result<String, DelegateError> {
-    let token = {
-        let parent_tokens = Tokens::read(parent_chain)?;
-        let parent = parent_tokens.delegated.last().unwrap_or(&parent_tokens.root);
-        if parent.claims.cnf_key != *parent_key.public() {
-            return Err(DelegateError::WrongKey);
-        }
-        let payload = encode(&parent_tokens.root, parent, new).map_err(DelegateError::Claims)?;
-        jws::sign(parent_key, TokenType::Passport, &payload)
-    };
+    let input = encoded(parent_chain, Some(parent_key.public()), new)?;
+    let signature = parent_key.sign(input.as_bytes());
+    with_signature(parent_chain, input, &signature)
+}
+
+/// What is signed, for a key that is held elsewhere: that in the `cnf` of the last passport of `parent_chain`.
+///
+/// # Errors
+/// As [`delegate`].
+pub fn signing_input(parent_chain: &str, new: &NewDelegation) -> Result<String, DelegateError> {
+    /// A well-formed signature of nobody: its place is all that counts for the rules.
+    const NO_SIGNATURE: [u8; 64] = [0; 64];
+    let input = encoded(parent_chain, None, new)?;
+    let chain = joined(parent_chain, input.clone(), &NO_SIGNATURE);
+    let Tokens { root, delegated, mut tokens, .. } = attenuated(&chain)?;
+    tokens.pop();
+    check_signatures(&root, &delegated, tokens, memory::NOTHING, &mut Vec::new())?;
+    Ok(input)
+}
+
+/// The chain of a [`signing_input`] and the Ed25519 signature over it.
+///
+/// # Errors
+/// [`DelegateError::Chain`] when the signature, or one above it, does not hold.
+pub fn with_signature(parent_chain: &str, input: String, signature: &[u8; 64]) -> Result<String, DelegateError> {
+    let chain = joined(parent_chain, input, signature);
+    let Tokens { root, delegated, tokens, .. } = attenuated(&chain)?;
+    check_signatures(&root, &delegated, tokens, memory::NOTHING, &mut Vec::new())?;
+    Ok(chain)
+}
+
+/// Header and payload of the new passport.
+fn encoded(parent_chain: &str, key: Option<&PublicKey>, new: &NewDelegation) -> Result<String, DelegateError> {
+    let tokens = Tokens::read(parent_chain)?;
+    let parent = &tokens.delegated.last().unwrap_or(&tokens.root);
+    let parent_key = &parent.claims.cnf_key;
+    if key.is_some_and(|key| key != parent_key) {
+        return Err(DelegateError::WrongKey);
+    }
+    let payload = encode(&tokens.root, parent, new).map_err(DelegateError::Claims)?;
+    Ok(jws::signing_input(parent_key.thumbprint(), TokenType::Passport, &payload))
+}
+
+fn joined(parent_chain: &str, input: String, signature: &[u8; 64]) -> String {
+    let token = jws::with_signature(input, signature);
     let mut chain = String::with_capacity(parent_chain.len() + 1 + token.len());
     chain.push_str(parent_chain);
     chain.push(SEPARATOR);
     chain.push_str(&token);
-    check(&chain)?;
-    Ok(chain)
+    chain
 }
 
-/// What [`verify_chain`](super::verify_chain) checks without a clock, a trust store and the root's signature.
-fn check(chain: &str) -> Result<(), ChainError> {
-    let Tokens { root, delegated, tokens, .. } = Tokens::read(chain)?;
-    rules::attenuate(&root, &delegated, highest_tier(&root))?;
-    check_signatures(&root, &delegated, tokens, memory::NOTHING, &mut Vec::new())
+/// What [`verify_chain`](super::verify_chain) checks without a clock, a trust store and signatures.
+fn attenuated(chain: &str) -> Result<Tokens<'_>, ChainError> {
+    let tokens = Tokens::read(chain)?;
+    rules::attenuate(&tokens.root, &tokens.delegated, highest_tier(&tokens.root))?;
+    Ok(tokens)
 }
 
 /// The highest tier that a trust store can give the root: what the root claims, if it claims one, has to be its tier.
