@@ -27,6 +27,7 @@ export const ISSUER = 'https://issuer.example'
 export const issuer = keyPair('issuer')
 export const other = keyPair('somebody else')
 export const agent = keyPair('agent')
+export const helper = keyPair('helper')
 export const gate = keyPair('gate')
 
 /** The moment of every check that is not about the present: 2026-11-21 12:00:00 UTC. */
@@ -47,6 +48,29 @@ export function didKey({ jwk }) {
   let text = ''
   for (; number > 0n; number /= 58n) text = BASE58[Number(number % 58n)] + text
   return `did:key:z${text}`
+}
+
+/** The chain with one more passport, signed by the key of the last agent. */
+export function handedOn(chain, key, changes = {}) {
+  const passports = chain.split('~')
+  const [root, parent] = [passports[0], passports.at(-1)].map((passport) =>
+    JSON.parse(Buffer.from(passport.split('.')[1], 'base64url').toString()))
+  const delegation = {
+    parent: parent.jti, parent_sha256: sha256(passports.at(-1)), root_issuer: root.iss, spawned_by: parent.sub,
+    depth_left: parent.delegation.depth_left - 1,
+  }
+  const made = {
+    iss: didKey(key), sub: 'helper-bot', jti: 'pass_01JD7Q8ZKB6V4T5N3M2P1R0S9Y', iat: NOW - 60, exp: NOW + 3600,
+    cnf: { jwk: helper.jwk }, permissions: ['web:search'], delegation, ...changes,
+  }
+  return `${chain}~${token(key, 'passport+jwt', made)}`
+}
+
+/** A passport that was handed on once, with limits of both agents. */
+export const chain = (changes = {}) => {
+  const constraints = { spend: { daily_micro_usd: 5_000_000 }, labels: ['pii'] }
+  const root = passport({ delegation: { depth_left: 2 }, constraints })
+  return handedOn(root, agent, { constraints: { spend: { daily_micro_usd: 2_500_000 } }, ...changes })
 }
 
 export const jwks = (...keys) => JSON.stringify({ keys: keys.map((key) => key.jwk) })

@@ -59,17 +59,57 @@ describe('a passport', () => {
       }))
   }
 
-  test('that was passed on is refused, and the chain shows where', () =>
+  const picture = (page) => page.locator('svg.chain desc').first().textContent()
+
+  test('that was handed on is valid, and shows the chain and the limits of all of it', () =>
     visit(async (page) => {
-      const subclaims = { iss: 'research-bot', sub: 'helper-bot', delegation: { depth: 1 } }
-      const delegated = cases.passport(subclaims, cases.agent)
-      const { title, all } = await verify(page, { ...good, subject: `${good.subject}\n${delegated}` })
-      assert.equal(title, '1 of 2 not valid')
-      const words = await page.locator('svg.chain desc').allTextContents()
-      assert.equal(words.length, 1)
-      assert.match(words[0], /Agent research-bot\. Refused \(delegation_unsupported\): Sub-agent helper-bot$/)
-      assert.ok(all.includes('helper-bot'))
-      assert.ok((await page.innerText('.row:nth-of-type(2)')).includes('delegation_unsupported'))
+      const { title, tone, all } = await verify(page, { ...good, subject: cases.chain() })
+      assert.deepEqual([title, tone], ['Valid', 'ok'])
+      const words = `Issuer ${cases.ISSUER}. Verified (signed with a trusted key): Agent research-bot. ` +
+        'Verified (signed by the agent above): Sub-agent helper-bot'
+      assert.equal(await picture(page), words)
+      for (const text of ['Handed on by', 'spend a day: 2.5 USD', 'labels: pii', 'not those of the issuer']) {
+        assert.ok(all.includes(text), text)
+      }
+      assert.equal((await checksOf(page))['Chain of hand-ons'], 'passed')
+      const unknown = await verify(page, { subject: cases.chain() })
+      assert.deepEqual([unknown.title, unknown.tone], ['Not verified', 'open'])
+      assert.ok(unknown.all.includes('helper-bot'))
+    }))
+
+  const torn = (chain) => [chain.split('~')[0].replace(/.{4}$/, 'AAAA'), chain.split('~')[1]].join('~')
+  const lone = cases.chain().split('~')[1]
+  const Verified = 'Verified (signed with a trusted key)'
+  const handedOn = [
+    ['by another agent', cases.handedOn(cases.passport({ delegation: { depth_left: 1 } }), cases.other),
+      'delegation_issuer_mismatch', Verified, 'Refused'],
+    ['wider than it was', cases.chain({ permissions: ['*'] }), 'delegation_widens_scope', Verified, 'Refused'],
+    ['with more to spend', cases.chain({ constraints: { spend: { daily_micro_usd: 6_000_000 } } }),
+      'delegation_widens_spend', Verified, 'Refused'],
+    ['and whose signature was exchanged', cases.chain().replace(/.{4}$/, 'AAAA'), 'delegation_signature_invalid',
+      Verified, 'Refused'],
+    ['from a passport that was changed', torn(cases.chain()), 'passport_signature_invalid', 'Refused', 'Not checked'],
+  ]
+  for (const [name, subject, reason, first, second] of handedOn) {
+    test(`that was handed on ${name} is refused, and the chain shows where`, () =>
+      visit(async (page) => {
+        const { title, text } = await verify(page, { ...good, subject })
+        assert.equal(title, 'Not valid')
+        assert.ok(text.includes(reason), text)
+        const words = await picture(page)
+        assert.ok(words.includes(`. ${first}`), words)
+        assert.match(words, new RegExp(`Agent research-bot\\. ${second} .*: Sub-agent helper-bot$`))
+        assert.doesNotMatch(text, /It does not hold\./)
+      }))
+  }
+
+  test('that was handed on is refused without the passports above it', () =>
+    visit(async (page) => {
+      const { text } = await verify(page, { subject: lone })
+      assert.ok(text.includes('delegation_root_missing'), text)
+      assert.match(await picture(page), /^Said to delegate did:key:.*\. Refused .*: Sub-agent helper-bot$/)
+      const both = await verify(page, { ...good, subject: `${good.subject}\n${lone}` })
+      assert.equal(both.title, '1 of 2 not valid')
     }))
 
   test('without anybody to trust is not verified, and says what was not checked', () =>
@@ -491,10 +531,11 @@ describe('the page', () => {
         await seen('passport-forged')
         await verify(page, { subject: good.subject })
         await seen('passport-open')
-        const delegated = cases.passport({ iss: 'research-bot', sub: 'helper-bot', delegation: {} }, cases.agent)
-        await verify(page, { ...good, subject: `${good.subject}\n${delegated}` })
-        await page.locator('.row > summary').nth(0).click()
+        await verify(page, { ...good, subject: cases.chain() })
         await seen('passport-chain')
+        await verify(page, { ...good, subject: `${good.subject}\n${cases.chain({ permissions: ['*'] })}` })
+        await page.locator('.row > summary').nth(0).click()
+        await seen('passports')
         const money = { amount_micro_usd: 120_500_000, target_domain: 'shop.example' }
         const request = { action: 'payments:create', method: 'POST', path: '/pay', ...money }
         const guardrails_evaluated = [

@@ -1,7 +1,7 @@
-// The picture of who vouches for whom: issuer, agent, and agents that it passed its permissions on to.
+// The picture of who vouches for whom: issuer, agent, and agents that the passport was handed on to.
 
 import type { CheckResult } from '../../ts/types.ts'
-import { isSelfIssued } from './claims.ts'
+import { isSelfIssued, type Claims } from './claims.ts'
 import { el, iconShapes, svg, type Tone } from './dom.ts'
 import type { PassportResult } from './judge.ts'
 import { visibleText } from './text.ts'
@@ -32,30 +32,30 @@ const LINKS: Readonly<Record<CheckResult, Link>> = {
 
 const UNREADABLE = '(cannot be read)'
 
-/** The passports as ways: one that says it was passed on hangs below the one before it. */
+/** The passports as ways, each from its issuer down. */
 export function ways(results: readonly PassportResult[]): Way[] {
-  const found: { parties: Party[]; links: Link[] }[] = []
-  for (const { claims, link, verdict } of results) {
-    const agent = { role: 'Agent', name: claims?.agentId ?? UNREADABLE }
-    const last = found.at(-1)
-    if (claims?.delegated === true) {
-      const refused = { ...LINKS.failed, more: verdict.reasonCode ?? 'delegation' }
-      if (last === undefined) {
-        found.push({ parties: [{ role: 'Said to delegate', name: claims.issuer ?? UNREADABLE }], links: [] })
-      }
-      const way = found.at(-1)
-      way?.links.push(refused)
-      way?.parties.push({ role: 'Sub-agent', name: agent.name })
-      continue
-    }
-    const self = isSelfIssued(claims?.issuer ?? null)
-    const refused = { ...LINKS.failed, more: verdict.reasonCode ?? verdict.title.toLowerCase() }
-    found.push({
-      parties: [{ role: self ? 'Issuer: the agent itself' : 'Issuer', name: claims?.issuer ?? UNREADABLE }, agent],
-      links: [verdict.tone === 'bad' ? refused : LINKS[link]],
-    })
-  }
-  return found
+  return results.map((result) => {
+    const { claims } = result
+    const [first = UNREADABLE, ...others] = [...(claims?.delegatedBy ?? []), claims?.agentId ?? UNREADABLE]
+    const issuer = { role: issuerRole(claims), name: claims?.issuer ?? UNREADABLE }
+    const below = others.map((name) => ({ role: 'Sub-agent', name }))
+    const parties = [issuer, { role: claims?.isOrphan === true ? 'Sub-agent' : 'Agent', name: first }, ...below]
+    return { parties, links: [first, ...others].map((_, index) => linkAt(result, index)) }
+  })
+}
+
+function issuerRole(claims: Claims | null): string {
+  if (claims?.isOrphan === true) return 'Said to delegate'
+  return isSelfIssued(claims?.issuer ?? null) ? 'Issuer: the agent itself' : 'Issuer'
+}
+
+/** The link down to the passport at `index`. Those above a fault but the first, and those below it, are not looked at. */
+function linkAt({ failedLink, link, verdict }: PassportResult, index: number): Link {
+  const handedOn = { ...LINKS.passed, more: 'signed by the agent above' }
+  if (verdict.tone !== 'bad') return index === 0 || link !== 'passed' ? LINKS[link] : handedOn
+  const at = failedLink ?? 0
+  if (index === at) return { ...LINKS.failed, more: verdict.reasonCode ?? verdict.title.toLowerCase() }
+  return index === 0 ? LINKS.passed : LINKS.not_checked
 }
 
 const WIDTH = 300

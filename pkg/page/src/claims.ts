@@ -1,7 +1,7 @@
 // What a passport says, whether the verifier could read it or not.
 
 import type { Passport } from '../../ts/types.ts'
-import { isObject, type JsonObject } from './jws.ts'
+import { isObject, links, peek, type JsonObject } from './jws.ts'
 
 export interface Claims {
   readonly agentId: string | null
@@ -17,14 +17,17 @@ export interface Claims {
   readonly keyThumbprint: string | null
   readonly statusList: string | null
   readonly metadata: unknown
-  /** Whether it says that another agent passed it on. */
-  readonly delegated: boolean
+  /** The agents that handed it on, from the issuer's on. */
+  readonly delegatedBy: readonly string[]
+  /** Whether the passport it says that it was made from is missing. */
+  readonly isOrphan: boolean
 }
 
 /** As the verifier read it. */
 export function ofPassport(passport: Passport): Claims {
   const list = passport.statusList
-  return { ...passport, statusList: list === null ? null : `entry ${list.idx} of ${list.uri}`, delegated: false }
+  const statusList = list === null ? null : `entry ${list.idx} of ${list.uri}`
+  return { ...passport, statusList, delegatedBy: passport.delegatedBy.map(({ agentId }) => agentId), isOrphan: false }
 }
 
 const text = (value: unknown): string | null => (typeof value === 'string' ? value : null)
@@ -36,8 +39,19 @@ function texts(value: unknown): readonly string[] | null {
   return value.filter((entry) => typeof entry === 'string')
 }
 
-/** Of a payload that the verifier does not accept. Whatever has another type than it should is left out. */
-export function ofPayload(payload: JsonObject): Claims {
+/** Of a passport or chain that the verifier does not accept; `null` when its end cannot be read. */
+export function ofToken(token: string): Claims | null {
+  const payloads = links(token).map((link) => peek(link)?.payload ?? null)
+  const last = payloads.at(-1) ?? null
+  if (last === null) return null
+  const above = payloads.slice(0, -1).map((payload) => text(payload?.['sub']) ?? '(cannot be read)')
+  const claims = ofPayload(last)
+  if (above.length === 0) return claims
+  return { ...claims, issuer: text(payloads[0]?.['iss']), delegatedBy: above, isOrphan: false }
+}
+
+/** Whatever has another type than it should is left out. */
+function ofPayload(payload: JsonObject): Claims {
   const status = payload['status']
   const list = isObject(status) ? status['status_list'] : undefined
   const uri = isObject(list) ? text(list['uri']) : null
@@ -55,7 +69,8 @@ export function ofPayload(payload: JsonObject): Claims {
     keyThumbprint: null,
     statusList: uri,
     metadata: isObject(payload['metadata']) ? payload['metadata'] : null,
-    delegated: 'delegation' in payload,
+    delegatedBy: [],
+    isOrphan: isObject(payload['delegation']) && 'parent' in payload['delegation'],
   }
 }
 

@@ -1,6 +1,6 @@
 // What was given: told from its first bytes, or from all of it when it is small.
 
-import { isCompact, isObject, parse, typeOf, type JsonObject } from './jws.ts'
+import { isCompact, isObject, links, parse, typeOf, type JsonObject } from './jws.ts'
 import { counted, size } from './text.ts'
 
 /** What there is to check. */
@@ -12,7 +12,7 @@ export type Subject =
 
 /** Texts up to this length are shown in the field and read whole; anything longer is only streamed. */
 export const MAX_TEXT_BYTES = 256 * 1024
-/** A chain of passports has at most six; this is room for a list of unrelated ones. */
+/** Room for a list of unrelated passports. */
 export const MAX_PASSPORTS = 32
 /** How much of a large file tells what it is. */
 const SNIFF_BYTES = 1024
@@ -37,7 +37,7 @@ function ofTokens(tokens: readonly string[]): Subject {
   }
   const [first] = tokens
   if (first === undefined) return unknown('There is nothing to check yet.')
-  const typ = typeOf(first)
+  const typ = typeOf(links(first)[0] ?? '')
   if (typ === 'attestation+jwt') {
     if (tokens.length === 1) return { kind: 'attestation', token: first, view: null }
     return unknown('These are several attestations. Give one at a time, or a ledger export, which has their order.')
@@ -74,9 +74,10 @@ export function detectText(given: string): Subject {
     )
   }
   const lines = text.split(/\s+/)
-  if (lines.every(isCompact)) return ofTokens(lines)
+  if (lines.every((line) => links(line).every(isCompact))) return ofTokens(lines)
   // One token with damage in it still gets the verifier's own words.
-  if (lines.length === 1 && (text.match(/\./g) ?? []).length === 2) return ofTokens(lines)
+  const parts = links(text)
+  if (lines.length === 1 && (text.match(/\./g) ?? []).length === 2 * parts.length) return ofTokens(lines)
   return unknown('This is no passport, attestation or ledger export: a token has three parts joined by dots.')
 }
 
@@ -96,7 +97,8 @@ export function nameOf(subject: Subject): string {
   switch (subject.kind) {
     case 'passports':
       if (subject.fromCredentials) return 'The passport of a credentials file'
-      return subject.tokens.length === 1 ? 'A passport' : `${subject.tokens.length} passports`
+      if (subject.tokens.length > 1) return `${subject.tokens.length} passports`
+      return links(subject.tokens[0] ?? '').length > 1 ? 'A chain of passports' : 'A passport'
     case 'attestation':
       return subject.view === null ? 'An attestation' : 'An attestation, as the gate’s API shows it'
     case 'export':

@@ -2,9 +2,9 @@
 
 import { PassportVerifier, verifyAttestation } from '../../ts/verify.ts'
 import type {
-  AttestationReport, Check, CheckResult, PassportReport, PublicJwk, SelfIssued, TrustedIssuer,
+  AttestationReport, Check, CheckResult, Constraints, PassportReport, PublicJwk, SelfIssued, TrustedIssuer,
 } from '../../ts/types.ts'
-import { isSelfIssued, ofPassport, ofPayload, type Claims } from './claims.ts'
+import { isSelfIssued, ofPassport, ofToken, type Claims } from './claims.ts'
 import type { Tone } from './dom.ts'
 import { peek, type JsonObject } from './jws.ts'
 import { localTime } from './text.ts'
@@ -25,8 +25,12 @@ export interface PassportResult {
   readonly checks: readonly Check[]
   /** How far the agent is vouched for, in words. */
   readonly tier: string | null
-  /** Of the link from the issuer to the agent. */
+  /** Of the link from the issuer to the first agent. */
   readonly link: CheckResult
+  /** The passport of the chain that is at fault, from 0. */
+  readonly failedLink: number | null
+  /** What limits the agent: in all, or what its own passport states where the whole does not hold. */
+  readonly limits: Constraints | null
   readonly notes: readonly string[]
 }
 
@@ -58,6 +62,38 @@ export function momentRemark({ now, chosen }: Question): string | null {
   return chosen ? `Checked for ${localTime(now)}, not for now.` : null
 }
 
+const TORN = 'Its passports do not belong together: one was changed, left out, moved or made for another chain.'
+
+const CHAIN_SENTENCES: Readonly<Record<string, string>> = {
+  delegation_root_missing: 'It was handed on, and the passports it was made from are missing: give the whole chain.',
+  delegation_missing: 'One of its passports was not handed on by the agent above it.',
+  delegation_depth: 'It was handed on more often than allowed.',
+  delegation_parent_mismatch: TORN,
+  delegation_parent_hash_mismatch: TORN,
+  delegation_root_mismatch: TORN,
+  delegation_spawner_mismatch: TORN,
+  delegation_issuer_mismatch: TORN,
+  delegation_key_mismatch: TORN,
+  delegation_signature_invalid: 'One of its passports was changed, or not signed by the agent above it.',
+  delegation_self: 'An agent handed it to itself, or back to an agent above.',
+  delegation_id_reused: 'Two of its passports have one id.',
+  delegation_lifetime: 'A passport was handed on for less than a minute or more than a day.',
+  delegation_outlives_parent: 'A passport lasts longer than the one it was made from.',
+  delegation_predates_parent: 'A passport begins before the one it was made from.',
+  delegation_status: 'A passport that was handed on names a status list of its own, which nobody can publish.',
+  delegation_widens_scope: 'A passport permits more than the one it was made from.',
+  delegation_widens_audience: 'A passport is meant for gates that the one it was made from is not for.',
+  delegation_widens_tier: 'A passport claims a higher trust tier than the one it was made from.',
+  delegation_widens_spend: 'A passport may spend more than the one it was made from.',
+  delegation_widens_rate: 'A passport may ask more often than the one it was made from.',
+  delegation_widens_domains: 'A passport reaches hosts that the one it was made from does not.',
+  delegation_widens_resources: 'A passport touches what the one it was made from may not.',
+  delegation_widens_context: 'A passport allows values that the one it was made from does not.',
+  delegation_widens_max_records: 'A passport returns more records than the one it was made from.',
+  delegation_changes_purpose: 'A passport is for another purpose than the one it was made from.',
+  delegation_drops_label: 'A passport lacks a label of the one it was made from.',
+}
+
 const SENTENCES: Readonly<Record<string, string>> = {
   passport_malformed: 'It does not have the form of a passport.',
   passport_signature_invalid: 'Its signature does not verify: it was changed, or somebody else signed it.',
@@ -70,8 +106,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   issuer_key_compromised: 'It is signed with a key of its issuer that you call compromised by the time it is dated.',
   tier_mismatch: 'It claims a trust tier that its issuer does not have.',
   audience_mismatch: 'It is meant for somebody else than the audience you gave.',
-  delegation_unsupported: 'It is passed on from another agent. This release does not verify delegation and refuses it.',
-  constraints_unsupported: 'It carries constraints that this release cannot enforce, so it refuses it.',
+  ...CHAIN_SENTENCES,
   status_missing: 'It names no status list, and its issuer’s passports have to.',
   status_revoked: 'The status list of its issuer says that it is revoked.',
   status_suspended: 'The status list of its issuer says that it is suspended.',
@@ -148,8 +183,15 @@ function validVerdict(question: Question, claims: Claims | null, isListed: boole
     const sentence = `It is signed with a key that you gave, and it ${holds}.`
     return { ...plain, tone: 'ok', title: 'Valid for your keys', sentence }
   }
-  const by = isSelfIssued(claims?.issuer ?? null) ? 'The agent itself, which you accept,' : 'Somebody you trust'
-  return { ...plain, tone: 'ok', title: 'Valid', sentence: `${by} issued it, and it ${holds}.` }
+  const by = isSelfIssued(claims?.issuer ?? null) ? 'An agent itself, which you accept,' : 'Somebody you trust'
+  const sentence = isHandedOn(claims)
+    ? `${by} issued the first passport of the chain, every hand-on narrows it, and it ${holds}.`
+    : `${by.replace('An agent', 'The agent')} issued it, and it ${holds}.`
+  return { ...plain, tone: 'ok', title: 'Valid', sentence }
+}
+
+function isHandedOn(claims: Claims | null): boolean {
+  return claims !== null && claims.delegatedBy.length > 0
 }
 
 function passportVerdict(report: PassportReport, question: Question, claims: Claims | null): Verdict {
@@ -182,16 +224,19 @@ function passportNotes(report: PassportReport, question: Question, claims: Claim
   if (question.audience === '' && claims?.audience !== null && claims?.audience !== undefined) {
     notes.push('It is meant for certain gates. Give the audience to have that checked.')
   }
+  if (isHandedOn(claims)) {
+    notes.push('Its name and its data are the words of the agent that handed it on, not those of the issuer.')
+  }
   notes.push('Revocations that a gate holds itself are known to that gate alone.')
   return notes
 }
 
 /** Verifies a passport. */
 export async function judgePassport(token: string, question: Question): Promise<PassportResult> {
-  const payload = peek(token)?.payload ?? null
-  const guess = payload === null ? null : ofPayload(payload)
+  const guess = ofToken(token)
   const report = await verifierFor(question, guess).verify(token, { now: new Date(question.now * 1000) })
-  const claims = report.passport === null ? guess : ofPassport(report.passport)
+  const read = report.passport === null ? null : ofPassport(report.passport)
+  const claims = read === null ? guess : { ...read, isOrphan: guess?.isOrphan === true }
   const checks = honestChecks(report, question, claims)
   const verdict = passportVerdict(report, question, claims)
   const signature = checks.find((check) => check.name === 'signature')?.result ?? 'not_checked'
@@ -201,6 +246,8 @@ export async function judgePassport(token: string, question: Question): Promise<
     checks,
     tier: tierOf(report, question),
     link: verdict.tone === 'bad' ? 'failed' : signature,
+    failedLink: report.failedLink,
+    limits: report.valid ? report.constraints : (report.passport?.constraints ?? null),
     notes: passportNotes(report, question, claims),
   }
 }

@@ -21,6 +21,11 @@ export function isCompact(text: string): boolean {
   return text.length <= MAX_TOKEN_CHARS && COMPACT.test(text)
 }
 
+/** The passports of a chain, from the issuer's on; one for a text that is no chain. */
+export function links(text: string): string[] {
+  return text.split('~')
+}
+
 /** The JSON of a text, `undefined` when it is none. */
 export function parse(text: string): unknown {
   try {

@@ -14,6 +14,7 @@ const CHECKS: Readonly<Record<string, string>> = {
   time: 'Time',
   tier: 'Trust tier',
   audience: 'Audience',
+  delegation: 'Chain of hand-ons',
   status_list: 'Status list',
   possession: 'Sender holds the agent’s key',
   payload: 'Record',

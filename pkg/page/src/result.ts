@@ -5,6 +5,7 @@ import { isSelfIssued, type Claims } from './claims.ts'
 import { el, icon, type Content } from './dom.ts'
 import { momentRemark, type AttestationResult, type PassportResult, type Question, type Verdict } from './judge.ts'
 import { isObject, type JsonObject } from './jws.ts'
+import { limitList } from './limits.ts'
 import { banner, checkList, facts, notes, part, type Fact } from './parts.ts'
 import { code, count, localTime, moment, prettyBlock, relative, visible } from './text.ts'
 
@@ -45,12 +46,19 @@ function agent(claims: Claims): Content {
   return [el('strong', {}, visible(claims.agentName)), ' ', code(claims.agentId)]
 }
 
-function claimFacts({ claims, tier }: PassportResult, now: number): HTMLElement {
+/** The agents that handed it on, the issuer's first. */
+function handedOnBy(agents: readonly string[]): Content {
+  return agents.length === 0 ? null : agents.map((id, index): Content => [index === 0 ? '' : ', then ', code(id, 80)])
+}
+
+function claimFacts({ claims, limits, tier }: PassportResult, now: number): HTMLElement {
   if (claims === null) return el('p', {}, 'Nothing in it can be read.')
   const rows: Fact[] = [
     ['Agent', agent(claims)],
     ['Issued by', claims.issuer === null ? null : code(claims.issuer)],
+    ['Handed on by', handedOnBy(claims.delegatedBy)],
     ['May do', permissions(claims.permissions)],
+    ['Limited to', limitList(limits)],
     ['Until', until(claims, now)],
     ['From', claims.notBefore === null ? null : moment(claims.notBefore, null)],
     ['Issued', claims.issuedAt === null ? null : moment(claims.issuedAt, null)],
@@ -61,7 +69,8 @@ function claimFacts({ claims, tier }: PassportResult, now: number): HTMLElement 
     ['Status list', claims.statusList === null ? null : code(claims.statusList)],
   ]
   const metadata = claims.metadata
-  const data = metadata === null ? null : [el('summary', {}, 'Issuer’s own data'), prettyBlock(metadata)]
+  const whose = claims.delegatedBy.length === 0 ? 'Issuer’s own data' : 'Data of the agent that handed it on'
+  const data = metadata === null ? null : [el('summary', {}, whose), prettyBlock(metadata)]
   const more = data === null ? null : el('details', {}, data)
   return el('div', {}, facts(rows), more)
 }
@@ -75,7 +84,9 @@ function bannerFacts({ claims, verdict }: PassportResult, now: number): Content 
   if (verdict.tone === 'bad' || claims === null) return null
   const { agentId, issuer, expiresAt } = claims
   if (agentId === null || issuer === null || expiresAt === null) return null
-  const by = isSelfIssued(issuer) ? ', issued by itself' : [', issued by ', code(issuer, 80)]
+  const last = claims.delegatedBy.at(-1)
+  const issued = isSelfIssued(issuer) ? ', issued by itself' : [', issued by ', code(issuer, 80)]
+  const by = last === undefined ? issued : [', handed on by ', code(last, 80)]
   const when = `${localTime(expiresAt)} (${relative(expiresAt, now)})`
   return el('p', { class: 'who' }, code(agentId, 80), by, `, until ${when}`)
 }
@@ -112,7 +123,7 @@ function summary(results: readonly PassportResult[]): Verdict {
   const plain = { reasonCode: null }
   const all = results.length
   if (bad > 0) {
-    const sentence = 'A chain holds only if every passport in it does.'
+    const sentence = 'See below for each of them.'
     return { ...plain, tone: 'bad', title: `${bad} of ${all} not valid`, sentence }
   }
   if (ok === all) return { ...plain, tone: 'ok', title: `All ${all} valid`, sentence: 'Each of them holds.' }
