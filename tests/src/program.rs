@@ -179,6 +179,15 @@ pub fn jose_client(arguments: &[&str], input: &Value) -> Result<String> {
     output(Command::new("node").arg(script).args(arguments).env("PASSGATE_JOSE", jose()?), &input.to_string())
 }
 
+/// Runs a script of `tests/clients` with the set-up Node.js, which finds the npm packages in `PASSGATE_NPM`.
+///
+/// # Errors
+/// When it fails or the packages are not set up.
+pub fn npm_client(name: &str, arguments: &[&str], input: &Value) -> Result<String> {
+    let mut node = Command::new(edge_node()?);
+    output(node.arg(client(name)).args(arguments).env("PASSGATE_NPM", npm()?), &input.to_string())
+}
+
 /// A TCP port nobody listens on at the moment, below those that outgoing connections usually get: a gateway that is
 /// down for a while finds it free when it comes back.
 ///

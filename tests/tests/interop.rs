@@ -1,4 +1,5 @@
-//! Tokens and exports through libraries that nobody here wrote: npm `jose` and PyPI `joserfc`, both ways.
+//! Tokens, proofs and exports through libraries that nobody here wrote, both ways: npm `jose`, `dpop`, `web-bot-auth` and
+//! `http-message-sig`, PyPI `joserfc` and `http-message-signatures`.
 #![cfg(test)]
 
 use std::process::Command;
@@ -7,10 +8,12 @@ use passgate_core::attest::{Body, GateRecord, KeyRotationRecord, Link, RotationS
 use passgate_core::ledger::{HeadBuilder, Verifier, head_line, record_line};
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
+use passgate_passport::http::{Header, HttpRequest};
 use passgate_passport::jwk;
+use passgate_passport::proof::web_bot_auth::{self, ForeignParams};
 use passgate_tests::agent::{self, ISSUER};
 use passgate_tests::origin::Origin;
-use passgate_tests::program::{jose_client, output, python, python_client};
+use passgate_tests::program::{jose_client, npm_client, output, python, python_client};
 use passgate_tests::site::{Site, now};
 use passgate_tests::surface::{payload, text_member};
 use serde_json::{Value, json};
@@ -53,10 +56,7 @@ fn we_verify_their_passports() {
     let mut public = key.clone();
     public.as_object_mut().unwrap().remove("d");
     let public = jwk::from_value(&public).unwrap();
-    std::fs::write(site.folder().join("issuers/foreign.jwks.json"), jwk::emit_set([&public])).unwrap();
-    let config = std::fs::read_to_string(site.config()).unwrap();
-    let entry = format!("issuers:\n  - {{id: '{ISSUER}', tier: L2, keys_file: issuers/foreign.jwks.json}}\n");
-    std::fs::write(site.config(), config.replacen("issuers:\n", &entry, 1)).unwrap();
+    trust(&site, &object(&jwk::emit_set([&public])));
     let agent_jwk = object(&agent::key(42).public().to_jwk());
     let claims = json!({
         "iss": ISSUER, "sub": "agent-foreign", "jti": "pass_01ARZ3NDEKTSV4RRFFQ69G5FAV", "iat": now().unwrap(),
@@ -181,4 +181,233 @@ fn a_jose_library_follows_a_key_to_the_next_one() {
 fn kind(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).unwrap();
     text_member(&payload(line["jws"].as_str()?).unwrap(), "kind").unwrap()
+}
+
+/// The credentials of an agent that two others handed their permissions on to.
+fn handed_on(site: &Site) -> Value {
+    let issue = ["passport", "issue", "--issuer", "local", "--agent-id", "agent-root", "--permission", "web:*"];
+    site.output(&[&issue[..], &["--delegations", "2", "--out", "agents/agent-root.json"]].concat()).unwrap();
+    for (parent, child, depth) in [("agent-root", "agent-middle", "1"), ("agent-middle", "agent-leaf", "0")] {
+        let parent = format!("agents/{parent}.json");
+        let delegate = ["passport", "delegate", "--credentials", &parent, "--agent-id", child];
+        site.output(&[&delegate[..], &["--permission", "web:call", "--depth", depth]].concat()).unwrap();
+    }
+    object(&std::fs::read_to_string(site.folder().join("agents/agent-leaf.json")).unwrap())
+}
+
+#[test]
+fn both_libraries_verify_every_passport_of_our_chain_with_its_parents_key() {
+    let site = site("http://127.0.0.1:9");
+    let credentials = handed_on(&site);
+    let mut keys = object(&std::fs::read_to_string(site.folder().join("issuers/local.jwks.json")).unwrap());
+    let links: Vec<&str> = credentials["passport"].as_str().unwrap().split('~').collect();
+    assert_eq!(links.len(), 3);
+    for (link, agent) in links.iter().zip(["agent-root", "agent-middle", "agent-leaf"]) {
+        let job = json!({ "token": link, "jwks": keys });
+        let python = object(&python_client("joserfc_tokens.py", &["verify", "passport+jwt"], &job).unwrap());
+        let node = object(&jose_client(&["verify", "passport+jwt"], &job).unwrap());
+        assert_eq!(python, node);
+        assert_eq!(node["sub"], agent);
+        keys = json!({ "keys": [node["cnf"]["jwk"]] });
+    }
+    // The leaf's own key signed nothing here.
+    let job = json!({ "token": links[2], "jwks": keys });
+    assert!(python_client("joserfc_tokens.py", &["verify", "passport+jwt"], &job).is_err());
+    assert!(jose_client(&["verify", "passport+jwt"], &job).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_made_with_jose_alone_is_accepted_and_one_that_widens_is_not() {
+    let origin = Origin::start().await.unwrap();
+    let site = site(&origin.url());
+    let order = |middle: &str| {
+        let permissions = json!([["web:*"], [middle], ["web:call"]]);
+        json!({ "issuer": ISSUER, "now": now().unwrap(), "permissions": permissions })
+    };
+    let made = object(&npm_client("jose_chain.mjs", &[], &order("web:call")).unwrap());
+    let file = site.folder().join("agents/jose.json").to_string_lossy().into_owned();
+    write_secret(&file, &made["credentials"].to_string());
+    trust(&site, &made["jwks"]);
+    let (code, said) = site.code(&["passport", "verify", &file]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("agent-jose-1"), "{said}");
+    site.start().unwrap();
+    for dpop in [&[][..], &["--dpop"]] {
+        let (code, said) = site.code(&[&["call", "--credentials", &file, &site.url("/a?b=1")], dpop].concat()).unwrap();
+        assert_eq!(code, 0, "{dpop:?}: {said}");
+    }
+    assert_eq!(origin.seen().len(), 2);
+    site.stop().unwrap();
+    let wider = object(&npm_client("jose_chain.mjs", &[], &order("mail:*")).unwrap());
+    write_secret(&file, &wider["credentials"].to_string());
+    std::fs::write(site.folder().join("issuers/foreign.jwks.json"), wider["jwks"].to_string()).unwrap();
+    let (code, said) = site.code(&["passport", "verify", &file]).unwrap();
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("no permission of its parent covers"), "{said}");
+}
+
+/// Registers [`ISSUER`] with these keys.
+fn trust(site: &Site, jwks: &Value) {
+    std::fs::write(site.folder().join("issuers/foreign.jwks.json"), jwks.to_string()).unwrap();
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    let entry = format!("issuers:\n  - {{id: '{ISSUER}', tier: L2, keys_file: issuers/foreign.jwks.json}}\n");
+    std::fs::write(site.config(), config.replacen("issuers:\n", &entry, 1)).unwrap();
+}
+
+fn write_secret(path: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_is_presented_with_http_message_signatures() {
+    let origin = Origin::start().await.unwrap();
+    let site = site(&origin.url());
+    handed_on(&site);
+    site.start().unwrap();
+    let order = |target: &str, tamper: Value| {
+        let body = json!("{}");
+        let headers = json!({ "Content-Type": "application/json" });
+        json!({ "method": "POST", "url": site.url(target), "headers": headers, "body": body, "tamper": tamper })
+    };
+    let requests = json!([order("/a?b=1", Value::Null), order("/b", json!("Agent-Passport"))]);
+    let credentials = site.folder().join("agents/agent-leaf.json");
+    let job = json!({ "credentials": credentials, "requests": requests });
+    let answers = object(&python_client("http_message_signatures_client.py", &[], &job).unwrap());
+    assert_eq!((&answers[0][0]["status"], &answers[1][0]["status"]), (&json!(200), &json!(401)), "{answers}");
+    assert_eq!(origin.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_of_npm_dpop_are_accepted_where_they_cover_the_request() {
+    let origin = Origin::start().await.unwrap();
+    let site = site(&origin.url());
+    let credentials = handed_on(&site);
+    site.start().unwrap();
+    let body = "{\"a\":1}";
+    let post = |claims: bool| json!({ "method": "POST", "url": site.url("/d?e=%2f"), "body": body, "type": "application/json", "claims": claims });
+    let requests = json!([
+        { "method": "GET", "url": site.url("/a/b") },
+        { "method": "DELETE", "url": site.url("/a") },
+        { "method": "GET", "url": site.url("/c?q=1"), "claims": true },
+        post(true),
+        { "method": "GET", "url": site.url("/c?q=1") },
+        post(false),
+    ]);
+    let job = json!({ "credentials": credentials, "requests": requests });
+    let answers = object(&npm_client("dpop_client.mjs", &["send"], &job).unwrap());
+    assert_eq!(statuses(&answers), [200, 200, 200, 200, 401, 401], "{answers}");
+    assert_eq!(origin.seen().last().unwrap().body, body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jose_verifies_the_dpop_proofs_of_our_command() {
+    let origin = Origin::start().await.unwrap();
+    let site = site(&origin.url());
+    let credentials = handed_on(&site);
+    let file = "agents/agent-leaf.json";
+    // Straight to the origin, which sees the proof that a gate would take away.
+    let url = format!("{}/pay?draft=1", origin.url());
+    let (_, said) = site.code(&["call", "--credentials", file, "--dpop", "-X", "POST", "--data", "{}", &url]).unwrap();
+    assert!(said.contains("no Passgate gate answered"), "{said}");
+    let seen = origin.seen().last().unwrap().clone();
+    let proof = seen.headers["dpop"].to_str().unwrap();
+    let mut jwk = credentials["private_key"].clone();
+    jwk.as_object_mut().unwrap().remove("d");
+    let verify = |proof: &str| npm_client("dpop_client.mjs", &["verify"], &json!({ "proof": proof, "jwk": jwk }));
+    let claims = object(&verify(proof).unwrap());
+    assert_eq!(claims["htm"], "POST");
+    assert_eq!(claims["htu"], format!("{}/pay", origin.url()));
+    assert!(claims["htq"].is_string() && claims["htb"].is_string() && claims["ath"].is_string(), "{claims}");
+    assert!(verify(&agent::with_other_signature(proof)).is_err());
+}
+
+const CRAWLER: &str = "https://crawler.example";
+const FIELDS: [&str; 2] = ["content-digest", "content-type"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_signed_with_npm_web_bot_auth_are_those_of_a_listed_agent() {
+    let origin = Origin::start().await.unwrap();
+    let site = site(&origin.url());
+    let key = object(&jose_client(&["generate"], &Value::Null).unwrap());
+    let other = object(&jose_client(&["generate"], &Value::Null).unwrap());
+    list_agents(
+        &site,
+        &[("crawler", CRAWLER, "every_request", &key), ("reader", "https://reader.example", "unless_safe", &other)],
+    );
+    site.start().unwrap();
+    let as_field = json!({ "signature-agent": format!("\"{CRAWLER}\"") });
+    let as_member = json!({ "signature-agent": format!("sig1=\"{CRAWLER}\"") });
+    let target = json!(["@authority", "@method", "@target-uri", "signature-agent"]);
+    let body = "{}";
+    let digest = passgate_passport::digest::content_digest(body.as_bytes());
+    let mut with_body = as_member.clone();
+    with_body[FIELDS[0]] = json!(digest);
+    with_body[FIELDS[1]] = json!("application/json");
+    let described = json!(["@authority", "@method", "@target-uri", FIELDS[0], FIELDS[1], ["signature-agent", "sig1"]]);
+    let get = |headers: &Value, components: &Value| json!({ "method": "GET", "url": site.url("/a?b=1"), "headers": headers, "components": components });
+    let requests = json!([
+        get(&as_field, &target),
+        { "method": "POST", "url": site.url("/c"), "headers": with_body, "components": described, "body": body },
+        { "method": "POST", "url": site.url("/c?d=1"), "headers": with_body, "components": described, "body": "{ }" },
+        // The package's own components cover the authority alone, which is too little for this agent.
+        get(&as_field, &Value::Null),
+    ]);
+    let send = |key: &Value, requests: &Value| {
+        let job = json!({ "key": key, "requests": requests });
+        object(&npm_client("web_bot_auth_client.mjs", &["send"], &job).unwrap())
+    };
+    assert_eq!(statuses(&send(&key, &requests)), [200, 200, 401, 401]);
+    let reader = json!({ "signature-agent": "\"https://reader.example\"" });
+    let requests = json!([get(&reader, &Value::Null), get(&as_field, &target)]);
+    // It is another agent's key that signs in the crawler's name.
+    assert_eq!(statuses(&send(&other, &requests)), [200, 401]);
+    assert_eq!(origin.seen().len(), 3);
+}
+
+fn statuses(answers: &Value) -> Vec<u64> {
+    answers.as_array().unwrap().iter().map(|answer| answer["status"].as_u64().unwrap()).collect()
+}
+
+fn list_agents(site: &Site, agents: &[(&str, &str, &str, &Value)]) {
+    let entries = agents.iter().map(|(id, url, coverage, key)| {
+        let x = key["x"].as_str().unwrap();
+        format!("  - {{id: {id}, signature_agent: '{url}', tier: L2, permissions: ['web:*'], coverage: {coverage}, keys: [{{kty: OKP, crv: Ed25519, x: '{x}'}}]}}\n")
+    });
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    let listed: String = entries.collect();
+    std::fs::write(site.config(), format!("{config}\nforeign_agents:\n{listed}")).unwrap();
+}
+
+#[test]
+fn npm_http_message_sig_verifies_what_we_sign_as_a_foreign_agent() {
+    let key = agent::key(77);
+    let body = b"{}";
+    let headers = [Header { name: "content-type", value: b"application/json" }];
+    let request = HttpRequest {
+        method: "POST",
+        scheme: "https",
+        authority: "gate.example",
+        path: "/pay",
+        query: Some("draft=1"),
+        headers: &headers,
+        body,
+    };
+    let created = now().unwrap();
+    let params = ForeignParams { agent: CRAWLER, created, expires: created + 60, nonce: "nonce-0123456789" };
+    let signed = web_bot_auth::sign(&request, &key, &params).unwrap();
+    let jwk = object(&key.public().to_jwk());
+    let verify = |method: &str| {
+        let headers = json!({
+            "content-type": "application/json", "content-digest": signed.content_digest,
+            "signature-agent": signed.signature_agent, "signature-input": signed.signature_input,
+            "signature": signed.signature,
+        });
+        let request = json!({ "method": method, "url": "https://gate.example/pay?draft=1", "headers": headers });
+        npm_client("web_bot_auth_client.mjs", &["verify"], &json!({ "jwk": jwk, "request": request }))
+    };
+    let params = object(&verify("POST").unwrap());
+    assert_eq!((&params["keyid"], &params["tag"]), (&json!(key.public().thumbprint()), &json!("web-bot-auth")));
+    assert!(verify("PUT").is_err());
 }
