@@ -91,6 +91,16 @@ pub fn gate_component(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The glue of the WebAssembly that judges published vectors.
+///
+/// # Errors
+/// When it is not built.
+pub fn verdicts_module() -> Result<PathBuf> {
+    let path = root().join("target/vectors/verdicts.js");
+    ensure!(path.is_file(), "{} is not there: run `cargo xtask vectors`", path.display());
+    Ok(path)
+}
+
 /// The npm package as it is built.
 ///
 /// # Errors

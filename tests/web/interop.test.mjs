@@ -285,7 +285,7 @@ describe('the command line', () => {
   })
 
   test('takes chains from here and hands them on, and the other way round', async () => {
-    const paths = Object.fromEntries(['chief', 'ours', 'theirs', 'last'].map((name) => [name, join(folder, `${name}.json`)]))
+    const paths = Object.fromEntries(['chief', 'ours', 'theirs', 'last'].map((name) => [name, join(folder, `chain-${name}.json`)]))
     const chief = await issuer.issuePassport({ agentId: 'chief', permissions: PERMISSIONS, delegations: 3 })
     await chief.save(paths.chief)
     const limits = { spend: { daily_micro_usd: 5_000_000 }, labels: ['pii'] }
@@ -303,9 +303,9 @@ describe('the command line', () => {
     const fixed = { sub: 0, jti: 0, iat: 0, exp: 0, cnf: 0 }
     assert.equal(JSON.stringify({ ...claims(ours), ...fixed }), JSON.stringify({ ...claims(theirs), ...fixed }))
     const leaf = await theirs.delegate({ agentId: 'leaf', permissions: ['web:search'], extractable: true })
-    await leaf.save(join(folder, 'leaf.json'))
+    await leaf.save(join(folder, 'chain-leaf.json'))
     const verifier = new PassportVerifier({ issuers: [{ id: ISSUER_ID, tier: 'L2', keys: [{ jwk: issuer.publicJwk }] }] })
-    for (const path of [paths.ours, paths.theirs, paths.last, join(folder, 'leaf.json')]) {
+    for (const path of [paths.ours, paths.theirs, paths.last, join(folder, 'chain-leaf.json')]) {
       const shown = passgate(['--config', site.config, 'passport', 'verify', path])
       assert.equal(shown.code, 0, shown.said)
       const report = await verifier.verify((await AgentCredentials.load(path)).passport)

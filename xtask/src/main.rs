@@ -17,6 +17,7 @@ mod small;
 mod steps;
 mod test;
 mod tidy;
+mod vectors;
 mod wasm;
 mod web;
 mod worker;
@@ -52,6 +53,8 @@ enum Command {
     Wasm,
     /// Build the evaluator as a WebAssembly component, which the gateway carries in itself from its next build on
     Component,
+    /// Build what judges published test vectors as WebAssembly, for the test that compares it with this machine
+    Vectors,
     /// Build, try, test and deploy the edge worker
     #[command(subcommand)]
     Worker(worker::Command),
@@ -81,6 +84,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test => steps::run("test", test::steps(&checkout)),
         Command::Wasm => steps::run("wasm", wasm::steps(&checkout)),
         Command::Component => component::run(&checkout),
+        Command::Vectors => steps::run("vectors", vec![vectors::step(&checkout)]),
         Command::Worker(command) => worker::run(&checkout, command),
         Command::Web(command) => web::run(&checkout, command),
         Command::Bench => steps::run("bench", bench::steps(&checkout)),

@@ -4,10 +4,10 @@ use crate::Checkout;
 use crate::process::Task;
 use crate::steps::{Outcome, Step};
 use crate::worker::Flavour;
-use crate::{component, setup, web, worker};
+use crate::{component, setup, vectors, web, worker};
 
 /// The variable that names the folder of published test vectors.
-const VECTORS: &str = "PASSGATE_VECTORS";
+pub(crate) const VECTORS: &str = "PASSGATE_VECTORS";
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = setup::steps(checkout);
@@ -28,6 +28,7 @@ pub(crate) fn build_and_test(checkout: &Checkout) -> Vec<Step> {
     let test = Task::new("cargo", "test --workspace --exclude passgate-worker --all-features", &checkout.root)
         .remedy("Repeat one failing test with `cargo test --package <package> <test name>`.");
     vec![
+        vectors::step(checkout),
         worker::build_step(checkout, Flavour::Testing),
         Step::new("build", move || build.run().map(|()| Outcome::Done)),
         Step::new("test", move || test.run().map(|()| vectors_remark())),

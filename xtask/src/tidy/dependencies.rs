@@ -28,7 +28,8 @@ const TABLE: &[Rule] = &[
     rule("worker", &["api", "store", "core", "passport"]),
     rule("host", &["api", "store", "core", "passport"]),
     rule("cli", &["host", "api", "store", "core", "passport"]),
-    rule("tests", &["cli", "host", "api", "store", "core", "passport"]),
+    rule("verdicts", &["passport"]),
+    rule("tests", &["verdicts", "cli", "host", "api", "store", "core", "passport"]),
     rule("xtask", &[]),
 ];
 

@@ -3,7 +3,8 @@
 use super::Findings;
 
 /// The packages whose macros expand to code that the workspace's lints forbid, so that they repeat them with one difference.
-const OWN_LINTS: &[&str] = &["passgate-component", "passgate-pkg", "passgate-plugin", "passgate-worker"];
+const OWN_LINTS: &[&str] =
+    &["passgate-component", "passgate-pkg", "passgate-plugin", "passgate-verdicts", "passgate-worker"];
 /// That difference: denied can be expected at one place, forbidden cannot.
 const OWN_LINT: (&str, &str) = ("unsafe_code = \"forbid\"", "unsafe_code = \"deny\"");
 
