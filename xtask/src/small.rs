@@ -1,5 +1,7 @@
 //! WebAssembly modules that are loaded over a network: as small as they can be made.
 
+mod order;
+
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +18,16 @@ use crate::setup::wasm_target::{self, Toolchain};
 /// nothing in these builds, and the standard library is compiled here, the same way and for size.
 const TRAPPING: [&str; 4] =
     ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zfmt-debug=none", "-Zlocation-detail=none"];
+
+/// SHA-256 and SHA-512 as loops. Unrolled they take 16 KB more, to make a digest faster; a signature, which takes most of
+/// a decision's time, hashes too little to show it.
+const COMPACT_HASHES: &str = "--cfg=sha2_backend_soft=\"compact\"";
+
+/// The passes of the optimiser. The linker puts the stack below the data, so nothing has an address below 1024: an
+/// offset that was added to an address moves into the instruction that reads there. Functions of one caller stay by
+/// themselves unless they are tiny: in a function of thousands of locals each number of a local takes two bytes.
+pub(crate) const PASSES: &str = "--low-memory-unused --optimize-added-constants-propagate -O \
+    --one-caller-inline-max-function-size=20 --reorder-functions-by-name";
 
 /// What the Rust compiler's module may use, and what the glue's catching of exceptions adds: `wasm-opt` is not to bring in
 /// encodings that the runtime may not know.
@@ -53,7 +65,8 @@ pub(crate) fn compiling(checkout: &Checkout, task: Task) -> Result<Task> {
 
 /// With cargo's separator between them, so that paths may contain spaces.
 fn compiler_flags(checkout: &Checkout, toolchain: Toolchain) -> Result<String> {
-    let flags = TRAPPING.iter().map(|flag| (*flag).to_owned()).chain(reproducible::flags(checkout, toolchain)?);
+    let own = TRAPPING.into_iter().chain([COMPACT_HASHES]).map(str::to_owned);
+    let flags = own.chain(reproducible::flags(checkout, toolchain)?);
     Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
 }
 
@@ -65,6 +78,16 @@ pub(crate) fn wasm_opt(checkout: &Checkout, passes: &str, from: &Path, to: &Path
     let task = Task::new(checkout.npm_tool("wasm-opt"), passes, &checkout.root).arg(from).args("-o").arg(to);
     let task = WASM_FEATURES.iter().fold(task, |task, feature| task.arg(format!("--enable-{feature}")));
     checkout.with_node(task.remedy("If it is missing: cargo xtask setup")).run()
+}
+
+/// Puts the functions of `module` into an order that gzip packs well.
+///
+/// # Errors
+/// It is no module.
+pub(crate) fn reorder(module: &Path) -> Result<()> {
+    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    let ordered = order::by_likeness(&bytes).with_context(|| format!("cannot reorder {}", module.display()))?;
+    fs::write(module, ordered).with_context(|| format!("cannot write {}", module.display()))
 }
 
 /// Leaves out what no runtime needs: the custom sections, with the names of functions. The code stays as it is, byte by

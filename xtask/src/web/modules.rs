@@ -97,10 +97,11 @@ pub(super) fn build(checkout: &Checkout, build: Build) -> Result<Outcome> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     small::wasm_opt(
         checkout,
-        "-O --reorder-functions-by-name --strip-debug --strip-producers",
+        &format!("{} --strip-debug --strip-producers", small::PASSES),
         &bound,
         &module(checkout, build),
     )?;
+    small::reorder(&module(checkout, build))?;
     Ok(Outcome::Note(small::size(checkout, &module(checkout, build))?.to_string()))
 }
 

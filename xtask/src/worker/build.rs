@@ -1,8 +1,8 @@
 //! From the crate `worker` to the two files that are deployed: `index.js` and `index_bg.wasm`.
 //!
 //! 1. `worker-build` compiles the crate and writes the glue between Rust and the runtime
-//! 2. `wasm-opt` makes the module of a release smaller, which also loses the names of its functions;
-//!    `target/edge/build/named.wasm` keeps them for reading stack traces
+//! 2. `wasm-opt` makes the module of a release smaller, its functions are put in an order that gzip packs well, and their
+//!    names are left out; `target/edge/build/named.wasm` keeps them for reading stack traces
 //! 3. `esbuild` puts `worker/entry.mjs` around the glue, in one file
 //! 4. the digest of the module goes into that file, for the records that name their evaluator
 
@@ -143,7 +143,8 @@ fn optimise(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
     let optimised = stage.join("optimised.wasm");
     match flavour {
         Flavour::Release | Flavour::Bench => {
-            small::wasm_opt(checkout, "-O --reorder-functions-by-name --debuginfo", &compiled, &named)?;
+            small::wasm_opt(checkout, &format!("{} --debuginfo", small::PASSES), &compiled, &named)?;
+            small::reorder(&named)?;
             small::strip(&named, &optimised)
         }
         // Tests wait for the build more than for the module.
