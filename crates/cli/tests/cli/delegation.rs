@@ -284,7 +284,7 @@ fn a_chain_ends_with_each_of_its_passports_and_agents() {
             let text = |member: &str| link[member].as_str().unwrap();
             let arguments: &[&str] = match how {
                 "passport" => &[text("passport_id")],
-                "agent" => &["--agent", text("issuer"), text("agent_id")],
+                "agent" => &["--agent", before["issuer"].as_str().unwrap(), text("agent_id")],
                 _ => &["--key", text("key_thumbprint")],
             };
             run(folder.path(), &[&["passport", "revoke"], arguments].concat()).exits(0);
