@@ -44,14 +44,18 @@ const WASM_FEATURES: &[&str] = &[
 /// The id of sections that mean nothing to a runtime.
 const CUSTOM_SECTION: u8 = 0;
 
-/// `task`, which calls cargo, with the compiler's settings for such a module.
+/// Functions count for more when it is weighed whether to copy them into their callers. Modules with many callers of the
+/// same small functions become smaller by it, and those with few a little larger.
+pub(crate) const COPY_LESS: &str = "-Cllvm-args=-inline-instr-cost=12";
+
+/// `task`, which calls cargo, with the compiler's settings for such a module and `further` ones.
 ///
 /// # Errors
 /// Nothing says where cargo or the standard library have their sources.
-pub(crate) fn compiling(checkout: &Checkout, task: Task) -> Result<Task> {
+pub(crate) fn compiling(checkout: &Checkout, task: Task, further: &[&str]) -> Result<Task> {
     let toolchain = wasm_target::toolchain(&checkout.root)?;
     let task = task
-        .env("CARGO_ENCODED_RUSTFLAGS", &compiler_flags(checkout, toolchain)?)
+        .env("CARGO_ENCODED_RUSTFLAGS", &compiler_flags(checkout, toolchain, further)?)
         .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
         .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "optimize_for_size")
         // A stable compiler and cargo take the flags of TRAPPING and the two settings above only so. Nothing else may use
@@ -64,8 +68,8 @@ pub(crate) fn compiling(checkout: &Checkout, task: Task) -> Result<Task> {
 }
 
 /// With cargo's separator between them, so that paths may contain spaces.
-fn compiler_flags(checkout: &Checkout, toolchain: Toolchain) -> Result<String> {
-    let own = TRAPPING.into_iter().chain([COMPACT_HASHES]).map(str::to_owned);
+fn compiler_flags(checkout: &Checkout, toolchain: Toolchain, further: &[&str]) -> Result<String> {
+    let own = TRAPPING.iter().chain([&COMPACT_HASHES]).chain(further).map(|flag| (*flag).to_owned());
     let flags = own.chain(reproducible::flags(checkout, toolchain)?);
     Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
 }

@@ -17,7 +17,7 @@ pub(crate) fn step(checkout: &Checkout) -> Step {
         let compile = Task::new("cargo", "build --package passgate-verdicts --profile worker --target", &checkout.root)
             .arg(TARGET)
             .remedy("Mend the compile errors above.");
-        small::compiling(&checkout, compile)?.run()?;
+        small::compiling(&checkout, compile, &[])?.run()?;
         let target = checkout.root.join("target");
         Task::new(
             checkout.cargo_tool("wasm-bindgen"),

@@ -82,7 +82,7 @@ pub(super) fn build(checkout: &Checkout, build: Build) -> Result<Outcome> {
         .arg(TARGET)
         .args(build.features())
         .remedy("Mend the compile errors above.");
-    small::compiling(checkout, compile)?.run()?;
+    small::compiling(checkout, compile, &[small::COPY_LESS])?.run()?;
     let compiled = checkout.root.join("target").join(TARGET).join("worker").join("passgate_pkg.wasm");
     Task::new(checkout.cargo_tool("wasm-bindgen"), "--target web --omit-default-module-path", &checkout.root)
         .arg("--out-name")

