@@ -31,7 +31,7 @@ fn missing_lints(text: &str, workspace: &str) -> Vec<String> {
     let tables = [("[lints.rust]", "[workspace.lints.rust]"), ("[lints.clippy]", "[workspace.lints.clippy]")];
     for (own, wanted) in tables {
         let own: Vec<&str> = section(text, own).collect();
-        let wanted = section(workspace, wanted).filter(|lint| !lint.ends_with("\"warn\""));
+        let wanted = section(workspace, wanted).filter(|lint| !lint.contains("\"warn\""));
         let wanted = wanted.map(|lint| if lint == OWN_LINT.0 { OWN_LINT.1 } else { lint });
         missing.extend(wanted.filter(|lint| !own.contains(lint)).map(str::to_owned));
     }
