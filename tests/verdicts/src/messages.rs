@@ -133,7 +133,7 @@ fn status_lists(files: &[String]) -> Result<Vec<Verdict>, String> {
         id: "https://example.com".to_owned(),
         tier: Tier::L2,
         status: IssuerStatus::Active,
-        keys: vec![IssuerKey { key: key.public().clone(), not_before: None, not_after: None }],
+        keys: vec![IssuerKey::unbounded(key.public().clone())],
         max_passport_ttl_seconds: 1,
     };
     let judge = |(number, vector): (usize, &Value)| {
