@@ -250,7 +250,8 @@ fn a_ledger_is_verified_where_it_is_kept() {
     assert_eq!(report(&gate), whole);
 
     let mut stranger = new_gate();
-    stranger.keys = vec![SecretKey::from_seed([8; 32]).public().clone()];
+    stranger.keys =
+        vec![passgate_passport::trust::IssuerKey::unbounded(SecretKey::from_seed([8; 32]).public().clone())];
     let broken = report(&Arc::new(stranger));
     assert_eq!((&broken["valid"], &broken["break"]["record"]), (&false.into(), &1.into()));
     assert_eq!(broken["break"]["what"], "the record is signed with a key that is not trusted");
