@@ -66,7 +66,7 @@ fn changes() -> Result<Draft> {
     let mut with_body = search.clone();
     "{}".clone_into(&mut with_body.body);
     Draft::new("A request changed after it was proven is denied, with what was changed.", plain()?)
-        .wire(Request { method: "HEAD".to_owned(), ..search.clone() }, Some("proof_method_mismatch"))?
+        .wire(Request { method: "PUT".to_owned(), ..search.clone() }, Some("proof_method_mismatch"))?
         .wire(target(&search, "/Search?q=bread"), Some("proof_target_mismatch"))?
         .wire(target(&search, "/search?q=Bread"), Some("proof_target_mismatch"))?
         .wire(target(&search, "/search"), Some("proof_target_mismatch"))?

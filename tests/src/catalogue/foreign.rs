@@ -128,7 +128,7 @@ fn refused() -> Result<Draft> {
         .wire(ask("GET", "/search", "", CRAWLER, BUYER_SEED, "nonce-of-no-agent-1")?, Some("proof_key_unknown"))?
         .wire(ask("GET", "/search", "", "https://x.example", 99, "nonce-of-no-agent-2")?, Some("proof_key_unknown"))?
         .wire(target("/search?q=cake"), Some("proof_signature_invalid"))?
-        .wire(Request { method: "HEAD".to_owned(), ..good.clone() }, Some("proof_signature_invalid"))?
+        .wire(Request { method: "PUT".to_owned(), ..good.clone() }, Some("proof_signature_invalid"))?
         .wire(edited(good.clone(), "signature-agent", "crawler", "buyer"), Some("proof_key_unknown"))?
         .wire(both, Some("proof_coverage"))?
         .wire(crawl_barely("GET", "/search"), Some("proof_coverage"))?
