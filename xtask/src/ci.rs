@@ -13,7 +13,8 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     steps.extend(tidy::steps(checkout));
     steps.push(clippy(checkout));
     steps.extend(plugins(checkout));
-    steps.extend(wasm::steps(checkout));
+    // That the other crates compile for WebAssembly is shown by the component, the web package and the worker.
+    steps.extend(wasm::worker_steps(checkout));
     steps.extend(worker::release_steps(checkout));
     steps.extend(test::build_and_test(checkout));
     steps.push(web::test_step(checkout));

@@ -19,18 +19,15 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     steps
 }
 
-/// What the tests start comes first: `target/debug/passgate` as a user would build it, with the features it ships with, and
-/// the edge worker that takes its time and randomness from the tests.
+/// What the tests start comes first: the vectors as WebAssembly, and the edge worker that takes its time and randomness
+/// from them. `target/debug/passgate` is made by `cargo test` itself, for the tests of the command line.
 pub(crate) fn build_and_test(checkout: &Checkout) -> Vec<Step> {
-    let build = Task::new("cargo", "build --package passgate-cli", &checkout.root)
-        .remedy("Mend the compile errors above; `cargo build --package passgate-cli` repeats them.");
     // The worker is empty here, and its dependencies are many.
     let test = Task::new("cargo", "test --workspace --exclude passgate-worker --all-features", &checkout.root)
         .remedy("Repeat one failing test with `cargo test --package <package> <test name>`.");
     vec![
         vectors::step(checkout),
         worker::build_step(checkout, Flavour::Testing),
-        Step::new("build", move || build.run().map(|()| Outcome::Done)),
         Step::new("test", move || test.run().map(|()| vectors_remark())),
     ]
 }

@@ -16,8 +16,12 @@ const CHECKS: &[(&str, &str)] = &[
 
 pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     let mut steps = checks(checkout);
-    steps.extend(["", "--features testing"].map(|features| worker(checkout, features)));
+    steps.extend(worker_steps(checkout));
     steps
+}
+
+pub(crate) fn worker_steps(checkout: &Checkout) -> [Step; 2] {
+    ["", "--features testing"].map(|features| worker(checkout, features))
 }
 
 /// The worker is empty on every other target, so the workspace's clippy sees nothing of it.
