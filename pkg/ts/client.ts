@@ -245,7 +245,7 @@ function signatureBase(
 ): { base: string; input: string } {
   const lines = [`"@method": ${method}`, `"@target-uri": ${url.href}`]
   const names = ['"@method"', '"@target-uri"']
-  for (const name of ['agent-passport', 'content-digest', 'content-type', 'content-encoding']) {
+  for (const name of ['agent-passport', 'content-digest', 'content-type', 'content-encoding', 'agent-action-pass']) {
     const value = headers.get(name)
     if (value === null) continue
     if (!/^[ -~]*$/.test(value)) {

@@ -161,8 +161,18 @@ async fn with_lists(env: &Env, policy: Policy) -> Policy {
 pub(crate) fn compile(env: &Env, jws: &str) -> Result<Policy, String> {
     let keys = settings::bundle_keys(env).map_err(|error| error.to_string())?;
     let bundle = edge::verify(jws.trim(), &keys, clock::now().seconds()).map_err(|error| error.to_string())?;
-    let gate = bundle.gate(evaluator()?).map_err(|error| error.to_string())?;
+    let mut gate = bundle.gate(evaluator()?).map_err(|error| error.to_string())?;
+    mint_with(env, &mut gate)?;
     Ok(Policy { gate: Arc::new(gate), edge: bundle.bundle().edge.clone(), current: bundle.current() })
+}
+
+/// Tells a gate that has one-action passes which key they are minted with: the one that its objects sign with.
+pub(crate) fn mint_with(env: &Env, gate: &mut Gate) -> Result<(), String> {
+    if gate.action_passes.is_some() {
+        let key = settings::attestation_key(env).map_err(|error| error.to_string())?;
+        gate.mint_with(vec![key.public().clone()]);
+    }
+    Ok(())
 }
 
 /// Puts a bundle where isolates look for it.

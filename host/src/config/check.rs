@@ -200,6 +200,7 @@ impl Check<'_> {
             self_issued: config.self_issued.clone(),
             routes: config.routes.clone(),
             guardrails: config.guardrails.clone(),
+            action_passes: config.action_passes,
         })
     }
 

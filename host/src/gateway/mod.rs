@@ -132,7 +132,9 @@ impl Gateway {
         };
         let socket = crate::control::bind_socket(&loaded.paths.socket).await?;
         let mut lists = StatusListFiles::of(&loaded);
-        let gate = Snapshot::from(loaded.gate.clone());
+        let mut gate = loaded.gate.clone();
+        gate.mint_with(vec![key.public().clone()]);
+        let gate = Snapshot::from(gate);
         let gate = lists.read(&gate, env.now()).unwrap_or(gate);
         let record = gate.record();
         let gate = Arc::new(InForce::new(gate));

@@ -38,6 +38,7 @@ pub(super) fn demand(
             remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
         },
         subjects: subjects(chain),
+        pass: None,
         rates: counted.rates(action),
         spends: amount.map(|amount| counted.spends(amount, findings)).unwrap_or_default(),
     }

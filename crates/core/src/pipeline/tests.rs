@@ -74,6 +74,7 @@ fn gate() -> Gate {
         ],
         guardrails,
         policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 7 },
+        action_passes: None,
         policy_freshness: None,
         status_lists: StatusLists::default(),
         evaluator: EvaluatorRef {
