@@ -1,6 +1,7 @@
 mod chains;
 mod dpop;
 mod freshness;
+mod passes;
 mod plugins;
 
 use alloc::borrow::ToOwned as _;
