@@ -115,8 +115,7 @@ fn an_admission_that_does_not_spend_the_pass_allows_nothing() {
 
 #[test]
 fn what_a_plugin_refuses_is_neither_minted_nor_redeemed() {
-    let mut rows = LoadedRows::new();
-    let token = minted(&mut rows, 1);
+    let (mut rows, token) = (LoadedRows::new(), minted(&mut LoadedRows::new(), 1));
     for (nonce, pass) in [(2, "mint"), (3, token.as_str())] {
         let judged = order(pass, nonce).judged(&minting()).unwrap();
         let (judged, _) = judged.restrict(vec![says(PluginVerdict::StepUp, &[])], ORDER.as_bytes());
