@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use passgate_core::gate::Gate;
 use passgate_core::time::UnixMillis;
+use passgate_passport::key::PublicKey;
 use passgate_passport::status::{self, StatusList, StatusListContext};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
@@ -25,7 +26,11 @@ const MAX_LISTS: usize = 64;
 
 /// The gate in force. A request takes it once and is decided under that value alone.
 #[derive(Debug)]
-pub(crate) struct InForce(RwLock<Arc<Snapshot>>);
+pub(crate) struct InForce {
+    gate: RwLock<Arc<Snapshot>>,
+    /// Held by whoever makes the next one of this one.
+    changing: Mutex<()>,
+}
 
 /// A gate with the status lists that were read for it.
 #[derive(Debug, Clone)]
@@ -103,15 +108,28 @@ impl Snapshot {
 
 impl InForce {
     pub(crate) fn new(gate: impl Into<Snapshot>) -> Self {
-        Self(RwLock::new(Arc::new(gate.into())))
+        Self { gate: RwLock::new(Arc::new(gate.into())), changing: Mutex::new(()) }
     }
 
     pub(crate) fn get(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.gate.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, gate: Snapshot) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+    /// Has one-action passes minted and redeemed by the key that signs records from now on, and by no other: what the
+    /// key before minted is void.
+    pub(crate) fn mint_with(&self, key: &PublicKey) {
+        self.change(|gate| {
+            let mut gate = gate.clone();
+            Arc::make_mut(&mut gate.gate).mint_with(vec![key.clone()]);
+            Some(gate)
+        });
+    }
+
+    fn change(&self, next: impl FnOnce(&Snapshot) -> Option<Snapshot>) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = next(&self.get()) {
+            *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(gate);
+        }
     }
 }
 
@@ -278,9 +296,7 @@ pub(crate) async fn keep_reading(
         let (in_force, now) = (Arc::clone(&in_force), env.now());
         // Files can be slow, and inflating takes its time: both happen where no request waits.
         let reading = tokio::task::spawn_blocking(move || {
-            if let Some(gate) = files.read(&in_force.get(), now) {
-                in_force.set(gate);
-            }
+            in_force.change(|gate| files.read(gate, now));
             files
         });
         match reading.await {

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 
 use passgate_api::answer::{self, ToCover};
 use passgate_api::bundle::Bundle;
-use passgate_api::driver::{self, Decided, RefusalRecord, Refused};
+use passgate_api::driver::{self, Decided, Minted, RefusalRecord, Refused};
 use passgate_core::attest::{Body, Chain, Draft, Link, Stamp};
 use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_line};
-use passgate_core::pipeline::{self, Judged, Refusal, Verdict};
+use passgate_core::pipeline::{self, Judged, RateView, Refusal, Verdict};
 use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Sweep, Write};
 use passgate_core::time::UnixMillis;
+use passgate_passport::action_pass::{self, ActionPass};
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json::{self, Node};
 use passgate_passport::jws::{self, TokenType};
@@ -25,7 +26,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::passport::milliseconds;
 use crate::report;
-use shapes::{Answer, OutcomeDoc, RequestDoc, SubjectDoc, ToSign};
+use shapes::{Answer, OutcomeDoc, RequestDoc, ResponseDoc, SubjectDoc, ToSign};
 
 /// The longest policy, in bytes; that of a bundle.
 const MAX_POLICY_BYTES: usize = 1024 * 1024;
@@ -50,11 +51,19 @@ pub struct Gate {
     swept: i64,
     head: HeadBuilder,
     pending: Option<Pending>,
+    /// The one-action pass of the decision that was made last, until it is signed or another record is to be.
+    minting: Option<Minting>,
 }
 
 struct Row {
     value: Vec<u8>,
     expires_at: Option<i64>,
+}
+
+/// A one-action pass that is not signed yet.
+struct Minting {
+    signing_input: String,
+    minted: Minted,
 }
 
 /// What waits for its signature.
@@ -96,7 +105,9 @@ impl Gate {
             swept: i64::MIN,
             head: HeadBuilder::default(),
             pending: None,
+            minting: None,
         };
+        this.gate.mint_with(vec![this.key.clone()]);
         let draft = this.chain.draft(&this.link, &stamp, &Body::Start(None));
         let fence = state::restart_fence(UnixMillis(milliseconds(since)?).seconds());
         this.wait(draft, vec![fence], Vec::new())?;
@@ -109,7 +120,8 @@ impl Gate {
     ///
     /// None.
     pub fn pending(&self) -> Result<String, String> {
-        report::to_json(&self.pending.as_ref().map(ToSign::of))
+        let pass = self.minting.as_ref().map(|minting| minting.signing_input.as_str());
+        report::to_json(&self.pending.as_ref().map(|pending| ToSign::of(pending, pass)))
     }
 
     /// Has proofs answer challenges that are made with this key (32 random bytes), where the policy asks for them.
@@ -148,13 +160,14 @@ impl Gate {
         let headers = request.headers();
         let raw = request.raw(&headers, body);
         let to_cover = ToCover::of(&raw).answering(self.gate.challenge(stamp.now));
-        let (refused, draft, writes, fields) = match driver::judge(&self.gate, &raw, stamp.now) {
+        let Step { refused, minting, draft, writes, fields } = match driver::judge(&self.gate, &raw, stamp.now) {
             Ok(judged) => self.admit(&judged, &stamp)?,
             Err(refusal) => self.refuse(&refusal, &stamp),
         };
         let attestation_id = draft.index().attestation_id.clone();
         let swept = self.sweep(stamp.now.seconds())?;
         let answer = match refused {
+            None if minting.is_some() => Answer::minting(&attestation_id),
             None => Answer::allowed(&attestation_id, fields),
             Some(refused) => {
                 let refused = Refused { attestation_id: Some(attestation_id), ..refused };
@@ -162,7 +175,22 @@ impl Gate {
             }
         };
         self.wait(draft, writes.into_iter().chain(swept.write).collect(), swept.delete)?;
+        self.minting = minting;
         report::to_json(&answer)
+    }
+
+    /// The answer with the one-action pass of the decision that was committed last, of the pass's own signature.
+    ///
+    /// # Errors
+    ///
+    /// When that decision minted none, its record is not committed yet, or the signature is not that of the key.
+    pub fn minted(&mut self, signature: &[u8]) -> Result<String, String> {
+        self.is_free()?;
+        let minting = self.minting.as_ref().ok_or("no one-action pass waits for a signature")?;
+        let signature = self.verified(&minting.signing_input, signature)?;
+        let Minting { signing_input, mut minted } = self.minting.take().ok_or("no pass waits for a signature")?;
+        minted.pass.token = jws::with_signature(signing_input, &signature);
+        report::to_json(&ResponseDoc::from(answer::minted(&minted)))
     }
 
     /// Revokes a subject, from `now` on.
@@ -235,6 +263,7 @@ impl Gate {
 
     /// Gives up what waits for its signature: nothing is changed, and nothing was decided.
     pub fn cancel(&mut self) {
+        self.minting = None;
         self.pending = None;
     }
 
@@ -279,7 +308,15 @@ fn allowed_key(attestation_id: &str) -> String {
     format!("allowed/{attestation_id}")
 }
 
-type Step = (Option<Refused>, Draft, Vec<Write>, Vec<(&'static str, String)>);
+/// What became of a request, and what is to be signed and written for it.
+struct Step {
+    refused: Option<Refused>,
+    minting: Option<Minting>,
+    draft: Draft,
+    writes: Vec<Write>,
+    /// The fields that an allowed request's answer gets.
+    fields: Vec<(&'static str, String)>,
+}
 
 impl Gate {
     /// An allow without evidence must not be: who holds another key than the gate's finds out here.
@@ -304,6 +341,7 @@ impl Gate {
         if signing_input.len() + SIGNATURE_CHARS > MAX_RECORD_BYTES {
             return Err(format!("the record would be longer than {MAX_RECORD_BYTES} bytes, and no verifier reads it"));
         }
+        self.minting = None;
         self.pending = Some(Pending {
             signing_input,
             attestation_id: index.attestation_id.clone(),
@@ -321,23 +359,46 @@ impl Gate {
         let decision = pipeline::decide(judged, &admitted.admission);
         let draft = self.chain.draft_decision(&self.link, stamp, judged.view(&decision));
         let mut writes = admitted.writes;
-        if let Verdict::Allow(_) = decision.verdict {
-            let id = &draft.index().attestation_id;
-            let until = stamp.now.seconds().saturating_add(OUTCOME_SECONDS);
-            writes.push(Write { key: allowed_key(id), value: Vec::new(), expires_at: Some(until) });
-            writes.extend(Lease::of(admitted.charged, stamp.now).map(|lease| lease.write(id)));
-            let fields = answer::allow_fields(id, &decision.rates);
-            return Ok((None, draft, writes, fields));
+        let id = draft.index().attestation_id.clone();
+        if let Some(pass) = judged.pass_to_mint(&decision, stamp) {
+            let minting = Some(self.minting(judged, &pass, id, decision.rates)?);
+            return Ok(Step { refused: None, minting, draft, writes, fields: Vec::new() });
         }
-        let decided: Decided = decision.into();
-        Ok((Some(Refused::of(judged, decided, None)), draft, writes, Vec::new()))
+        if let Verdict::Allow(_) = decision.verdict {
+            let until = stamp.now.seconds().saturating_add(OUTCOME_SECONDS);
+            writes.push(Write { key: allowed_key(&id), value: Vec::new(), expires_at: Some(until) });
+            writes.extend(Lease::of(admitted.charged, stamp.now).map(|lease| lease.write(&id)));
+            let fields = answer::allow_fields(&id, &decision.rates);
+            return Ok(Step { refused: None, minting: None, draft, writes, fields });
+        }
+        let refused = Some(Refused::of(judged, Decided::new(decision, None), None));
+        Ok(Step { refused, minting: None, draft, writes, fields: Vec::new() })
+    }
+
+    fn minting(
+        &self,
+        judged: &Judged,
+        pass: &ActionPass,
+        attestation_id: String,
+        rates: Vec<RateView>,
+    ) -> Result<Minting, String> {
+        let signing_input = action_pass::signing_input(self.key.thumbprint(), pass);
+        let minted = Minted {
+            pass: pass.into(),
+            attestation_id,
+            rates,
+            agent_id: judged.agent().agent_id.clone(),
+            action: judged.request().action.clone().unwrap_or_default(),
+        };
+        Ok(Minting { signing_input: signing_input.map_err(|error| error.to_string())?, minted })
     }
 
     /// Step 7 of a request that could not be judged.
     fn refuse(&self, refusal: &Refusal, stamp: &Stamp) -> Step {
         let record = RefusalRecord::new(&self.gate, refusal, stamp.now);
         let draft = self.chain.draft(&self.link, stamp, &record.body());
-        (Some(record.refused(None)), draft, Vec::new(), Vec::new())
+        let refused = Some(record.refused(None));
+        Step { refused, minting: None, draft, writes: Vec::new(), fields: Vec::new() }
     }
 
     fn load<K: AsRef<str>>(&self, keys: impl IntoIterator<Item = K>) -> LoadedRows {

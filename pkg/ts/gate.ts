@@ -51,7 +51,7 @@ export interface GateDecision {
   readonly detail: string | null
   /** The record, a compact JWS. */
   readonly record: string
-  /** The gate's own answer; `null` when the request may go on, once. */
+  /** The gate's own answer, a refusal or the one-action pass that was asked for; `null` when the request may go on, once. */
   readonly response: {
     readonly status: number
     readonly headers: readonly (readonly [string, string])[]
@@ -79,6 +79,12 @@ export interface Outcome {
   readonly responseBytes?: number
   /** `sha256:` and the digest of the response's body, in hex. */
   readonly responseSha256?: string
+}
+
+/** What waits for its signature: a record, and the one-action pass of its decision. */
+interface ToSign {
+  readonly signingInput: string
+  readonly passSigningInput: string | null
 }
 
 /** `{"jws":"` and `"}` with its line feed stand around a record in its line. */
@@ -110,7 +116,7 @@ export class Gate {
 
   /**
    * The gate of a policy: the members of `passgate.yml` that decide (`version`, `gate`, `issuers`, `self_issued`, `routes`,
-   * `guardrails`), as an object or as JSON.
+   * `guardrails`, `action_passes`), as an object or as JSON.
    *
    * @throws {@link PassgateError} `policy_invalid`, with the member and what is wrong with it; the codes of keys.
    */
@@ -150,7 +156,8 @@ export class Gate {
       const { now, bits } = await this.#stamp()
       const decide = (): string => this.#handle.decide(json, body, now, bits)
       const answer = JSON.parse(guarded('request_invalid', decide)) as Omit<GateDecision, 'record'>
-      return { ...answer, record: await this.#commit() }
+      const { record, minted } = await this.#commit()
+      return minted === null ? { ...answer, record } : { ...answer, response: minted, record }
     })
   }
 
@@ -160,7 +167,7 @@ export class Gate {
     return this.#next(async () => {
       const { now, bits } = await this.#stamp()
       guarded('request_invalid', () => this.#handle.settle(attestationId, json, now, bits))
-      return this.#commit()
+      return (await this.#commit()).record
     })
   }
 
@@ -170,7 +177,7 @@ export class Gate {
     return this.#next(async () => {
       const { now, bits } = await this.#stamp()
       guarded('request_invalid', () => this.#handle.revoke(json, now, bits))
-      return this.#commit()
+      return (await this.#commit()).record
     })
   }
 
@@ -198,11 +205,13 @@ export class Gate {
   }
 
   /** Signs what waits for it. When that fails, nothing was decided. */
-  async #commit(): Promise<string> {
-    const { signingInput } = JSON.parse(guarded('wasm_failed', () => this.#handle.pending())) as { signingInput: string }
+  async #commit(): Promise<{ readonly record: string; readonly minted: GateDecision['response'] }> {
+    const { signingInput, passSigningInput } = JSON.parse(guarded('wasm_failed', () => this.#handle.pending())) as ToSign
     let line: string
+    let passSignature: Uint8Array | null
     try {
       const signature = await signatureOf(this.#signer, utf8(signingInput))
+      passSignature = passSigningInput === null ? null : await signatureOf(this.#signer, utf8(passSigningInput))
       line = guarded('signature_failed', () => this.#handle.commit(signature))
     } catch (error) {
       guarded('wasm_failed', () => this.#handle.cancel())
@@ -211,7 +220,11 @@ export class Gate {
     const record = LINE.exec(line)?.[1]
     if (record === undefined) throw new PassgateError('wasm_failed', 'A record is no line of an export: this is a bug in Passgate.')
     this.#lines.push(line)
-    return record
+    // A pass is given away only now that its decision is recorded.
+    const signed = passSignature
+    if (signed === null) return { record, minted: null }
+    const minted = guarded('signature_failed', () => this.#handle.minted(signed))
+    return { record, minted: JSON.parse(minted) as GateDecision['response'] }
   }
 
   /** When a record is made, and its random bits. */

@@ -55,9 +55,9 @@ export async function withDpop(order: Order, terms: ProofTerms): Promise<Headers
   return headers
 }
 
-/** The fields that say what the body is. */
+/** The fields that say what the body is, and the one-action pass. */
 function coveredFields(headers: Headers): Record<string, string> | undefined {
-  const fields = ['content-encoding', 'content-type'].flatMap((name) => {
+  const fields = ['content-encoding', 'content-type', 'agent-action-pass'].flatMap((name) => {
     const value = headers.get(name)
     return value === null ? [] : [[name, printable(name, value)] as const]
   })
@@ -78,7 +78,7 @@ function signatureBase(
 ): { base: string; input: string } {
   const lines = [`"@method": ${method}`, `"@target-uri": ${url.href}`]
   const names = ['"@method"', '"@target-uri"']
-  for (const name of ['agent-passport', 'content-digest', 'content-type', 'content-encoding']) {
+  for (const name of ['agent-passport', 'content-digest', 'content-type', 'content-encoding', 'agent-action-pass']) {
     const value = headers.get(name)
     if (value === null) continue
     names.push(`"${name}"`)

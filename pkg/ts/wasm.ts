@@ -46,6 +46,7 @@ export interface GateHandle {
   revoke(subject: string, now: number, random: Uint8Array): void
   settle(decision: string, outcome: string, now: number, random: Uint8Array): void
   commit(signature: Uint8Array): string
+  minted(signature: Uint8Array): string
   cancel(): void
   head(now: number): string
   headLine(signingInput: string, signature: Uint8Array): string

@@ -92,7 +92,8 @@ class Gate:
         return decided.verdict, None, self.append(decided.draft)
 
     def refuse(self, refused, rates, draft):
-        to_cover = record({"content-digest": False, "content-encoding": False, "content-type": False, "dpop": False, "challenge": None})
+        members = ["action-pass", "content-digest", "content-encoding", "content-type", "dpop"]
+        to_cover = record(dict.fromkeys(members, False) | {"challenge": None})
         name = vars(draft)["attestation-id"]
         answer = self.call("[method]gate.answer", self.gate, refused, rates, name, to_cover)
         return refused.verdict, answer, self.append(draft)

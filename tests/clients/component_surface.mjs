@@ -5,7 +5,7 @@
 //
 //   {"case": a file of tests/vectors/cases, "evaluator": {"digest", "engine", "version"}, "key": private JWK,
 //    "kid": its thumbprint, "started": Unix seconds}
-//   {"steps": [{"jws", "decision", "status", "public_code"}]}     of a revocation, `jws` alone
+//   {"steps": [{"jws", "decision", "status", "public_code", "action_pass"}]}     of a revocation, `jws` alone
 //   {"error": text}                                               when the host or the component fails
 //
 // It is a whole host but for the network: rows in a map, records signed with node:crypto, each with the hash of the one before.
@@ -46,9 +46,14 @@ class Ledger {
     return { now, random, seq: this.seq, prev: this.prev, kid: this.kid }
   }
 
-  /** Signs a draft: a compact JWS. */
+  /** A compact JWS of what is to be signed. */
+  sign(signingInput) {
+    return `${signingInput}.${sign(null, text.encode(signingInput), this.key).toString('base64url')}`
+  }
+
+  /** Signs the draft of the next record. */
   append({ signingInput }) {
-    const jws = `${signingInput}.${sign(null, text.encode(signingInput), this.key).toString('base64url')}`
+    const jws = this.sign(signingInput)
     this.prev = new Uint8Array(createHash('sha256').update(jws).digest())
     this.seq += 1n
     return jws
@@ -91,6 +96,7 @@ function stamp(atMs, number) {
 
 function opened(job) {
   const gate = component.Gate.open(JSON.stringify(job.case.policy), job.evaluator)
+  gate.mintWith([new Uint8Array(Buffer.from(job.key.x, 'base64url'))])
   for (const [uri, token] of Object.entries(job.case.status_lists ?? {})) {
     try {
       gate.addStatusList(uri, token, BigInt(job.case.now_ms))
@@ -150,14 +156,21 @@ function request(gate, raw, store, ledger, at) {
 }
 
 /** What the caller gets: the upstream's 200, or the gate's own answer. */
-function answered(gate, { verdict, permit, refused, rates, draft }, ledger) {
+function answered(gate, { verdict, permit, mint, refused, rates, draft }, ledger) {
   const jws = ledger.append(draft)
+  if ((verdict === 'mint') !== (mint !== undefined)) throw new Error(`${verdict}, and a pass: ${mint !== undefined}`)
+  if (verdict === 'mint') {
+    if (permit !== undefined || refused !== undefined) throw new Error('a pass with a permit, or with a refusal')
+    return { jws, decision: 'allow', status: 201, action_pass: ledger.sign(mint.signingInput) }
+  }
   if (verdict === 'allow') {
     if (permit === undefined || refused !== undefined) throw new Error('an allow without a permit, or with a refusal')
     return { jws, decision: 'allow', status: 200 }
   }
   if (permit !== undefined) throw new Error(`a permit with ${verdict}`)
-  const toCover = { contentDigest: false, contentEncoding: false, contentType: false, dpop: false, challenge: undefined }
+  const toCover = {
+    actionPass: false, contentDigest: false, contentEncoding: false, contentType: false, dpop: false, challenge: undefined,
+  }
   const { status, body } = gate.answer(refused, rates, draft.attestationId, toCover)
   const { reason_code } = JSON.parse(new TextDecoder().decode(body))
   return { jws, decision: refused.verdict.replace('-', '_'), status, public_code: reason_code }

@@ -46,6 +46,9 @@ function subjectOf({ kind, agent_id: agentId, ...named }) {
 
 /** What the caller gets: the upstream's 200, or the gate's own answer. */
 function answered({ decision, record, response }) {
+  if (decision === 'allow' && response?.status === 201) {
+    return { jws: record, decision, status: 201, action_pass: JSON.parse(response.body).action_pass }
+  }
   if ((decision === 'allow') !== (response === null)) throw new Error(`${decision} with the answer ${response}`)
   if (response === null) return { jws: record, decision, status: 200 }
   return { jws: record, decision, status: response.status, public_code: JSON.parse(response.body).reason_code }

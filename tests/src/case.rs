@@ -77,6 +77,9 @@ pub struct Expect {
     /// The HTTP status; of an allowed request the upstream's, which is 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// The one-action pass that is minted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_pass: Option<String>,
     /// The payload of the record.
     pub attestation: Map<String, Value>,
 }

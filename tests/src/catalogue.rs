@@ -6,6 +6,7 @@ mod delegation;
 mod dpop;
 mod foreign;
 mod money;
+mod passes;
 mod policy;
 mod proofs;
 mod requests;
@@ -16,9 +17,11 @@ mod status;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
+use passgate_api::answer::MINTED_STATUS;
 use passgate_api::bundle::Bundle;
 use passgate_core::reason::{Class, Reason};
 use passgate_core::state::Subject;
+use passgate_passport::action_pass::ACTION_PASS_FIELD;
 
 use crate::agent::{NOW, RequestDraft};
 use crate::case::{Case, Expect, Request, Step};
@@ -57,6 +60,7 @@ fn recipes() -> Result<Vec<Recipe>> {
         delegation::recipes()?,
         dpop::recipes()?,
         foreign::recipes()?,
+        passes::recipes()?,
         proofs::recipes()?,
         state::recipes()?,
         requests::recipes()?,
@@ -89,6 +93,7 @@ fn fill_step(step: &mut Step, result: StepResult) -> Result<()> {
     let got = (&result.decision, &result.reason_code, result.status);
     ensure!(wanted == got, "the recipe says {wanted:?}, the gate {got:?}");
     step.expect.public_code = result.public_code;
+    step.expect.action_pass = result.action_pass;
     step.expect.attestation = serde_json::from_slice(&result.attestation)?;
     Ok(())
 }
@@ -128,6 +133,15 @@ impl Draft {
         let nonce = format!("nonce-{:016}", self.steps.len());
         let created = self.now;
         self.wire(request.nonce(&nonce).created(created).sign()?, because)
+    }
+
+    /// Asks for a one-action pass for a request, and gets one.
+    fn mint(self, request: RequestDraft, wish: &str) -> Result<Self> {
+        let mut draft = self.send(request.header(ACTION_PASS_FIELD, wish), None)?;
+        if let Some(step) = draft.steps.last_mut() {
+            step.expect.status = Some(MINTED_STATUS);
+        }
+        Ok(draft)
     }
 
     /// Sends a request as it is.

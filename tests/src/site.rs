@@ -164,7 +164,19 @@ impl Site {
     /// # Errors
     /// When it cannot be signed.
     pub fn signed(&self, agent: &Agent, method: &str, target: &str, nonce: &str) -> Result<Request> {
-        let mut draft = RequestDraft::new(method, target, &agent.passport, 0).nonce(nonce).created(now()?);
+        self.sign(agent, RequestDraft::new(method, target, &agent.passport, 0).nonce(nonce))
+    }
+
+    /// As [`Site::signed`], with a field that the proof covers.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn signed_with(&self, agent: &Agent, target: &str, nonce: &str, field: (&str, &str)) -> Result<Request> {
+        self.sign(agent, RequestDraft::new("GET", target, &agent.passport, 0).nonce(nonce).header(field.0, field.1))
+    }
+
+    fn sign(&self, agent: &Agent, draft: RequestDraft) -> Result<Request> {
+        let mut draft = draft.created(now()?);
         draft.request.host = self.address().to_string();
         draft.sign_with(&agent.key)
     }

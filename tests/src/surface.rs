@@ -8,6 +8,7 @@ pub mod node;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
+use passgate_api::answer::MINTED_STATUS;
 use passgate_core::attest::{GateRecord, Stamp, Writer};
 use passgate_core::gate::{EvaluatorRef, Gate};
 use passgate_core::time::UnixMillis;
@@ -45,6 +46,8 @@ pub struct StepResult {
     pub public_code: Option<String>,
     /// The status of the answer.
     pub status: Option<u16>,
+    /// The one-action pass in the answer.
+    pub action_pass: Option<String>,
     /// The payload of the record, as signed.
     pub attestation: Vec<u8>,
 }
@@ -64,8 +67,8 @@ pub async fn check(surface: &mut dyn Implementation, name: &str, case: &Case) ->
 }
 
 fn compare(expect: &Expect, result: &StepResult, own_members: &[&str]) -> Result<()> {
-    let wanted = (&expect.decision, &expect.reason_code, &expect.public_code, expect.status);
-    let got = (&result.decision, &result.reason_code, &result.public_code, result.status);
+    let wanted = (&expect.decision, &expect.reason_code, &expect.public_code, expect.status, &expect.action_pass);
+    let got = (&result.decision, &result.reason_code, &result.public_code, result.status, &result.action_pass);
     ensure!(wanted == got, "expected {wanted:?}, got {got:?}");
     let wanted = canonical(&expect.attestation, own_members)?;
     let got = if own_members.is_empty() {
@@ -108,6 +111,14 @@ pub fn text_member(payload: &[u8], name: &str) -> Result<Option<String>> {
     Ok(record.get(name).and_then(Value::as_str).map(str::to_owned))
 }
 
+/// The one-action pass in the answer to a request that asked for one.
+///
+/// # Errors
+/// When the answer has another body.
+pub fn minted(status: u16, body: &[u8]) -> Result<Option<String>> {
+    if status != MINTED_STATUS { Ok(None) } else { text_member(body, "action_pass") }
+}
+
 /// The key every surface signs records with.
 pub fn attestation_key() -> passgate_passport::key::SecretKey {
     agent::key(250)
@@ -134,6 +145,7 @@ pub fn stamp(at_ms: u64, number: usize) -> Stamp {
 /// When the policy does not compile.
 pub fn gate_and_writer(case: &Case) -> Result<(Gate, Writer)> {
     let mut gate = case.policy.compile(evaluator())?;
+    gate.mint_with(vec![attestation_key().public().clone()]);
     for (uri, token) in &case.status_lists {
         // A list that is refused is one the gate does not have.
         let _ = gate.add_status_list(Some(uri), token, UnixMillis(case.now_ms));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{self, Answer, Forward, RefusalRecord, Refused};
+use passgate_api::driver::{self, Answer, Forward, Minted, RefusalRecord, Refused};
 use passgate_api::edge::AdmissionDoc;
 use passgate_api::http::authority::Scheme;
 use passgate_api::http::headers;
@@ -113,6 +113,7 @@ impl Life<'_> {
         testing::panic_at("decided");
         match answer {
             Answer::Refuse(refused) => refusal(&refused, &self.policy.gate.id, to_cover, &line),
+            Answer::Mint(minted) => mint(&minted, &line),
             Answer::Forward(allowed) => {
                 if let Some(peer) = peer.and_then(|peer| peer.parse().ok()) {
                     fields.extend(headers::proxy_claims(peer, self.limits().scheme, taken.authority.as_deref()));
@@ -255,7 +256,9 @@ impl Life<'_> {
         match answer {
             Answer::Refuse(refused) => refusal(&refused, &gate.id, to_cover, line),
             // Refusing never makes an allow; if it did, nothing would be sent.
-            Answer::Forward(_) => fault(Reason::InternalError, "a refusal came back as an allow", &gate.id, line),
+            Answer::Forward(_) | Answer::Mint(_) => {
+                fault(Reason::InternalError, "a refusal came back as an allow", &gate.id, line)
+            }
         }
     }
 
@@ -346,8 +349,28 @@ async fn within<T, F: Future<Output = T> + 'static>(timeout: Duration, work: F) 
 fn fault(reason: Reason, cause: &str, gate_id: &str, line: &Line) -> Response {
     match Answer::fault(reason, &cause, None) {
         Answer::Refuse(refused) => refusal(&refused, gate_id, ToCover::default(), line),
-        Answer::Forward(_) => respond(answer::Response { status: 503, headers: Vec::new(), body: Vec::new() }),
+        Answer::Forward(_) | Answer::Mint(_) => {
+            respond(answer::Response { status: 503, headers: Vec::new(), body: Vec::new() })
+        }
     }
+}
+
+/// An allowed request that asked for a one-action pass is over with it.
+fn mint(minted: &Minted, line: &Line) -> Response {
+    let response = respond(answer::minted(minted));
+    log(&Decided {
+        message: "decision",
+        decision: "allow",
+        reason: "none",
+        detail: "a one-action pass was minted",
+        attestation_id: Some(&minted.attestation_id),
+        agent: Some(&minted.agent_id),
+        action: Some(&minted.action),
+        method: &line.method,
+        path: &line.path,
+        status: response.status_code(),
+    });
+    response
 }
 
 fn refusal(refused: &Refused, gate_id: &str, to_cover: ToCover, line: &Line) -> Response {

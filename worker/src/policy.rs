@@ -167,7 +167,17 @@ pub(crate) fn compile(env: &Env, jws: &str) -> Result<Policy, String> {
         let key = settings::attestation_key(env).map_err(|error| error.to_string())?;
         gate.challenge_key = Some(ChallengeKey::of(&key));
     }
+    mint_with(env, &mut gate)?;
     Ok(Policy { gate: Arc::new(gate), edge: bundle.bundle().edge.clone(), current: bundle.current() })
+}
+
+/// Tells a gate that has one-action passes which key they are minted with: the one that its objects sign with.
+pub(crate) fn mint_with(env: &Env, gate: &mut Gate) -> Result<(), String> {
+    if gate.action_passes.is_some() {
+        let key = settings::attestation_key(env).map_err(|error| error.to_string())?;
+        gate.mint_with(vec![key.public().clone()]);
+    }
+    Ok(())
 }
 
 /// Puts a bundle where isolates look for it.

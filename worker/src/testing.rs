@@ -21,7 +21,7 @@ use crate::calls;
 use crate::handler;
 use crate::intake::Intake;
 use crate::object::{Chain, Failure};
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 use crate::store::ObjectStore;
 use crate::{clock, intake::Line};
 
@@ -150,7 +150,7 @@ async fn serve(mut request: Request, env: Env, context: &Context, route: &str) -
             COUNTS.take();
             Response::ok("")
         }
-        "site" => request.json::<Site>().await.and_then(|site| put_site(site).map_err(worker::Error::from)),
+        "site" => request.json::<Site>().await.and_then(|site| put_site(&env, site).map_err(worker::Error::from)),
         "decide" => match request.json::<Wire>().await {
             Ok(wire) => Ok(decide(wire, env, context).await),
             Err(error) => Err(error),
@@ -168,9 +168,10 @@ async fn serve(mut request: Request, env: Env, context: &Context, route: &str) -
     })
 }
 
-fn put_site(site: Site) -> Result<Response, String> {
+fn put_site(env: &Env, site: Site) -> Result<Response, String> {
     let Site { id, policy, edge, evaluator, status_lists, now_ms } = site;
     let mut gate = policy.compile(evaluator).map_err(|error| error.to_string())?;
+    policy::mint_with(env, &mut gate)?;
     for (uri, token) in &status_lists {
         let _ = gate.add_status_list(Some(uri), token, UnixMillis(now_ms));
     }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use passgate_core::pipeline::{RateView, RawRequest};
 use passgate_core::reason::{Class, Reason};
+use passgate_passport::action_pass::ACTION_PASS_FIELD;
 use passgate_passport::proof::dpop::DPOP_FIELD;
 use serde::{Deserialize, Serialize};
 
-use crate::driver::Refused;
+use crate::driver::{Minted, Refused};
 
 /// The media type of a problem document.
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
@@ -15,6 +16,8 @@ pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 pub const ATTESTATION_FIELD: &str = "passgate-attestation";
 /// Answer field: `allow`, `deny` or `step_up`.
 pub const DECISION_FIELD: &str = "passgate-decision";
+/// The status of an answer with a one-action pass.
+pub const MINTED_STATUS: u16 = 201;
 /// The retry hint of a gate that fails closed, in seconds.
 const FAULT_RETRY_SECONDS: u64 = 5;
 
@@ -92,6 +95,8 @@ pub struct Obligation {
 /// there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToCover {
+    /// `agent-action-pass`
+    pub action_pass: bool,
     /// `content-digest`
     pub content_digest: bool,
     /// `content-encoding`
@@ -110,10 +115,11 @@ pub const CHALLENGE_FIELD: &str = "passgate-challenge";
 pub const DPOP_NONCE_FIELD: &str = "dpop-nonce";
 
 impl ToCover {
-    /// `content-digest` with a body or the field, `content-encoding` and `content-type` with the field.
+    /// `content-digest` with a body or the field, `content-encoding`, `content-type` and `agent-action-pass` with the field.
     pub fn of(raw: &RawRequest<'_>) -> Self {
         let has = |name: &str| raw.headers.iter().any(|header| header.name == name);
         Self {
+            action_pass: has(ACTION_PASS_FIELD),
             content_digest: !raw.body.is_empty() || has("content-digest"),
             content_encoding: has("content-encoding"),
             content_type: has("content-type"),
@@ -134,6 +140,7 @@ impl ToCover {
             (self.content_digest, " \"content-digest\""),
             (self.content_encoding, " \"content-encoding\""),
             (self.content_type, " \"content-type\""),
+            (self.action_pass, " \"agent-action-pass\""),
         ];
         let further: String = further.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name).collect();
         format!("(\"@method\" \"@target-uri\" \"agent-passport\"{further})")
@@ -200,6 +207,30 @@ pub fn allow_fields(attestation_id: &str, rates: &[RateView]) -> Vec<(&'static s
     let mut headers = vec![(DECISION_FIELD, "allow".to_owned()), (ATTESTATION_FIELD, attestation_id.to_owned())];
     headers.extend(rate_fields(rates));
     headers
+}
+
+/// A one-action pass, as the caller gets it. The document is that of `docs/spec/action-pass.md`.
+#[derive(Debug, Serialize)]
+struct MintedDoc<'a> {
+    action_pass: &'a str,
+    action_sha256: &'a str,
+    attestation_id: &'a str,
+    expires_at: i64,
+}
+
+/// The answer to an allowed request that asked for a one-action pass. The pass is a credential, so nobody keeps it.
+pub fn minted(minted: &Minted) -> Response {
+    let pass = &minted.pass;
+    let document = MintedDoc {
+        action_pass: &pass.token,
+        action_sha256: &pass.action_sha256,
+        attestation_id: &minted.attestation_id,
+        expires_at: pass.expires_at,
+    };
+    let mut headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+    headers.extend(allow_fields(&minted.attestation_id, &minted.rates));
+    // Strings and integers always serialise.
+    Response { status: MINTED_STATUS, headers, body: serde_json::to_vec(&document).unwrap_or_default() }
 }
 
 /// Reasons that share a public code share its title, so that the title gives nothing away either.

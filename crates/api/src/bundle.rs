@@ -35,6 +35,9 @@ pub struct Bundle {
     /// The guardrails.
     #[serde(default)]
     pub guardrails: GuardrailsDoc,
+    /// Passes for single actions. Absent: the gate neither mints nor redeems any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_passes: Option<ActionPassesDoc>,
 }
 
 /// The gate itself.
@@ -444,6 +447,27 @@ pub struct ApprovalDoc {
     /// Amounts above this need approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_approval_above_usd: Option<Usd>,
+}
+
+/// Passes for single actions, which the gate mints for what it allows and redeems once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ActionPassesDoc {
+    /// How long a pass lives, in seconds from 1 to 300.
+    #[serde(default = "default_pass_ttl")]
+    pub ttl_seconds: u16,
+    /// To what a pass has to be bound at least: 0 is the action, 1 the action and the key that presents it.
+    #[serde(default = "default_pass_version")]
+    pub version: u8,
+}
+
+const fn default_pass_ttl() -> u16 {
+    120
+}
+
+const fn default_pass_version() -> u8 {
+    1
 }
 
 #[cfg(test)]

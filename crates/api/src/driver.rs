@@ -46,6 +46,8 @@ pub struct Driver {
 pub enum Answer {
     /// Forward exactly what was judged, then settle.
     Forward(Box<Forward>),
+    /// Answer with a one-action pass; nothing is forwarded, and there is nothing to settle.
+    Mint(Box<Minted>),
     /// Answer with a problem document; nothing is forwarded.
     Refuse(Box<Refused>),
 }
@@ -63,6 +65,34 @@ pub struct Forward {
     pub agent_id: String,
     /// The action, for logs and metrics.
     pub action: String,
+}
+
+/// An allow of a request that asked for a one-action pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Minted {
+    /// The pass.
+    pub pass: MintedPass,
+    /// The decision's record.
+    pub attestation_id: String,
+    /// The rate counters for the answer's fields.
+    pub rates: Vec<RateView>,
+    /// The agent's id, for logs and metrics.
+    pub agent_id: String,
+    /// The action, for logs and metrics.
+    pub action: String,
+}
+
+/// A one-action pass, signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MintedPass {
+    /// The pass.
+    pub token: String,
+    /// SHA-256 of the action that it is for.
+    pub action_sha256: String,
+    /// The last Unix second in which it is good.
+    pub expires_at: i64,
 }
 
 /// A deny or a step_up.
@@ -392,7 +422,7 @@ impl Answer {
         }))
     }
 
-    /// An allow goes ahead only with its record.
+    /// An allow goes ahead only with its record, and so does a pass.
     fn of(case: &dyn Case, decided: Decided, entry: Option<Entry>) -> Self {
         let attestation_id = entry.map(|entry| entry.index.attestation_id);
         match (decided.verdict, attestation_id) {
@@ -403,7 +433,19 @@ impl Answer {
                 agent_id: case.agent_id().to_owned(),
                 action: case.action().unwrap_or_default().to_owned(),
             })),
-            (Verdict::Allow(_), None) => Self::fault(Reason::InternalError, &"an allow without a record", Some(case)),
+            (Verdict::Mint, Some(attestation_id)) => match decided.minted {
+                Some(pass) => Self::Mint(Box::new(Minted {
+                    pass,
+                    attestation_id,
+                    rates: decided.rates,
+                    agent_id: case.agent_id().to_owned(),
+                    action: case.action().unwrap_or_default().to_owned(),
+                })),
+                None => Self::fault(Reason::InternalError, &"a pass was decided on and none was made", Some(case)),
+            },
+            (Verdict::Allow(_) | Verdict::Mint, None) => {
+                Self::fault(Reason::InternalError, &"an allow without a record", Some(case))
+            }
             (verdict, attestation_id) => {
                 Self::Refuse(Box::new(Refused::of(case, Decided { verdict, ..decided }, attestation_id)))
             }

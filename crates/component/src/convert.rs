@@ -7,9 +7,11 @@ use passgate_core::pipeline::RateView;
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
 use passgate_core::state::{
-    Admission, Charge, Demand, NonceAnswer, RateAnswer, RateWindow, SpendAnswer, SpendMode, SpendPeriod, Subject, Write,
+    Admission, Charge, Demand, NonceAnswer, PassAnswer, RateAnswer, RateWindow, SpendAnswer, SpendMode, SpendPeriod,
+    Subject, Write,
 };
 use passgate_core::time::UnixMillis;
+use passgate_passport::action_pass::{self, ActionPass};
 
 use crate::bindings::exports::passgate::gate::evaluator as wit;
 
@@ -42,6 +44,14 @@ pub(crate) fn place(place: &wit::Place) -> Result<(Link, Stamp), String> {
 
 pub(crate) fn draft(draft: &Draft, kid: &str) -> wit::Draft {
     wit::Draft { attestation_id: draft.index().attestation_id.clone(), signing_input: draft.signing_input(kid) }
+}
+
+/// # Errors
+///
+/// What no gate would redeem.
+pub(crate) fn mint_draft(pass: &ActionPass, kid: &str) -> Result<wit::MintDraft, String> {
+    let signing_input = action_pass::signing_input(kid, pass).map_err(|error| error.to_string())?;
+    Ok(wit::MintDraft { signing_input, action_sha256: pass.action.label(), expires_at: pass.exp })
 }
 
 pub(crate) fn verdict(kind: DecisionKind) -> wit::Verdict {
@@ -152,6 +162,11 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
             remember_until: demand.nonce.remember_until,
         },
         subjects: demand.subjects.iter().cloned().map(from_subject).collect(),
+        pass: demand.pass.as_ref().map(|claim| wit::PassClaim {
+            key: claim.key.clone(),
+            remember_until: claim.remember_until,
+            issued_at: claim.issued_at,
+        }),
         rates: demand
             .rates
             .iter()
@@ -192,6 +207,12 @@ pub(crate) fn admission(admission: Admission) -> wit::Admission {
             NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
         },
         revoked: admission.revoked.map(|(subject, at)| (from_subject(subject), at)),
+        pass: admission.pass.map(|answer| match answer {
+            PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
+            PassAnswer::Unspent => wit::PassAnswer::Unspent,
+            PassAnswer::Replayed => wit::PassAnswer::Replayed,
+            PassAnswer::Fenced => wit::PassAnswer::Fenced,
+        }),
         rates: admission.rates.into_iter().map(rate_answer).collect(),
         spends: admission
             .spends
@@ -213,6 +234,12 @@ pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
     Admission::handed_over(
         nonce,
         admission.revoked.map(|(revoked, at)| (subject(revoked), at)),
+        admission.pass.map(|answer| match answer {
+            wit::PassAnswer::Redeemed => PassAnswer::Redeemed,
+            wit::PassAnswer::Unspent => PassAnswer::Unspent,
+            wit::PassAnswer::Replayed => PassAnswer::Replayed,
+            wit::PassAnswer::Fenced => PassAnswer::Fenced,
+        }),
         admission.rates.into_iter().map(into_rate_answer).collect(),
         admission.spends.into_iter().map(spend).collect(),
     )

@@ -14,6 +14,7 @@ use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::delegation::{self, Link, VerifiedChain};
 use passgate_passport::http::Header;
 use passgate_passport::json;
+use passgate_passport::key::PublicKey;
 use passgate_passport::passport::VerifyContext;
 
 use crate::bindings::exports::passgate::gate::evaluator as wit;
@@ -58,6 +59,17 @@ impl wit::GuestGate for Gate {
         added.map_err(|error| error.to_string())
     }
 
+    fn mint_with(&self, keys: Vec<Vec<u8>>) -> Result<(), String> {
+        let keys = keys.iter().map(|bytes| {
+            let bytes = bytes.as_slice().try_into();
+            let bytes = bytes.map_err(|_| "a public key has 32 bytes".to_owned())?;
+            PublicKey::from_bytes(bytes).map_err(|error| error.to_string())
+        });
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        Rc::make_mut(&mut self.0.borrow_mut()).mint_with(keys);
+        Ok(())
+    }
+
     fn verify_passport(&self, token: String, now: u64) -> Result<wit::Passport, wit::Rejection> {
         verify(&self.get(), &token, UnixMillis(now))
     }
@@ -88,8 +100,8 @@ impl wit::GuestGate for Gate {
         to_cover: wit::ToCover,
     ) -> wit::Response {
         let refused = Refused { attestation_id, ..convert::into_refused(refused, rates) };
-        let wit::ToCover { content_digest, content_encoding, content_type, dpop, challenge } = to_cover;
-        let to_cover = ToCover { content_digest, content_encoding, content_type, dpop, challenge };
+        let wit::ToCover { action_pass, content_digest, content_encoding, content_type, dpop, challenge } = to_cover;
+        let to_cover = ToCover { action_pass, content_digest, content_encoding, content_type, dpop, challenge };
         let answer = answer::refusal(&refused, &self.get().id, to_cover);
         wit::Response {
             status: answer.status,

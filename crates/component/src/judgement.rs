@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use passgate_api::driver::{RefusalRecord, Refused};
+use passgate_api::driver::{Decided, RefusalRecord, Refused};
 use passgate_core::attest::Body;
 use passgate_core::attest::DelegatorRecord;
 use passgate_core::pipeline::{self, Judged, Verdict};
@@ -90,12 +90,17 @@ impl wit::GuestJudgement for Judgement {
         let draft = convert::draft(&draft, &place.kid);
         let rates = decision.rates.iter().cloned().map(convert::rate).collect();
         let verdict = convert::verdict(decision.verdict.kind());
+        if decision.verdict == Verdict::Mint {
+            let pass = judged.pass_to_mint(&decision, &stamp).ok_or("a pass was decided on and none was made")?;
+            let mint = Some(convert::mint_draft(&pass, &place.kid)?);
+            return Ok(wit::Decided { verdict: wit::Verdict::Mint, permit: None, mint, refused: None, rates, draft });
+        }
         if let Verdict::Allow(permit) = decision.verdict {
             let permit = Some(permit.hand_over().to_bytes());
-            return Ok(wit::Decided { verdict, permit, refused: None, rates, draft });
+            return Ok(wit::Decided { verdict, permit, mint: None, refused: None, rates, draft });
         }
-        let refused = convert::refused(Refused::of(&*judged, decision.into(), None));
-        Ok(wit::Decided { verdict, permit: None, refused: Some(refused), rates, draft })
+        let refused = convert::refused(Refused::of(&*judged, Decided::new(decision, None), None));
+        Ok(wit::Decided { verdict, permit: None, mint: None, refused: Some(refused), rates, draft })
     }
 
     fn to_bytes(&self) -> Vec<u8> {

@@ -4,8 +4,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use passgate_passport::action_pass::Binding;
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::constraints::Constraints;
+use passgate_passport::key::PublicKey;
 use passgate_passport::proof::web_bot_auth::{Coverage, ForeignAgent};
 use passgate_passport::scope::Scope;
 use passgate_passport::status::{StatusList, StatusListError};
@@ -146,6 +148,17 @@ pub struct Guardrails {
     pub require_approval_above: Option<MicroUsd>,
 }
 
+/// The one-action passes of a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionPasses {
+    /// How long a pass lives, in seconds from 1 to 300.
+    pub ttl_seconds: i64,
+    /// To what a pass has to be bound at least.
+    pub binding: Binding,
+    /// The keys whose passes are redeemed. Without any it refuses all passes; see [`Gate::mint_with`].
+    pub keys: Vec<PublicKey>,
+}
+
 /// Which policy a decision was made under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "passgate::open")]
@@ -222,6 +235,8 @@ pub struct Gate {
     pub routes: Vec<Route>,
     /// The guardrails.
     pub guardrails: Guardrails,
+    /// Its one-action passes; absent, it neither mints nor redeems any.
+    pub action_passes: Option<ActionPasses>,
     /// The policy this was made from.
     pub policy: PolicyRef,
     /// How long the policy may be relied on; for ever when absent, as one that is read from the operator's own disk.
@@ -238,6 +253,14 @@ impl Gate {
     /// The gate as records name it.
     pub fn record(&self) -> GateRecord {
         GateRecord { gate_id: self.id.clone(), level: self.level.as_str().into() }
+    }
+
+    /// Names the keys that one-action passes are minted with. No policy names them: they are those that the gate signs its
+    /// records with.
+    pub fn mint_with(&mut self, keys: Vec<PublicKey>) {
+        if let Some(passes) = &mut self.action_passes {
+            passes.keys = keys;
+        }
     }
 
     /// Takes in a status list token as [`Gate::verify_status_list`] does. Says whether it is in use now: an older list

@@ -197,6 +197,20 @@ reasons! {
     PluginLimitExceeded "plugin_limit_exceeded" Fault "plugin_limit_exceeded" "A policy plugin of this gate wanted more than it may have; the gate fails closed.";
     PluginAnswerInvalid "plugin_answer_invalid" Fault "plugin_answer_invalid" "A policy plugin of this gate gave an answer that is none; the gate fails closed.";
     PluginUnavailable "plugin_unavailable" Fault "plugin_unavailable" "A policy plugin of this gate cannot be asked; the gate fails closed.";
+    ActionPassRefused "action_pass_refused" Policy "action_pass_refused" "This gate mints and redeems no one-action pass for such a request.";
+    ActionPassMalformed "action_pass_malformed" Request "action_pass_malformed" "The one-action pass is malformed.";
+    ActionPassKeyUnknown "action_pass_key_unknown" Policy "action_pass_key_unknown" "The one-action pass is not signed by a key of this gate.";
+    ActionPassSignatureInvalid "action_pass_signature_invalid" Policy "action_pass_signature_invalid" "The signature of the one-action pass does not verify.";
+    ActionPassAudienceMismatch "action_pass_audience_mismatch" Policy "action_pass_audience_mismatch" "The one-action pass is for another gate.";
+    ActionPassIssuerMismatch "action_pass_issuer_mismatch" Policy "action_pass_issuer_mismatch" "The one-action pass was minted by another gate.";
+    ActionPassLifetimeExceeded "action_pass_lifetime_exceeded" Policy "action_pass_lifetime_exceeded" "The one-action pass lives longer than any may.";
+    ActionPassNotYetValid "action_pass_not_yet_valid" Policy "action_pass_not_yet_valid" "The one-action pass is not valid yet.";
+    ActionPassExpired "action_pass_expired" Policy "action_pass_expired" "The one-action pass has expired.";
+    ActionPassContentMismatch "action_pass_content_mismatch" Policy "action_pass_content_mismatch" "The one-action pass is for another action than the one in the request.";
+    ActionPassKeyRequired "action_pass_key_required" Policy "action_pass_key_required" "This gate takes only one-action passes that are bound to a key.";
+    ActionPassKeyMismatch "action_pass_key_mismatch" Policy "action_pass_key_mismatch" "The one-action pass is bound to another key.";
+    ActionPassRedeemed "action_pass_redeemed" Policy "action_pass_redeemed" "The one-action pass has been redeemed before.";
+    ActionPassFenced "action_pass_fenced" Policy "action_pass_fenced" "The one-action pass is older than what this gate can still check for redemption; ask for another.";
 }
 
 impl Reason {
@@ -241,6 +255,12 @@ mod tests {
             assert_eq!(Reason::from_code(reason.code()), Some(*reason));
             assert!(Reason::ALL[i + 1..].iter().all(|other| other.code() != reason.code()));
         }
+    }
+
+    #[test]
+    fn every_failure_of_a_pass_has_its_reason() {
+        use passgate_passport::action_pass::ActionPassError;
+        assert!(ActionPassError::CODES.iter().all(|code| Reason::from_code(code).is_some()));
     }
 
     #[test]

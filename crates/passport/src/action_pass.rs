@@ -27,6 +27,8 @@ use crate::passport::MAX_LEEWAY_SECONDS;
 
 pub use error::{ActionPassError, ClaimError, MintError};
 
+/// Name of the field by which a request asks a gate for a pass or presents one. Every proof covers it where it stands.
+pub const ACTION_PASS_FIELD: &str = "agent-action-pass";
 /// The longest pass in bytes: with ids of 256 characters, each escaped, and all approvals it stays below.
 pub const MAX_ACTION_PASS_BYTES: usize = 4 * 1024;
 /// The longest lifetime, `exp - iat`, in seconds: a pass is for what is about to happen.
@@ -115,18 +117,19 @@ pub struct Redemption {
 /// # Errors
 /// [`MintError`] for what no verifier would accept.
 pub fn mint(key: &SecretKey, pass: &ActionPass) -> Result<String, MintError> {
-    let input = signing_input(key.public(), pass)?;
+    let input = signing_input(key.public().thumbprint(), pass)?;
     let signature = key.sign(input.as_bytes());
     Ok(jws::with_signature(input, &signature))
 }
 
-/// What has to be signed where `key` is held elsewhere; [`jws::with_signature`] makes the pass of it.
+/// What has to be signed where the key is held elsewhere, of which `kid` is the RFC 7638 thumbprint;
+/// [`jws::with_signature`] makes the pass of it.
 ///
 /// # Errors
 /// [`MintError`] for what no verifier would accept.
-pub fn signing_input(key: &PublicKey, pass: &ActionPass) -> Result<String, MintError> {
+pub fn signing_input(kid: &str, pass: &ActionPass) -> Result<String, MintError> {
     pass.check_mintable()?;
-    Ok(jws::signing_input(key.thumbprint(), TokenType::ActionPass, &pass.payload()?))
+    Ok(jws::signing_input(kid, TokenType::ActionPass, &pass.payload()?))
 }
 
 /// Verifies a pass; the [module](self) lists the checks. `keys` are those that the gate mints with, or has minted with

@@ -10,7 +10,7 @@
 //!
 //! - one label, the same in both fields, written in the canonical form of RFC 9651;
 //! - covered: `@method`, `@target-uri`, `agent-passport`; `content-digest` when there is a body or the field;
-//!   `content-type` and `content-encoding` when there is the field. `@authority`, `@scheme`, `@path`, `@query`, `@request-target` and any
+//!   `content-type`, `content-encoding` and `agent-action-pass` when there is the field. `@authority`, `@scheme`, `@path`, `@query`, `@request-target` and any
 //!   other request field may be covered too. Component parameters are refused;
 //! - parameters: `created` (integer), `nonce` (16 to 128 visible ASCII characters without `"` and `\`) and `keyid`
 //!   (the key's RFC 7638 thumbprint) are required; `expires` (integer), `alg="ed25519"` and `tag="passgate"` are
@@ -38,6 +38,7 @@ use core::fmt;
 pub use error::ProofError;
 pub use input::{MAX_COMPONENTS, MAX_NONCE_CHARS, MAX_SIGNATURE_BYTES, MAX_SIGNATURE_INPUT_BYTES, MIN_NONCE_CHARS};
 
+use crate::action_pass::ACTION_PASS_FIELD;
 use crate::digest::{check_content_digest, content_digest};
 use crate::http::{Header, HttpRequest};
 use crate::key::{PublicKey, SecretKey};
@@ -52,8 +53,9 @@ pub const PROOF_WINDOW_SECONDS: i64 = 300;
 pub const PROOF_FUTURE_SKEW_SECONDS: i64 = 30;
 
 const DIGEST_FIELD: &str = "content-digest";
-/// Fields that say how the body is read: a body under another of these is another body.
-const READING_FIELDS: [&str; 2] = ["content-encoding", "content-type"];
+/// Fields without which the request is another one: those that say how the body is read, where a body under another of
+/// them is another body, and the one that asks for a one-action pass or presents one.
+const READING_FIELDS: [&str; 3] = ["content-encoding", "content-type", ACTION_PASS_FIELD];
 const LABEL: &str = "sig1";
 
 /// What the signer decides about a proof.

@@ -27,8 +27,8 @@ use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, StoreErr
 
 pub use encoding::{decode_record, encode_record};
 
-/// Expired rows deleted with each admission. An admission adds a nonce and at times a lease that nobody settles, so three
-/// a time catch up with any backlog.
+/// Expired rows deleted with each admission. An admission adds a nonce and at times a lease that nobody settles, or a
+/// one-action pass that another admission minted, so three a time catch up with any backlog.
 pub const SWEPT_PER_ADMISSION: usize = 3;
 
 /// Why a verb failed, and how far the damage reaches.

@@ -9,6 +9,7 @@
 mod admission;
 mod leases;
 mod ledger;
+mod passes;
 mod plugin_keys;
 mod rotation;
 
@@ -25,8 +26,8 @@ use passgate_core::ledger::{Break, HeadBuilder, Report, Verifier, head_line, rec
 use passgate_core::money::MicroUsd;
 use passgate_core::passport::key::SecretKey;
 use passgate_core::state::{
-    Admission, Demand, KeyRotation, NonceAnswer, NonceClaim, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod,
-    Subject,
+    Admission, Demand, KeyRotation, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateClaim, RateWindow, SpendClaim,
+    SpendMode, SpendPeriod, Subject,
 };
 use passgate_core::time::UnixMillis;
 
@@ -56,6 +57,12 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     admission::sweeping_deletes_expired_rows_only(&make().await).await;
     admission::admissions_sweep_a_little(&make().await).await;
     admission::a_swept_nonce_is_not_accepted_again(&make().await).await;
+    passes::a_pass_is_redeemed_once(&make().await).await;
+    passes::one_of_a_hundred_redemptions_counts(&make().await).await;
+    passes::what_is_refused_leaves_the_pass(&make().await).await;
+    passes::a_redeemed_pass_takes_no_tokens(&make().await).await;
+    passes::a_pass_is_remembered_to_its_end(&make().await).await;
+    passes::a_forgotten_pass_is_not_accepted_again(&make().await).await;
     leases::a_released_lease_gives_back_what_was_charged(&make().await).await;
     leases::a_committed_lease_stays_charged(&make().await).await;
     leases::a_lease_is_settled_once(&make().await).await;
@@ -127,7 +134,7 @@ impl Kit {
     pub fn demand(&self, nonce: &str) -> Demand {
         let nonce =
             NonceClaim { key: "key".to_owned(), nonce: nonce.to_owned(), remember_until: self.now.seconds() + 300 };
-        Demand { now: self.now, nonce, subjects: Vec::new(), rates: Vec::new(), spends: Vec::new() }
+        Demand { now: self.now, nonce, subjects: Vec::new(), pass: None, rates: Vec::new(), spends: Vec::new() }
     }
 
     /// Starts the kit's chain.
@@ -252,6 +259,7 @@ impl Kit {
     fn decision(&self, admission: &Admission) -> DecisionRecord {
         let is_allowed = admission.nonce == NonceAnswer::Fresh
             && admission.revoked.is_none()
+            && matches!(admission.pass, None | Some(PassAnswer::Redeemed))
             && admission.rates.iter().all(|rate| rate.conforms)
             && admission.spends.iter().all(|spend| spend.fits);
         let agent = AgentRecord {
@@ -341,6 +349,13 @@ fn with_rate(mut demand: Demand, window: RateWindow, limit: u32) -> Demand {
 fn with_spend(mut demand: Demand, period: SpendPeriod, cap: u64, amount: u64) -> Demand {
     let (cap, amount, mode) = (MicroUsd(cap), MicroUsd(amount), SpendMode::Charge);
     demand.spends.push(SpendClaim { per: "agent".to_owned(), agent: "agent".to_owned(), period, cap, amount, mode });
+    demand
+}
+
+/// A demand that redeems the pass of this name, minted two minutes ago.
+fn with_pass(mut demand: Demand, name: &str) -> Demand {
+    let issued_at = demand.now.seconds() - 120;
+    demand.pass = Some(PassClaim { key: format!("gate:{name}"), remember_until: issued_at + 600, issued_at });
     demand
 }
 

@@ -202,6 +202,7 @@ impl Check<'_> {
             foreign_agents: config.foreign_agents.clone(),
             routes: config.routes.clone(),
             guardrails: config.guardrails.clone(),
+            action_passes: config.action_passes,
         })
     }
 

@@ -1,7 +1,7 @@
 //! What may stand in `passgate.yml`.
 
 use passgate_api::bundle::{
-    ForeignAgentDoc, GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc, SelfIssuedDoc,
+    ActionPassesDoc, ForeignAgentDoc, GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc, SelfIssuedDoc,
 };
 use passgate_api::edge::AdmissionDoc;
 use schemars::JsonSchema;
@@ -30,6 +30,9 @@ pub struct Config {
     /// The guardrails.
     #[serde(default)]
     pub guardrails: GuardrailsDoc,
+    /// Passes for single actions. Absent: the gate neither mints nor redeems any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_passes: Option<ActionPassesDoc>,
     /// What decides: this program, or the gate component that it hosts.
     #[serde(default)]
     pub evaluator: EvaluatorDoc,

@@ -96,6 +96,7 @@ impl Operations {
         let driver = Arc::clone(driver);
         let rotating = tokio::spawn(async move { driver.rotate(next, RotationScope::Ledger, stamp).await });
         let entry = rotating.await.map_err(|error| OperationError::Gate(error.to_string()))??;
+        self.gate.mint_with(driver.writer().public_key());
         let history = self.store.key_history().await?;
         *self.keys.history() = history;
         Ok(Rotated { attestation_id: entry.map(|entry| entry.index.attestation_id), kid })

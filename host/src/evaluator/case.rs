@@ -238,7 +238,7 @@ impl Case for ComponentCase {
             guest.judgement().call_decide(&mut instance.store, judgement, &admission, chain, &place)
         });
         let decided = decided.and_then(|answered| answered).map_err(CaseError)?;
-        let (decided, draft) = convert::decided(decided).map_err(CaseError)?;
+        let (decided, draft) = convert::decided(decided, writer).map_err(CaseError)?;
         let index = EntryIndex {
             attestation_id: draft.attestation_id,
             chain_uid: writer.chain_uid().to_owned(),

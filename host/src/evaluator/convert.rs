@@ -1,6 +1,6 @@
 //! Records of `wit/gate.wit` from and to the values of core, member by member.
 
-use passgate_api::driver::Decided;
+use passgate_api::driver::{Decided, MintedPass};
 use passgate_core::attest::{DelegatorRecord, Link, Stamp, Writer};
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::money::MicroUsd;
@@ -8,12 +8,14 @@ use passgate_core::pipeline::{HandedPermit, Permit, RateView, RawRequest, Verdic
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
 use passgate_core::state::{
-    Admission, Demand, NonceAnswer, NonceClaim, RateAnswer, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod,
-    Subject,
+    Admission, Demand, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateAnswer, RateClaim, RateWindow, SpendClaim,
+    SpendMode, SpendPeriod, Subject,
 };
 use passgate_core::time::UnixMillis;
 
 use super::bindings::exports::passgate::gate::evaluator as wit;
+
+const HALF_ANSWER: &str = "it gave half an answer";
 
 pub(super) fn evaluator_ref(reference: &EvaluatorRef) -> wit::EvaluatorRef {
     let EvaluatorRef { digest, engine, version } = reference.clone();
@@ -76,6 +78,11 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         now: UnixMillis(demand.now),
         nonce: NonceClaim { key, nonce, remember_until },
         subjects: demand.subjects.into_iter().map(subject).collect(),
+        pass: demand.pass.map(|claim| PassClaim {
+            key: claim.key,
+            remember_until: claim.remember_until,
+            issued_at: claim.issued_at,
+        }),
         rates: demand.rates.into_iter().map(rate).collect(),
         spends: demand.spends.into_iter().map(spend).collect(),
     }
@@ -90,6 +97,12 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
             NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
         },
         revoked: admission.revoked.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
+        pass: admission.pass.map(|answer| match answer {
+            PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
+            PassAnswer::Unspent => wit::PassAnswer::Unspent,
+            PassAnswer::Replayed => wit::PassAnswer::Replayed,
+            PassAnswer::Fenced => wit::PassAnswer::Fenced,
+        }),
         rates: admission.rates.iter().map(rate_answer).collect(),
         spends: admission
             .spends
@@ -101,19 +114,26 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
 
 /// # Errors
 ///
-/// When verdict, permit and reason do not go together: nothing is forwarded on half an answer.
-pub(super) fn decided(decided: wit::Decided) -> Result<(Decided, wit::Draft), String> {
-    let wit::Decided { verdict, permit, refused, rates, draft } = decided;
+/// When verdict, permit, pass and reason do not go together: nothing is forwarded on half an answer.
+pub(super) fn decided(decided: wit::Decided, writer: &Writer) -> Result<(Decided, wit::Draft), String> {
+    let wit::Decided { verdict, permit, mint, refused, rates, draft } = decided;
     let reason = refused.as_ref().and_then(|refused| Reason::from_code(&refused.reason_code));
     let verdict = match (verdict, permit, reason) {
+        (wit::Verdict::Mint, None, None) if refused.is_none() && mint.is_some() => Verdict::Mint,
+        _ if mint.is_some() => return Err(HALF_ANSWER.to_owned()),
         (wit::Verdict::Allow, Some(permit), None) if refused.is_none() => {
             Verdict::Allow(Permit::handed_over(HandedPermit::from_bytes(&permit).map_err(|error| error.to_string())?))
         }
         (wit::Verdict::Deny, None, Some(_)) => Verdict::Deny,
         (wit::Verdict::StepUp, None, Some(_)) => Verdict::StepUp,
-        _ => return Err("it gave half an answer".to_owned()),
+        _ => return Err(HALF_ANSWER.to_owned()),
     };
-    Ok((Decided { verdict, reason, rates: rates.into_iter().map(rate_view).collect() }, draft))
+    let minted = mint.map(|mint| MintedPass {
+        token: writer.mint_draft(mint.signing_input),
+        action_sha256: mint.action_sha256,
+        expires_at: mint.expires_at,
+    });
+    Ok((Decided { verdict, reason, rates: rates.into_iter().map(rate_view).collect(), minted }, draft))
 }
 
 pub(super) fn plugin_report(record: &PluginRecord) -> wit::PluginReport {

@@ -8,6 +8,7 @@ use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::RawRequest;
 use passgate_core::time::UnixMillis;
 use passgate_passport::challenge::ChallengeKey;
+use passgate_passport::key::PublicKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
@@ -54,6 +55,8 @@ pub(super) struct Instance {
     pub(super) chain: ResourceAny,
     /// How many status lists were taken in when it was last used.
     taken: u64,
+    /// The keys of one-action passes that it knows.
+    minting: Vec<PublicKey>,
 }
 
 /// An instance that belongs to one request, and goes back to its pool unless it broke.
@@ -130,6 +133,7 @@ impl Pool {
         let instance = found.map_or_else(|| self.instance(), Ok).map_err(Refused::Failed)?;
         let mut lent = Lent { instance: Some(instance), pool: self, _place: place };
         lent.call(|instance| instance.add_lists(gate)).map_err(Refused::Failed)?;
+        lent.call(|instance| instance.mint_with(gate)).map_err(Refused::Failed)?;
         let request = convert::request(raw);
         let judged = lent.call(|instance| {
             let gate = instance.gate;
@@ -172,7 +176,7 @@ impl Pool {
         guest.gate().call_set_challenge_key(&mut store, gate, key).map_err(failed)??;
         let Stamp { now, random } = self.chain;
         let chain = guest.chain().call_open(&mut store, gate, now.0, &random).map_err(failed)??;
-        Ok(Instance { store, bindings: opened, gate, chain, taken: 0 })
+        Ok(Instance { store, bindings: opened, gate, chain, taken: 0, minting: Vec::new() })
     }
 }
 
@@ -190,6 +194,19 @@ impl Instance {
             let _refused = self.guest().gate().call_add_status_list(&mut self.store, opened, None, token, at.0)?;
         }
         self.taken = gate.taken();
+        Ok(())
+    }
+
+    /// Tells the instance which keys one-action passes are minted with, when it knows others. One that refuses them goes on
+    /// without, and then neither mints nor redeems.
+    fn mint_with(&mut self, gate: &Snapshot) -> wasmtime::Result<()> {
+        let keys = gate.action_passes.as_ref().map_or(&[][..], |passes| &passes.keys);
+        if keys != self.minting {
+            let opened = self.gate;
+            let bytes: Vec<Vec<u8>> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+            let _refused = self.guest().gate().call_mint_with(&mut self.store, opened, &bytes)?;
+            self.minting = keys.to_vec();
+        }
         Ok(())
     }
 }

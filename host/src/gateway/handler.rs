@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{Answer, RefusalRecord, Refused};
+use passgate_api::driver::{Answer, Minted, RefusalRecord, Refused};
 use passgate_core::attest::{DecisionKind, Stamp};
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::Reason;
@@ -95,7 +95,7 @@ impl Handler for Door {
         self.core.metrics.decided(DecisionKind::Deny, Some(reason));
         match Answer::fault(reason, &"", None) {
             Answer::Refuse(refused) => respond(answer::refusal(&refused, &self.core.gate.get().id, ToCover::default())),
-            Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+            Answer::Forward(_) | Answer::Mint(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 
@@ -133,8 +133,30 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
             let outbound = Outbound { method, path, query, headers: fields, body }.with_body(redacted);
             forward(&core, *allowed, outbound, &line, slot).await
         }
+        Answer::Mint(minted) => mint(&core, &minted, &line),
         Answer::Refuse(refused) => refusal(&core, &refused, to_cover, &line),
     }
+}
+
+/// An allowed request that asked for a one-action pass is over with it.
+fn mint(core: &Core, minted: &Minted, line: &Line) -> Response<GateBody> {
+    core.metrics.decided(DecisionKind::Allow, None);
+    let response = respond(answer::minted(minted));
+    tracing::info!(
+        target: "passgate::decision",
+        decision = "allow",
+        reason = "none",
+        detail = "a one-action pass was minted",
+        attestation_id = minted.attestation_id,
+        agent = %inert(&minted.agent_id),
+        action = %inert(&minted.action),
+        method = %inert(&line.method),
+        path = %inert(&line.path),
+        status = response.status().as_u16(),
+        ms = elapsed_ms(line),
+        "decision"
+    );
+    response
 }
 
 fn fields_to_send(core: &Core, line: &Line, taken: &Intake) -> Result<Vec<(String, Vec<u8>)>, HeaderError> {
@@ -192,7 +214,7 @@ async fn refuse(core: &Arc<Core>, line: &Line, slot: &Arc<Slot>, reason: Reason,
     match answer {
         Answer::Refuse(refused) => refusal(core, &refused, ToCover::default(), line),
         // Refusing never makes an allow; if it did, nothing would be sent.
-        Answer::Forward(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+        Answer::Forward(_) | Answer::Mint(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 
@@ -219,7 +241,7 @@ async fn within_deadline(
         }
     };
     match &answer {
-        Answer::Forward(_) => core.health.store_write(true),
+        Answer::Forward(_) | Answer::Mint(_) => core.health.store_write(true),
         Answer::Refuse(refused) if refused.attestation_id.is_some() => core.health.store_write(true),
         Answer::Refuse(refused) if refused.reason == Reason::StoreUnavailable => {
             core.metrics.append_failed();

@@ -152,6 +152,7 @@ impl Gateway {
             // Whoever began a rotation stopped before its record.
             driver.rotate(next, RotationScope::Ledger, env.stamp()?).await?;
         }
+        gate.mint_with(driver.writer().public_key());
         let history = store.key_history().await?;
         let driver = Arc::new(driver);
         let health = Arc::new(Health::new(metrics.clone()));

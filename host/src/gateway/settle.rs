@@ -33,7 +33,8 @@ pub(super) async fn carry_on(
             tracing::warn!(decision_id, "an allow came too late to be acted on");
             Settlement::open(&core, decision_id, request_bytes, slot).not_forwarded().await;
         }
-        Ok(Answer::Refuse(_)) => {}
+        // A pass that nobody was given cannot be redeemed.
+        Ok(Answer::Mint(_) | Answer::Refuse(_)) => {}
         Err(_) => tracing::error!("a decision never came; if it was an allow, it is recorded without an outcome"),
     }
 }

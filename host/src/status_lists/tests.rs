@@ -134,6 +134,6 @@ fn a_request_keeps_the_gate_it_began_with() {
     let before = in_force.get();
     let mut files = StatusListFiles::of(&folder.loaded);
     folder.write(&list(5, &[3]));
-    in_force.set(files.read(&before, NOW).unwrap());
+    in_force.change(|gate| files.read(gate, NOW));
     assert_eq!((entry(&before, 3), entry(&in_force.get(), 3)), (None, Some(Status::Invalid)));
 }

@@ -28,11 +28,14 @@ pub(super) fn stamp(now: f64, random: &[u8]) -> Result<Stamp, String> {
 pub(super) struct ToSign<'a> {
     attestation_id: &'a str,
     signing_input: &'a str,
+    /// Of the one-action pass that the decision mints, if it does.
+    pass_signing_input: Option<&'a str>,
 }
 
 impl<'a> ToSign<'a> {
-    pub(super) fn of(pending: &'a Pending) -> Self {
-        Self { attestation_id: &pending.attestation_id, signing_input: &pending.signing_input }
+    pub(super) fn of(pending: &'a Pending, pass_signing_input: Option<&'a str>) -> Self {
+        let Pending { attestation_id, signing_input, .. } = pending;
+        Self { attestation_id, signing_input, pass_signing_input }
     }
 }
 
@@ -137,28 +140,39 @@ pub(super) struct Answer {
 }
 
 #[derive(Serialize)]
-struct ResponseDoc {
+pub(super) struct ResponseDoc {
     status: u16,
     headers: Vec<(&'static str, String)>,
     /// JSON text.
     body: String,
 }
 
+impl From<Response> for ResponseDoc {
+    fn from(Response { status, headers, body }: Response) -> Self {
+        Self { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    }
+}
+
 impl Answer {
+    /// An allow with a one-action pass, whose answer is made when the pass is signed. Until then there is one that allows
+    /// nothing.
+    pub(super) fn minting(attestation_id: &str) -> Self {
+        let response = Some(ResponseDoc { status: 503, headers: Vec::new(), body: String::new() });
+        Self { response, ..Self::allowed(attestation_id, Vec::new()) }
+    }
+
     pub(super) fn allowed(attestation_id: &str, headers: Vec<(&'static str, String)>) -> Self {
         let attestation_id = attestation_id.to_owned();
         Self { decision: "allow", attestation_id, reason_code: None, detail: None, response: None, headers }
     }
 
     pub(super) fn refused(refused: &Refused, response: Response) -> Self {
-        let Response { status, headers, body } = response;
-        let body = String::from_utf8_lossy(&body).into_owned();
         Self {
             decision: refused.decision.as_str(),
             attestation_id: refused.attestation_id.clone().unwrap_or_default(),
             reason_code: Some(refused.reason.code()),
             detail: Some(refused.detail.clone()),
-            response: Some(ResponseDoc { status, headers, body }),
+            response: Some(response.into()),
             headers: Vec::new(),
         }
     }

@@ -120,3 +120,70 @@ fn arguments_without_their_shape_are_refused() {
     assert!(gate.decide(request, b"", 0.5, &[2; 10]).is_err());
     assert_eq!(gate.pending().unwrap(), "null");
 }
+
+#[test]
+fn a_pass_is_given_away_when_its_decision_is_recorded() {
+    let agent = SecretKey::from_seed([3; 32]);
+    let policy = json!({
+        "version": 1,
+        "gate": { "id": "gate_1", "level": "L1", "public_url": "http://tools.example" },
+        "self_issued": "any_key",
+        "routes": [{ "path": "/search", "action": "web:search" }],
+        "action_passes": {},
+    });
+    let evaluator = json!({ "digest": "sha256:0", "engine": "test", "version": "0" });
+    let mut gate =
+        Gate::new(&policy.to_string(), &evaluator.to_string(), &key().public().to_jwk(), 0.0, NOW, &[1; 10]).unwrap();
+    commit(&mut gate);
+    let asked = |pass: &str, nonce: &str| {
+        let scopes = vec![passgate_passport::scope::Scope::parse("web:*").unwrap()];
+        let (jti, public) = ("pass_01ARYZ6S410000000000000001".to_owned(), agent.public().clone());
+        let new = passgate_passport::issue::NewPassport::new(
+            jti,
+            "bot".to_owned(),
+            public,
+            scopes,
+            1_800_000_000,
+            1_800_003_600,
+        );
+        let passport = passgate_passport::issue::issue(&agent, &new).unwrap();
+        let mut headers =
+            vec![("agent-passport".to_owned(), passport), ("agent-action-pass".to_owned(), pass.to_owned())];
+        let lines: Vec<passgate_passport::http::Header<'_>> = headers
+            .iter()
+            .map(|(name, value)| passgate_passport::http::Header { name, value: value.as_bytes() })
+            .collect();
+        let http = passgate_passport::http::HttpRequest {
+            method: "GET",
+            scheme: "http",
+            authority: "tools.example",
+            path: "/search",
+            query: None,
+            headers: &lines,
+            body: b"",
+        };
+        let params = passgate_passport::proof::ProofParams { created: 1_800_000_000, nonce, expires: None };
+        let signed = passgate_passport::proof::sign(&http, &agent, &params).unwrap();
+        headers.push(("signature-input".to_owned(), signed.signature_input));
+        headers.push(("signature".to_owned(), signed.signature));
+        json!({ "method": "GET", "authority": "tools.example", "path": "/search", "query": null, "headers": headers })
+    };
+    let mint = asked("mint", "nonce-of-minting-1").to_string();
+    let answer: Value = serde_json::from_str(&gate.decide(&mint, b"", NOW, &[2; 10]).unwrap()).unwrap();
+    assert_eq!((&answer["decision"], &answer["response"]["status"]), (&json!("allow"), &json!(503)), "not yet");
+    let pending: Value = serde_json::from_str(&gate.pending().unwrap()).unwrap();
+    let signature = key().sign(pending["passSigningInput"].as_str().unwrap().as_bytes());
+    assert!(gate.minted(&signature).is_err(), "the record is not there yet");
+    commit(&mut gate);
+    assert!(gate.minted(&[0; 64]).is_err(), "another's signature");
+    let minted: Value = serde_json::from_str(&gate.minted(&signature).unwrap()).unwrap();
+    assert_eq!(minted["status"], 201);
+    assert!(gate.minted(&signature).is_err(), "it is given away once");
+    let body: Value = serde_json::from_str(minted["body"].as_str().unwrap()).unwrap();
+    for (nonce, decision) in [("nonce-of-redeeming-1", "allow"), ("nonce-of-redeeming-2", "deny")] {
+        let redeem = asked(body["action_pass"].as_str().unwrap(), nonce).to_string();
+        let answer: Value = serde_json::from_str(&gate.decide(&redeem, b"", NOW, &[4; 10]).unwrap()).unwrap();
+        assert_eq!(answer["decision"], decision, "{answer}");
+        commit(&mut gate);
+    }
+}

@@ -13,7 +13,7 @@ use passgate_passport::json;
 use passgate_store::State;
 
 use super::native::{answered, memory};
-use super::{Implementation, StepResult, evaluator, gate_and_writer, payload, stamp};
+use super::{Implementation, StepResult, attestation_key, evaluator, gate_and_writer, payload, stamp};
 use crate::case::Case;
 use crate::traffic::{headers, raw};
 
@@ -38,7 +38,9 @@ impl Implementation for Wasmtime {
     async fn run(&mut self, case: &Case) -> Result<Vec<StepResult>> {
         let store = Arc::new(memory(case)?);
         let (gate, writer) = gate_and_writer(case)?;
-        let mut snapshot = Snapshot::from(case.policy.compile(evaluator())?);
+        let mut minting = case.policy.compile(evaluator())?;
+        minting.mint_with(vec![attestation_key().public().clone()]);
+        let mut snapshot = Snapshot::from(minting);
         for (uri, token) in &case.status_lists {
             snapshot.take_in(uri, token, UnixMillis(case.now_ms));
         }

@@ -5,11 +5,12 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
+use passgate_api::answer::MINTED_STATUS;
 use passgate_core::attest::Stamp;
 use passgate_core::state::Subject;
 use serde_json::{Value, json};
 
-use super::{Implementation, StepResult, evaluator, payload, stamp, text_member};
+use super::{Implementation, StepResult, evaluator, minted, payload, stamp, text_member};
 use crate::case::{Case, Request, Step};
 use crate::edge::{Build, Edge, WITHIN, read_export};
 use crate::origin::Origin;
@@ -121,14 +122,13 @@ impl Run<'_> {
         let said = String::from_utf8_lossy(&answer.body);
         let decision = answer.decision().with_context(|| format!("no decision: {} {said}", answer.status))?;
         let id = answer.attestation_id().with_context(|| format!("no record: {} {said}", answer.status))?;
-        if decision == "allow" {
+        // A request that asked for a one-action pass is over with it.
+        let is_forwarded = decision == "allow" && answer.status != MINTED_STATUS;
+        if is_forwarded {
             self.settled(id, script).await?;
         }
         let forwarded = self.surface.origin.seen().len() - reached;
-        ensure!(
-            forwarded == usize::from(decision == "allow"),
-            "{decision}, and {forwarded} requests reached the origin"
-        );
+        ensure!(forwarded == usize::from(is_forwarded), "{decision}, and {forwarded} requests reached the origin");
         let record = self.payload_of("attestation_id", id, script).await?;
         result(&answer, record.context("the record is not in the ledger")?)
     }
@@ -208,6 +208,7 @@ fn result(answer: &Answer, attestation: Vec<u8>) -> Result<StepResult> {
         reason_code: text_member(&attestation, "reason_code")?,
         public_code: public_code.map(str::to_owned),
         status: Some(answer.status),
+        action_pass: minted(answer.status, &answer.body)?,
         attestation,
     })
 }

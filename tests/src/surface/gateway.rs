@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
+use passgate_api::answer::MINTED_STATUS;
 use passgate_core::attest::Kind;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
@@ -20,7 +21,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, UnixStream};
 
 use super::component::component;
-use super::{Implementation, StepResult, attestation_key, evaluator, payload, stamp, text_member};
+use super::{Implementation, StepResult, attestation_key, evaluator, minted, payload, stamp, text_member};
 use crate::case::{Case, Request};
 use crate::origin::Origin;
 use crate::wire::{self, exchange, exchange_on};
@@ -163,14 +164,13 @@ impl Run {
         let decision = answer.decision().context("the answer has no decision")?;
         let id = answer.attestation_id().context("the answer names no record")?;
         let record = self.store.record(id).await?.context("the record is not in the ledger")?;
-        if decision == "allow" {
+        // A request that asked for a one-action pass is over with it.
+        let is_forwarded = decision == "allow" && answer.status != MINTED_STATUS;
+        if is_forwarded {
             self.settled(id).await?;
         }
         let forwarded = self.origin.seen().len() - reached;
-        ensure!(
-            forwarded == usize::from(decision == "allow"),
-            "{decision}, and {forwarded} requests reached the origin"
-        );
+        ensure!(forwarded == usize::from(is_forwarded), "{decision}, and {forwarded} requests reached the origin");
         result(&answer, &record)
     }
 
@@ -230,6 +230,7 @@ fn result(answer: &wire::Answer, record: &StoredRecord) -> Result<StepResult> {
         reason_code: text_member(&attestation, "reason_code")?,
         public_code: if refused { text_member(&answer.body, "reason_code")? } else { None },
         status: Some(answer.status),
+        action_pass: minted(answer.status, &answer.body)?,
         attestation,
     })
 }

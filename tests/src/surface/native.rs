@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use passgate_api::answer;
-use passgate_api::driver::{self, Answer, Driver, RefusalRecord, Refused};
+use passgate_api::driver::{self, Answer, Driver, RefusalRecord};
 use passgate_core::attest::Stamp;
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::Judged;
@@ -133,15 +133,12 @@ async fn drive_step(
 pub(super) async fn answered(gate: &Gate, answer: &Answer, ledger: &dyn Ledger) -> Result<StepResult> {
     let id = match answer {
         Answer::Forward(forward) => Some(&forward.attestation_id),
+        Answer::Mint(minted) => Some(&minted.attestation_id),
         Answer::Refuse(refused) => refused.attestation_id.as_ref(),
     };
     let id = id.context("the decision is not recorded")?;
     let record = ledger.record(id).await?.context("the record is not in the ledger")?;
-    let refused = match answer {
-        Answer::Forward(_) => None,
-        Answer::Refuse(refused) => Some(refused.as_ref()),
-    };
-    result(gate, refused, &record.jws)
+    result(gate, answer, &record.jws)
 }
 
 /// The answer as it comes back.
@@ -149,16 +146,23 @@ fn over(answer: Answer) -> Result<Answer> {
     Ok(Answer::from_bytes(&answer.to_bytes())?)
 }
 
-/// A refusal as the caller sees it, or the 200 of the upstream that an allowed request reaches.
-fn result(gate: &Gate, refused: Option<&Refused>, jws: &str) -> Result<StepResult> {
+/// What the caller sees: the gate's own answer, or the 200 of the upstream that an allowed request reaches.
+fn result(gate: &Gate, answer: &Answer, jws: &str) -> Result<StepResult> {
     let attestation = payload(jws)?;
     let reason_code = text_member(&attestation, "reason_code")?;
-    let (decision, status, public_code) = match refused {
-        None => ("allow", 200, None),
-        Some(refused) => {
-            let answer = answer::refusal(refused, &gate.id, answer::ToCover::default());
-            (refused.decision.as_str(), answer.status, text_member(&answer.body, "reason_code")?)
+    let result = StepResult { reason_code, attestation, ..StepResult::default() };
+    Ok(match answer {
+        Answer::Forward(_) => StepResult { decision: Some("allow".to_owned()), status: Some(200), ..result },
+        Answer::Mint(minted) => {
+            let answer = answer::minted(minted);
+            let action_pass = super::minted(answer.status, &answer.body)?;
+            StepResult { decision: Some("allow".to_owned()), status: Some(answer.status), action_pass, ..result }
         }
-    };
-    Ok(StepResult { decision: Some(decision.to_owned()), reason_code, public_code, status: Some(status), attestation })
+        Answer::Refuse(refused) => {
+            let answer = answer::refusal(refused, &gate.id, answer::ToCover::default());
+            let public_code = text_member(&answer.body, "reason_code")?;
+            let decision = Some(refused.decision.as_str().to_owned());
+            StepResult { decision, public_code, status: Some(answer.status), ..result }
+        }
+    })
 }

@@ -106,6 +106,7 @@ struct Answered {
     decision: Option<String>,
     status: Option<u16>,
     public_code: Option<String>,
+    action_pass: Option<String>,
 }
 
 #[async_trait]
@@ -126,9 +127,9 @@ impl Implementation for Node {
 
 /// The step with its record, whose signature holds.
 fn result(answered: Answered) -> Result<StepResult> {
-    let Answered { jws, decision, status, public_code } = answered;
+    let Answered { jws, decision, status, public_code, action_pass } = answered;
     let record = jws::decode(&jws, TokenType::Attestation, MAX_RECORD_BYTES)?;
     let attestation = record.verify(attestation_key().public())?.into_payload();
     let reason_code = text_member(&attestation, "reason_code")?;
-    Ok(StepResult { decision, reason_code, public_code, status, attestation })
+    Ok(StepResult { decision, reason_code, public_code, status, action_pass, attestation })
 }

@@ -114,6 +114,7 @@ async fn decide(
     match driver.decide(gate, &raw, stamp).await {
         Answer::Forward(forward) => Ok(forward.attestation_id),
         Answer::Refuse(refused) => Err(format!("a request was refused: {} {}", refused.reason, refused.detail)),
+        Answer::Mint(_) => Err("a request was answered with a pass that it did not ask for".to_owned()),
     }
 }
 

@@ -3,11 +3,12 @@
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy, SpendLimits,
+    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy, SpendLimits,
 };
 use passgate_core::money::Unit;
 use passgate_core::route::{AmountSource, Declared, PathPattern, ResourceSource, ResourceTemplate, Route, ValueSource};
 use passgate_core::status::StatusLists;
+use passgate_passport::action_pass::{Binding, MAX_ACTION_PASS_TTL_SECONDS};
 use passgate_passport::constraints;
 use passgate_passport::json;
 use passgate_passport::key::PublicKey;
@@ -17,8 +18,9 @@ use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    AmountDoc, Bundle, GateDoc, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc,
-    RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, UnitDoc, ValueDoc, WindowsDoc,
+    ActionPassesDoc, AmountDoc, Bundle, GateDoc, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc,
+    IssuerTierDoc, LevelDoc, RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, UnitDoc, ValueDoc,
+    WindowsDoc,
 };
 use crate::origin;
 
@@ -94,6 +96,7 @@ impl Bundle {
             leeway_seconds: self.gate.checked_leeway()?,
             routes: self.compiled_routes()?,
             guardrails: self.guardrails.compile()?,
+            action_passes: self.action_passes.map(ActionPassesDoc::compile).transpose()?,
             policy: self.policy_ref()?,
             policy_freshness: None,
             listed_agents: foreign::compile(&self.foreign_agents)?,
@@ -317,6 +320,23 @@ impl GuardrailsDoc {
             allowed_domains: domains.transpose()?,
             require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
         })
+    }
+}
+
+impl ActionPassesDoc {
+    fn compile(self) -> Result<ActionPasses, BundleError> {
+        let ttl_seconds = self.ttl_seconds.into();
+        if !(1..=MAX_ACTION_PASS_TTL_SECONDS).contains(&ttl_seconds) {
+            let why = format_args!("from 1 to {MAX_ACTION_PASS_TTL_SECONDS}");
+            return Err(error("action_passes.ttl_seconds", why));
+        }
+        let binding = match self.version {
+            0 => Binding::Content,
+            1 => Binding::ContentAndKey,
+            _ => return Err(error("action_passes.version", "0 or 1")),
+        };
+        // The keys come from the place that signs.
+        Ok(ActionPasses { ttl_seconds, binding, keys: Vec::new() })
     }
 }
 

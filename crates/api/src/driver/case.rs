@@ -5,6 +5,9 @@ use passgate_core::pipeline::{self, Decision, Judged, RateView, Verdict};
 use passgate_core::plugin::PluginRecord;
 use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, Demand};
+use passgate_passport::action_pass::ActionPass;
+
+use super::MintedPass;
 
 /// A judged request, ready to be decided.
 pub trait Case: Send + 'static {
@@ -48,11 +51,21 @@ pub struct Decided {
     pub reason: Option<Reason>,
     /// The rate counters as the caller may see them.
     pub rates: Vec<RateView>,
+    /// The pass, with [`Verdict::Mint`] and with nothing else.
+    pub minted: Option<MintedPass>,
 }
 
-impl From<Decision> for Decided {
-    fn from(decision: Decision) -> Self {
-        Self { verdict: decision.verdict, reason: decision.reason, rates: decision.rates }
+impl Decided {
+    /// A decision with the pass that it mints, if it does.
+    pub fn new(decision: Decision, minted: Option<MintedPass>) -> Self {
+        Self { verdict: decision.verdict, reason: decision.reason, rates: decision.rates, minted }
+    }
+}
+
+impl From<&ActionPass> for MintedPass {
+    /// The pass without its token, which is made where the key is.
+    fn from(pass: &ActionPass) -> Self {
+        Self { token: String::new(), action_sha256: pass.action.label(), expires_at: pass.exp }
     }
 }
 
@@ -85,8 +98,13 @@ impl Case for Judged {
         stamp: &Stamp,
     ) -> Result<(Decided, Entry), CaseError> {
         let decision = pipeline::decide(self, admission);
+        let minted = self.pass_to_mint(&decision, stamp).map(|pass| {
+            let token = writer.mint(&pass).map_err(|error| CaseError(error.to_string()))?;
+            Ok::<_, CaseError>(MintedPass { token, ..MintedPass::from(&pass) })
+        });
+        let minted = minted.transpose()?;
         let entry = writer.seal_decision(link, stamp, self.view(&decision));
-        Ok((decision.into(), entry))
+        Ok((Decided::new(decision, minted), entry))
     }
 
     fn fault(&self, admission: &Admission) -> DecisionRecord {

@@ -12,7 +12,7 @@ use passgate_core::time::UnixMillis;
 use passgate_passport::json;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Forward, Refused};
+use super::{Answer, Forward, Minted, Refused};
 
 /// A refusal of steps 1 and 2, ready to be recorded and answered here or elsewhere; see
 /// [`Driver::record_refusal`](super::Driver::record_refusal).
@@ -89,6 +89,7 @@ impl RefusalRecord {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Handed {
     Forward(Box<HandedForward>),
+    Mint(Box<Minted>),
     Refuse(Box<Refused>),
 }
 
@@ -111,6 +112,7 @@ impl Answer {
                 let permit = permit.hand_over();
                 Handed::Forward(Box::new(HandedForward { permit, attestation_id, rates, agent_id, action }))
             }
+            Self::Mint(minted) => Handed::Mint(minted),
             Self::Refuse(refused) => Handed::Refuse(refused),
         };
         // Strings, integers and enums always serialise; empty bytes would be refused on the other side.
@@ -130,6 +132,7 @@ impl Answer {
                 let permit = Permit::handed_over(permit);
                 Self::Forward(Box::new(Forward { permit, attestation_id, rates, agent_id, action }))
             }
+            Handed::Mint(minted) => Self::Mint(minted),
             Handed::Refuse(refused) => Self::Refuse(refused),
         })
     }

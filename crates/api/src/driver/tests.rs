@@ -135,7 +135,7 @@ fn outcome(result: OutcomeResult) -> OutcomeRecord {
 
 fn reason(answer: &Answer) -> Option<Reason> {
     match answer {
-        Answer::Forward(_) => None,
+        Answer::Forward(_) | Answer::Mint(_) => None,
         Answer::Refuse(refused) => Some(refused.reason),
     }
 }

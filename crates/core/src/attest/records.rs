@@ -312,6 +312,9 @@ pub struct RequestRecord {
     /// The action, once the request is mapped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// The one-action pass that it asked for or presented, once that was found good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_pass: Option<ActionPassRecord>,
     /// The amount in micro-USD, when the route declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_micro_usd: Option<u64>,
@@ -334,6 +337,29 @@ pub struct RequestRecord {
     /// SHA-256 of scheme, authority, path and query, once the proof is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_sha256: Option<String>,
+}
+
+/// What a request wanted with a one-action pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionPassRecord {
+    /// SHA-256 of the action, to which the pass is bound.
+    pub action_sha256: String,
+    /// The id of the pass that was presented. One that was minted has the ULID of the decision's own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What for.
+    #[serde(rename = "use")]
+    pub usage: ActionPassUse,
+}
+
+/// What a request wanted with a one-action pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionPassUse {
+    /// An allow minted one, and nothing was forwarded.
+    Mint,
+    /// It presented one; an allow redeemed it.
+    Redeem,
 }
 
 /// How revocation was checked.

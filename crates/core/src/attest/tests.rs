@@ -75,6 +75,11 @@ fn decision(path: &str) -> Body {
         },
         request: RequestRecord {
             action: Some("a:b".to_owned()),
+            action_pass: Some(ActionPassRecord {
+                action_sha256: "sha256:1234".into(),
+                id: Some("actp_1".into()),
+                usage: ActionPassUse::Redeem,
+            }),
             amount_micro_usd: Some(1),
             forwarded_payload_sha256: Some("f".to_owned()),
             proof: Some("dpop".to_owned()),

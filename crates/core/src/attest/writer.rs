@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use passgate_passport::action_pass::{self, ActionPass, MintError};
 use passgate_passport::digest::sha256_label;
 use passgate_passport::id;
 use passgate_passport::jws::{self, TokenType};
@@ -208,6 +209,21 @@ impl Writer {
     pub fn seal_draft(&self, signing_input: String, index: EntryIndex) -> Entry {
         let signature = self.key.sign(signing_input.as_bytes());
         Entry::new(jws::with_signature(signing_input, &signature), index)
+    }
+
+    /// Mints a one-action pass. It may be given away once the record of the decision that it comes from is stored.
+    ///
+    /// # Errors
+    ///
+    /// What no gate would redeem.
+    pub fn mint(&self, pass: &ActionPass) -> Result<String, MintError> {
+        action_pass::mint(&self.key, pass)
+    }
+
+    /// Signs a one-action pass that an evaluator elsewhere made: the `action_pass::signing_input` of this writer's key.
+    pub fn mint_draft(&self, signing_input: String) -> String {
+        let signature = self.key.sign(signing_input.as_bytes());
+        jws::with_signature(signing_input, &signature)
     }
 
     /// Signs the heads of chains as one statement (`typ: ledger-head+jwt`).

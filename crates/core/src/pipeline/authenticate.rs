@@ -120,6 +120,6 @@ fn check_tier(
 }
 
 /// The reason with the code a check reported. A code missing from the table is our own fault, and denies.
-fn known(code: &str) -> Reason {
+pub(super) fn known(code: &str) -> Reason {
     Reason::from_code(code).unwrap_or(Reason::InternalError)
 }

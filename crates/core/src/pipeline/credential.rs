@@ -69,19 +69,19 @@ impl Credential {
 
     /// The claims of the passport that its issuer signed, which name its status list.
     pub(super) fn issued_claims(&self) -> Option<&Claims> {
+        self.passports().map(|chain| &chain.root().claims)
+    }
+
+    pub(super) fn passports(&self) -> Option<&VerifiedChain> {
         match self {
-            Self::Passports(chain) => Some(&chain.root().claims),
+            Self::Passports(chain) => Some(chain),
             Self::Listed(_) => None,
         }
     }
 
     /// The passports, from the root on.
     pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
-        let links = match self {
-            Self::Passports(chain) => Some(chain.links()),
-            Self::Listed(_) => None,
-        };
-        links.into_iter().flatten()
+        self.passports().into_iter().flat_map(VerifiedChain::links)
     }
 
     /// Everything whose revocation refuses the request; `key` is the one that signed it.

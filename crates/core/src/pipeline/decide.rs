@@ -39,6 +39,8 @@ pub struct Decision {
 pub enum Verdict {
     /// Forward, once.
     Allow(Permit),
+    /// Allowed, and to be answered with a one-action pass: nothing is forwarded. See [`Judged::pass_to_mint`].
+    Mint,
     /// Refuse.
     Deny,
     /// Refuse until a person approves.
@@ -123,7 +125,7 @@ impl Verdict {
     /// The verdict as recorded.
     pub fn kind(&self) -> DecisionKind {
         match self {
-            Self::Allow(_) => DecisionKind::Allow,
+            Self::Allow(_) | Self::Mint => DecisionKind::Allow,
             Self::Deny => DecisionKind::Deny,
             Self::StepUp => DecisionKind::StepUp,
         }
@@ -149,11 +151,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         spend(judged, admission),
         stateless("domain", judged.findings.domain, domain_evidence(judged)),
         stateless("pii", Finding::NotApplicable, BTreeMap::new()),
-        stateless(
-            "approval",
-            judged.findings.approval,
-            threshold_evidence("above_micro_usd", judged.findings.approval_above)
-        ),
+        stateless("approval", judged.approval(admission), approval_evidence(judged)),
     ];
     guardrails.extend(plugins(judged));
     let reason = admission_reason(admission)
@@ -161,7 +159,9 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     // Every claim must have its answer: an admission that answers less than was asked allows nothing.
     let complete =
         admission.rates.len() == judged.demand.rates.len() && admission.spends.len() == judged.demand.spends.len();
+    let complete = complete && judged.pass_is_settled(admission);
     let (verdict, reason) = match reason {
+        None if complete && judged.asks_for_pass() => (Verdict::Mint, None),
         None if complete => (Verdict::Allow(Permit { private: () }), None),
         None => (Verdict::Deny, Some(Reason::InternalError)),
         Some(reason) if reason.class() == Class::StepUp => (Verdict::StepUp, Some(reason)),
@@ -324,6 +324,14 @@ fn threshold_evidence(name: &'static str, threshold: Option<MicroUsd>) -> Eviden
     let mut evidence = Evidence::new();
     if let Some(value) = threshold {
         evidence.insert(Cow::Borrowed(name), EvidenceValue::Number(value.0));
+    }
+    evidence
+}
+
+fn approval_evidence(judged: &Judged) -> Evidence {
+    let mut evidence = threshold_evidence("above_micro_usd", judged.findings.approval_above);
+    if let Some(pass) = judged.presented_pass() {
+        evidence.insert(Cow::Borrowed("action_pass"), EvidenceValue::Text(pass.into()));
     }
     evidence
 }

@@ -39,6 +39,7 @@ pub(super) fn demand(
             remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
         },
         subjects: credential.subjects(proof.key_thumbprint()),
+        pass: None,
         rates: counted.rates(action),
         spends: amount.map(|amount| counted.spends(amount, findings)).unwrap_or_default(),
     }

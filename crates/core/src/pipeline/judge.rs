@@ -12,6 +12,7 @@ use super::authenticate::Authenticated;
 use super::decide::{Decision, revocation_check};
 use super::demand::demand;
 use super::limits::{self, Limits};
+use super::passes::{self, JudgedValues, PassUse};
 use super::restrict::Shown;
 use crate::attest::{
     AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, PolicyRecord, RequestRecord, StatusListRecord,
@@ -39,6 +40,8 @@ pub struct Judged {
     pub(super) findings: Findings,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) plugins: Vec<PluginRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pass: Option<PassUse>,
     pub(super) demand: Demand,
     #[serde(skip)]
     pub(super) shown: Shown,
@@ -84,20 +87,29 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     let limits = Limits::of(&gate.guardrails, credential.constraints());
     let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
     let values = route.map(|route| route.read(covered, credential.constraints())).unwrap_or_default();
+    let judged = JudgedValues {
+        action: route.map(|route| &route.action),
+        amount: values.amount.and_then(Result::ok),
+        target_domain: values.host.as_ref().and_then(|host| host.as_deref().ok()),
+    };
+    let pass = passes::pass_use(gate, authenticated, &judged);
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
         spend: judge_spend(limits.transaction_cap, values.amount),
         transaction_cap: limits.transaction_cap,
         domain: judge_domain(&limits, values.host.as_ref()),
-        approval: judge_approval(&gate.guardrails, values.amount),
+        approval: judge_approval(&gate.guardrails, values.amount, &pass),
         approval_above: gate.guardrails.require_approval_above,
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
-    let demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &findings);
+    let mut demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &findings);
+    let pass = pass.unwrap_or_default();
+    passes::add_to_demand(&mut demand, pass.as_ref(), findings.forwardable());
     let request = RequestRecord {
         action,
+        action_pass: pass.as_ref().map(PassUse::record),
         amount_micro_usd: amount.and_then(Result::ok).map(|a| a.0),
         proof: proof_form(authenticated.proof.form()).map(ToString::to_string),
         target_domain: host.and_then(Result::ok),
@@ -113,6 +125,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         status_list: authenticated.status_list.clone(),
         findings,
         plugins: Vec::new(),
+        pass,
         demand,
         shown: Shown::of(authenticated, route),
     }
@@ -149,7 +162,17 @@ fn judge_domain(limits: &Limits<'_>, host: Option<&Result<String, Reason>>) -> F
     }
 }
 
-fn judge_approval(guardrails: &Guardrails, amount: Option<Result<MicroUsd, Reason>>) -> Finding {
+/// A pass that holds stands for an approval. One that does not refuses the request, whether approval is needed or not.
+fn judge_approval(
+    guardrails: &Guardrails,
+    amount: Option<Result<MicroUsd, Reason>>,
+    pass: &Result<Option<PassUse>, Reason>,
+) -> Finding {
+    match pass {
+        Ok(Some(PassUse::Redeem { .. })) => return Finding::Pass,
+        Ok(Some(PassUse::Mint { .. }) | None) => {}
+        Err(reason) => return Finding::Fail(*reason),
+    }
     match (guardrails.require_approval_above, amount) {
         (Some(threshold), Some(Ok(amount))) if amount > threshold => Finding::Fail(Reason::ApprovalRequired),
         (Some(_), Some(Ok(_))) => Finding::Pass,

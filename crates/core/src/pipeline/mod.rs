@@ -7,7 +7,8 @@
 //! 5. *Admit*: a store answers the whole demand with [`crate::state::admit`].
 //! 6. [`decide`]: folds judgement and admission into one [`Decision`]. Only here an allow is made.
 //! 7. *Attest*: [`Judged::record`] with a [`crate::attest::Writer`], before anything is forwarded.
-//! 8. *Forward*: the caller sends exactly what was judged; it needs the [`Permit`] of an allow to do so.
+//! 8. *Forward*: the caller sends exactly what was judged; it needs the [`Permit`] of an allow to do so. A request that
+//!    asked for a one-action pass is answered with [`Judged::pass_to_mint`] instead, and is over.
 //! 9. *Settle*: the caller appends the outcome as a second record.
 //!
 //! Steps 1 to 3 may run in one place and steps 5 to 7 in another: [`Judged::to_bytes`] carries the judgement over a
@@ -29,6 +30,7 @@ mod demand;
 mod judge;
 mod limits;
 mod parse;
+mod passes;
 mod restrict;
 
 pub use authenticate::{Authenticated, authenticate};

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use passgate_passport::action_pass::ACTION_PASS_FIELD;
 use passgate_passport::http::{Header, HttpRequest};
 use passgate_passport::proof::PASSPORT_FIELD;
 
@@ -57,7 +58,7 @@ pub struct Refusal {
 /// Reads `raw` for `gate` at `now`.
 ///
 /// In this order: the policy may still be relied on (`policy_stale`), field count (`header_invalid`), canonical path and query (`path_not_canonical`), host
-/// (`host_mismatch`), method override (`method_override`), at most one passport (`header_invalid`).
+/// (`host_mismatch`), method override (`method_override`), at most one passport and one action pass (`header_invalid`).
 ///
 /// # Errors
 ///
@@ -103,10 +104,11 @@ fn check(gate: &Gate, raw: &RawRequest<'_>) -> Result<(), (Reason, String)> {
     if overrides_method(raw) {
         return Err((Reason::MethodOverride, "the query or form body has a `_method` field".to_owned()));
     }
-    if raw.headers.iter().filter(|header| header.name == PASSPORT_FIELD).count() > 1 {
-        return Err((Reason::HeaderInvalid, alloc::format!("more than one `{PASSPORT_FIELD}` field")));
+    let more_than_once = |field: &&str| raw.headers.iter().filter(|header| header.name == *field).count() > 1;
+    match [PASSPORT_FIELD, ACTION_PASS_FIELD].into_iter().find(more_than_once) {
+        Some(field) => Err((Reason::HeaderInvalid, alloc::format!("more than one `{field}` field"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Frameworks take the method from a `_method` field; the decision would then be about another method.

@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use passgate_passport::action_pass::ACTION_PASS_FIELD;
 use passgate_passport::json;
 use passgate_passport::proof::PASSPORT_FIELD;
 use sha2::{Digest as _, Sha256};
@@ -32,7 +33,8 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn of(authenticated: &Authenticated<'_>, route: Option<&Route>) -> Self {
         let covered = authenticated.proof.covered();
-        let fields = covered.fields().filter(|(name, _)| *name != PASSPORT_FIELD);
+        let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD].contains(name);
+        let fields = covered.fields().filter(is_shown);
         Self {
             permissions: authenticated.credential.permissions().iter().map(ToString::to_string).collect(),
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -54,7 +56,7 @@ impl Judged {
         &self.shown.permissions
     }
 
-    /// The header fields that the agent's proof covers, but for the passport itself, names in lower case and lines
+    /// The header fields that the agent's proof covers, but for the passport and a one-action pass, names in lower case and lines
     /// joined. Known where [`Judged::permissions`] are.
     pub fn covered_fields(&self) -> &[(String, String)] {
         &self.shown.fields
@@ -74,16 +76,18 @@ impl Judged {
     /// instead if they take strings out of it.
     ///
     /// They can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
-    /// cannot be taken out has given no answer. What refuses now charges no budget. What was taken in before stays: the
+    /// cannot be taken out has given no answer. What refuses now charges no budget and
+    /// spends no pass. What was taken in before stays: the
     /// body is that of all of them.
     #[must_use]
     pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> (Self, Option<Vec<u8>>) {
         self.plugins.extend(plugins);
-        let redacted = self.redact(body).filter(|_| self.forwardable());
+        let redacted = self.redact(body).filter(|_| self.forwardable() && !self.asks_for_pass());
         self.request.forwarded_payload_sha256 =
             redacted.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
         if !self.forwardable() {
             self.demand.spends.iter_mut().for_each(|spend| spend.mode = SpendMode::Probe);
+            self.demand.pass = None;
         }
         (self, redacted)
     }

@@ -1,6 +1,7 @@
 mod chains;
 mod dpop;
 mod freshness;
+mod passes;
 mod plugins;
 
 use alloc::borrow::ToOwned as _;
@@ -76,6 +77,7 @@ fn gate() -> Gate {
         ],
         guardrails,
         policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 7 },
+        action_passes: None,
         policy_freshness: None,
         listed_agents: Vec::new(),
         status_lists: StatusLists::default(),

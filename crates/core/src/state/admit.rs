@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 
+use passgate_passport::proof::PROOF_WINDOW_SECONDS;
+
 use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
 use super::{
-    Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, RateAnswer, SpendAnswer, SpendMode,
-    Subject,
+    Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer, PassClaim, RateAnswer,
+    SpendAnswer, SpendMode, Subject,
 };
 use crate::time::UnixMillis;
 
@@ -14,8 +16,11 @@ use crate::time::UnixMillis;
 ///
 /// 1. *Nonce.* A replayed, fenced or over-quota proof consumes nothing, so a captured request cannot drain its agent.
 /// 2. *Revocation.* The nonce stays burned.
-/// 3. *Rates.* All counters give a token or none does.
-/// 4. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
+/// 3. *Pass.* One that was redeemed before, or may have been, takes no tokens.
+/// 4. *Rates.* All counters give a token or none does.
+/// 5. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
+///
+/// The pass is redeemed when all of this holds, so that a request over its rate or budget does not cost the pass.
 ///
 /// `rows` must hold the current content of every row named by [`Demand::row_keys`], and nothing may change between
 /// that reading and the writing of the returned rows.
@@ -29,15 +34,20 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
     let mut admission = Admission {
         nonce: claim_nonce(demand, rows, &mut writes)?,
         revoked: None,
+        pass: None,
         rates: Vec::new(),
         spends: Vec::new(),
     };
     if admission.nonce == NonceAnswer::Fresh {
         admission.revoked = find_revoked(demand, rows)?;
         if admission.revoked.is_none() {
+            admission.pass = demand.pass.as_ref().map(|claim| look_up_pass(claim, rows)).transpose()?;
+        }
+        if admission.revoked.is_none() && matches!(admission.pass, None | Some(PassAnswer::Unspent)) {
             admission.rates = take_tokens(demand, rows, &mut writes)?;
             if admission.rates.iter().all(|rate| rate.conforms) {
                 admission.spends = charge(demand, rows, &mut writes, &mut charged)?;
+                admission.pass = redeem(demand, &admission, &mut writes);
             }
         }
     }
@@ -88,6 +98,28 @@ fn find_revoked(demand: &Demand, rows: &impl RowMap) -> Result<Option<(Subject, 
         }
     }
     Ok(None)
+}
+
+/// What is known of a pass. None is good for longer than a proof, so what fences a proof made when the pass was minted
+/// fences the pass: its redemption is remembered beyond that.
+fn look_up_pass(claim: &PassClaim, rows: &impl RowMap) -> Result<PassAnswer, RowCorrupt> {
+    let good_until = claim.issued_at.saturating_add(PROOF_WINDOW_SECONDS);
+    if rows::read_i64(rows, super::FENCE_KEY)?.is_some_and(|fence| good_until <= fence) {
+        return Ok(PassAnswer::Fenced);
+    }
+    let is_known = rows.row(&rows::pass_key(claim)).is_some();
+    Ok(if is_known { PassAnswer::Replayed } else { PassAnswer::Unspent })
+}
+
+/// Spends the pass of a demand that is met otherwise.
+fn redeem(demand: &Demand, admission: &Admission, writes: &mut Vec<Write>) -> Option<PassAnswer> {
+    let claim = demand.pass.as_ref()?;
+    if !admission.spends.iter().all(|spend| spend.fits) {
+        return admission.pass;
+    }
+    let expires_at = Some(claim.remember_until);
+    writes.push(Write { key: rows::pass_key(claim), value: Vec::new(), expires_at });
+    Some(PassAnswer::Redeemed)
 }
 
 fn take_tokens(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<Vec<RateAnswer>, RowCorrupt> {

@@ -49,6 +49,9 @@ pub struct Demand {
     pub nonce: NonceClaim,
     /// What must not have been revoked.
     pub subjects: Vec<Subject>,
+    /// The one-action pass that stands for an approval, to be spent if everything else holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<PassClaim>,
     /// Tokens to take, all or none of them.
     pub rates: Vec<RateClaim>,
     /// Budgets to charge, all or none of them.
@@ -65,6 +68,17 @@ pub struct NonceClaim {
     pub nonce: String,
     /// Unix second after which no clock within the window accepts this proof.
     pub remember_until: i64,
+}
+
+/// One one-action pass, to be spent at most once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassClaim {
+    /// The name under which it is remembered: `<gate id>:<jti>`.
+    pub key: String,
+    /// The last Unix second in which any gate accepts the pass, whatever its leeway.
+    pub remember_until: i64,
+    /// When it was minted, in Unix seconds.
+    pub issued_at: i64,
 }
 
 /// The length of a rate window.
@@ -165,7 +179,9 @@ pub struct Admission {
     pub nonce: NonceAnswer,
     /// The first demanded subject found revoked, with the second of its revocation.
     pub revoked: Option<(Subject, i64)>,
-    /// One answer a rate claim, in order; empty when the nonce or a revocation already refused.
+    /// What became of the pass; absent when none was demanded, or when the nonce or a revocation already refused.
+    pub pass: Option<PassAnswer>,
+    /// One answer a rate claim, in order; empty when something before it refused.
     pub rates: Vec<RateAnswer>,
     /// One answer a spend claim, in order; empty when something before it refused.
     pub spends: Vec<SpendAnswer>,
@@ -177,10 +193,11 @@ impl Admission {
     pub fn handed_over(
         nonce: NonceAnswer,
         revoked: Option<(Subject, i64)>,
+        pass: Option<PassAnswer>,
         rates: Vec<RateAnswer>,
         spends: Vec<SpendAnswer>,
     ) -> Self {
-        Self { nonce, revoked, rates, spends }
+        Self { nonce, revoked, pass, rates, spends }
     }
 }
 
@@ -196,6 +213,20 @@ pub enum NonceAnswer {
     Fenced,
     /// The key has [`MAX_LIVE_NONCES_PER_KEY`] live nonces; not recorded.
     QuotaExceeded,
+}
+
+/// What became of a one-action pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PassAnswer {
+    /// Never seen, and everything else holds; now spent.
+    Redeemed,
+    /// Never seen, and something else refused; it can still be redeemed.
+    Unspent,
+    /// Redeemed before.
+    Replayed,
+    /// Too old to be told from a forgotten one (after a restart that lost redemptions, or a clock set back).
+    Fenced,
 }
 
 /// The answer to a [`RateClaim`].

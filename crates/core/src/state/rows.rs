@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Demand, NonceClaim, RateClaim, SpendClaim, SpendPeriod, Subject};
+use super::{Demand, NonceClaim, PassClaim, RateClaim, SpendClaim, SpendPeriod, Subject};
 use crate::time::UnixMillis;
 
 /// Rows by key, as a store loaded them. Absent means never written or expired.
@@ -49,6 +49,7 @@ impl Demand {
     pub fn row_keys(&self) -> Vec<String> {
         let mut keys = alloc::vec![super::FENCE_KEY.to_string(), nonce_key(&self.nonce), load_key(&self.nonce)];
         keys.extend(self.subjects.iter().map(Subject::row_key));
+        keys.extend(self.pass.as_ref().map(pass_key));
         keys.extend(self.rates.iter().map(rate_key));
         keys.extend(self.spends.iter().map(|spend| spend_key(spend, self.now)));
         keys
@@ -61,6 +62,10 @@ pub(super) fn nonce_key(claim: &NonceClaim) -> String {
 
 pub(super) fn load_key(claim: &NonceClaim) -> String {
     ["l:", &claim.key].concat()
+}
+
+pub(super) fn pass_key(claim: &PassClaim) -> String {
+    [super::sweep::PASS_PREFIX, &claim.key].concat()
 }
 
 pub(super) fn rate_key(claim: &RateClaim) -> String {

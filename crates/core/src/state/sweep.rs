@@ -1,4 +1,4 @@
-//! Forgetting: which rows may go, and the fence that keeps a forgotten nonce from being accepted again.
+//! Forgetting: which rows may go, and the fence that keeps a forgotten nonce or pass from being accepted again.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -7,24 +7,27 @@ use passgate_passport::proof::{PROOF_FUTURE_SKEW_SECONDS, PROOF_WINDOW_SECONDS};
 
 use super::rows::{self, RowCorrupt, RowMap, Write};
 
-/// The row holding the replay fence: proofs that expire at or before this second are refused.
+/// The row holding the replay fence: proofs that expire at or before this second are refused, and so are one-action
+/// passes that were minted when such a proof was made.
 pub const FENCE_KEY: &str = "fence";
 
 pub(super) const NONCE_PREFIX: &str = "n:";
+pub(super) const PASS_PREFIX: &str = "a:";
 
 /// What one sweep deletes and writes, in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sweep {
     /// Keys to delete.
     pub delete: Vec<String>,
-    /// The raised fence, when a nonce is forgotten.
+    /// The raised fence, when a nonce or a pass is forgotten.
     pub write: Option<Write>,
 }
 
 /// Plans the deletion of `expired` rows (key and expiry second, each before the sweeper's now).
 ///
 /// With a steady clock the fence changes nothing, because a proof whose nonce expired is outside its window. When the
-/// clock is set back, the fence refuses exactly the proofs whose nonces may be gone.
+/// clock is set back, the fence refuses exactly the proofs whose nonces may be gone. The same holds for one-action passes:
+/// one is remembered for longer than it is good after it was minted, and none is good for longer than a proof.
 ///
 /// # Errors
 ///
@@ -35,7 +38,7 @@ pub fn sweep<'a>(expired: impl IntoIterator<Item = (&'a str, i64)>, rows: &impl 
     let mut delete = Vec::new();
     for (key, expires_at) in expired {
         delete.push(key.to_string());
-        if key.starts_with(NONCE_PREFIX) {
+        if key.starts_with(NONCE_PREFIX) || key.starts_with(PASS_PREFIX) {
             fence = fence.max(Some(expires_at));
         }
     }
@@ -44,7 +47,8 @@ pub fn sweep<'a>(expired: impl IntoIterator<Item = (&'a str, i64)>, rows: &impl 
 }
 
 /// The fence of a store that starts empty at `now` (Unix seconds). Proofs may be dated ahead by the tolerated skew, so
-/// those created up to that much later may have been consumed before the restart, and are refused.
+/// those created up to that much later may have been consumed before the restart, and are refused. Passes minted up to
+/// then are refused with them.
 pub fn restart_fence(now: i64) -> Write {
     fence_write(now.saturating_add(PROOF_FUTURE_SKEW_SECONDS + PROOF_WINDOW_SECONDS))
 }
@@ -68,7 +72,7 @@ mod tests {
             let remember_until = created + PROOF_WINDOW_SECONDS;
             let nonce = NonceClaim { key: "k".to_string(), nonce: "n".to_string(), remember_until };
             let now = UnixMillis(u64::try_from(start).unwrap() * 1000);
-            let demand = Demand { now, nonce, subjects: Vec::new(), rates: Vec::new(), spends: Vec::new() };
+            let demand = Demand { now, nonce, subjects: Vec::new(), pass: None, rates: Vec::new(), spends: Vec::new() };
             admit(&demand, &rows).unwrap().admission.nonce
         };
         // A proof dated ahead by the whole tolerated skew could have been accepted in the second before the restart.

@@ -25,7 +25,7 @@ fn millis(seconds: i64) -> UnixMillis {
 fn demand_at(now: UnixMillis, nonce: &str) -> Demand {
     let remember_until = now.seconds() + PROOF_WINDOW_SECONDS;
     let nonce = NonceClaim { key: "key".to_owned(), nonce: nonce.to_owned(), remember_until };
-    Demand { now, nonce, subjects: Vec::new(), rates: Vec::new(), spends: Vec::new() }
+    Demand { now, nonce, subjects: Vec::new(), pass: None, rates: Vec::new(), spends: Vec::new() }
 }
 
 fn rate(window: RateWindow, limit: u32) -> RateClaim {

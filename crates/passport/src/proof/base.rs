@@ -16,8 +16,16 @@ const MAX_FIELD_NAME_BYTES: usize = 256;
 
 /// Fields of which a covered request may have one line only. Joined, two lines would read as one value that neither
 /// line said, or one reader would take the first and another the last.
-const SINGLE_LINE_FIELDS: [&str; 7] =
-    ["agent-passport", "authorization", "content-digest", "content-encoding", "content-length", "content-type", "host"];
+const SINGLE_LINE_FIELDS: [&str; 8] = [
+    "agent-action-pass",
+    "agent-passport",
+    "authorization",
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+];
 
 /// The covered fields of a request: name, and value as it stands in the signature base.
 pub(super) type CoveredFields<'a> = Vec<(&'a str, Cow<'a, str>)>;

@@ -249,7 +249,7 @@ fn check_times(claims: &Claims, now: i64) -> Result<i64, ProofError> {
     }
 }
 
-/// The fields every proof of this request must cover: those that say how the body is read.
+/// The fields every proof of this request must cover, where it has them.
 fn required_fields<'r>(request: &'r HttpRequest<'_>) -> impl Iterator<Item = &'static str> + use<'r> {
     READING_FIELDS.into_iter().filter(|field| request.lines(field).next().is_some())
 }

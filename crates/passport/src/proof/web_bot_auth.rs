@@ -43,6 +43,7 @@ use super::{
     CoveredRequest, DIGEST_FIELD, LABEL, PASSPORT_FIELD, ProofError, ProofForm, Proven, READING_FIELDS, VerifiedProof,
     check_digest_field, check_header_names, check_window, parameters_to_sign, single_line,
 };
+use crate::action_pass::ACTION_PASS_FIELD;
 use crate::b64;
 use crate::digest::content_digest;
 use crate::fields::{InnerItem, plain_string};
@@ -319,8 +320,11 @@ fn check_coverage(
             return Err(ProofError::coverage(name, "must be covered; `@target-uri` covers authority, path and query"));
         }
     }
+    let present = |field: &str| request.lines(field).next().is_some();
+    if present(ACTION_PASS_FIELD) && !has(Component::Field(ACTION_PASS_FIELD)) {
+        return Err(ProofError::coverage(ACTION_PASS_FIELD, "must be covered: it says what the gate is asked to do"));
+    }
     if !request.body.is_empty() {
-        let present = |field: &str| request.lines(field).next().is_some();
         if !present(DIGEST_FIELD) {
             return Err(ProofError::ContentDigestMissing);
         }

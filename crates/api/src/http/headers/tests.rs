@@ -103,6 +103,7 @@ fn connection_may_not_name_what_is_relied_on() {
         b"forwarded",
         b"transfer-encoding",
         b"dpop",
+        b"Agent_Action.Pass",
     ];
     for value in refused {
         let found = forwardable(&with_connection(value));
