@@ -6,6 +6,7 @@
 
 mod case;
 mod handover;
+mod standing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

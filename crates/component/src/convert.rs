@@ -192,6 +192,7 @@ pub(crate) fn admission(admission: Admission) -> wit::Admission {
             NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
         },
         revoked: admission.revoked.map(|(subject, at)| (from_subject(subject), at)),
+        suspended: admission.suspended.map(|(subject, at)| (from_subject(subject), at)),
         rates: admission.rates.into_iter().map(rate_answer).collect(),
         spends: admission
             .spends
@@ -213,6 +214,7 @@ pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
     Admission::handed_over(
         nonce,
         admission.revoked.map(|(revoked, at)| (subject(revoked), at)),
+        admission.suspended.map(|(suspended, at)| (subject(suspended), at)),
         admission.rates.into_iter().map(into_rate_answer).collect(),
         admission.spends.into_iter().map(spend).collect(),
     )

@@ -30,6 +30,7 @@ pub use passgate_api::http::documents::{
     DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Revocation, RevocationState,
 };
 pub use passgate_api::http::route::PluginKey;
+pub use passgate_api::http::standing::{Change, Suspension};
 pub use remote::{RemoteGate, RemoteGateError};
 
 use self::routes::Surface;

@@ -7,9 +7,10 @@ use passgate_api::http::control::Controlled;
 pub use passgate_api::http::control::OperationError;
 use passgate_api::http::documents::Revocation;
 use passgate_api::http::route::PluginKey;
+use passgate_api::http::standing::{Change, Suspension};
 use passgate_core::attest::{Stamp, Writer};
 use passgate_core::gate::Gate;
-use passgate_core::state::Subject;
+use passgate_core::state::{Standing, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_passport::key::PublicKey;
 use passgate_store::{Ledger, StoreError};
@@ -109,10 +110,10 @@ impl Controlled for Operations {
         Ok(self.writer().seal_head(payload))
     }
 
-    async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError> {
+    async fn standing(&self, subjects: &[Subject]) -> Result<Vec<Standing>, OperationError> {
         let mut found = Vec::with_capacity(subjects.len());
         for subject in subjects {
-            found.push(self.store.revoked_at(subject).await?);
+            found.push(self.store.standing(subject).await?);
         }
         Ok(found)
     }
@@ -120,5 +121,14 @@ impl Controlled for Operations {
     async fn revoke(&self, what: &Revocation) -> Result<String, OperationError> {
         let (driver, stamp) = self.recording()?;
         Ok(driver.revoke(what.subject().clone(), stamp).await?.jws)
+    }
+
+    async fn change(&self, which: Suspension, what: &Revocation) -> Result<Change, OperationError> {
+        let ((driver, stamp), subject) = (self.recording()?, what.subject().clone());
+        let done = match which {
+            Suspension::Suspend => driver.suspend(subject, stamp).await?,
+            Suspension::Reinstate => driver.reinstate(subject, stamp).await?,
+        };
+        Ok(Change { record: done.entry.jws, changed: done.changed })
     }
 }

@@ -90,6 +90,7 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
             NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
         },
         revoked: admission.revoked.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
+        suspended: admission.suspended.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
         rates: admission.rates.iter().map(rate_answer).collect(),
         spends: admission
             .spends

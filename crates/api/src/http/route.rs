@@ -10,7 +10,9 @@
 //! | `POST /v1/passports/verify` | public | whether a passport holds at this gate |
 //! | `POST /v1/passports/{id}/revoke` | `revoke` | revokes a passport |
 //! | `POST /v1/revocations` | `revoke` | revokes a passport, an agent, a key or an issuer |
-//! | `GET /v1/revocations` | `ledger:read` | since when something is revoked |
+//! | `GET /v1/revocations` | `ledger:read` | since when something is revoked or suspended |
+//! | `POST /v1/suspensions` | `revoke` | suspends a passport, an agent, a key or an issuer |
+//! | `POST /v1/reinstatements` | `revoke` | ends its suspension |
 //! | `GET /v1/bundle` | `bundle:write` | the signed bundle that was put and is in force; only where the gate runs on one |
 //! | `PUT /v1/bundle` | `bundle:write` | replaces it |
 //! | `GET /v1/plugins/{name}/keys/{key}` | `bundle:write` | the value of a plugin's key, as it was put; only where there are plugins |
@@ -40,7 +42,7 @@ const MAX_DOCUMENT_BYTES: usize = 20 * 1024;
 pub enum Scope {
     /// Reading records, and what is revoked.
     LedgerRead,
-    /// Revoking.
+    /// Revoking, suspending and reinstating.
     Revoke,
     /// Replacing the bundle, the status lists and what plugins read.
     BundleWrite,
@@ -94,6 +96,10 @@ pub enum Route {
     Revoke,
     /// `GET /v1/revocations`
     Revocation,
+    /// `POST /v1/suspensions`
+    Suspend,
+    /// `POST /v1/reinstatements`
+    Reinstate,
     /// `GET /v1/bundle`
     Bundle,
     /// `PUT /v1/bundle`
@@ -159,6 +165,8 @@ impl Route {
             ["passports", "verify"] => vec![Self::VerifyPassport],
             ["passports", id, "revoke"] => vec![Self::RevokePassport(decoded(id)?)],
             ["revocations"] => vec![Self::Revocation, Self::Revoke],
+            ["suspensions"] => vec![Self::Suspend],
+            ["reinstatements"] => vec![Self::Reinstate],
             ["bundle"] => vec![Self::Bundle, Self::PutBundle],
             ["plugins", plugin, "keys", key] => {
                 let named = PluginKey { plugin: decoded(plugin)?, key: decoded(key)? };
@@ -183,7 +191,7 @@ impl Route {
             | Self::Bundle
             | Self::PluginKey(_)
             | Self::StatusList(_) => "GET",
-            Self::VerifyPassport | Self::RevokePassport(_) | Self::Revoke => "POST",
+            Self::VerifyPassport | Self::RevokePassport(_) | Self::Revoke | Self::Suspend | Self::Reinstate => "POST",
             Self::PutBundle | Self::PutStatusLists | Self::PutPluginKey(_) => "PUT",
             Self::DeletePluginKey(_) => "DELETE",
         }
@@ -197,7 +205,7 @@ impl Route {
             Self::Attestations | Self::Attestation(_) | Self::Export | Self::VerifyLedger | Self::Revocation => {
                 Some(Scope::LedgerRead)
             }
-            Self::RevokePassport(_) | Self::Revoke => Some(Scope::Revoke),
+            Self::RevokePassport(_) | Self::Revoke | Self::Suspend | Self::Reinstate => Some(Scope::Revoke),
             Self::Bundle
             | Self::PutBundle
             | Self::PutStatusLists
@@ -256,6 +264,8 @@ mod tests {
             ("POST", "/v1/passports/pass_1/revoke", Route::RevokePassport("pass_1".to_owned())),
             ("POST", "/v1/revocations", Route::Revoke),
             ("GET", "/v1/revocations", Route::Revocation),
+            ("POST", "/v1/suspensions", Route::Suspend),
+            ("POST", "/v1/reinstatements", Route::Reinstate),
             ("GET", "/v1/bundle", Route::Bundle),
             ("PUT", "/v1/bundle", Route::PutBundle),
             ("GET", "/v1/status-lists/k", Route::StatusList("k".to_owned())),

@@ -101,6 +101,8 @@ pub(super) struct Payload<'a> {
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_list: Option<&'a StatusListRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a Subject>,
     timestamp: &'a str,
 }
 
@@ -149,6 +151,7 @@ impl<'a> Payload<'a> {
             revoked: None,
             seq: frame.place.seq,
             status_list: None,
+            subject: None,
             timestamp: &frame.place.timestamp,
         }
     }
@@ -183,6 +186,8 @@ impl<'a> Payload<'a> {
             Body::Restart => Self::new(frame, Kind::Restart),
             Body::Gap(gap) => Self { gap: Some(gap), ..Self::new(frame, Kind::Gap) },
             Body::PluginKey(key) => Self { plugin_key: Some(key), ..Self::new(frame, Kind::PluginKey) },
+            Body::Suspension(subject) => Self { subject: Some(subject), ..Self::new(frame, Kind::Suspension) },
+            Body::Reinstatement(subject) => Self { subject: Some(subject), ..Self::new(frame, Kind::Reinstatement) },
         }
     }
 

@@ -87,6 +87,9 @@ pub struct Record {
     /// The status list that was consulted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_list: Option<StatusListRecord>,
+    /// What was suspended or reinstated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// RFC 3339 in UTC with milliseconds.
     pub timestamp: String,
 }
@@ -111,6 +114,10 @@ pub enum Kind {
     Gap,
     /// A key of a plugin was written or deleted.
     PluginKey,
+    /// A suspension, until a reinstatement.
+    Suspension,
+    /// The end of a suspension.
+    Reinstatement,
 }
 
 impl Kind {
@@ -125,6 +132,8 @@ impl Kind {
             Self::Restart => "restart",
             Self::Gap => "gap",
             Self::PluginKey => "plugin_key",
+            Self::Suspension => "suspension",
+            Self::Reinstatement => "reinstatement",
         }
     }
 }
@@ -176,6 +185,10 @@ pub enum Body {
     Gap(GapRecord),
     /// `kind: plugin_key`.
     PluginKey(PluginKeyRecord),
+    /// `kind: suspension`.
+    Suspension(Subject),
+    /// `kind: reinstatement`.
+    Reinstatement(Subject),
 }
 
 /// The members of a decision.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
+use super::standing::find_suspended;
 use super::{
     Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, RateAnswer, SpendAnswer, SpendMode,
     Subject,
@@ -13,7 +14,7 @@ use crate::time::UnixMillis;
 /// Answers `demand` over `rows`, in this order; the first refusal ends it:
 ///
 /// 1. *Nonce.* A replayed, fenced or over-quota proof consumes nothing, so a captured request cannot drain its agent.
-/// 2. *Revocation.* The nonce stays burned.
+/// 2. *Revocation, then suspension.* The nonce stays burned.
 /// 3. *Rates.* All counters give a token or none does.
 /// 4. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
 ///
@@ -29,12 +30,16 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
     let mut admission = Admission {
         nonce: claim_nonce(demand, rows, &mut writes)?,
         revoked: None,
+        suspended: None,
         rates: Vec::new(),
         spends: Vec::new(),
     };
     if admission.nonce == NonceAnswer::Fresh {
         admission.revoked = find_revoked(demand, rows)?;
         if admission.revoked.is_none() {
+            admission.suspended = find_suspended(demand, rows)?;
+        }
+        if admission.revoked.is_none() && admission.suspended.is_none() {
             admission.rates = take_tokens(demand, rows, &mut writes)?;
             if admission.rates.iter().all(|rate| rate.conforms) {
                 admission.spends = charge(demand, rows, &mut writes, &mut charged)?;

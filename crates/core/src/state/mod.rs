@@ -15,6 +15,7 @@ mod gcra;
 mod lease;
 mod plugin_key;
 mod rows;
+mod standing;
 mod subject;
 mod sweep;
 
@@ -28,6 +29,7 @@ pub use admit::admit;
 pub use lease::{Charge, LEASE_SECONDS, Lease};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
+pub use standing::{Standing, suspension_key, suspension_write};
 pub use subject::Subject;
 pub use sweep::{FENCE_KEY, Sweep, restart_fence, sweep};
 
@@ -44,7 +46,7 @@ pub struct Demand {
     pub now: UnixMillis,
     /// The proof's nonce, to be consumed.
     pub nonce: NonceClaim,
-    /// What must not have been revoked.
+    /// What must be neither revoked nor suspended.
     pub subjects: Vec<Subject>,
     /// Tokens to take, all or none of them.
     pub rates: Vec<RateClaim>,
@@ -159,7 +161,9 @@ pub struct Admission {
     pub nonce: NonceAnswer,
     /// The first demanded subject found revoked, with the second of its revocation.
     pub revoked: Option<(Subject, i64)>,
-    /// One answer a rate claim, in order; empty when the nonce or a revocation already refused.
+    /// When none is revoked, the first found suspended, with the second of its suspension.
+    pub suspended: Option<(Subject, i64)>,
+    /// One answer a rate claim, in order; empty when the nonce, a revocation or a suspension already refused.
     pub rates: Vec<RateAnswer>,
     /// One answer a spend claim, in order; empty when something before it refused.
     pub spends: Vec<SpendAnswer>,
@@ -171,10 +175,11 @@ impl Admission {
     pub fn handed_over(
         nonce: NonceAnswer,
         revoked: Option<(Subject, i64)>,
+        suspended: Option<(Subject, i64)>,
         rates: Vec<RateAnswer>,
         spends: Vec<SpendAnswer>,
     ) -> Self {
-        Self { nonce, revoked, rates, spends }
+        Self { nonce, revoked, suspended, rates, spends }
     }
 }
 

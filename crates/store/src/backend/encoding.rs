@@ -6,7 +6,7 @@ use crate::StoredRecord;
 
 const RECORD_FORMAT: u8 = 1;
 /// By their byte: only ever appended to.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 10] = [
     Kind::ChainStart,
     Kind::Decision,
     Kind::Outcome,
@@ -15,6 +15,8 @@ const KINDS: [Kind; 8] = [
     Kind::Restart,
     Kind::Gap,
     Kind::PluginKey,
+    Kind::Suspension,
+    Kind::Reinstatement,
 ];
 const DECISIONS: [Option<DecisionKind>; 4] =
     [None, Some(DecisionKind::Allow), Some(DecisionKind::Deny), Some(DecisionKind::StepUp)];
@@ -126,7 +128,18 @@ mod tests {
         let names = KINDS.map(Kind::as_str);
         assert_eq!(
             names,
-            ["chain_start", "decision", "outcome", "revocation", "refusals_folded", "restart", "gap", "plugin_key"],
+            [
+                "chain_start",
+                "decision",
+                "outcome",
+                "revocation",
+                "refusals_folded",
+                "restart",
+                "gap",
+                "plugin_key",
+                "suspension",
+                "reinstatement"
+            ],
             "stored records are read by these places"
         );
     }
