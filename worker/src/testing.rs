@@ -99,6 +99,9 @@ pub(crate) fn is_overtaken() -> bool {
 
 /// Waits for what another request brings about.
 pub(crate) async fn wait_until(is_so: impl Fn() -> bool) {
+    if !is_so() {
+        worker::console_error!("an answer about subjects is held back");
+    }
     while !is_so() {
         worker::Delay::from(std::time::Duration::from_millis(5)).await;
     }
