@@ -101,13 +101,15 @@ impl Admission {
 
     /// Asks the gate's object about subjects that are new here, and is told of changes from then on.
     async fn watch(&self, message: &Message, judged: &Judged) -> Result<(), Failure> {
-        // An answer that a change overtook on its way here is not relied on.
-        while !self.ask(message, judged).await? {}
+        // An answer that a change overtook on its way here is not relied on, but for whether the object was known: asking
+        // made it known.
+        let mut is_known = None;
+        while !self.ask(message, judged, &mut is_known).await? {}
         Ok(())
     }
 
     /// Whether the answer holds: no subject was suspended or reinstated while it was on its way.
-    async fn ask(&self, message: &Message, judged: &Judged) -> Result<bool, Failure> {
+    async fn ask(&self, message: &Message, judged: &Judged, is_known: &mut Option<bool>) -> Result<bool, Failure> {
         let (now, changes) = (clock::now().seconds(), self.changes.get());
         let mut new = Vec::new();
         for subject in &judged.demand().subjects {
@@ -126,6 +128,7 @@ impl Admission {
         let is_overtaken = testing::is_overtaken();
         let gate = calls::gate(&self.chain.env).map_err(unreachable_gate)?;
         let told: Watched = watch.ask(&gate).await.map_err(unreachable_gate)?;
+        let is_known = *is_known.get_or_insert(told.is_known);
         testing::wait_until(|| !is_overtaken || self.changes.get() > 0).await;
         if self.changes.get() != changes {
             return Ok(false);
@@ -143,7 +146,7 @@ impl Admission {
                 backend::follow(tables, subject, standing.suspended_at)?;
             }
             // It had state once and has none: what was consumed then is not known any more.
-            if told.is_known && tables.last_chain()?.is_none() {
+            if is_known && tables.last_chain()?.is_none() {
                 tables.put_row(restart_fence(now))?;
             }
             tables.execute(
