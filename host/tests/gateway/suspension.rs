@@ -54,7 +54,8 @@ async fn meanwhile(
 ) -> (Option<Duration>, u16) {
     let (sent, mut first, mut change) = (Instant::now(), None, pin!(change));
     loop {
-        let request = pin!(site.send(&agent.get("/search")));
+        let call = agent.get("/search");
+        let request = pin!(site.send(&call));
         let (reply, is_made) = match select(change.as_mut(), request).await {
             Either::Left(((), request)) => (request.await, true),
             Either::Right((reply, _)) => (reply, false),

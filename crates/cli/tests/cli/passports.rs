@@ -145,8 +145,10 @@ fn a_suspended_passport_is_invalid_until_it_is_reinstated() {
         assert_eq!(error["code"], "suspended");
         assert!(error["message"].as_str().unwrap().contains("is suspended since"), "{error}");
         // A new passport would not be suspended.
-        let rotated =
-            run(folder.path(), &["--format", "json", "passport", "rotate", "agents/agent-1.json", "--issuer", "local"]);
+        let rotated = run(
+            folder.path(),
+            &["--format", "json", "passport", "rotate", "--credentials", "agents/agent-1.json", "--issuer", "local"],
+        );
         assert_eq!(rotated.exits(5).error()["code"], "suspended");
         assert_eq!(change("reinstate", what)["changed"], true);
         verified().exits(0);
