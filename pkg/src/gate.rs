@@ -14,7 +14,7 @@ use passgate_core::attest::{Body, Chain, Draft, Link, Stamp};
 use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_line};
 use passgate_core::pipeline::{self, Judged, RateView, Refusal, Verdict};
-use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Sweep, Write};
+use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Standing, Subject, Sweep, Write};
 use passgate_core::time::UnixMillis;
 use passgate_passport::action_pass::{self, ActionPass};
 use passgate_passport::challenge::ChallengeKey;
@@ -199,13 +199,40 @@ impl Gate {
     ///
     /// As [`Gate::decide`].
     pub fn revoke(&mut self, subject: &str, now: f64, random: &[u8]) -> Result<(), String> {
-        self.is_free()?;
-        let subject: SubjectDoc =
-            json::parse_into(subject.as_bytes(), MAX_ARGUMENT_BYTES).map_err(|error| format!("subject: {error}"))?;
-        let (subject, stamp) = (subject.into(), shapes::stamp(now, random)?);
+        let (subject, stamp) = self.named(subject, now, random)?;
         let write = state::revocation_write(&subject, stamp.now.seconds());
         let draft = self.chain.draft(&self.link, &stamp, &Body::Revocation(subject));
         self.wait(draft, vec![write], Vec::new())
+    }
+
+    /// Suspends a subject from `now` on, until it is reinstated. Says whether that changes something.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gate::decide`].
+    pub fn suspend(&mut self, subject: &str, now: f64, random: &[u8]) -> Result<bool, String> {
+        let (subject, stamp) = self.named(subject, now, random)?;
+        let changes = !self.standing(&subject)?.is_denied();
+        let write = changes.then(|| state::suspension_write(&subject, stamp.now.seconds()));
+        let draft = self.chain.draft(&self.link, &stamp, &Body::Suspension(subject));
+        self.wait(draft, write.into_iter().collect(), Vec::new())?;
+        Ok(changes)
+    }
+
+    /// Ends the suspension of a subject. Says whether that changes something.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gate::decide`], and when the subject is revoked.
+    pub fn reinstate(&mut self, subject: &str, now: f64, random: &[u8]) -> Result<bool, String> {
+        let (subject, stamp) = self.named(subject, now, random)?;
+        let standing = self.standing(&subject)?;
+        if standing.revoked_at.is_some() {
+            return Err(format!("the {subject} is revoked, and a revocation cannot be lifted"));
+        }
+        let draft = self.chain.draft(&self.link, &stamp, &Body::Reinstatement(subject.clone()));
+        self.wait(draft, Vec::new(), vec![state::suspension_key(&subject)])?;
+        Ok(standing.suspended_at.is_some())
     }
 
     /// Step 9: what became of an allowed request, once. What was charged is given back when the upstream certainly saw nothing.
@@ -332,6 +359,19 @@ impl Gate {
             Some(pending) => Err(format!("the record {} waits for its signature", pending.attestation_id)),
             None => Ok(()),
         }
+    }
+
+    /// What a change is about, and when it is made.
+    fn named(&self, subject: &str, now: f64, random: &[u8]) -> Result<(Subject, Stamp), String> {
+        self.is_free()?;
+        let subject: SubjectDoc =
+            json::parse_into(subject.as_bytes(), MAX_ARGUMENT_BYTES).map_err(|error| format!("subject: {error}"))?;
+        Ok((subject.into(), shapes::stamp(now, random)?))
+    }
+
+    fn standing(&self, subject: &Subject) -> Result<Standing, String> {
+        let rows = self.load(Standing::row_keys(subject));
+        Standing::read(subject, &rows).map_err(|error| error.to_string())
     }
 
     fn wait(&mut self, draft: Draft, writes: Vec<Write>, deletes: Vec<String>) -> Result<(), String> {

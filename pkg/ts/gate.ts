@@ -62,6 +62,13 @@ export interface GateDecision {
   readonly headers: readonly (readonly [string, string])[]
 }
 
+/** What `suspend` and `reinstate` give. */
+export interface StandingChange {
+  readonly record: string
+  /** Whether what the subject may do is different now: suspending what is suspended changes nothing. */
+  readonly changed: boolean
+}
+
 /** Who is refused from now on. */
 export type RevokedSubject =
   | { readonly kind: 'passport'; readonly id: string }
@@ -178,6 +185,32 @@ export class Gate {
       const { now, bits } = await this.#stamp()
       guarded('request_invalid', () => this.#handle.revoke(json, now, bits))
       return (await this.#commit()).record
+    })
+  }
+
+  /** Refuses a subject until it is reinstated. When the record is there, the next request is refused. */
+  suspend(subject: RevokedSubject): Promise<StandingChange> {
+    return this.#change(subject, (json, now, bits) => this.#handle.suspend(json, now, bits))
+  }
+
+  /**
+   * Ends the suspension of a subject.
+   *
+   * @throws {@link PassgateError} `request_invalid` when it is revoked: that stays.
+   */
+  reinstate(subject: RevokedSubject): Promise<StandingChange> {
+    return this.#change(subject, (json, now, bits) => this.#handle.reinstate(json, now, bits))
+  }
+
+  async #change(
+    subject: RevokedSubject,
+    make: (json: string, now: number, bits: Uint8Array) => boolean,
+  ): Promise<StandingChange> {
+    const json = plainJson('request_invalid', 'subject', subject)
+    return this.#next(async () => {
+      const { now, bits } = await this.#stamp()
+      const changed = guarded('request_invalid', () => make(json, now, bits))
+      return { changed, record: await this.#commit() }
     })
   }
 

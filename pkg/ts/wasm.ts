@@ -44,6 +44,8 @@ export interface GateHandle {
   addStatusList(uri: string | undefined, token: string, now: number): boolean
   decide(request: string, body: Uint8Array, now: number, random: Uint8Array): string
   revoke(subject: string, now: number, random: Uint8Array): void
+  suspend(subject: string, now: number, random: Uint8Array): boolean
+  reinstate(subject: string, now: number, random: Uint8Array): boolean
   settle(decision: string, outcome: string, now: number, random: Uint8Array): void
   commit(signature: Uint8Array): string
   minted(signature: Uint8Array): string

@@ -108,6 +108,12 @@ function opened(job) {
   return gate
 }
 
+const changes = {
+  revoke: { record: 'revocation', change: (store, subject, at) => store.put([component.revoke(subject, at)]) },
+  suspend: { record: 'suspension', change: (store, subject, at) => store.put([component.suspend(subject, at)]) },
+  reinstate: { record: 'reinstatement', change: (store, subject) => store.rows.delete(component.suspensionKey(subject)) },
+}
+
 function subjectOf(revoke) {
   const named = { agent: [revoke.issuer, revoke.agent_id], key: revoke.thumbprint }
   return { tag: revoke.kind, val: named[revoke.kind] ?? revoke.id }
@@ -183,9 +189,10 @@ function run(job) {
   return job.case.steps.map((step, index) => {
     const at = stamp(step.at_ms, index + 1)
     if (step.request) return request(gate, step.request, store, ledger, at)
-    const subject = subjectOf(step.revoke)
-    store.put([component.revoke(subject, at.now / 1000n)])
-    return { jws: ledger.append(ledger.chain.revocation(subject, ledger.place(at))) }
+    const subject = subjectOf(step.revoke ?? step.suspend ?? step.reinstate)
+    const { record, change } = changes[step.revoke ? 'revoke' : step.suspend ? 'suspend' : 'reinstate']
+    change(store, subject, at.now / 1000n)
+    return { jws: ledger.append(ledger.chain[record](subject, ledger.place(at))) }
   })
 }
 

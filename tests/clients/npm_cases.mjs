@@ -54,6 +54,13 @@ function answered({ decision, record, response }) {
   return { jws: record, decision, status: response.status, public_code: JSON.parse(response.body).reason_code }
 }
 
+/** The record of a step that is no request. */
+async function changed(gate, { revoke, suspend, reinstate }) {
+  if (revoke) return gate.revoke(subjectOf(revoke))
+  const { record } = await (suspend ? gate.suspend(subjectOf(suspend)) : gate.reinstate(subjectOf(reinstate)))
+  return record
+}
+
 export async function run(api, job) {
   const moment = new Moment()
   moment.at(job.case.now_ms, 0)
@@ -64,7 +71,7 @@ export async function run(api, job) {
     steps.push(
       step.request
         ? answered(await gate.decide(requestOf(step.request)))
-        : { jws: await gate.revoke(subjectOf(step.revoke)) },
+        : { jws: await changed(gate, step) },
     )
   }
   // The ledger that it leaves verifies.

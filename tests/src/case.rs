@@ -8,7 +8,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use passgate_api::bundle::Bundle;
+use passgate_api::driver::Driver;
+use passgate_core::attest::{Entry, Kind, Stamp};
 use passgate_core::state::Subject;
+use passgate_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -29,7 +32,7 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-/// One thing that happens: a revocation or a request.
+/// One thing that happens: a revocation, a suspension, a reinstatement or a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -38,6 +41,12 @@ pub struct Step {
     /// What is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoke: Option<Subject>,
+    /// What is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<Subject>,
+    /// What is reinstated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reinstate: Option<Subject>,
     /// What is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
@@ -90,6 +99,66 @@ impl Request {
         match self.target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (&self.target, None),
+        }
+    }
+}
+
+/// What an operator does to a subject.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'s> {
+    /// Revokes it.
+    Revoke(&'s Subject),
+    /// Suspends it.
+    Suspend(&'s Subject),
+    /// Reinstates it.
+    Reinstate(&'s Subject),
+}
+
+impl Step {
+    /// What an operator does in this step, if it is no request.
+    pub fn change(&self) -> Option<Change<'_>> {
+        let Self { revoke, suspend, reinstate, .. } = self;
+        let revoke = revoke.as_ref().map(Change::Revoke);
+        revoke.or(suspend.as_ref().map(Change::Suspend)).or(reinstate.as_ref().map(Change::Reinstate))
+    }
+}
+
+impl<'s> Change<'s> {
+    /// The control route that does it.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Revoke(_) => "/v1/revocations",
+            Self::Suspend(_) => "/v1/suspensions",
+            Self::Reinstate(_) => "/v1/reinstatements",
+        }
+    }
+
+    /// The kind of its record.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Revoke(_) => Kind::Revocation,
+            Self::Suspend(_) => Kind::Suspension,
+            Self::Reinstate(_) => Kind::Reinstatement,
+        }
+    }
+
+    /// What it is about.
+    pub const fn subject(self) -> &'s Subject {
+        match self {
+            Self::Revoke(subject) | Self::Suspend(subject) | Self::Reinstate(subject) => subject,
+        }
+    }
+
+    /// Does it, and gives the record.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn carry_out(self, driver: &Driver, stamp: Stamp) -> Result<Entry, StoreError> {
+        let subject = self.subject().clone();
+        match self {
+            Self::Revoke(_) => driver.revoke(subject, stamp).await,
+            Self::Suspend(_) => driver.suspend(subject, stamp).await.map(|done| done.entry),
+            Self::Reinstate(_) => driver.reinstate(subject, stamp).await.map(|done| done.entry),
         }
     }
 }

@@ -159,14 +159,28 @@ impl Draft {
             status: Some(status),
             ..Expect::default()
         };
-        self.steps.push(Step { at_ms: millis(self.now), revoke: None, request: Some(request), expect });
+        self.steps.push(Step { request: Some(request), ..self.step(expect) });
         Ok(self)
     }
 
     /// Revokes.
     fn revoke(mut self, revoke: Subject) -> Self {
-        let expect = Expect::default();
-        self.steps.push(Step { at_ms: millis(self.now), revoke: Some(revoke), request: None, expect });
+        self.steps.push(Step { revoke: Some(revoke), ..self.step(Expect::default()) });
         self
+    }
+
+    fn suspend(mut self, suspend: Subject) -> Self {
+        self.steps.push(Step { suspend: Some(suspend), ..self.step(Expect::default()) });
+        self
+    }
+
+    fn reinstate(mut self, reinstate: Subject) -> Self {
+        self.steps.push(Step { reinstate: Some(reinstate), ..self.step(Expect::default()) });
+        self
+    }
+
+    /// A step in which nothing happens yet.
+    fn step(&self, expect: Expect) -> Step {
+        Step { at_ms: millis(self.now), revoke: None, suspend: None, reinstate: None, request: None, expect }
     }
 }

@@ -61,10 +61,24 @@ describe('a gate in memory', () => {
     assert.equal((await gate.decide(await payment(6))).decision, 'allow', 'what was charged was given back')
     await gate.revoke({ kind: 'agent', issuer: issuer.id, agentId: 'bot' })
     assert.equal((await gate.decide(await signed('/search'))).reasonCode, 'revoked')
+    await assert.rejects(gate.reinstate({ kind: 'agent', issuer: issuer.id, agentId: 'bot' }), code('request_invalid'))
     const report = await verifyExport(await gate.export(), { keys: gate.publicJwk })
     assert.deepEqual([report.valid, report.records, report.decisions.allow], [true, 8, 2])
     const single = await verifyAttestation(decided[0].record, { keys: [gate.publicJwk] })
     assert.equal(single.record.decision, 'allow')
+  })
+
+  test('refuses what is suspended until it is reinstated', async () => {
+    const gate = await opened()
+    const subject = { kind: 'issuer', id: issuer.id }
+    assert.equal((await gate.reinstate(subject)).changed, false)
+    assert.deepEqual([(await gate.suspend(subject)).changed, (await gate.suspend(subject)).changed], [true, false])
+    assert.equal((await gate.decide(await signed('/search'))).reasonCode, 'suspended')
+    const { changed, record } = await gate.reinstate(subject)
+    const { record: told } = await verifyAttestation(record, { keys: [gate.publicJwk] })
+    assert.deepEqual([changed, told.kind, told.subject], [true, 'reinstatement', subject])
+    assert.equal((await gate.decide(await signed('/search'))).decision, 'allow')
+    assert.equal((await verifyExport(await gate.export(), { keys: gate.publicJwk })).valid, true)
   })
 
   test('allows one of many that show the same proof at once', async () => {

@@ -1,6 +1,6 @@
 //! The object of one root agent, or of the whole gate: admits, decides, signs and appends, in one call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use passgate_api::driver::Answer;
@@ -40,6 +40,8 @@ struct Admission {
     /// What the `watched` table has of some subjects, so that it need not be asked.
     watched: RefCell<BTreeMap<String, i64>>,
     policy_version: RefCell<Option<u64>>,
+    /// How often this object was told to ask again.
+    changes: Cell<u64>,
 }
 
 impl DurableObject for AdmissionObject {
@@ -66,7 +68,7 @@ impl Admission {
     fn open(state: State, env: Env) -> Result<Self, StoreError> {
         let chain = Chain::open(state, env)?;
         chain.database.transaction(|tables| tables.execute(SCHEMA, Vec::new()))?;
-        Ok(Self { chain, watched: RefCell::default(), policy_version: RefCell::default() })
+        Ok(Self { chain, watched: RefCell::default(), policy_version: RefCell::default(), changes: Cell::default() })
     }
 
     async fn serve(&self, request: Request) -> Result<Vec<u8>, Failure> {
@@ -75,6 +77,7 @@ impl Admission {
             "/admit" => self.admit(&message).await,
             "/settle" => self.settle(&message).await,
             "/deny" => self.deny(&message),
+            "/ask-again" => self.ask_again(&message),
             "/records" => json(&self.chain.records(&message.parse()?).await?),
             "/record" => json(&self.chain.record(&message.parse::<String>()?).await?),
             path => testing::serve_object(&self.chain, path).await,
@@ -96,9 +99,18 @@ impl Admission {
         Ok(answer.to_bytes())
     }
 
-    /// Asks the gate's object about subjects that are new here, and is told of their revocation from then on.
+    /// Asks the gate's object about subjects that are new here, and is told of changes from then on.
     async fn watch(&self, message: &Message, judged: &Judged) -> Result<(), Failure> {
-        let now = clock::now().seconds();
+        // An answer that a change overtook on its way here is not relied on, but for whether the object was known: asking
+        // made it known.
+        let mut is_known = None;
+        while !self.ask(message, judged, &mut is_known).await? {}
+        Ok(())
+    }
+
+    /// Whether the answer holds: no subject was suspended or reinstated while it was on its way.
+    async fn ask(&self, message: &Message, judged: &Judged, is_known: &mut Option<bool>) -> Result<bool, Failure> {
+        let (now, changes) = (clock::now().seconds(), self.changes.get());
         let mut new = Vec::new();
         for subject in &judged.demand().subjects {
             if !self.is_watched(subject, now)? {
@@ -106,23 +118,35 @@ impl Admission {
             }
         }
         if new.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let watch = Call::new("/watch")
             .gate(judged.gate())
             .with(OBJECT_FIELD, &message.field(OBJECT_FIELD)?)
             .with(CURRENT_FIELD, &message.field(CURRENT_FIELD)?)
             .json(&new);
+        let is_overtaken = testing::is_overtaken();
         let gate = calls::gate(&self.chain.env).map_err(unreachable_gate)?;
         let told: Watched = watch.ask(&gate).await.map_err(unreachable_gate)?;
+        let is_known = *is_known.get_or_insert(told.is_known);
+        testing::wait_until(|| !is_overtaken || self.changes.get() > 0).await;
+        if self.changes.get() != changes {
+            return Ok(false);
+        }
+        if told.standing.len() != new.len() {
+            return Err(Failure::new(500, "the gate's object did not say of every subject how it stands"));
+        }
         let anchor = serde_json::to_string(&told.anchor).map_err(|error| Failure::new(500, error))?;
         self.chain.database.transaction(|tables| {
             tables.set_meta(META_ANCHOR, &anchor)?;
-            for (subject, at) in &told.revoked {
-                backend::deny(tables, subject, *at)?;
+            for (subject, standing) in new.iter().zip(&told.standing) {
+                if let Some(at) = standing.revoked_at {
+                    backend::deny(tables, subject, at)?;
+                }
+                backend::follow(tables, subject, standing.suspended_at)?;
             }
             // It had state once and has none: what was consumed then is not known any more.
-            if told.is_known && tables.last_chain()?.is_none() {
+            if is_known && tables.last_chain()?.is_none() {
                 tables.put_row(restart_fence(now))?;
             }
             tables.execute(
@@ -137,7 +161,8 @@ impl Admission {
         }
         watched.extend(new.iter().map(|subject| (subject_key(subject), now.saturating_add(WATCH_SECONDS))));
         drop(watched);
-        self.raise_policy(told.policy_version)
+        self.raise_policy(told.policy_version)?;
+        Ok(true)
     }
 
     fn is_watched(&self, subject: &Subject, now: i64) -> Result<bool, Failure> {
@@ -200,6 +225,19 @@ impl Admission {
         let at = message.field(AT_FIELD)?.parse().map_err(|error| message.unreadable(&error))?;
         self.chain.database.transaction(|tables| backend::deny(tables, &subject, at))?;
         testing::panic_at("deny");
+        Ok(Vec::new())
+    }
+
+    /// Relies no more on how a subject stood: it was suspended or reinstated. The next request that depends on it asks. Should
+    /// the gate's object not answer then, the request is refused.
+    fn ask_again(&self, message: &Message) -> Result<Vec<u8>, Failure> {
+        let key = subject_key(&message.parse()?);
+        testing::panic_at("ask-again");
+        self.chain
+            .database
+            .transaction(|tables| tables.execute("DELETE FROM watched WHERE subject = ?", vec![key.as_str().into()]))?;
+        self.watched.borrow_mut().remove(&key);
+        self.changes.set(self.changes.get().wrapping_add(1));
         Ok(Vec::new())
     }
 }

@@ -12,9 +12,10 @@ use passgate_api::http::intake::IntakeError;
 use passgate_api::http::keys::ApiKeys;
 use passgate_api::http::reply::{Body, Reply};
 use passgate_api::http::route::{Route, RouteError};
+use passgate_api::http::standing::{Change, Suspension};
 use passgate_core::attest::Writer;
 use passgate_core::gate::Gate;
-use passgate_core::state::Subject;
+use passgate_core::state::{Standing, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_passport::key::PublicKey;
 use passgate_passport::key_set::DatedKey;
@@ -25,7 +26,8 @@ use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 use crate::calls::{self, Call, CallError};
 use crate::intake::{self, Line};
 use crate::ledger::GateLedger;
-use crate::messages::{AFTER_FIELD, CURRENT_FIELD, Told};
+use crate::messages::{AFTER_FIELD, CURRENT_FIELD, RECORD_FIELD, Recorded, Told};
+use crate::object::REVOKED;
 use crate::policy::{self, Policy};
 use crate::{clock, lists, settings, upstream};
 
@@ -212,19 +214,34 @@ impl Controlled for Control {
         Ok(self.writer.seal_head(payload))
     }
 
-    async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError> {
-        let found = async { Call::new("/revoked").json(&subjects).ask(&calls::gate(&self.env)?).await };
+    async fn standing(&self, subjects: &[Subject]) -> Result<Vec<Standing>, OperationError> {
+        let found = async { Call::new("/standing").json(&subjects).ask(&calls::gate(&self.env)?).await };
         found.await.map_err(|error: CallError| StoreError::Unavailable(error.to_string()).into())
     }
 
-    /// The gate's object records it, then tells everyone who watches; only then it is done.
     async fn revoke(&self, what: &Revocation) -> Result<String, OperationError> {
+        Ok(self.recorded("/revoke", what).await?.record)
+    }
+
+    async fn change(&self, which: Suspension, what: &Revocation) -> Result<Change, OperationError> {
+        let path = match which {
+            Suspension::Suspend => "/suspend",
+            Suspension::Reinstate => "/reinstate",
+        };
+        let Recorded { record, changed, .. } = self.recorded(path, what).await?;
+        Ok(Change { record, changed })
+    }
+}
+
+impl Control {
+    /// The gate's object records a change, then tells everyone who watches; only then it is done.
+    async fn recorded(&self, path: &'static str, what: &Revocation) -> Result<Recorded, OperationError> {
         let stamp = crate::testing::stamp().map_or_else(clock::stamp, Ok).map_err(OperationError::Gate)?;
         let subject = what.subject();
         let told = async {
             let gate = calls::gate(&self.env)?;
-            let revoke = Call::new("/revoke").gate(&self.policy.gate.record()).stamp(stamp).json(subject);
-            let record = revoke.to(&gate).await?;
+            let change = Call::new(path).gate(&self.policy.gate.record()).stamp(stamp).json(subject);
+            let recorded: Recorded = change.ask(&gate).await?;
             let (mut after, mut failure) = (String::new(), None);
             loop {
                 let tell = Call::new("/tell").with(AFTER_FIELD, &after).json(subject);
@@ -238,9 +255,12 @@ impl Controlled for Control {
             if let Some(why) = failure {
                 return Err(CallError::Failed(why));
             }
-            Call::new("/told").json(subject).to(&gate).await?;
-            Ok(String::from_utf8_lossy(&record).into_owned())
+            Call::new("/told").with(RECORD_FIELD, &recorded.id).json(subject).to(&gate).await?;
+            Ok(recorded)
         };
-        told.await.map_err(|error: CallError| StoreError::Unavailable(error.to_string()).into())
+        told.await.map_err(|error: CallError| match error {
+            CallError::Refused(REVOKED, _) => StoreError::Revoked(subject.clone()).into(),
+            error => StoreError::Unavailable(error.to_string()).into(),
+        })
     }
 }

@@ -1,11 +1,11 @@
-//! The object of the whole gate: the bundle in force, revocations and who has to be told of them, refusals before
+//! The object of the whole gate: the bundle in force, how subjects stand and who has to be told of it, refusals before
 //! authentication.
 //!
 //! | table | columns |
 //! | --- | --- |
 //! | `objects` | `number` (order of first contact), `name` of an admission object |
 //! | `watches` | `subject`, `object` (name), `until` (Unix seconds) |
-//! | `untold` | `subject` whose revocation may not have reached every watcher yet |
+//! | `to_tell` | `subject` of which not every watcher may have been told yet, `record` of the newest change |
 //! | `lists` | `uri` of a status list, `issued_at`, `sha256` of the newest token |
 
 use passgate_api::driver::RefusalRecord;
@@ -13,29 +13,23 @@ use passgate_api::edge::{Current, ReplaceError};
 use passgate_core::attest::{GateRecord, PreviousChain, sha256_label};
 use passgate_core::state::Subject;
 use passgate_passport::json as strict;
+use passgate_store::StoreError;
 use passgate_store::backend::{Fault, Tables as _};
-use passgate_store::{State as _, StoreError};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::admission::WATCH_SECONDS;
-use crate::calls::{self, Boxed, Call, try_join_all};
-use crate::messages::{
-    AFTER_FIELD, AT_FIELD, InForce, NoteList, OBJECT_FIELD, ObjectNames, Told, Watched, subject_key,
-};
+use crate::messages::{AFTER_FIELD, InForce, NoteList, OBJECT_FIELD, ObjectNames, RECORD_FIELD, Watched, subject_key};
 use crate::object::{Chain, Failure, Message, json, reply};
 use crate::sql::{SqlTables, integer, take};
+use crate::standing::{self, Change};
 use crate::{clock, testing};
 
 /// Watches outlast what their objects rely on, so that clocks may differ by a week.
 const KEEP_WATCH_SECONDS: i64 = 2 * WATCH_SECONDS;
-/// Watchers told with one call.
-const TOLD_AT_ONCE: usize = 200;
-/// Watchers told at the same time.
-const TOLD_IN_PARALLEL: usize = 20;
 /// Names in one answer.
 const OBJECTS_AT_ONCE: u64 = 1_000;
-/// When an unfinished revocation is taken up again.
-const RETRY_AFTER_MS: i64 = 20_000;
+/// When unfinished telling is taken up again.
+pub(crate) const RETRY_AFTER_MS: i64 = 20_000;
 /// Expired watches removed at once.
 const SWEPT_WATCHES: u64 = 1_000;
 
@@ -52,7 +46,7 @@ const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS watches \
      (subject TEXT NOT NULL, object TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (subject, object)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS watches_by_time ON watches (until)",
-    "CREATE TABLE IF NOT EXISTS untold (subject TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS to_tell (subject TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS lists \
      (uri TEXT PRIMARY KEY, issued_at INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID",
 ];
@@ -96,10 +90,12 @@ async fn serve(chain: &Chain, request: Request) -> Result<Vec<u8>, Failure> {
         "/watch" => json(&watch(chain, &message).await?),
         "/refuse" => refuse(chain, &message).await,
         "/fold" => fold(chain, &message).await,
-        "/revoke" => revoke(chain, &message).await,
-        "/tell" => json(&tell(chain, &message.parse()?, &message.field(AFTER_FIELD)?).await?),
-        "/told" => told(chain, &message.parse()?),
-        "/revoked" => json(&revoked(chain, &message.parse::<Vec<Subject>>()?).await?),
+        "/revoke" => json(&standing::change(chain, &message, Change::Revoke).await?),
+        "/suspend" => json(&standing::change(chain, &message, Change::Suspend).await?),
+        "/reinstate" => json(&standing::change(chain, &message, Change::Reinstate).await?),
+        "/tell" => json(&standing::tell(chain, &message.parse()?, &message.field(AFTER_FIELD)?).await?),
+        "/told" => standing::told(chain, &message.parse()?, &message.field(RECORD_FIELD)?),
+        "/standing" => json(&standing::of(chain, &message.parse::<Vec<Subject>>()?).await?),
         "/in-force" => json(&in_force(chain, &message)?),
         "/bundle" => json(&chain.database.read().meta(META_BUNDLE).map_err(StoreError::from)?),
         "/put-bundle" => put_bundle(chain, &message),
@@ -135,19 +131,9 @@ async fn watch(chain: &Chain, message: &Message) -> Result<Watched, Failure> {
         Ok((current, is_known))
     })?;
     testing::panic_at("watch");
-    let since = revoked(chain, &subjects).await?;
-    let revoked = subjects.iter().zip(since).filter_map(|(subject, at)| Some((subject.clone(), at?))).collect();
+    let standing = standing::of(chain, &subjects).await?;
     let anchor = anchor(chain, &message.gate()?).await?;
-    Ok(Watched { revoked, policy_version: current.version, anchor, is_known })
-}
-
-/// Since which Unix second each of `subjects` is revoked, if it is.
-async fn revoked(chain: &Chain, subjects: &[Subject]) -> Result<Vec<Option<i64>>, Failure> {
-    let mut since = Vec::with_capacity(subjects.len());
-    for subject in subjects {
-        since.push(chain.store.revoked_at(subject).await?);
-    }
-    Ok(since)
+    Ok(Watched { standing, policy_version: current.version, anchor, is_known })
 }
 
 /// The end of the gate's own chain. An object's first chain names it, so that all chains of a gate hang together.
@@ -216,66 +202,10 @@ async fn fold(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
     Ok(Vec::new())
 }
 
-/// Records a revocation. Its watchers are told with [`tell`]; should that not happen, the alarm does it.
-async fn revoke(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
-    let (subject, stamp): (Subject, _) = (message.parse()?, message.stamp()?);
-    let driver = chain.driver(&message.gate()?).await?;
-    testing::panic_at("revoke");
-    let entry = driver.revoke(subject.clone(), stamp).await?;
-    testing::panic_at("revoked");
-    chain.database.transaction(|tables| {
-        tables.execute("INSERT OR IGNORE INTO untold (subject) VALUES (?)", vec![subject_key(&subject).into()])?;
-        Ok(())
-    })?;
-    chain.wake_in(RETRY_AFTER_MS).await?;
-    Ok(entry.jws.into_bytes())
-}
-
-/// Tells the next watchers of a subject that it is revoked. One that cannot be told keeps nobody else from being told.
-async fn tell(chain: &Chain, subject: &Subject, after: &str) -> Result<Told, Failure> {
-    let at = chain.store.revoked_at(subject).await?.ok_or_else(|| Failure::new(404, "it is not revoked"))?;
-    testing::panic_at("tell");
-    let watchers = watchers(&chain.database.read(), subject, after).map_err(StoreError::from)?;
-    let mut failed = None;
-    for some in watchers.chunks(TOLD_IN_PARALLEL) {
-        let deny = |name: &String| -> Boxed<'_, Result<Result<(), Failure>, Failure>> {
-            let name = name.clone();
-            Box::pin(async move { Ok(deny_at(chain, &name, subject, at).await) })
-        };
-        let told = try_join_all(some.iter().map(deny).collect()).await?;
-        failed = failed.or(told.into_iter().find_map(Result::err));
-    }
-    let last = watchers.last().filter(|_| watchers.len() == TOLD_AT_ONCE);
-    Ok(Told { after: last.cloned().unwrap_or_default(), failed: failed.map(|failure| failure.why) })
-}
-
-/// Notes that every watcher of a subject is told.
-fn told(chain: &Chain, subject: &Subject) -> Result<Vec<u8>, Failure> {
-    chain.database.transaction(|tables| {
-        tables.execute("DELETE FROM untold WHERE subject = ?", vec![subject_key(subject).into()])?;
-        Ok(())
-    })?;
-    Ok(Vec::new())
-}
-
-async fn deny_at(chain: &Chain, name: &str, subject: &Subject, at: i64) -> Result<(), Failure> {
-    let deny = Call::new("/deny").with(AT_FIELD, &at.to_string()).json(subject);
-    let told = async { deny.to(&calls::admission(&chain.env, name)?).await };
-    told.await.map(|_| ()).map_err(|error| Failure::new(503, error))
-}
-
-fn watchers(tables: &SqlTables<'_>, subject: &Subject, after: &str) -> Result<Vec<String>, Fault> {
-    let rows = tables.execute(
-        "SELECT object FROM watches WHERE subject = ? AND object > ? ORDER BY object LIMIT ?",
-        vec![subject_key(subject).into(), after.into(), integer(TOLD_AT_ONCE as u64)],
-    )?;
-    rows.into_iter().map(|row| take(row).text()).collect()
-}
-
-/// Records counts, and finishes revocations whose caller did not. What fails is taken up again by the next alarm, and
+/// Records counts, and tells watchers of what whoever changed it did not. What fails is taken up again by the next alarm, and
 /// keeps nothing else from being done.
 async fn catch_up(chain: &Chain) -> Result<(), Failure> {
-    let rows = chain.database.read().execute("SELECT subject FROM untold", Vec::new()).map_err(StoreError::from)?;
+    let rows = standing::to_tell(&chain.database.read()).map_err(StoreError::from)?;
     if !rows.is_empty() {
         chain.wake_in(RETRY_AFTER_MS).await?;
     }
@@ -283,27 +213,12 @@ async fn catch_up(chain: &Chain) -> Result<(), Failure> {
         worker::console_error!("counted refusals could not be recorded: {why}");
         chain.wake_in(RETRY_AFTER_MS).await?;
     }
-    for row in rows {
-        let text = take(row).text().map_err(StoreError::from)?;
-        if let Err(Failure { why, .. }) = tell_all(chain, &text).await {
-            worker::console_error!("not everyone could be told that {text} is revoked: {why}");
+    for (subject, record) in rows {
+        if let Err(Failure { why, .. }) = standing::tell_all(chain, &subject, &record).await {
+            worker::console_error!("not everyone could be told of the change of {subject}: {why}");
         }
     }
     Ok(())
-}
-
-/// Tells every watcher of the subject in an `untold` row, page by page, also when one of them cannot be told.
-async fn tell_all(chain: &Chain, text: &str) -> Result<(), Failure> {
-    let subject: Subject = strict::read_back(text.as_bytes()).map_err(|error| Failure::new(500, error))?;
-    let (mut after, mut failure) = (String::new(), None);
-    loop {
-        let page = tell(chain, &subject, &after).await?;
-        failure = failure.or(page.failed);
-        after = page.after;
-        if after.is_empty() {
-            return failure.map_or_else(|| told(chain, &subject).map(|_| ()), |why| Err(Failure::new(503, why)));
-        }
-    }
 }
 
 /// Keeps a bundle that was verified, unless it may not take the place of the one in force.

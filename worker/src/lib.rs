@@ -28,6 +28,7 @@ mod object;
 mod policy;
 mod settings;
 mod sql;
+mod standing;
 mod store;
 #[cfg_attr(not(feature = "testing"), path = "testing_off.rs")]
 mod testing;

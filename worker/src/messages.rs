@@ -6,16 +6,19 @@
 //! | `/admit` | stamp, object, current | the judgement | the answer; 409 when the policy is outdated |
 //! | `/settle` | stamp, gate, decision | the outcome | |
 //! | `/deny` | at | the subject that the gate's object knows to be revoked | |
+//! | `/ask-again` | | the subject that was suspended or reinstated | |
 //!
 //! | to the gate's object | fields | body | answer |
 //! | --- | --- | --- | --- |
 //! | `/watch` | gate, object, current | the subjects that the object meets for the first time | [`Watched`] |
 //! | `/refuse` | stamp, gate | the refusal | the answer |
 //! | `/fold` | stamp, gate | refusals that an isolate counted | |
-//! | `/revoke` | stamp, gate | the subject | the record |
+//! | `/revoke` | stamp, gate | the subject | [`Recorded`] |
+//! | `/suspend` | stamp, gate | the subject | [`Recorded`] |
+//! | `/reinstate` | stamp, gate | the subject | [`Recorded`]; 409 when it is revoked |
 //! | `/tell` | after | the subject | [`Told`] |
-//! | `/told` | | the subject whose watchers are all told | |
-//! | `/revoked` | | subjects | since which Unix second each is revoked |
+//! | `/told` | record | the subject whose watchers are all told of what this record is about | |
+//! | `/standing` | | subjects | how each stands |
 //! | `/in-force` | current, as Workers KV has it | | [`InForce`] |
 //! | `/bundle` | | | the bundle that was put |
 //! | `/put-bundle` | current | the bundle | |
@@ -26,7 +29,7 @@
 
 use passgate_api::edge::Current;
 use passgate_core::attest::{DecisionKind, GateRecord, PreviousChain};
-use passgate_core::state::Subject;
+use passgate_core::state::{Standing, Subject};
 use passgate_passport::b64;
 use passgate_store::backend::{decode_record, encode_record};
 use passgate_store::{Cursor, Filter, Page, StoredRecord};
@@ -42,6 +45,8 @@ pub(crate) const OBJECT_FIELD: &str = "passgate-object";
 pub(crate) const CURRENT_FIELD: &str = "passgate-current";
 /// The decision that is settled.
 pub(crate) const DECISION_FIELD: &str = "passgate-decision";
+/// The id of a record.
+pub(crate) const RECORD_FIELD: &str = "passgate-record";
 /// A Unix second.
 pub(crate) const AT_FIELD: &str = "passgate-at";
 /// Where to go on: a name, or a number.
@@ -68,8 +73,8 @@ pub(crate) fn gate_from(text: &str) -> Option<GateRecord> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename = "passgate::open")]
 pub(crate) struct Watched {
-    /// Which of the subjects are revoked, since which Unix second.
-    pub(crate) revoked: Vec<(Subject, i64)>,
+    /// How the subjects stand, in the order in which they were asked about.
+    pub(crate) standing: Vec<Standing>,
     /// The newest version of the policy that is known anywhere.
     pub(crate) policy_version: u64,
     /// Whether the gate's object had met the asking object before.
@@ -159,6 +164,17 @@ pub(crate) struct ObjectNames {
     pub(crate) names: Vec<(u64, String)>,
     /// The highest number there is.
     pub(crate) last: u64,
+}
+
+/// The answer to `POST /revoke`, `/suspend` and `/reinstate`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Recorded {
+    /// The record's id.
+    pub(crate) id: String,
+    /// The record.
+    pub(crate) record: String,
+    /// Whether what the subject may do is different now.
+    pub(crate) changed: bool,
 }
 
 /// The answer to `POST /tell`.

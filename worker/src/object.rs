@@ -32,6 +32,9 @@ pub(crate) const META_ANCHOR: &str = "anchor";
 /// Setting: since when refusals are counted in memory.
 const META_COUNTING: &str = "counting_since";
 
+/// The status of an answer to a reinstatement of what is revoked.
+pub(crate) const REVOKED: u16 = 409;
+
 /// Why a message was not carried out. Nothing was changed.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -49,7 +52,11 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let status = if matches!(error, StoreError::Corrupt(_)) { 500 } else { 503 };
+        let status = match error {
+            StoreError::Corrupt(_) => 500,
+            StoreError::Revoked(_) => REVOKED,
+            _ => 503,
+        };
         Self::new(status, error)
     }
 }

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, KeyHistory, KeyRotation, Subject};
+use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 use passgate_store::backend::{self, Fault};
 use passgate_store::{
-    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
-    StoreError, StoredRecord,
+    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
+    State, StoreError, StoredRecord,
 };
 
 use crate::sql::{Database, SqlTables};
@@ -67,8 +67,22 @@ impl State for ObjectStore {
         self.write(|tables| backend::revoke(tables, chain_uid, &subject, at, &mut seal))
     }
 
-    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
-        Ok(backend::revoked_at(&self.database.read(), subject)?)
+    async fn suspend(
+        &self,
+        chain_uid: &str,
+        subject: Subject,
+        at: i64,
+        mut seal: SealRecord,
+    ) -> Result<Changed, StoreError> {
+        self.write(|tables| backend::suspend(tables, chain_uid, &subject, at, &mut seal))
+    }
+
+    async fn reinstate(&self, chain_uid: &str, subject: Subject, mut seal: SealRecord) -> Result<Changed, StoreError> {
+        self.write(|tables| backend::reinstate(tables, chain_uid, &subject, &mut seal))
+    }
+
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
+        Ok(backend::standing(&self.database.read(), subject)?)
     }
 
     async fn set_plugin_key(

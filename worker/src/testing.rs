@@ -35,7 +35,9 @@ const PANIC: &str = "x-passgate-test-panic";
 const SITE: &str = "x-passgate-test-site";
 /// How many milliseconds an object waits before it admits.
 const WAIT: &str = "x-passgate-test-wait";
-const FIELDS: [&str; 5] = [STAMP, START, PANIC, SITE, WAIT];
+/// Whether an object holds back what it is told of subjects until one of them is suspended or reinstated.
+const OVERTAKEN: &str = "x-passgate-test-overtaken";
+const FIELDS: [&str; 6] = [STAMP, START, PANIC, SITE, WAIT, OVERTAKEN];
 
 thread_local! {
     static SCRIPT: RefCell<BTreeMap<&'static str, String>> = const { RefCell::new(BTreeMap::new()) };
@@ -87,6 +89,21 @@ pub(crate) fn panic_at(stage: &str) {
 pub(crate) async fn wait() {
     if let Some(milliseconds) = scripted(WAIT).and_then(|text| text.parse().ok()) {
         worker::Delay::from(std::time::Duration::from_millis(milliseconds)).await;
+    }
+}
+
+/// Whether the answer that the request asks for is to be overtaken by a change.
+pub(crate) fn is_overtaken() -> bool {
+    scripted(OVERTAKEN).is_some()
+}
+
+/// Waits for what another request brings about.
+pub(crate) async fn wait_until(is_so: impl Fn() -> bool) {
+    if !is_so() {
+        worker::console_error!("an answer about subjects is held back");
+    }
+    while !is_so() {
+        worker::Delay::from(std::time::Duration::from_millis(5)).await;
     }
 }
 

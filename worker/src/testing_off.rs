@@ -28,6 +28,12 @@ pub(crate) fn panic_at(_stage: &str) {}
 
 pub(crate) async fn wait() {}
 
+pub(crate) fn is_overtaken() -> bool {
+    false
+}
+
+pub(crate) async fn wait_until(_is_so: impl Fn() -> bool) {}
+
 pub(crate) fn pass_on(_headers: &Headers) -> worker::Result<()> {
     Ok(())
 }

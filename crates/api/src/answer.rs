@@ -314,10 +314,15 @@ mod tests {
     }
 
     #[test]
-    fn unknown_issuer_bad_signature_and_revoked_answer_the_same_bytes() {
-        let answers =
-            [Reason::IssuerUnknown, Reason::PassportSignatureInvalid, Reason::Revoked, Reason::TierInsufficient]
-                .map(|reason| refusal(&refused(reason), "gate_1", ToCover::default()));
+    fn unknown_issuer_bad_signature_revoked_and_suspended_answer_the_same_bytes() {
+        let answers = [
+            Reason::IssuerUnknown,
+            Reason::PassportSignatureInvalid,
+            Reason::Revoked,
+            Reason::Suspended,
+            Reason::TierInsufficient,
+        ]
+        .map(|reason| refusal(&refused(reason), "gate_1", ToCover::default()));
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
     }
 

@@ -8,6 +8,7 @@ mod case;
 mod handover;
 mod pen;
 mod rotate;
+mod standing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,3 +21,4 @@ pub mod ledger;
 pub mod passports;
 pub mod reply;
 pub mod route;
+pub mod standing;

@@ -188,7 +188,14 @@ pub(crate) enum RevocationCheck {
         /// Since which Unix second.
         at: i64,
     },
-    /// Nothing is revoked, says the gateway or its store.
+    /// Something the passport depends on is suspended, and nothing revoked.
+    Suspended {
+        /// What, with its id.
+        what: String,
+        /// Since which Unix second.
+        at: i64,
+    },
+    /// Nothing is revoked or suspended, says the gateway or its store.
     NotRevoked(Cow<'static, str>),
     /// Nobody could be asked.
     NotChecked,
@@ -198,13 +205,25 @@ impl fmt::Display for RevocationCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Revoked { what, at } => write!(f, "the {what} is revoked since {}", span::date(*at)),
+            Self::Suspended { what, at } => write!(f, "the {what} is suspended since {}", span::date(*at)),
             Self::NotRevoked(by) => write!(f, "none, checked against {by}"),
             Self::NotChecked => f.write_str("not checked (no gateway runs, and no store was found)"),
         }
     }
 }
 
-/// Whether one of `all` is revoked, says the gate that was named or the configuration's.
+impl RevocationCheck {
+    /// The code of what is revoked or suspended; nothing when neither is known.
+    pub(crate) const fn denied(&self) -> Option<&'static str> {
+        match self {
+            Self::Revoked { .. } => Some("revoked"),
+            Self::Suspended { .. } => Some("suspended"),
+            Self::NotRevoked(_) | Self::NotChecked => None,
+        }
+    }
+}
+
+/// Whether one of `all` is revoked or suspended, says the gate that was named or the configuration's.
 pub(crate) async fn revocation(
     remote: Option<RemoteGate>,
     loaded: Option<&Loaded>,
@@ -218,10 +237,14 @@ pub(crate) async fn revocation(
     let Some(access) = opened else {
         return Ok(RevocationCheck::NotChecked);
     };
+    let mut suspended = None;
     for one in all {
-        if let Some(at) = access.revocation(one).await?.revoked_at {
+        let state = access.revocation(one).await?;
+        if let Some(at) = state.revoked_at {
             return Ok(RevocationCheck::Revoked { what: one.to_string(), at });
         }
+        let suspension = || state.suspended_at.map(|at| RevocationCheck::Suspended { what: one.to_string(), at });
+        suspended = suspended.or_else(suspension);
     }
-    Ok(RevocationCheck::NotRevoked(describe(&access)))
+    Ok(suspended.unwrap_or_else(|| RevocationCheck::NotRevoked(describe(&access))))
 }

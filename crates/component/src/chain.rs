@@ -60,6 +60,14 @@ impl wit::GuestChain for Chain {
         self.draft(&Body::Revocation(convert::subject(subject)), &place)
     }
 
+    fn suspension(&self, subject: wit::Subject, place: wit::Place) -> Result<wit::Draft, String> {
+        self.draft(&Body::Suspension(convert::subject(subject)), &place)
+    }
+
+    fn reinstatement(&self, subject: wit::Subject, place: wit::Place) -> Result<wit::Draft, String> {
+        self.draft(&Body::Reinstatement(convert::subject(subject)), &place)
+    }
+
     fn outcome(&self, decision_id: String, outcome: wit::Outcome, place: wit::Place) -> Result<wit::Draft, String> {
         let budget =
             outcome.released.map(|released| if released { BudgetOutcome::Released } else { BudgetOutcome::Committed });

@@ -207,6 +207,7 @@ pub(crate) fn admission(admission: Admission) -> wit::Admission {
             NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
         },
         revoked: admission.revoked.map(|(subject, at)| (from_subject(subject), at)),
+        suspended: admission.suspended.map(|(subject, at)| (from_subject(subject), at)),
         pass: admission.pass.map(|answer| match answer {
             PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
             PassAnswer::Unspent => wit::PassAnswer::Unspent,
@@ -234,6 +235,7 @@ pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
     Admission::handed_over(
         nonce,
         admission.revoked.map(|(revoked, at)| (subject(revoked), at)),
+        admission.suspended.map(|(suspended, at)| (subject(suspended), at)),
         admission.pass.map(|answer| match answer {
             wit::PassAnswer::Redeemed => PassAnswer::Redeemed,
             wit::PassAnswer::Unspent => PassAnswer::Unspent,

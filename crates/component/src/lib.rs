@@ -39,6 +39,14 @@ impl wit::Guest for Component {
         convert::write(state::revocation_write(&convert::subject(subject), at))
     }
 
+    fn suspend(subject: wit::Subject, at: i64) -> wit::Write {
+        convert::write(state::suspension_write(&convert::subject(subject), at))
+    }
+
+    fn suspension_key(subject: wit::Subject) -> String {
+        state::suspension_key(&convert::subject(subject))
+    }
+
     fn lease(attestation_id: String, charges: Vec<wit::Charge>, now: u64) -> Option<wit::Write> {
         let charges = charges.into_iter().map(convert::charge).collect();
         Lease::of(charges, UnixMillis(now)).map(|lease| convert::write(lease.write(&attestation_id)))

@@ -84,7 +84,7 @@ macro_rules! reasons {
     };
 }
 
-// Unknown issuer, bad signature and revoked look the same from outside: an attacker must not be able to tell them apart.
+// Unknown issuer, bad signature, revoked and suspended look the same from outside: an attacker must not be able to tell them apart.
 reasons! {
     PathNotCanonical "path_not_canonical" Request "path_not_canonical" "The request target is not in canonical form.";
     HostMismatch "host_mismatch" Request "host_mismatch" "The Host of the request is not this gate.";
@@ -158,6 +158,7 @@ reasons! {
     ContentDigestMissing "content_digest_missing" Credential "content_digest_missing" "The body has no Content-Digest.";
     ContentDigestMismatch "content_digest_mismatch" Credential "content_digest_mismatch" "The Content-Digest is not the digest of the body.";
     Revoked "revoked" Credential "credential_rejected" "The passport, its agent, its key or its issuer has been revoked.";
+    Suspended "suspended" Credential "credential_rejected" "The passport, its agent, its key or its issuer is suspended.";
     NonceReplayed "nonce_replayed" Credential "nonce_replayed" "This proof has been used before.";
     ReplayFence "replay_fence" Credential "replay_fence" "The proof is older than what this gate can still check for replay; sign again.";
     NonceQuotaExceeded "nonce_quota_exceeded" Rate "nonce_quota_exceeded" "Too many proofs of this key are still live.";
@@ -264,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn unknown_issuer_bad_signature_and_revoked_look_alike() {
-        let seen = [Reason::IssuerUnknown, Reason::PassportSignatureInvalid, Reason::Revoked]
+    fn unknown_issuer_bad_signature_revoked_and_suspended_look_alike() {
+        let seen = [Reason::IssuerUnknown, Reason::PassportSignatureInvalid, Reason::Revoked, Reason::Suspended]
             .map(|r| (r.public_code(), r.class()));
         assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
     }

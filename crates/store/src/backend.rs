@@ -14,6 +14,7 @@
 //! The suite behind the feature `conformance` tells whether a backend does it right.
 
 mod encoding;
+mod standing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -26,6 +27,7 @@ use passgate_core::state::{
 use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, StoreError};
 
 pub use encoding::{decode_record, encode_record};
+pub use standing::{follow, reinstate, standing, suspend};
 
 /// Expired rows deleted with each admission. An admission adds a nonce and at times a lease that nobody settles, or a
 /// one-action pass that another admission minted, so three a time catch up with any backlog.
@@ -214,7 +216,7 @@ pub fn revoke(
     at: i64,
     seal: &mut SealRecord,
 ) -> Result<Entry, Fault> {
-    let known = revoked_at(tables, subject)?;
+    let known = standing(tables, subject)?.revoked_at;
     let entry = append(tables, uid, seal)?;
     if known.is_none() {
         tables.put_row(state::revocation_write(subject, at))?;
@@ -229,26 +231,10 @@ pub fn revoke(
 ///
 /// `Corrupt` when the row of an earlier revocation cannot be read, and the faults of `tables`.
 pub fn deny(tables: &mut impl Tables, subject: &Subject, at: i64) -> Result<(), Fault> {
-    if revoked_at(tables, subject)?.is_none() {
+    if standing(tables, subject)?.revoked_at.is_none() {
         tables.put_row(state::revocation_write(subject, at))?;
     }
     Ok(())
-}
-
-/// [`State::revoked_at`](crate::State::revoked_at)
-///
-/// # Errors
-///
-/// `Corrupt` when the row cannot be read, and the faults of `tables`.
-pub fn revoked_at(tables: &impl Tables, subject: &Subject) -> Result<Option<i64>, Fault> {
-    let key = state::revocation_write(subject, 0).key;
-    let Some(row) = tables.row(&key)? else { return Ok(None) };
-    Ok(Some(revocation_second(key, &row)?))
-}
-
-/// Reads the row written by `passgate_core::state::revocation_write`.
-pub(crate) fn revocation_second(key: String, row: &[u8]) -> Result<i64, RowCorrupt> {
-    row.try_into().map(i64::from_be_bytes).map_err(|_| RowCorrupt { key })
 }
 
 /// [`State::set_plugin_key`](crate::State::set_plugin_key)

@@ -12,6 +12,7 @@ mod ledger;
 mod passes;
 mod plugin_keys;
 mod rotation;
+mod standing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +32,9 @@ use passgate_core::state::{
 };
 use passgate_core::time::UnixMillis;
 
-use crate::{Admitted, Cursor, Filter, Ledger, SealDecision, SealOutcome, SealRecord, State, StoreError, StoredRecord};
+use crate::{
+    Admitted, Changed, Cursor, Filter, Ledger, SealDecision, SealOutcome, SealRecord, State, StoreError, StoredRecord,
+};
 
 /// When the stores under test start: a store that begins with a replay fence begins with the one of this Unix second.
 pub const START_SECONDS: i64 = 1_771_900_000;
@@ -81,6 +84,11 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     ledger::filters_select(&make().await).await;
     ledger::pages_cover_everything_once(&make().await).await;
     ledger::records_are_found_by_id(&make().await).await;
+    standing::suspensions_bite_at_once_and_end_at_once(&make().await).await;
+    standing::what_changes_nothing_is_recorded_and_said(&make().await).await;
+    standing::a_revocation_is_not_lifted(&make().await).await;
+    standing::without_its_record_nothing_is_suspended_or_reinstated(&make().await).await;
+    standing::a_suspension_is_not_swept(&make().await).await;
     plugin_keys::plugins_read_what_was_written(&make().await).await;
     plugin_keys::every_change_is_recorded(&make().await).await;
     plugin_keys::what_is_outside_the_limits_is_refused(&make().await).await;
@@ -203,6 +211,26 @@ impl Kit {
         store.revoke(self.chain_uid(), subject, at, seal).await
     }
 
+    /// Suspends `subject`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the store says.
+    pub async fn suspend(&self, store: &impl State, subject: Subject, at: i64) -> Result<Changed, StoreError> {
+        let seal = self.seal_record(Body::Suspension(subject.clone()));
+        store.suspend(self.chain_uid(), subject, at, seal).await
+    }
+
+    /// Reinstates `subject`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the store says.
+    pub async fn reinstate(&self, store: &impl State, subject: Subject) -> Result<Changed, StoreError> {
+        let seal = self.seal_record(Body::Reinstatement(subject.clone()));
+        store.reinstate(self.chain_uid(), subject, seal).await
+    }
+
     /// Gives `key` of `plugin` a value, or deletes it.
     ///
     /// # Errors
@@ -259,6 +287,7 @@ impl Kit {
     fn decision(&self, admission: &Admission) -> DecisionRecord {
         let is_allowed = admission.nonce == NonceAnswer::Fresh
             && admission.revoked.is_none()
+            && admission.suspended.is_none()
             && matches!(admission.pass, None | Some(PassAnswer::Redeemed))
             && admission.rates.iter().all(|rate| rate.conforms)
             && admission.spends.iter().all(|spend| spend.fits);

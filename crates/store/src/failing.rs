@@ -7,11 +7,11 @@ use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, KeyHistory, KeyRotation, Subject};
+use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 
 use crate::{
-    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
-    StoreError, StoredRecord,
+    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
+    State, StoreError, StoredRecord,
 };
 
 /// An operation of a store.
@@ -27,8 +27,12 @@ pub enum Verb {
     Settle,
     /// [`State::revoke`]
     Revoke,
-    /// [`State::revoked_at`]
-    RevokedAt,
+    /// [`State::suspend`]
+    Suspend,
+    /// [`State::reinstate`]
+    Reinstate,
+    /// [`State::standing`]
+    Standing,
     /// [`State::set_plugin_key`]
     SetPluginKey,
     /// [`State::plugin_key`]
@@ -47,13 +51,15 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::StartChain,
         Self::Admit,
         Self::Append,
         Self::Settle,
         Self::Revoke,
-        Self::RevokedAt,
+        Self::Suspend,
+        Self::Reinstate,
+        Self::Standing,
         Self::SetPluginKey,
         Self::PluginKey,
         Self::RotateKey,
@@ -199,8 +205,22 @@ impl<S: State> State for FailingStore<S> {
         self.run(Verb::Revoke, self.inner.revoke(chain_uid, subject, at, seal)).await
     }
 
-    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
-        self.run(Verb::RevokedAt, self.inner.revoked_at(subject)).await
+    async fn suspend(
+        &self,
+        chain_uid: &str,
+        subject: Subject,
+        at: i64,
+        seal: SealRecord,
+    ) -> Result<Changed, StoreError> {
+        self.run(Verb::Suspend, self.inner.suspend(chain_uid, subject, at, seal)).await
+    }
+
+    async fn reinstate(&self, chain_uid: &str, subject: Subject, seal: SealRecord) -> Result<Changed, StoreError> {
+        self.run(Verb::Reinstate, self.inner.reinstate(chain_uid, subject, seal)).await
+    }
+
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
+        self.run(Verb::Standing, self.inner.standing(subject)).await
     }
 
     async fn set_plugin_key(
@@ -310,7 +330,9 @@ mod tests {
         assert!(block_on(kit.settle(&store, "att", OutcomeResult::Completed)).is_err());
         let subject = Subject::Key("key".to_owned());
         assert!(block_on(kit.revoke(&store, subject.clone(), 1)).is_err());
-        assert!(block_on(store.revoked_at(&subject)).is_err());
+        assert!(block_on(kit.suspend(&store, subject.clone(), 1)).is_err());
+        assert!(block_on(kit.reinstate(&store, subject.clone())).is_err());
+        assert!(block_on(store.standing(&subject)).is_err());
         assert!(block_on(kit.set_plugin_key(&store, "plugin", "key", Some(b"value"))).is_err());
         assert!(block_on(store.plugin_key("plugin", "key")).is_err());
         assert!(block_on(kit.rotate(&store, 1)).is_err());
@@ -321,7 +343,7 @@ mod tests {
         assert!(Verb::ALL.into_iter().all(|verb| store.calls(verb) == 1));
         store.heal();
         assert!(block_on(kit.start(&store)).is_ok());
-        assert_eq!(block_on(store.inner().revoked_at(&subject)).unwrap(), None);
+        assert_eq!(block_on(store.inner().standing(&subject)).unwrap(), Standing::default());
         assert_eq!(block_on(store.plugin_key("plugin", "key")).unwrap(), None);
     }
 }

@@ -29,7 +29,7 @@ pub mod failing;
 use async_trait::async_trait;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, EntryIndex, Link, PreviousChain};
 use passgate_core::state::{
-    Admission, Demand, KeyHistory, KeyRotation, PluginKeyError, RotationError, RowCorrupt, Subject,
+    Admission, Demand, KeyHistory, KeyRotation, PluginKeyError, RotationError, RowCorrupt, Standing, Subject,
 };
 
 #[cfg(feature = "redb")]
@@ -80,6 +80,15 @@ pub struct Admitted {
     pub entry: Option<Entry>,
 }
 
+/// What a suspension or a reinstatement leaves.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The record as appended, durable by the time it is returned.
+    pub entry: Entry,
+    /// Whether what the subject may do is different now: it was not denied before, or it was suspended.
+    pub changed: bool,
+}
+
 /// Whether what was written survives the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -123,8 +132,23 @@ pub trait State: Shared {
     /// later sees it. Revoking again keeps the first time.
     async fn revoke(&self, chain_uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Entry, StoreError>;
 
-    /// Since which Unix second `subject` is revoked, if it is.
-    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError>;
+    /// Suspends `subject` from Unix second `at` on until it is reinstated, with its record. When this returns, every
+    /// admission that begins later sees it. Suspending what is suspended or revoked is recorded and changes nothing.
+    async fn suspend(
+        &self,
+        chain_uid: &str,
+        subject: Subject,
+        at: i64,
+        seal: SealRecord,
+    ) -> Result<Changed, StoreError>;
+
+    /// Ends the suspension of `subject`, with its record. When this returns, every admission that begins later sees it.
+    /// Reinstating what is not suspended is recorded and changes nothing; what is revoked is refused as
+    /// [`StoreError::Revoked`] and not recorded.
+    async fn reinstate(&self, chain_uid: &str, subject: Subject, seal: SealRecord) -> Result<Changed, StoreError>;
+
+    /// Whether `subject` is revoked or suspended, and since when.
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError>;
 
     /// Gives `key` of the plugin `plugin` this value, or deletes it without one, with its record. When this returns,
     /// every read that begins later sees it. Deleting what is not there is recorded too.
@@ -251,6 +275,11 @@ pub enum StoreError {
     /// Sealing the record panicked. Nothing was written.
     #[error("the record could not be sealed: {0}")]
     SealFailed(String),
+    /// A revocation stays. A mistake of whoever asks; nothing was written.
+    #[error(
+        "the {0} is revoked, and a revocation cannot be lifted: whoever is to act again needs what is not revoked, such as a new passport"
+    )]
+    Revoked(Subject),
     /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.
     #[error(transparent)]
     PluginKey(#[from] PluginKeyError),

@@ -7,12 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use passgate_core::attest::Entry;
-use passgate_core::state::{self, Demand, KeyHistory, KeyRotation, RowMap, Subject, Write, restart_fence};
+use passgate_core::state::{self, Demand, KeyHistory, KeyRotation, RowMap, Standing, Subject, Write, restart_fence};
 
 use crate::backend::{self, Chain, Fault, Tables};
 use crate::{
-    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
-    StoreError, StoredRecord,
+    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
+    State, StoreError, StoredRecord,
 };
 
 /// State and ledger of one process, lost when it ends. One lock makes every verb one transaction.
@@ -75,8 +75,22 @@ impl State for MemoryStore {
         Ok(backend::revoke(&mut *self.lock(), chain_uid, &subject, at, &mut seal)?)
     }
 
-    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
-        Ok(backend::revoked_at(&*self.lock(), subject)?)
+    async fn suspend(
+        &self,
+        chain_uid: &str,
+        subject: Subject,
+        at: i64,
+        mut seal: SealRecord,
+    ) -> Result<Changed, StoreError> {
+        Ok(backend::suspend(&mut *self.lock(), chain_uid, &subject, at, &mut seal)?)
+    }
+
+    async fn reinstate(&self, chain_uid: &str, subject: Subject, mut seal: SealRecord) -> Result<Changed, StoreError> {
+        Ok(backend::reinstate(&mut *self.lock(), chain_uid, &subject, &mut seal)?)
+    }
+
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
+        Ok(backend::standing(&*self.lock(), subject)?)
     }
 
     async fn set_plugin_key(
@@ -258,9 +272,20 @@ mod tests {
         let subject = Subject::Passport("pass_1".to_owned());
         for at in [20, 10, 30] {
             backend::deny(&mut data, &subject, at).unwrap();
-            assert_eq!(backend::revoked_at(&data, &subject).unwrap(), Some(20), "the first time stays");
+            assert_eq!(backend::standing(&data, &subject).unwrap().revoked_at, Some(20), "the first time stays");
         }
         data.set_row(Write { value: b"?".to_vec(), ..state::revocation_write(&subject, 0) });
         assert!(matches!(backend::deny(&mut data, &subject, 1), Err(Fault::Request(StoreError::Corrupt(_)))));
+    }
+
+    #[test]
+    fn a_suspension_elsewhere_is_followed_without_a_record() {
+        let mut data = Data::default();
+        let subject = Subject::Issuer("issuer".to_owned());
+        backend::deny(&mut data, &subject, 5).unwrap();
+        for suspended_at in [Some(20), Some(10), None, None, Some(30)] {
+            backend::follow(&mut data, &subject, suspended_at).unwrap();
+            assert_eq!(backend::standing(&data, &subject).unwrap(), Standing { revoked_at: Some(5), suspended_at });
+        }
     }
 }

@@ -28,12 +28,12 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Subject};
+use passgate_core::state::{Demand, KEY_HISTORY_KEY, KeyHistory, KeyRotation, LoadedRows, Standing, Subject};
 
 use crate::backend::{self, Fault};
 use crate::{
-    Admitted, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart, State,
-    StoreError, StoredRecord,
+    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
+    State, StoreError, StoredRecord,
 };
 use file::File;
 use tables::{Reader, Writable};
@@ -165,11 +165,29 @@ impl State for RedbStore {
         self.write(move |tables| backend::revoke(tables, &uid, &subject, at, &mut seal)).await
     }
 
-    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
-        let key = passgate_core::state::revocation_write(subject, 0).key;
+    async fn suspend(
+        &self,
+        chain_uid: &str,
+        subject: Subject,
+        at: i64,
+        mut seal: SealRecord,
+    ) -> Result<Changed, StoreError> {
+        let uid = chain_uid.to_owned();
+        self.write(move |tables| backend::suspend(tables, &uid, &subject, at, &mut seal)).await
+    }
+
+    async fn reinstate(&self, chain_uid: &str, subject: Subject, mut seal: SealRecord) -> Result<Changed, StoreError> {
+        let uid = chain_uid.to_owned();
+        self.write(move |tables| backend::reinstate(tables, &uid, &subject, &mut seal)).await
+    }
+
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
         self.file.read(|database| {
-            let Some(row) = Reader::begin(database)?.row(&key)? else { return Ok(None) };
-            Ok(Some(backend::revocation_second(key.clone(), &row)?))
+            let (reader, mut rows) = (Reader::begin(database)?, LoadedRows::new());
+            for key in Standing::row_keys(subject) {
+                rows.extend(reader.row(&key)?.map(|row| (key, row)));
+            }
+            Ok(Standing::read(subject, &rows)?)
         })
     }
 

@@ -38,7 +38,7 @@ fn reopening_keeps_everything() {
         assert!(block_on(store.sweep(NOW_SECONDS + 301, 2)).unwrap() > 0);
     }
     let store = RedbStore::open(&path).unwrap();
-    assert_eq!(block_on(store.revoked_at(&subject)).unwrap(), Some(5));
+    assert_eq!(block_on(store.standing(&subject)).unwrap().revoked_at, Some(5));
     assert!((1..10).all(|nonce| admitted(&kit, &store, &nonce.to_string()) != NonceAnswer::Fresh));
     let next = Kit::new("gate");
     block_on(next.start(&store)).unwrap();
@@ -138,7 +138,7 @@ fn one_corrupt_row_harms_only_those_who_need_it() {
             answer => assert!(call != 7 && answer.is_ok(), "{call}: {answer:?}"),
         }
     }
-    assert!(matches!(block_on(store.revoked_at(&subject)), Err(StoreError::Corrupt(_))));
+    assert!(matches!(block_on(store.standing(&subject)), Err(StoreError::Corrupt(_))));
     assert!(matches!(block_on(kit.revoke(&store, subject, 1)), Err(StoreError::Corrupt(_))));
     assert_eq!(block_on(kit.verify_ledger(&store)).unwrap().head.records, 20);
 }

@@ -1,7 +1,8 @@
 //! What may stand in `passgate.yml`.
 
 use passgate_api::bundle::{
-    ActionPassesDoc, ForeignAgentDoc, GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc, SelfIssuedDoc,
+    ActionPassesDoc, ForeignAgentDoc, GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc,
+    SelfIssuedDoc,
 };
 use passgate_api::edge::AdmissionDoc;
 use schemars::JsonSchema;

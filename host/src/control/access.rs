@@ -8,6 +8,7 @@ use passgate_api::driver::Driver;
 use passgate_api::http::control::{self, Controlled};
 use passgate_api::http::export;
 use passgate_api::http::route::PluginKey;
+use passgate_api::http::standing::{self, Change, Suspension};
 use passgate_api::view;
 use passgate_core::attest::{Stamp, Writer};
 use passgate_passport::key::PublicKey;
@@ -65,7 +66,9 @@ impl AccessError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Key(_) => ErrorClass::Configuration,
-            Self::Operation(OperationError::Store(StoreError::PluginKey(_))) => ErrorClass::Unexpected,
+            Self::Operation(OperationError::Store(StoreError::PluginKey(_) | StoreError::Revoked(_))) => {
+                ErrorClass::Unexpected
+            }
             Self::NoStore { .. }
             | Self::Volatile
             | Self::Client(
@@ -75,6 +78,16 @@ impl AccessError {
             | Self::Operation(OperationError::Store(_)) => ErrorClass::Unreachable,
             Self::Client(ClientError::Refused { status, .. }) if *status >= 500 => ErrorClass::Unreachable,
             _ => ErrorClass::Unexpected,
+        }
+    }
+
+    /// Whether it is that a revocation cannot be lifted.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        match self {
+            Self::Operation(OperationError::Store(StoreError::Revoked(_))) => true,
+            Self::Client(ClientError::Refused { status, code, .. }) => *status == 409 && code == control::REVOKED_CODE,
+            _ => false,
         }
     }
 }
@@ -199,6 +212,23 @@ impl Access {
         }
     }
 
+    /// Suspends or reinstates; when this returns, the next admission is refused or let in. Gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`], [`AccessError::is_revoked`] when what is revoked is to be reinstated; else the change may be in force
+    /// or not, and is safe to repeat.
+    pub async fn change(
+        &self,
+        which: Suspension,
+        what: &Revocation,
+    ) -> Result<Change<Map<String, Value>>, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.change(which, what).await?),
+            Self::Offline(offline) => Ok(standing::change(&offline.recording().await?, which, what).await?),
+        }
+    }
+
     /// The value of a plugin's key, if it has one.
     ///
     /// # Errors
@@ -231,7 +261,7 @@ impl Access {
         }
     }
 
-    /// Since when something is revoked.
+    /// Since when something is revoked or suspended.
     ///
     /// # Errors
     ///

@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 use super::remote::{Remote, RemoteGate, RemoteGateError};
 use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState, Rotated, Rotation};
 use passgate_api::http::route::PluginKey;
+use passgate_api::http::standing::{Change, Suspension};
 
 /// How long the gateway may take to begin an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -198,7 +199,23 @@ impl ControlClient {
         self.document(Method::POST, "/v1/revocations", body.into()).await
     }
 
-    /// Since when something is revoked.
+    /// Suspends or reinstates, and gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn change(
+        &self,
+        which: Suspension,
+        what: &Revocation,
+    ) -> Result<Change<Map<String, Value>>, ClientError> {
+        let body = serde_json::to_vec(what).map_err(exchange)?;
+        let response = self.request(Method::POST, which.path(), body.into()).await?;
+        let changed = response.status() == StatusCode::CREATED;
+        Ok(Change { record: self.parsed(response).await?, changed })
+    }
+
+    /// Since when something is revoked or suspended.
     ///
     /// # Errors
     ///

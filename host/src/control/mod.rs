@@ -32,6 +32,7 @@ pub use passgate_api::http::documents::{
     Rotated, Rotation,
 };
 pub use passgate_api::http::route::PluginKey;
+pub use passgate_api::http::standing::{Change, Suspension};
 pub use remote::{RemoteGate, RemoteGateError};
 
 use self::routes::Surface;

@@ -7,9 +7,10 @@ use passgate_api::http::control::Controlled;
 pub use passgate_api::http::control::OperationError;
 use passgate_api::http::documents::{Revocation, Rotated, Rotation};
 use passgate_api::http::route::PluginKey;
+use passgate_api::http::standing::{Change, Suspension};
 use passgate_core::attest::{RotationScope, Stamp, Writer};
 use passgate_core::gate::Gate;
-use passgate_core::state::{KeyHistory, Subject};
+use passgate_core::state::{KeyHistory, Standing, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_passport::key_set::DatedKey;
 use passgate_store::{Ledger, StoreError};
@@ -93,8 +94,8 @@ impl Operations {
             OperationError::Gate(format!("{file} does not hold the key {kid}; run `passgate keys rotate` at this gate"))
         })?;
         // A task of its own: given up half-way, nobody would note that the new key signs.
-        let driver = Arc::clone(driver);
-        let rotating = tokio::spawn(async move { driver.rotate(next, RotationScope::Ledger, stamp).await });
+        let rotating = Arc::clone(driver);
+        let rotating = tokio::spawn(async move { rotating.rotate(next, RotationScope::Ledger, stamp).await });
         let entry = rotating.await.map_err(|error| OperationError::Gate(error.to_string()))??;
         self.gate.mint_with(driver.writer().public_key());
         let history = self.store.key_history().await?;
@@ -162,10 +163,10 @@ impl Controlled for Operations {
         Ok(self.writer().seal_head(payload))
     }
 
-    async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError> {
+    async fn standing(&self, subjects: &[Subject]) -> Result<Vec<Standing>, OperationError> {
         let mut found = Vec::with_capacity(subjects.len());
         for subject in subjects {
-            found.push(self.store.revoked_at(subject).await?);
+            found.push(self.store.standing(subject).await?);
         }
         Ok(found)
     }
@@ -173,5 +174,14 @@ impl Controlled for Operations {
     async fn revoke(&self, what: &Revocation) -> Result<String, OperationError> {
         let (driver, stamp) = self.recording()?;
         Ok(driver.revoke(what.subject().clone(), stamp).await?.jws)
+    }
+
+    async fn change(&self, which: Suspension, what: &Revocation) -> Result<Change, OperationError> {
+        let ((driver, stamp), subject) = (self.recording()?, what.subject().clone());
+        let done = match which {
+            Suspension::Suspend => driver.suspend(subject, stamp).await?,
+            Suspension::Reinstate => driver.reinstate(subject, stamp).await?,
+        };
+        Ok(Change { record: done.entry.jws, changed: done.changed })
     }
 }

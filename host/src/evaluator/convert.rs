@@ -97,6 +97,7 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
             NonceAnswer::QuotaExceeded => wit::NonceAnswer::QuotaExceeded,
         },
         revoked: admission.revoked.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
+        suspended: admission.suspended.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
         pass: admission.pass.map(|answer| match answer {
             PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
             PassAnswer::Unspent => wit::PassAnswer::Unspent,

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use passgate_core::attest::Entry;
 use passgate_core::flood::MAX_REFUSAL_RECORDS_PER_MINUTE;
-use passgate_core::state::{Demand, KeyHistory, KeyRotation, Subject};
+use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 use passgate_host::control::ClientError;
 use passgate_store::failing::{FailingStore, Failure, Verb};
 use passgate_store::{
-    Admitted, Cursor, Durability, Filter, Ledger, MemoryStore, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    State, StoreError, StoredRecord,
+    Admitted, Changed, Cursor, Durability, Filter, Ledger, MemoryStore, Page, SealDecision, SealOutcome, SealRecord,
+    SealStart, State, StoreError, StoredRecord,
 };
 
 use crate::origin::{Origin, ok};
@@ -162,8 +162,16 @@ impl State for Explosive {
         self.inner.revoke(uid, subject, at, seal).await
     }
 
-    async fn revoked_at(&self, subject: &Subject) -> Result<Option<i64>, StoreError> {
-        self.inner.revoked_at(subject).await
+    async fn suspend(&self, uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Changed, StoreError> {
+        self.inner.suspend(uid, subject, at, seal).await
+    }
+
+    async fn reinstate(&self, uid: &str, subject: Subject, seal: SealRecord) -> Result<Changed, StoreError> {
+        self.inner.reinstate(uid, subject, seal).await
+    }
+
+    async fn standing(&self, subject: &Subject) -> Result<Standing, StoreError> {
+        self.inner.standing(subject).await
     }
 
     async fn set_plugin_key(

@@ -19,3 +19,4 @@ mod page;
 mod plugins;
 mod starting;
 mod status_lists;
+mod suspension;

@@ -72,6 +72,28 @@ fn its_ledger_verifies() {
 }
 
 #[test]
+fn a_suspension_ends_and_a_revocation_stays() {
+    let mut gate = gate();
+    commit(&mut gate);
+    let key = r#"{"kind":"key","thumbprint":"t"}"#;
+    let subject = Subject::Key("t".to_owned());
+    for (suspend, changes) in [(false, false), (true, true), (true, false), (false, true), (false, false), (true, true)]
+    {
+        let done = if suspend { gate.suspend(key, NOW, &[2; 10]) } else { gate.reinstate(key, NOW, &[2; 10]) };
+        assert_eq!(done, Ok(changes));
+        commit(&mut gate);
+        assert_eq!(gate.standing(&subject).unwrap().is_denied(), suspend);
+    }
+    gate.revoke(key, NOW, &[2; 10]).unwrap();
+    commit(&mut gate);
+    assert!(gate.reinstate(key, NOW, &[2; 10]).unwrap_err().contains("cannot be lifted"));
+    assert_eq!(gate.pending().unwrap(), "null");
+    assert_eq!(gate.suspend(key, NOW, &[2; 10]), Ok(false));
+    commit(&mut gate);
+    assert!(gate.standing(&subject).unwrap().revoked_at.is_some());
+}
+
+#[test]
 fn an_outcome_is_that_of_an_allowed_request() {
     let mut gate = gate();
     commit(&mut gate);

@@ -1,4 +1,4 @@
-//! Rate limits and revocation.
+//! Rate limits, revocation and suspension.
 
 use anyhow::Result;
 use passgate_api::bundle::Bundle;
@@ -15,6 +15,7 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     let mut recipes = rates()?;
     recipes.extend(rates_by_counter()?);
     recipes.extend(revocations()?);
+    recipes.extend(suspensions()?);
     Ok(recipes)
 }
 
@@ -169,5 +170,75 @@ fn revocations() -> Result<Vec<Recipe>> {
         ("revoked_issuer_deny", issuer),
         ("revoked_others", others),
         ("revoked_burns_nonce_deny", burnt),
+    ])
+}
+
+fn suspensions() -> Result<Vec<Recipe>> {
+    let suspended = Some("suspended");
+    let passport = Subject::Passport(scout()?.claims.jti);
+    let agent = Subject::Agent { issuer: ISSUER.to_owned(), agent_id: "agent_scout".to_owned() };
+    let key = Subject::Key(key(super::policy::SCOUT).public().thumbprint().to_owned());
+    let issuer = Subject::Issuer(ISSUER.to_owned());
+    let paused = |description, subject: &Subject| -> Result<Draft> {
+        Draft::new(description, plain()?)
+            .send(search()?, None)?
+            .suspend(subject.clone())
+            .send(search()?, suspended)?
+            .at(120)
+            .send(search()?, suspended)?
+            .reinstate(subject.clone())
+            .send(search()?, None)
+    };
+    let switch = Draft::new("Every passport of a suspended issuer is denied until it is reinstated.", plain()?)
+        .suspend(issuer.clone())
+        .send(search()?, suspended)?
+        .send(courier()?, suspended)?
+        .reinstate(issuer.clone())
+        .send(search()?, None)?
+        .send(courier()?, None)?;
+    let repeated = Draft::new("Suspending and reinstating again change nothing.", plain()?)
+        .reinstate(agent.clone())
+        .send(search()?, None)?
+        .suspend(agent.clone())
+        .suspend(agent.clone())
+        .send(search()?, suspended)?
+        .reinstate(agent.clone())
+        .reinstate(agent.clone())
+        .send(search()?, None)?;
+    let both =
+        Draft::new("A revocation counts more than a suspension, and ends with no reinstatement of others.", plain()?)
+            .suspend(issuer.clone())
+            .revoke(passport.clone())
+            .send(search()?, Some("revoked"))?
+            .reinstate(issuer.clone())
+            .send(search()?, Some("revoked"))?
+            .send(courier()?, None)?;
+    let others = Draft::new("Whoever is suspended in two ways is denied until both have ended.", plain()?)
+        .suspend(passport.clone())
+        .suspend(key.clone())
+        .reinstate(passport.clone())
+        .send(search()?, suspended)?
+        .send(courier()?, None)?
+        .reinstate(key.clone())
+        .send(search()?, None)?;
+    let once = search()?.sign()?;
+    let burnt = Draft::new(
+        "A request of a suspended passport spends its nonce and takes no token.",
+        limits(json!({ "requests_per_minute": 1 }))?,
+    )
+    .suspend(passport.clone())
+    .wire(once.clone(), suspended)?
+    .reinstate(passport.clone())
+    .send(search()?, None)?
+    .wire(once, Some("nonce_replayed"))?;
+    Ok(vec![
+        ("suspended_passport", paused("A suspended passport is denied at once, until it is reinstated.", &passport)?),
+        ("suspended_agent", paused("Every passport of a suspended agent is denied until it is reinstated.", &agent)?),
+        ("suspended_key", paused("Every passport bound to a suspended key is denied until it is reinstated.", &key)?),
+        ("suspended_issuer", switch),
+        ("suspended_again", repeated),
+        ("suspended_and_revoked", both),
+        ("suspended_twice", others),
+        ("suspended_burns_nonce_deny", burnt),
     ])
 }

@@ -53,12 +53,12 @@ impl Implementation for Wasmtime {
         let mut results = Vec::new();
         for (step, number) in case.steps.iter().zip(1..) {
             let stamp = stamp(step.at_ms, number);
-            if let Some(revoke) = &step.revoke {
-                let entry = driver.revoke(revoke.clone(), stamp).await?;
+            if let Some(change) = step.change() {
+                let entry = change.carry_out(&driver, stamp).await?;
                 results.push(StepResult { attestation: payload(&entry.jws)?, ..StepResult::default() });
                 continue;
             }
-            let request = step.request.as_ref().context("a step revokes or requests")?;
+            let request = step.request.as_ref().context("a step is a change or a request")?;
             let headers = headers(request);
             let answer = match engine.judge(&snapshot, &raw(request, &headers), stamp.now).await {
                 Ok(judged) => driver.admit(judged.into_case(), stamp).await,

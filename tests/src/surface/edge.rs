@@ -7,11 +7,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use passgate_api::answer::MINTED_STATUS;
 use passgate_core::attest::Stamp;
-use passgate_core::state::Subject;
 use serde_json::{Value, json};
 
 use super::{Implementation, StepResult, evaluator, minted, payload, stamp, text_member};
-use crate::case::{Case, Request, Step};
+use crate::case::{Case, Change, Request, Step};
 use crate::edge::{Build, Edge, WITHIN, read_export};
 use crate::origin::Origin;
 use crate::wire::Answer;
@@ -95,10 +94,10 @@ struct Run<'s> {
 impl Run<'_> {
     async fn step(&mut self, step: &Step, stamp: Stamp) -> Result<StepResult> {
         let script = self.script(stamp);
-        match (&step.revoke, &step.request) {
-            (Some(revoke), _) => self.revoke(revoke, &script).await,
+        match (step.change(), &step.request) {
+            (Some(change), _) => self.change(change, &script).await,
             (None, Some(request)) => self.request(request, &script).await,
-            (None, None) => bail!("a step revokes or requests"),
+            (None, None) => bail!("a step is a change or a request"),
         }
     }
 
@@ -143,14 +142,14 @@ impl Run<'_> {
         self.surface.edge.control_of("POST", "/.passgate/test/decide", &wire.to_string(), script).await
     }
 
-    async fn revoke(&self, revoke: &Subject, script: &[(String, String)]) -> Result<StepResult> {
-        let body = serde_json::to_string(revoke)?;
-        let answer = self.surface.edge.control_of("POST", "/.passgate/v1/revocations", &body, script).await?;
+    async fn change(&self, change: Change<'_>, script: &[(String, String)]) -> Result<StepResult> {
+        let (path, body) = (format!("/.passgate{}", change.path()), serde_json::to_string(change.subject())?);
+        let answer = self.surface.edge.control_of("POST", &path, &body, script).await?;
         let said = String::from_utf8_lossy(&answer.body);
-        ensure!(answer.status == 201, "the revocation was answered with {}: {said}", answer.status);
+        ensure!(matches!(answer.status, 200 | 201), "{path} was answered with {}: {said}", answer.status);
         let id = text_member(&answer.body, "attestation_id")?.context("the answer names no record")?;
         let attestation = self.payload_of("attestation_id", &id, script).await?;
-        Ok(StepResult { attestation: attestation.context("the revocation is not recorded")?, ..StepResult::default() })
+        Ok(StepResult { attestation: attestation.context("the change is not recorded")?, ..StepResult::default() })
     }
 
     /// Waits for the outcome, so that nothing of this step happens in the next.

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use passgate_api::answer::MINTED_STATUS;
 use passgate_core::attest::Kind;
-use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_host::config::{Config, EngineKind, FILE_NAME, Loaded};
 use passgate_host::env::{Environment, RandomError};
@@ -22,7 +21,7 @@ use tokio::net::{TcpListener, UnixStream};
 
 use super::component::component;
 use super::{Implementation, StepResult, attestation_key, evaluator, minted, payload, stamp, text_member};
-use crate::case::{Case, Request};
+use crate::case::{Case, Change, Request};
 use crate::origin::Origin;
 use crate::wire::{self, exchange, exchange_on};
 
@@ -71,10 +70,10 @@ impl Implementation for Http {
         let mut results = Vec::new();
         for (step, number) in case.steps.iter().zip(1..) {
             env.set(step.at_ms, number);
-            results.push(match (&step.revoke, &step.request) {
-                (Some(revoke), _) => run.revoke(&folder.path().join(SOCKET), revoke).await?,
+            results.push(match (step.change(), &step.request) {
+                (Some(change), _) => run.change(&folder.path().join(SOCKET), change).await?,
                 (None, Some(request)) => run.request(request).await?,
-                (None, None) => bail!("a step revokes or requests"),
+                (None, None) => bail!("a step is a change or a request"),
             });
         }
         run.gateway.shutdown().await;
@@ -191,20 +190,20 @@ impl Run {
         tokio::time::timeout(SETTLED_WITHIN, settled).await.context("the outcome was not recorded")?
     }
 
-    async fn revoke(&self, socket: &Path, revoke: &Subject) -> Result<StepResult> {
+    async fn change(&self, socket: &Path, change: Change<'_>) -> Result<StepResult> {
         let request = Request {
             method: "POST".to_owned(),
-            target: "/v1/revocations".to_owned(),
+            target: change.path().to_owned(),
             host: "localhost".to_owned(),
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: serde_json::to_string(revoke)?,
+            body: serde_json::to_string(change.subject())?,
         };
         let answer = exchange_on(UnixStream::connect(socket).await?, &request).await?;
         let said = String::from_utf8_lossy(&answer.body);
-        ensure!(answer.status == 201, "the revocation was answered with {}: {said}", answer.status);
+        ensure!(matches!(answer.status, 200 | 201), "{} was answered with {}: {said}", change.path(), answer.status);
         let records = self.records().await?;
-        let record = records.iter().rfind(|record| record.index.kind == Kind::Revocation);
-        let record = record.context("the revocation is not recorded")?;
+        let record = records.iter().rfind(|record| record.index.kind == change.kind());
+        let record = record.context("the change is not recorded")?;
         Ok(StepResult { attestation: payload(&record.jws)?, ..StepResult::default() })
     }
 

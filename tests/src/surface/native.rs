@@ -109,11 +109,11 @@ async fn drive_step(
     step: &Step,
     stamp: Stamp,
 ) -> Result<StepResult> {
-    if let Some(revoke) = &step.revoke {
-        let entry = driver.revoke(revoke.clone(), stamp).await?;
+    if let Some(change) = step.change() {
+        let entry = change.carry_out(driver, stamp).await?;
         return Ok(StepResult { attestation: payload(&entry.jws)?, ..StepResult::default() });
     }
-    let request = step.request.as_ref().context("a step revokes or requests")?;
+    let request = step.request.as_ref().context("a step is a change or a request")?;
     let headers = headers(request);
     let raw = raw(request, &headers);
     let answer = match handover {

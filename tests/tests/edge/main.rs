@@ -10,6 +10,7 @@ mod forwarding;
 mod ledger;
 mod revocation;
 mod staleness;
+mod suspension;
 mod upstream;
 
 use passgate_tests::edge::{Edge, bundle};

@@ -3,7 +3,8 @@
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy, SpendLimits,
+    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy,
+    SpendLimits,
 };
 use passgate_core::money::Unit;
 use passgate_core::route::{AmountSource, Declared, PathPattern, ResourceSource, ResourceTemplate, Route, ValueSource};

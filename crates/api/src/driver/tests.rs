@@ -187,6 +187,30 @@ fn a_revocation_bites_at_once_and_is_recorded() {
 }
 
 #[test]
+fn a_suspension_bites_at_once_ends_at_once_and_is_recorded() {
+    let world = World::new();
+    let ask = |n: u8| reason(&world.ask("GET", "/search", "", &signed("GET", "/search", "", n.into()), n));
+    let subject = Subject::Passport(passgate_passport::id::new_id("pass", NOW_MS, [3; 10]));
+    for (n, changed) in [(1, true), (2, false)] {
+        assert_eq!(block_on(world.driver.suspend(subject.clone(), stamp(n))).unwrap().changed, changed);
+    }
+    assert_eq!(ask(3), Some(Reason::Suspended));
+    for (n, changed) in [(4, true), (5, false)] {
+        assert_eq!(block_on(world.driver.reinstate(subject.clone(), stamp(n))).unwrap().changed, changed);
+    }
+    assert_eq!(ask(6), None);
+    block_on(world.driver.revoke(subject.clone(), stamp(7))).unwrap();
+    let refused = block_on(world.driver.reinstate(subject.clone(), stamp(8)));
+    assert!(matches!(refused, Err(StoreError::Revoked(named)) if named == subject));
+    assert_eq!(ask(9), Some(Reason::Revoked));
+    let records = world.records();
+    let about = records.iter().filter(|record| record.subject.as_ref() == Some(&subject));
+    let kinds: Vec<_> = about.map(|record| record.kind).collect();
+    assert_eq!(kinds, [Kind::Suspension, Kind::Suspension, Kind::Reinstatement, Kind::Reinstatement]);
+    world.verify();
+}
+
+#[test]
 fn a_plugins_key_is_there_at_once_and_recorded_by_the_digest_of_its_value() {
     let world = World::new();
     let read = || block_on(world.store.plugin_key("shops", "list")).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use passgate_core::gate::Gate;
-use passgate_core::state::Subject;
+use passgate_core::state::{Standing, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_passport::key_set::{self, DatedKey};
 use passgate_store::{Ledger, Page, Shared, StoreError};
@@ -21,11 +21,15 @@ use super::ledger;
 use super::passports::{self, Presented};
 use super::reply::{Body, Reply};
 use super::route::Route;
+use super::standing::{self, Change, Suspension};
 use crate::answer::Problem;
 use crate::view::{self, ViewError};
 
 /// How many pages of the store one query looks at before it answers with what it found.
 const MAX_PAGES_PER_QUERY: usize = 20;
+
+/// The code of the refusal to reinstate what is revoked.
+pub const REVOKED_CODE: &str = "revoked";
 
 /// A gate as its control routes see it.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
@@ -50,12 +54,12 @@ pub trait Controlled: Shared {
     /// When there is nothing to sign with.
     fn seal_head(&self, payload: &[u8]) -> Result<String, OperationError>;
 
-    /// Since which Unix second each of `subjects` is revoked, if it is, in their order.
+    /// Whether each of `subjects` is revoked or suspended, in their order.
     ///
     /// # Errors
     ///
     /// When the state cannot be asked.
-    async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError>;
+    async fn standing(&self, subjects: &[Subject]) -> Result<Vec<Standing>, OperationError>;
 
     /// Revokes, and gives the record of it as signed. When this returns, the next admission is refused.
     ///
@@ -63,6 +67,14 @@ pub trait Controlled: Shared {
     ///
     /// When it cannot be carried out; the revocation may then be in force or not, and is safe to repeat.
     async fn revoke(&self, what: &Revocation) -> Result<String, OperationError>;
+
+    /// Suspends or reinstates. When this returns, the next admission is refused or let in.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Revoked`] when what is revoked is to be reinstated; else when it cannot be carried out: the change may
+    /// then be in force or not, and is safe to repeat.
+    async fn change(&self, which: Suspension, what: &Revocation) -> Result<Change, OperationError>;
 }
 
 /// An operation that did not succeed.
@@ -89,6 +101,7 @@ impl From<OperationError> for Reply {
             OperationError::Document(problem) => return Self::bad_request(problem),
             OperationError::Store(StoreError::PluginKey(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Rotation(problem)) => return Self::bad_request(problem),
+            OperationError::Store(StoreError::Revoked(_)) => (409, REVOKED_CODE, "What is revoked stays revoked."),
             OperationError::Store(StoreError::Corrupt(_)) | OperationError::View(_) => {
                 (500, "store_corrupt", "What is stored cannot be read.")
             }
@@ -144,6 +157,8 @@ async fn answer(
             Reply::json_text(201, view::attestation_json(&gate.revoke(&what).await?)?)
         }
         Route::Revoke => Reply::json_text(201, view::attestation_json(&gate.revoke(&from_body(body, limit)?).await?)?),
+        Route::Suspend => standing::answer(gate.as_ref(), Suspension::Suspend, &from_body(body, limit)?).await?,
+        Route::Reinstate => standing::answer(gate.as_ref(), Suspension::Reinstate, &from_body(body, limit)?).await?,
         Route::Revocation => Reply::json(200, &revocation(gate.as_ref(), &from_query(query)?).await?),
         Route::Bundle | Route::PutBundle => Reply::not_found("this gate does not run on a bundle"),
         Route::PluginKey(_) | Route::PutPluginKey(_) | Route::DeletePluginKey(_) => {
@@ -211,14 +226,15 @@ pub async fn attestation(gate: &dyn Controlled, id: &str) -> Result<Option<Map<S
     Ok(record.map(|record| view::attestation(&record.jws)).transpose()?)
 }
 
-/// Since when something is revoked.
+/// Whether something is revoked or suspended, and since when.
 ///
 /// # Errors
 ///
 /// [`OperationError`].
 pub async fn revocation(gate: &dyn Controlled, of: &Revocation) -> Result<RevocationState, OperationError> {
-    let found = gate.revoked_at(std::slice::from_ref(of.subject())).await?;
-    Ok(RevocationState { revoked_at: found.into_iter().flatten().next() })
+    let found = gate.standing(std::slice::from_ref(of.subject())).await?.into_iter().next();
+    let found = found.ok_or_else(|| OperationError::Gate("the state gave no answer".to_owned()))?;
+    Ok(RevocationState { revoked_at: found.revoked_at, suspended_at: found.suspended_at })
 }
 
 /// Revokes; when this returns, the next admission is refused. Gives the record of it.

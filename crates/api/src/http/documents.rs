@@ -43,8 +43,8 @@ pub struct Rotated {
     pub kid: String,
 }
 
-/// What to revoke: a [`Subject`] whose ids can be those of something. A revocation that hits nothing must not look like
-/// one that worked.
+/// What to revoke, suspend or reinstate: a [`Subject`] whose ids can be those of something. A revocation that hits nothing
+/// must not look like one that worked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Subject", into = "Subject")]
 pub struct Revocation(Subject);
@@ -108,12 +108,15 @@ fn is_thumbprint(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Since when something is revoked.
+/// Since when something is revoked or suspended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "passgate::open")]
 pub struct RevocationState {
     /// Unix second of the revocation; `None` when it is not revoked.
     pub revoked_at: Option<i64>,
+    /// Unix second of the suspension; `None` when it is not suspended. Gates that cannot suspend do not say it.
+    #[serde(default)]
+    pub suspended_at: Option<i64>,
 }
 
 /// Which attestations are wanted, as in a query string.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::Controlled;
 use super::documents::Revocation;
+use super::standing::worst;
 
 /// A passport to verify.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ pub struct DelegatorView {
     pub key_thumbprint: String,
 }
 
-/// Verifies a passport as the gate does in a request, and looks for revocations in the state. Where the state cannot be
+/// Verifies a passport as the gate does in a request, and looks for revocations and suspensions in the state. Where the state cannot be
 /// asked, a passport that holds apart from that is shown, with `revocation` not checked.
 pub async fn verify(gate: &dyn Controlled, presented: &Presented) -> Verification {
     let policy = gate.gate();
@@ -99,8 +100,9 @@ pub async fn verify(gate: &dyn Controlled, presented: &Presented) -> Verificatio
         Err(refusal) => return refused(refusal.reason),
     }
     let subjects: Vec<Subject> = Revocation::all_of(verified.links()).into_iter().map(Subject::from).collect();
-    match gate.revoked_at(&subjects).await {
-        Ok(found) if found.iter().any(Option::is_some) => return refused(Reason::Revoked),
+    match gate.standing(&subjects).await {
+        Ok(found) if worst(&found).revoked_at.is_some() => return refused(Reason::Revoked),
+        Ok(found) if worst(&found).is_denied() => return refused(Reason::Suspended),
         Ok(found) if found.len() == subjects.len() => {}
         Ok(_) | Err(_) => not_checked.push("revocation"),
     }

@@ -11,7 +11,9 @@
 //! | `POST /v1/passports/verify` | public | whether a passport holds at this gate |
 //! | `POST /v1/passports/{id}/revoke` | `revoke` | revokes a passport |
 //! | `POST /v1/revocations` | `revoke` | revokes a passport, an agent, a key or an issuer |
-//! | `GET /v1/revocations` | `ledger:read` | since when something is revoked |
+//! | `GET /v1/revocations` | `ledger:read` | since when something is revoked or suspended |
+//! | `POST /v1/suspensions` | `revoke` | suspends a passport, an agent, a key or an issuer |
+//! | `POST /v1/reinstatements` | `revoke` | ends its suspension |
 //! | `GET /v1/bundle` | `bundle:write` | the signed bundle that was put and is in force; only where the gate runs on one |
 //! | `PUT /v1/bundle` | `bundle:write` | replaces it |
 //! | `GET /v1/plugins/{name}/keys/{key}` | `bundle:write` | the value of a plugin's key, as it was put; only where there are plugins |
@@ -41,7 +43,7 @@ const MAX_DOCUMENT_BYTES: usize = 20 * 1024;
 pub enum Scope {
     /// Reading records, and what is revoked.
     LedgerRead,
-    /// Revoking.
+    /// Revoking, suspending and reinstating.
     Revoke,
     /// Replacing the bundle, the status lists and what plugins read.
     BundleWrite,
@@ -97,6 +99,10 @@ pub enum Route {
     Revoke,
     /// `GET /v1/revocations`
     Revocation,
+    /// `POST /v1/suspensions`
+    Suspend,
+    /// `POST /v1/reinstatements`
+    Reinstate,
     /// `GET /v1/bundle`
     Bundle,
     /// `PUT /v1/bundle`
@@ -163,6 +169,8 @@ impl Route {
             ["passports", "verify"] => vec![Self::VerifyPassport],
             ["passports", id, "revoke"] => vec![Self::RevokePassport(decoded(id)?)],
             ["revocations"] => vec![Self::Revocation, Self::Revoke],
+            ["suspensions"] => vec![Self::Suspend],
+            ["reinstatements"] => vec![Self::Reinstate],
             ["bundle"] => vec![Self::Bundle, Self::PutBundle],
             ["plugins", plugin, "keys", key] => {
                 let named = PluginKey { plugin: decoded(plugin)?, key: decoded(key)? };
@@ -187,7 +195,12 @@ impl Route {
             | Self::Bundle
             | Self::PluginKey(_)
             | Self::StatusList(_) => "GET",
-            Self::RotateKey | Self::VerifyPassport | Self::RevokePassport(_) | Self::Revoke => "POST",
+            Self::RotateKey
+            | Self::VerifyPassport
+            | Self::RevokePassport(_)
+            | Self::Revoke
+            | Self::Suspend
+            | Self::Reinstate => "POST",
             Self::PutBundle | Self::PutStatusLists | Self::PutPluginKey(_) => "PUT",
             Self::DeletePluginKey(_) => "DELETE",
         }
@@ -201,7 +214,7 @@ impl Route {
             Self::Attestations | Self::Attestation(_) | Self::Export | Self::VerifyLedger | Self::Revocation => {
                 Some(Scope::LedgerRead)
             }
-            Self::RevokePassport(_) | Self::Revoke => Some(Scope::Revoke),
+            Self::RevokePassport(_) | Self::Revoke | Self::Suspend | Self::Reinstate => Some(Scope::Revoke),
             Self::RotateKey
             | Self::Bundle
             | Self::PutBundle
@@ -262,6 +275,8 @@ mod tests {
             ("POST", "/v1/passports/pass_1/revoke", Route::RevokePassport("pass_1".to_owned())),
             ("POST", "/v1/revocations", Route::Revoke),
             ("GET", "/v1/revocations", Route::Revocation),
+            ("POST", "/v1/suspensions", Route::Suspend),
+            ("POST", "/v1/reinstatements", Route::Reinstate),
             ("GET", "/v1/bundle", Route::Bundle),
             ("PUT", "/v1/bundle", Route::PutBundle),
             ("GET", "/v1/status-lists/k", Route::StatusList("k".to_owned())),

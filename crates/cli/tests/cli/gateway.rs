@@ -82,6 +82,42 @@ fn revoking_bites_at_once_and_the_ledger_shows_it() {
 }
 
 #[test]
+fn suspending_bites_at_once_and_reinstating_lets_in_at_once() {
+    let (folder, origin, served) = served();
+    let url = format!("{}/search", served.url);
+    let refused = || {
+        let refused = run(folder.path(), &["call", &url]).exits(5);
+        assert!(refused.stderr.contains("credential_rejected"), "{}", refused.stderr);
+        let verified = run(folder.path(), &["--format", "json", "passport", "verify", "agents/agent-1.json"]).exits(5);
+        assert_eq!(verified.error()["code"], "suspended");
+    };
+    run(folder.path(), &["call", &url]).exits(0);
+    run(folder.path(), &["passport", "suspend", "--issuer-id", ISSUER]).exits(0);
+    refused();
+    let reinstated = run(folder.path(), &["passport", "reinstate", "--issuer-id", ISSUER]).exits(0);
+    assert!(reinstated.stderr.contains("In force from the next request on."), "{}", reinstated.stderr);
+    run(folder.path(), &["call", &url]).exits(0);
+    let again = run(folder.path(), &["passport", "reinstate", "--issuer-id", ISSUER]).exits(0);
+    assert!(again.stderr.contains("was not suspended"), "{}", again.stderr);
+
+    // It outlives the gateway.
+    run(folder.path(), &["passport", "suspend", "--agent", ISSUER, "agent-1"]).exits(0);
+    assert_eq!(served.stop("-TERM"), 0);
+    let again = Served::again(folder.path());
+    refused();
+    run(folder.path(), &["passport", "revoke", "--agent", ISSUER, "agent-1"]).exits(0);
+    let stays =
+        run(folder.path(), &["--format", "json", "passport", "reinstate", "--agent", ISSUER, "agent-1"]).exits(5);
+    assert_eq!(stays.error()["code"], "revoked");
+    assert_eq!(again.stop("-TERM"), 0);
+    assert_eq!(origin.arrived().len(), 2);
+    let denied = run(folder.path(), &["--format", "json", "ledger", "query", "--decision", "deny"]).exits(0).json();
+    let reasons = denied["attestations"].as_array().unwrap();
+    assert!(reasons.len() == 2 && reasons.iter().all(|record| record["reason_code"] == "suspended"), "{denied}");
+    run(folder.path(), &["ledger", "verify"]).exits(0);
+}
+
+#[test]
 fn an_api_that_does_not_answer_is_six_though_the_gate_allowed() {
     let folder = initialised();
     issued(folder.path(), "agent-1", &["web:search"]);

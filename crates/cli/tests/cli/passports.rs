@@ -124,6 +124,51 @@ fn a_revoked_passport_is_invalid_at_once() {
 }
 
 #[test]
+fn a_suspended_passport_is_invalid_until_it_is_reinstated() {
+    let folder = served_once();
+    issued(folder.path(), "agent-1", &["web:search"]);
+    let verified = || verify(folder.path(), "agents/agent-1.json");
+    let change = |verb: &str, what: &[&str]| {
+        run(folder.path(), &[&["--format", "json", "passport", verb], what].concat()).exits(0).json()
+    };
+    let inspected =
+        run(folder.path(), &["--format", "json", "passport", "inspect", "agents/agent-1.json"]).exits(0).json();
+    let thumbprint = inspected["claims"]["cnf"]["jwk"]["kid"].as_str().unwrap().to_owned();
+    let everything: [&[&str]; 4] =
+        [&["agents/agent-1.json"], &["--agent", ISSUER, "agent-1"], &["--key", &thumbprint], &["--issuer-id", ISSUER]];
+    for what in everything {
+        assert_eq!(change("reinstate", what)["changed"], false);
+        let suspended = change("suspend", what);
+        assert!(suspended["attestation_id"].as_str().unwrap().starts_with("att_"), "{suspended}");
+        assert_eq!((&suspended["changed"], &change("suspend", what)["changed"]), (&true.into(), &false.into()));
+        let error = verified().exits(5).error();
+        assert_eq!(error["code"], "suspended");
+        assert!(error["message"].as_str().unwrap().contains("is suspended since"), "{error}");
+        // A new passport would not be suspended.
+        let rotated = run(
+            folder.path(),
+            &["--format", "json", "passport", "rotate", "--credentials", "agents/agent-1.json", "--issuer", "local"],
+        );
+        assert_eq!(rotated.exits(5).error()["code"], "suspended");
+        assert_eq!(change("reinstate", what)["changed"], true);
+        verified().exits(0);
+    }
+    change("suspend", &["--issuer-id", ISSUER]);
+    change("revoke", &["agents/agent-1.json"]);
+    assert_eq!(verified().exits(5).error()["code"], "revoked", "it counts more");
+    let again = run(folder.path(), &["passport", "suspend", "agents/agent-1.json"]).exits(0);
+    assert!(again.stderr.contains("Nothing changes"), "{}", again.stderr);
+    let refused = run(folder.path(), &["--format", "json", "passport", "reinstate", "agents/agent-1.json"]).exits(5);
+    let error = refused.error();
+    assert_eq!(error["code"], "revoked");
+    assert!(error["message"].as_str().unwrap().contains("cannot be lifted"), "{error}");
+    for nothing in [&["not-an-id"][..], &["--key", "short"], &["--issuer-id", ISSUER, "--key", &thumbprint], &[]] {
+        run(folder.path(), &[&["passport", "suspend"], nothing].concat()).exits(1);
+    }
+    run(folder.path(), &["ledger", "verify"]).exits(0);
+}
+
+#[test]
 fn inspecting_checks_nothing_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let forged = passport(&SecretKey::from_seed([66; 32]), 1_000, 2_000);

@@ -104,6 +104,8 @@ pub(super) struct Payload<'a> {
     seq: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_list: Option<&'a StatusListRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a Subject>,
     timestamp: &'a str,
 }
 
@@ -153,6 +155,7 @@ impl<'a> Payload<'a> {
             revoked: None,
             seq: frame.place.seq,
             status_list: None,
+            subject: None,
             timestamp: &frame.place.timestamp,
         }
     }
@@ -188,6 +191,8 @@ impl<'a> Payload<'a> {
             Body::Gap(gap) => Self { gap: Some(gap), ..Self::new(frame, Kind::Gap) },
             Body::PluginKey(key) => Self { plugin_key: Some(key), ..Self::new(frame, Kind::PluginKey) },
             Body::KeyRotation(rotation) => Self { key_rotation: Some(rotation), ..Self::new(frame, Kind::KeyRotation) },
+            Body::Suspension(subject) => Self { subject: Some(subject), ..Self::new(frame, Kind::Suspension) },
+            Body::Reinstatement(subject) => Self { subject: Some(subject), ..Self::new(frame, Kind::Reinstatement) },
         }
     }
 

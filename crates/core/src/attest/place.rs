@@ -82,6 +82,7 @@ fn is_member(name: &str, value: &Node<'_>) -> bool {
         "revocation" => is::<RevocationCheck>(value),
         "revoked" => is::<Subject>(value),
         "status_list" => is::<StatusListRecord>(value),
+        "subject" => is::<Subject>(value),
         _ => false,
     }
 }

@@ -91,6 +91,9 @@ pub struct Record {
     /// The status list that was consulted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_list: Option<StatusListRecord>,
+    /// What was suspended or reinstated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// RFC 3339 in UTC with milliseconds.
     pub timestamp: String,
 }
@@ -117,6 +120,10 @@ pub enum Kind {
     PluginKey,
     /// The key that signs records hands over to another one.
     KeyRotation,
+    /// A suspension, until a reinstatement.
+    Suspension,
+    /// The end of a suspension.
+    Reinstatement,
 }
 
 impl Kind {
@@ -132,6 +139,8 @@ impl Kind {
             Self::Gap => "gap",
             Self::PluginKey => "plugin_key",
             Self::KeyRotation => "key_rotation",
+            Self::Suspension => "suspension",
+            Self::Reinstatement => "reinstatement",
         }
     }
 }
@@ -185,6 +194,10 @@ pub enum Body {
     PluginKey(PluginKeyRecord),
     /// `kind: key_rotation`.
     KeyRotation(KeyRotationRecord),
+    /// `kind: suspension`.
+    Suspension(Subject),
+    /// `kind: reinstatement`.
+    Reinstatement(Subject),
 }
 
 /// The members of a decision.

@@ -126,6 +126,8 @@ fn bodies() -> Vec<Body> {
         Body::PluginKey(plugin_key(Some("sha256:00"))),
         Body::PluginKey(plugin_key(None)),
         Body::KeyRotation(rotation()),
+        Body::Suspension(Subject::Issuer("issuer".to_owned())),
+        Body::Reinstatement(Subject::Issuer("issuer".to_owned())),
     ]
 }
 
@@ -182,6 +184,19 @@ fn the_format_is_pinned() {
         r#""revoked":{"kind":"key","thumbprint":"thumb"},"seq":2,"timestamp":"2027-01-15T08:00:00.005Z"}"#
     );
     assert_eq!(String::from_utf8(payload(&entry)).unwrap(), expected);
+}
+
+#[test]
+fn the_format_of_suspensions_and_reinstatements_is_pinned() {
+    let subject = || Subject::Key("thumb".to_owned());
+    for (body, kind) in [(Body::Suspension(subject()), "suspension"), (Body::Reinstatement(subject()), "reinstatement")]
+    {
+        let entry = writer().seal(&Link { seq: 0, prev: None }, &stamp(5), body);
+        let before = r#"{"attestation_id":"att_01MCC5RM050M2GA1850M2GA185","chain_uid":"chain_1","gate":{"gate_id":"gate_1","level":"L2"},"#;
+        let after = r#""seq":0,"subject":{"kind":"key","thumbprint":"thumb"},"timestamp":"2027-01-15T08:00:00.005Z"}"#;
+        let expected = alloc::format!(r#"{before}"kind":"{kind}",{after}"#);
+        assert_eq!(String::from_utf8(payload(&entry)).unwrap(), expected);
+    }
 }
 
 #[test]

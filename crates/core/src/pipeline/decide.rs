@@ -139,7 +139,7 @@ pub fn retry_after_seconds(rates: &[RateView]) -> Option<u64> {
 
 /// Decides. Pure: calling it twice with the same arguments gives the same decision.
 ///
-/// Replay and revocation come first: they belong to authentication. Then the guardrails in their fixed order:
+/// Replay, revocation and suspension come first: they belong to authentication. Then the guardrails in their fixed order:
 /// permission scope, rate, spend, domain, PII, approval, and after them the plugins. The first that denies is the reason,
 /// whatever was found first, and when none does, the first that asks for approval.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
@@ -176,7 +176,8 @@ pub(super) fn revocation_check(admission: &Admission) -> RevocationCheck {
 
 fn admission_reason(admission: &Admission) -> Option<Reason> {
     match admission.nonce {
-        NonceAnswer::Fresh => admission.revoked.is_some().then_some(Reason::Revoked),
+        NonceAnswer::Fresh if admission.revoked.is_some() => Some(Reason::Revoked),
+        NonceAnswer::Fresh => admission.suspended.is_some().then_some(Reason::Suspended),
         NonceAnswer::Replayed => Some(Reason::NonceReplayed),
         NonceAnswer::Fenced => Some(Reason::ReplayFence),
         NonceAnswer::QuotaExceeded => Some(Reason::NonceQuotaExceeded),

@@ -299,11 +299,16 @@ fn replay_and_revocation_come_first() {
     for (nonce, subject) in
         [Subject::Passport(jti), agent, Subject::Key(key), Subject::Issuer(ISSUER.to_owned())].into_iter().enumerate()
     {
-        let mut rows = LoadedRows::new();
-        let write = state::revocation_write(&subject, NOW.seconds());
-        rows.insert(write.key, write.value);
-        let decision = run(&mut rows, &Call::new("GET", "/search", "").signed(u32::try_from(nonce).unwrap()));
-        assert_eq!(decision.reason, Some(Reason::Revoked), "{subject}");
+        let call = || Call::new("GET", "/search", "").signed(u32::try_from(nonce).unwrap());
+        for (write, reason) in [
+            (state::revocation_write(&subject, NOW.seconds()), Reason::Revoked),
+            (state::suspension_write(&subject, NOW.seconds()), Reason::Suspended),
+        ] {
+            let mut rows = LoadedRows::from([(write.key, write.value)]);
+            let decision = run(&mut rows, &call());
+            assert_eq!((decision.verdict.kind(), decision.reason), (DecisionKind::Deny, Some(reason)), "{subject}");
+            assert_eq!(decision.revocation, RevocationCheck::Admission);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use passgate_passport::proof::PROOF_WINDOW_SECONDS;
 
 use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
+use super::standing::find_suspended;
 use super::{
     Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer, PassClaim, RateAnswer,
     SpendAnswer, SpendMode, Subject,
@@ -15,7 +16,7 @@ use crate::time::UnixMillis;
 /// Answers `demand` over `rows`, in this order; the first refusal ends it:
 ///
 /// 1. *Nonce.* A replayed, fenced or over-quota proof consumes nothing, so a captured request cannot drain its agent.
-/// 2. *Revocation.* The nonce stays burned.
+/// 2. *Revocation, then suspension.* The nonce stays burned.
 /// 3. *Pass.* One that was redeemed before, or may have been, takes no tokens.
 /// 4. *Rates.* All counters give a token or none does.
 /// 5. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
@@ -34,6 +35,7 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
     let mut admission = Admission {
         nonce: claim_nonce(demand, rows, &mut writes)?,
         revoked: None,
+        suspended: None,
         pass: None,
         rates: Vec::new(),
         spends: Vec::new(),
@@ -41,9 +43,13 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
     if admission.nonce == NonceAnswer::Fresh {
         admission.revoked = find_revoked(demand, rows)?;
         if admission.revoked.is_none() {
+            admission.suspended = find_suspended(demand, rows)?;
+        }
+        let stands = admission.revoked.is_none() && admission.suspended.is_none();
+        if stands {
             admission.pass = demand.pass.as_ref().map(|claim| look_up_pass(claim, rows)).transpose()?;
         }
-        if admission.revoked.is_none() && matches!(admission.pass, None | Some(PassAnswer::Unspent)) {
+        if stands && matches!(admission.pass, None | Some(PassAnswer::Unspent)) {
             admission.rates = take_tokens(demand, rows, &mut writes)?;
             if admission.rates.iter().all(|rate| rate.conforms) {
                 admission.spends = charge(demand, rows, &mut writes, &mut charged)?;

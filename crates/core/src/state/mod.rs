@@ -16,6 +16,7 @@ mod key_history;
 mod lease;
 mod plugin_key;
 mod rows;
+mod standing;
 mod subject;
 mod sweep;
 
@@ -30,6 +31,7 @@ pub use key_history::{KEY_HISTORY_KEY, KeyHistory, KeyRotation, RotationError};
 pub use lease::{Charge, LEASE_SECONDS, Lease};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
+pub use standing::{Standing, suspension_key, suspension_write};
 pub use subject::Subject;
 pub use sweep::{FENCE_KEY, Sweep, restart_fence, sweep};
 
@@ -47,7 +49,7 @@ pub struct Demand {
     pub now: UnixMillis,
     /// The proof's nonce, to be consumed.
     pub nonce: NonceClaim,
-    /// What must not have been revoked.
+    /// What must be neither revoked nor suspended.
     pub subjects: Vec<Subject>,
     /// The one-action pass that stands for an approval, to be spent if everything else holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,7 +181,9 @@ pub struct Admission {
     pub nonce: NonceAnswer,
     /// The first demanded subject found revoked, with the second of its revocation.
     pub revoked: Option<(Subject, i64)>,
-    /// What became of the pass; absent when none was demanded, or when the nonce or a revocation already refused.
+    /// When none is revoked, the first found suspended, with the second of its suspension.
+    pub suspended: Option<(Subject, i64)>,
+    /// What became of the pass; absent when none was demanded, or something before it refused.
     pub pass: Option<PassAnswer>,
     /// One answer a rate claim, in order; empty when something before it refused.
     pub rates: Vec<RateAnswer>,
@@ -193,11 +197,12 @@ impl Admission {
     pub fn handed_over(
         nonce: NonceAnswer,
         revoked: Option<(Subject, i64)>,
+        suspended: Option<(Subject, i64)>,
         pass: Option<PassAnswer>,
         rates: Vec<RateAnswer>,
         spends: Vec<SpendAnswer>,
     ) -> Self {
-        Self { nonce, revoked, pass, rates, spends }
+        Self { nonce, revoked, suspended, pass, rates, spends }
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Demand, NonceClaim, PassClaim, RateClaim, SpendClaim, SpendPeriod, Subject};
+use super::{Demand, NonceClaim, PassClaim, RateClaim, SpendClaim, SpendPeriod, Standing, Subject};
 use crate::time::UnixMillis;
 
 /// Rows by key, as a store loaded them. Absent means never written or expired.
@@ -48,7 +48,7 @@ impl Demand {
     /// The keys of every row [`super::admit`] reads for this demand.
     pub fn row_keys(&self) -> Vec<String> {
         let mut keys = alloc::vec![super::FENCE_KEY.to_string(), nonce_key(&self.nonce), load_key(&self.nonce)];
-        keys.extend(self.subjects.iter().map(Subject::row_key));
+        keys.extend(self.subjects.iter().flat_map(Standing::row_keys));
         keys.extend(self.pass.as_ref().map(pass_key));
         keys.extend(self.rates.iter().map(rate_key));
         keys.extend(self.spends.iter().map(|spend| spend_key(spend, self.now)));

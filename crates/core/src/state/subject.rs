@@ -1,4 +1,4 @@
-//! What can be revoked.
+//! What can be revoked and suspended.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent_key;
 
-/// Something that can be revoked.
+/// Something that can be revoked, or suspended for a while.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Shape", into = "Shape")]
 pub enum Subject {
@@ -82,13 +82,18 @@ impl Subject {
         }
     }
 
-    /// The key of its row. An agent is hashed, because two free texts in one key could be cut in two ways.
+    /// The key of the row that revokes it.
     pub(super) fn row_key(&self) -> String {
+        self.key_after("r:")
+    }
+
+    /// The key of a row about it. An agent is hashed, because two free texts in one key could be cut in two ways.
+    pub(super) fn key_after(&self, prefix: &str) -> String {
         let id = match self {
             Self::Passport(id) | Self::Key(id) | Self::Issuer(id) => Cow::Borrowed(id.as_str()),
             Self::Agent { issuer, agent_id } => Cow::Owned(agent_key(issuer, agent_id)),
         };
-        ["r:", self.kind(), ":", &id].concat()
+        [prefix, self.kind(), ":", &id].concat()
     }
 }
 

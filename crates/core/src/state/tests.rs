@@ -140,7 +140,7 @@ mod demands {
         let admitted = admit(&demand, &spy).unwrap();
         let named: BTreeSet<_> = demand.row_keys().into_iter().collect();
         assert_eq!(*spy.read.borrow(), named);
-        assert_eq!(named.len(), 12);
+        assert_eq!(named.len(), 16);
         assert!(admitted.writes.iter().all(|write| named.contains(&write.key)), "and writes no other");
     }
 

@@ -6,7 +6,7 @@ use crate::StoredRecord;
 
 const RECORD_FORMAT: u8 = 1;
 /// By their byte: only ever appended to.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::ChainStart,
     Kind::Decision,
     Kind::Outcome,
@@ -16,6 +16,8 @@ const KINDS: [Kind; 9] = [
     Kind::Gap,
     Kind::PluginKey,
     Kind::KeyRotation,
+    Kind::Suspension,
+    Kind::Reinstatement,
 ];
 const DECISIONS: [Option<DecisionKind>; 4] =
     [None, Some(DecisionKind::Allow), Some(DecisionKind::Deny), Some(DecisionKind::StepUp)];
@@ -136,7 +138,9 @@ mod tests {
                 "restart",
                 "gap",
                 "plugin_key",
-                "key_rotation"
+                "key_rotation",
+                "suspension",
+                "reinstatement"
             ],
             "stored records are read by these places"
         );

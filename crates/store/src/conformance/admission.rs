@@ -168,13 +168,13 @@ pub(super) async fn revocations_bite_at_once(store: &impl State) {
             demand
         };
         assert_eq!(answer(&kit, store, demand("before")).await.revoked, None);
-        assert_eq!(store.revoked_at(subject).await.expect("readable"), None);
+        assert_eq!(store.standing(subject).await.expect("readable").revoked_at, None);
         kit.revoke(store, subject.clone(), at).await.expect("a subject is revoked");
         let revoked = answer(&kit, store, demand("after")).await;
         assert_eq!(revoked.revoked, Some((subject.clone(), at)));
         assert!(revoked.rates.is_empty(), "nothing after the revocation is evaluated");
         assert_eq!(answer(&kit, store, demand("after")).await.nonce, NonceAnswer::Replayed);
-        assert_eq!(store.revoked_at(subject).await.expect("readable"), Some(at));
+        assert_eq!(store.standing(subject).await.expect("readable").revoked_at, Some(at));
     }
 }
 
@@ -184,7 +184,7 @@ pub(super) async fn the_first_revocation_counts(store: &impl State) {
     let first = kit.revoke(store, subject.clone(), 20).await.expect("revoked");
     let second = kit.revoke(store, subject.clone(), 10).await.expect("revoked again");
     assert_eq!((first.index.seq, second.index.seq), (1, 2), "both are recorded");
-    assert_eq!(store.revoked_at(&subject).await.expect("readable"), Some(20));
+    assert_eq!(store.standing(&subject).await.expect("readable").revoked_at, Some(20));
 }
 
 pub(super) async fn nonces_have_a_quota_for_each_key(store: &impl State) {
@@ -225,7 +225,7 @@ pub(super) async fn sweeping_deletes_expired_rows_only(store: &impl State) {
     // Two more nonces, and the counters of the two keys, which expire with the minute.
     assert_eq!(store.sweep(until + 61, 100).await.expect("sweeps"), 4);
     assert_eq!(store.sweep(i64::MAX, 100).await.expect("sweeps"), 0, "nothing is left that expires");
-    assert_eq!(store.revoked_at(&subject).await.expect("readable"), Some(1), "revocations stay");
+    assert_eq!(store.standing(&subject).await.expect("readable").revoked_at, Some(1), "revocations stay");
 }
 
 pub(super) async fn admissions_sweep_a_little(store: &impl State) {

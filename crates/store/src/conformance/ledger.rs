@@ -37,7 +37,7 @@ pub(super) async fn chains_start_once(store: &(impl State + Ledger)) {
     assert!(matches!(admitted, Err(StoreError::ChainState(_))));
     let subject = passgate_core::state::Subject::Key("key".to_owned());
     assert!(matches!(kit.revoke(store, subject.clone(), 1).await, Err(StoreError::ChainState(_))));
-    assert_eq!(store.revoked_at(&subject).await.expect("readable"), None, "nothing without its record");
+    assert_eq!(store.standing(&subject).await.expect("readable").revoked_at, None, "nothing without its record");
     kit.start(store).await.expect("a chain starts");
     assert!(matches!(kit.start(store).await, Err(StoreError::ChainState(_))));
     assert_eq!(answer(&kit, store, kit.demand("a")).await.nonce, NonceAnswer::Fresh, "the refused one burned nothing");

@@ -132,7 +132,7 @@ fn reads_fail_while_the_file_is_closed() {
     block_on(kit.start(&store)).unwrap();
     disk.fail_after(Some(0));
     assert!(admit_all(&kit, &store, 0..1)[0].is_err());
-    assert!(matches!(block_on(store.revoked_at(&Subject::Key("key".to_owned()))), Err(StoreError::Unavailable(_))));
+    assert!(matches!(block_on(store.standing(&Subject::Key("key".to_owned()))), Err(StoreError::Unavailable(_))));
     assert!(matches!(block_on(store.records(&Filter::default(), None, 1)), Err(StoreError::Unavailable(_))));
     disk.fail_after(None);
     assert!(admit_all(&kit, &store, 0..1)[0].is_ok());

@@ -75,10 +75,10 @@ impl Controlled for TestGate {
         Ok(self.driver.writer().seal_head(payload))
     }
 
-    async fn revoked_at(&self, subjects: &[Subject]) -> Result<Vec<Option<i64>>, OperationError> {
+    async fn standing(&self, subjects: &[Subject]) -> Result<Vec<Standing>, OperationError> {
         let mut found = Vec::new();
         for subject in subjects {
-            found.push(self.store.revoked_at(subject).await?);
+            found.push(self.store.standing(subject).await?);
         }
         Ok(found)
     }
@@ -87,6 +87,16 @@ impl Controlled for TestGate {
         // A record's id is as unique as its stamp.
         let number = u8::try_from(self.store.calls(Verb::Revoke)).unwrap() + 1;
         Ok(self.driver.revoke(what.subject().clone(), stamp(number)).await?.jws)
+    }
+
+    async fn change(&self, which: Suspension, what: &Revocation) -> Result<Change, OperationError> {
+        let calls = self.store.calls(Verb::Suspend) + self.store.calls(Verb::Reinstate);
+        let (subject, stamp) = (what.subject().clone(), stamp(u8::try_from(calls).unwrap() + 101));
+        let done = match which {
+            Suspension::Suspend => self.driver.suspend(subject, stamp).await?,
+            Suspension::Reinstate => self.driver.reinstate(subject, stamp).await?,
+        };
+        Ok(Change { record: done.entry.jws, changed: done.changed })
     }
 }
 
@@ -181,6 +191,33 @@ fn what_is_revoked_is_recorded_found_and_exported() {
 }
 
 #[test]
+fn what_is_suspended_is_recorded_found_and_reinstated() {
+    let gate = gate();
+    let issuer = r#"{"kind":"issuer","id":"i"}"#;
+    let state = || {
+        let state = json(ask(&gate, "GET", "/v1/revocations?kind=issuer&id=i", "")).1;
+        (state["revoked_at"].clone(), state["suspended_at"].clone())
+    };
+    for (path, kind, status, suspended) in [
+        ("/v1/reinstatements", "reinstatement", 200, false),
+        ("/v1/suspensions", "suspension", 201, true),
+        ("/v1/suspensions", "suspension", 200, true),
+        ("/v1/reinstatements", "reinstatement", 201, false),
+        ("/v1/suspensions", "suspension", 201, true),
+    ] {
+        let (answered, record) = json(ask(&gate, "POST", path, issuer));
+        assert_eq!((answered, &record["kind"], &record["subject"]["id"]), (status, &kind.into(), &"i".into()));
+        assert_eq!(state(), (Value::Null, if suspended { NOW.into() } else { Value::Null }), "{path}");
+    }
+    assert_eq!(ask(&gate, "POST", "/v1/revocations", issuer).0, 201);
+    let (status, problem) = json(ask(&gate, "POST", "/v1/reinstatements", issuer));
+    assert_eq!((status, &problem["reason_code"]), (409, &REVOKED_CODE.into()));
+    assert!(problem["detail"].as_str().unwrap().contains("cannot be lifted"), "{problem}");
+    assert_eq!(ask(&gate, "POST", "/v1/suspensions", issuer).0, 200);
+    assert_eq!(state(), (NOW.into(), NOW.into()));
+}
+
+#[test]
 fn requests_that_make_no_sense_are_problems() {
     let gate = gate();
     let large = format!("{{\"kind\":\"issuer\",\"id\":\"{}\"}}", "a".repeat(20 * 1024));
@@ -198,6 +235,10 @@ fn requests_that_make_no_sense_are_problems() {
         ("POST", "/v1/revocations", "{\"kind\":\"key\",\"thumbprint\":\"\"}", 400),
         ("POST", "/v1/revocations", &large, 413),
         ("POST", "/v1/passports/x/revoke", "", 400),
+        ("POST", "/v1/suspensions", "", 400),
+        ("POST", "/v1/suspensions", "{\"kind\":\"key\",\"thumbprint\":\"\"}", 400),
+        ("POST", "/v1/reinstatements", "{\"kind\":\"passport\",\"id\":\"x\"}", 400),
+        ("DELETE", "/v1/suspensions", "", 405),
         ("POST", "/v1/passports/verify", "{}", 400),
         ("POST", "/v1/passports/verify", "{\"passport\":\"a.b.c\",\"gate\":\"x\"}", 400),
         ("POST", "/v1/passports/verify", "{\"passport\":\"a\",\"passport\":\"b\"}", 400),
@@ -224,8 +265,10 @@ fn a_failing_store_is_an_answer_and_never_a_part_that_looks_whole() {
     for (verb, method, target, body) in [
         (Verb::Records, "GET", "/v1/attestations", ""),
         (Verb::Record, "GET", "/v1/attestations/att_1", ""),
-        (Verb::RevokedAt, "GET", "/v1/revocations?kind=issuer&id=i", ""),
+        (Verb::Standing, "GET", "/v1/revocations?kind=issuer&id=i", ""),
         (Verb::Revoke, "POST", "/v1/revocations", revoked),
+        (Verb::Suspend, "POST", "/v1/suspensions", revoked),
+        (Verb::Reinstate, "POST", "/v1/reinstatements", revoked),
     ] {
         gate.store.fail(verb, Failure::NotWritten);
         let (status, problem) = json(ask(&gate, method, target, body));
@@ -276,7 +319,7 @@ fn a_passport_that_holds_is_shown() {
         "not_checked": ["proof_of_possession"],
     });
     assert_eq!(shown, expected);
-    gate.store.fail(Verb::RevokedAt, Failure::NotWritten);
+    gate.store.fail(Verb::Standing, Failure::NotWritten);
     let unchecked = verify(&gate, &passport(|_| {}), None);
     assert_eq!((&unchecked["valid"], &unchecked["not_checked"][1]), (&true.into(), &"revocation".into()));
 }

@@ -1,4 +1,4 @@
-//! `passport issue|delegate|rotate|inspect|verify|revoke`.
+//! `passport issue|delegate|rotate|inspect|verify|revoke|suspend|reinstate`.
 
 mod delegate;
 mod inspect;
@@ -6,9 +6,12 @@ pub(crate) mod issue;
 mod narrowing;
 mod revoke;
 mod rotate;
+mod subject;
+mod suspend;
 mod verify;
 
 use clap::Subcommand;
+use passgate_host::control::Suspension;
 use passgate_passport::delegation::{ChainError, Link, inspect_chain};
 
 use crate::context::Context;
@@ -27,8 +30,12 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Verify a passport or a chain against the configuration's trust store
     Verify(verify::Args),
-    /// Revoke a passport, an agent, a key or an issuer, at once
+    /// Revoke a passport, an agent, a key or an issuer, at once and for good
     Revoke(revoke::Args),
+    /// Suspend a passport, an agent, a key or an issuer, at once and until it is reinstated
+    Suspend(suspend::Args),
+    /// End the suspension of a passport, an agent, a key or an issuer
+    Reinstate(suspend::Args),
 }
 
 pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {
@@ -39,6 +46,8 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {
         Command::Inspect(args) => inspect::run(args, context),
         Command::Verify(args) => verify::run(args, context).await,
         Command::Revoke(args) => revoke::run(args, context).await,
+        Command::Suspend(args) => suspend::run(Suspension::Suspend, args, context).await,
+        Command::Reinstate(args) => suspend::run(Suspension::Reinstate, args, context).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `passport rotate`: the same passport anew, before the old one expires.
 //!
 //! Whoever signs vouches for what the file says, so the old passport is held against its signer's key first: a file that
-//! somebody else wrote must not become a passport that holds. One that has expired, is revoked or says more than can be
+//! somebody else wrote must not become a passport that holds. One that has expired, is revoked, suspended or says more than can be
 //! renewed is not renewed.
 
 use std::path::{Path, PathBuf};
@@ -102,8 +102,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     renewal.check_claims()?;
     let subjects = Revocation::all_of(links.iter());
     let revocation = access::revocation(args.gate.named(context)?, loaded.as_ref(), &subjects).await?;
-    if matches!(revocation, RevocationCheck::Revoked { .. }) {
-        return Err(Failure::new(Exit::Invalid, "revoked", format_args!("it is not renewed: {revocation}")));
+    if let Some(code) = revocation.denied() {
+        return Err(Failure::new(Exit::Invalid, code, format_args!("it is not renewed: {revocation}")));
     }
     let new_key = if args.new_key { Some(moment::new_key()?) } else { None };
     let issued = renewal.signed(args, new_key.as_ref(), loaded.as_ref(), &base)?;

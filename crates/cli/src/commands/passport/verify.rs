@@ -34,8 +34,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let listed = status(&verified, &loaded)?;
     let subjects = Revocation::all_of(verified.links());
     let revocation = access::revocation(args.gate.named(context)?, Some(&loaded), &subjects).await?;
-    if matches!(revocation, RevocationCheck::Revoked { .. }) {
-        return Err(Failure::new(Exit::Invalid, "revoked", revocation));
+    if let Some(code) = revocation.denied() {
+        return Err(Failure::new(Exit::Invalid, code, revocation));
     }
     let found = Found { verified, revocation, listed };
     let output = &context.output;

@@ -101,8 +101,14 @@ fn an_admission_that_does_not_spend_the_pass_allows_nothing() {
         let rate = RateAnswer { conforms: true, remaining: 1, reset_seconds: 0, retry_after_seconds: 0 };
         let spend = SpendAnswer { fits: true, spent_before: MicroUsd(0) };
         let Demand { rates, spends, .. } = judged.demand();
-        let admission =
-            Admission::handed_over(NonceAnswer::Fresh, None, pass, vec![rate; rates.len()], vec![spend; spends.len()]);
+        let admission = Admission::handed_over(
+            NonceAnswer::Fresh,
+            None,
+            None,
+            pass,
+            vec![rate; rates.len()],
+            vec![spend; spends.len()],
+        );
         decide(judged, &admission).reason
     };
     assert_eq!(answered(&judged, Some(PassAnswer::Redeemed)), None);
