@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use passgate_api::answer::{self, ToCover};
 use passgate_api::bundle::Bundle;
-use passgate_api::driver::{self, Decided, Minted, RefusalRecord, Refused};
+use passgate_api::driver::{Decided, Judge, Minted, RefusalRecord, Refused};
 use passgate_core::attest::{Body, Chain, Draft, Link, Stamp};
 use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_line};
@@ -51,6 +51,7 @@ pub struct Gate {
     swept: i64,
     head: HeadBuilder,
     pending: Option<Pending>,
+    judge: Judge,
     /// The one-action pass of the decision that was made last, until it is signed or another record is to be.
     minting: Option<Minting>,
 }
@@ -105,6 +106,7 @@ impl Gate {
             swept: i64::MIN,
             head: HeadBuilder::default(),
             pending: None,
+            judge: Judge::new(),
             minting: None,
         };
         this.gate.mint_with(vec![this.key.clone()]);
@@ -160,7 +162,7 @@ impl Gate {
         let headers = request.headers();
         let raw = request.raw(&headers, body);
         let to_cover = ToCover::of(&raw).answering(self.gate.challenge(stamp.now));
-        let Step { refused, minting, draft, writes, fields } = match driver::judge(&self.gate, &raw, stamp.now) {
+        let Step { refused, minting, draft, writes, fields } = match self.judge.judge(&self.gate, &raw, stamp.now) {
             Ok(judged) => self.admit(&judged, &stamp)?,
             Err(refusal) => self.refuse(&refusal, &stamp),
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{self, Answer, Forward, Minted, RefusalRecord, Refused};
+use passgate_api::driver::{Answer, Forward, Judge, Minted, RefusalRecord, Refused};
 use passgate_api::edge::AdmissionDoc;
 use passgate_api::http::authority::Scheme;
 use passgate_api::http::headers;
@@ -29,6 +29,9 @@ use crate::{admission, clock, testing};
 
 /// How long refusals are counted in the isolate before the count is sent on.
 const FLUSH_AFTER: Duration = Duration::from_secs(10);
+
+/// That of the isolate, for as long as it lives.
+static JUDGE: Judge = Judge::new();
 
 thread_local! {
     /// Refusals before authentication, so that a flood of them costs no call of an object each.
@@ -130,7 +133,7 @@ impl Life<'_> {
         testing::panic_at("judge");
         let mut is_again = false;
         loop {
-            let judged = driver::judge(&self.policy.gate, raw, stamp.now)?;
+            let judged = JUDGE.judge(&self.policy.gate, raw, stamp.now)?;
             let why = match self.admit(&judged, stamp).await {
                 Ok(answer) => return Ok((judged, answer)),
                 Err(Outdated) if is_again => "the policy changes too fast",

@@ -6,11 +6,11 @@
 
 mod case;
 mod handover;
+mod judge;
 mod pen;
 mod rotate;
 mod standing;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use passgate_core::attest::{
@@ -19,11 +19,10 @@ use passgate_core::attest::{
 };
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
-use passgate_core::pipeline::{self, Judged, Permit, RateView, RawRequest, Refusal, Verdict};
+use passgate_core::pipeline::{self, Permit, RateView, RawRequest, Refusal, Verdict};
 use passgate_core::plugin::PluginVerdict;
 use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, NonceAnswer, Subject};
-use passgate_core::time::UnixMillis;
 use passgate_store::{Admitted, SealRecord, State, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -32,6 +31,7 @@ use pen::Pen;
 
 pub use case::{Case, CaseError, Decided};
 pub use handover::RefusalRecord;
+pub use judge::{Judge, judge};
 pub use passgate_core::pipeline::HandoffError;
 
 /// Carries requests through their life over one store and one chain.
@@ -40,6 +40,7 @@ pub struct Driver {
     chain: Chain,
     pen: Arc<Pen>,
     bound: Arc<Mutex<RefusalBound>>,
+    judge: Judge,
 }
 
 /// What the host does next.
@@ -177,7 +178,13 @@ impl Driver {
     }
 
     fn new(state: Arc<dyn State>, writer: Writer) -> Self {
-        Self { state, chain: writer.chain().clone(), pen: Arc::new(Pen::new(writer)), bound: Arc::default() }
+        Self {
+            state,
+            chain: writer.chain().clone(),
+            pen: Arc::new(Pen::new(writer)),
+            bound: Arc::default(),
+            judge: Judge::default(),
+        }
     }
 
     /// Records that something may be missing from the chain, such as what was kept in memory before a restart.
@@ -212,7 +219,7 @@ impl Driver {
 
     /// Decides one request under one snapshot of the gate, steps 1 to 7.
     pub async fn decide(&self, gate: &Gate, raw: &RawRequest<'_>, stamp: Stamp) -> Answer {
-        match judge(gate, raw, stamp.now) {
+        match self.judge.judge(gate, raw, stamp.now) {
             Ok(judged) => self.admit(Box::new(judged), stamp).await,
             Err(refusal) => self.refuse(gate, &refusal, stamp).await,
         }
@@ -359,17 +366,6 @@ impl Driver {
 
 fn note(bound: &Mutex<RefusalBound>, stamp: Stamp, reason: Reason) -> Fold {
     bound.lock().unwrap_or_else(PoisonError::into_inner).note(stamp.now, reason)
-}
-
-/// Steps 1 to 3. A panic in them is refused like anything else, and recorded; where panics abort, the host's own
-/// isolation refuses.
-///
-/// # Errors
-///
-/// The [`Refusal`] of the step that ends the request.
-pub fn judge(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request(gate, raw, now)))
-        .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))
 }
 
 /// A case while the store asks for its record.

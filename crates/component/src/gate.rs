@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use passgate_api::answer::{self, ToCover};
 use passgate_api::bundle::Bundle;
-use passgate_api::driver::{self, RefusalRecord, Refused};
+use passgate_api::driver::{Judge, RefusalRecord, Refused};
 use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::pipeline::RawRequest;
 use passgate_core::reason::Reason;
@@ -25,11 +25,14 @@ use crate::judgement::{Judgement, Refusal};
 const MAX_POLICY_BYTES: usize = 1024 * 1024;
 
 /// A gate that status lists can be added to. Judgements keep the value they were made under.
-pub(crate) struct Gate(RefCell<Rc<gate::Gate>>);
+pub(crate) struct Gate {
+    gate: RefCell<Rc<gate::Gate>>,
+    judge: Judge,
+}
 
 impl Gate {
     pub(crate) fn get(&self) -> Rc<gate::Gate> {
-        Rc::clone(&self.0.borrow())
+        Rc::clone(&self.gate.borrow())
     }
 }
 
@@ -40,12 +43,12 @@ impl wit::GuestGate for Gate {
         let wit::EvaluatorRef { digest, engine, version } = evaluator;
         let gate = bundle.compile(EvaluatorRef { digest, engine, version });
         let gate = gate.map_err(|error| wit::PolicyError { at: error.at, why: error.why })?;
-        Ok(wit::Gate::new(Self(RefCell::new(Rc::new(gate)))))
+        Ok(wit::Gate::new(Self { gate: RefCell::new(Rc::new(gate)), judge: Judge::new() }))
     }
 
     fn set_challenge_key(&self, key: Vec<u8>) -> Result<(), String> {
         let bytes = key.try_into().map_err(|key: Vec<u8>| format!("the key has {} bytes; give 32", key.len()))?;
-        Rc::make_mut(&mut self.0.borrow_mut()).challenge_key = Some(ChallengeKey::new(bytes));
+        Rc::make_mut(&mut self.gate.borrow_mut()).challenge_key = Some(ChallengeKey::new(bytes));
         Ok(())
     }
 
@@ -54,7 +57,7 @@ impl wit::GuestGate for Gate {
     }
 
     fn add_status_list(&self, uri: Option<String>, token: String, now: u64) -> Result<bool, String> {
-        let mut gate = self.0.borrow_mut();
+        let mut gate = self.gate.borrow_mut();
         let added = Rc::make_mut(&mut gate).add_status_list(uri.as_deref(), &token, UnixMillis(now));
         added.map_err(|error| error.to_string())
     }
@@ -66,7 +69,7 @@ impl wit::GuestGate for Gate {
             PublicKey::from_bytes(bytes).map_err(|error| error.to_string())
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        Rc::make_mut(&mut self.0.borrow_mut()).mint_with(keys);
+        Rc::make_mut(&mut self.gate.borrow_mut()).mint_with(keys);
         Ok(())
     }
 
@@ -86,7 +89,7 @@ impl wit::GuestGate for Gate {
             body: &request.body,
         };
         let (gate, now) = (self.get(), UnixMillis(now));
-        match driver::judge(&gate, &raw, now) {
+        match self.judge.judge(&gate, &raw, now) {
             Ok(judged) => Ok(wit::Judgement::new(Judgement::new(judged))),
             Err(refusal) => Err(wit::Refusal::new(Refusal::new(RefusalRecord::new(&gate, &refusal, now)))),
         }

@@ -15,7 +15,7 @@ mod pool;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use passgate_api::driver::{self, RefusalRecord};
+use passgate_api::driver::{Judge, RefusalRecord};
 use passgate_core::attest::Stamp;
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::{RawRequest, Refusal};
@@ -37,7 +37,7 @@ pub struct Engine(Kind);
 
 enum Kind {
     /// In this program.
-    Native,
+    Native(Box<Judge>),
     /// In wasmtime: the pool in force. A request takes it once.
     Component(RwLock<Arc<Pool>>),
 }
@@ -46,7 +46,7 @@ impl Engine {
     /// Decides in this program.
     #[must_use]
     pub fn native() -> Self {
-        Self(Kind::Native)
+        Self(Kind::Native(Box::default()))
     }
 
     /// Decides in instances of `evaluator`, each with `policy` opened in it, the canonical JSON of a bundle, and challenges
@@ -89,8 +89,8 @@ impl Engine {
 
     fn pool(&self) -> Option<Arc<Pool>> {
         match &self.0 {
-            Kind::Native => None,
-            Kind::Component(in_force) => Some(Arc::clone(&in_force.read().unwrap_or_else(PoisonError::into_inner))),
+            Kind::Native(_) => None,
+            Kind::Component(in_force) => Some(taken(in_force)),
         }
     }
 
@@ -106,15 +106,20 @@ impl Engine {
         now: UnixMillis,
     ) -> Result<EngineCase, RefusalRecord> {
         let refused = |refusal: &Refusal| RefusalRecord::new(gate, refusal, now);
-        match self.pool() {
-            None => {
-                let judged = driver::judge(gate, raw, now).map_err(|refusal| refused(&refusal))?;
-                Ok(EngineCase::native(judged))
+        let pool = match &self.0 {
+            Kind::Native(judge) => {
+                let judged = judge.judge(gate, raw, now).map_err(|refusal| refused(&refusal))?;
+                return Ok(EngineCase::native(judged));
             }
-            Some(pool) => pool.judge(gate, raw, now).await.map(EngineCase::component).map_err(|why| match why {
-                pool::Refused::Judged(record) => *record,
-                pool::Refused::Failed(why) => refused(&Refusal::fault(raw.method, raw.path, why)),
-            }),
-        }
+            Kind::Component(in_force) => taken(in_force),
+        };
+        pool.judge(gate, raw, now).await.map(EngineCase::component).map_err(|why| match why {
+            pool::Refused::Judged(record) => *record,
+            pool::Refused::Failed(why) => refused(&Refusal::fault(raw.method, raw.path, why)),
+        })
     }
+}
+
+fn taken(in_force: &RwLock<Arc<Pool>>) -> Arc<Pool> {
+    Arc::clone(&in_force.read().unwrap_or_else(PoisonError::into_inner))
 }

@@ -411,3 +411,37 @@ mod handed_over {
         }
     }
 }
+
+#[test]
+fn a_signature_is_remembered_when_its_passports_holder_proved_to_be_there() {
+    let world = World::new();
+    let judge = Judge::new();
+    let ask = |fields: &[(&'static str, Vec<u8>)]| {
+        let headers: Vec<Header<'_>> = fields.iter().map(|(name, value)| Header { name, value }).collect();
+        let authority = Some("gate.example");
+        let raw = RawRequest { method: "GET", authority, path: "/search", query: None, headers: &headers, body: b"" };
+        (judge.judge(&world.gate, &raw, stamp(1).now), super::judge(&world.gate, &raw, stamp(1).now))
+    };
+    let change = |fields: &mut [(&'static str, Vec<u8>)], name: &str| {
+        let (_, value) = fields.iter_mut().find(|(field, _)| *field == name).unwrap();
+        let place = value.len() - 20;
+        value[place] = if value[place] == b'A' { b'B' } else { b'A' };
+    };
+
+    let mut captured = signed("GET", "/search", "", 1);
+    change(&mut captured, "signature");
+    let (remembering, plain) = ask(&captured);
+    assert_eq!(remembering.unwrap_err().reason, plain.unwrap_err().reason);
+    assert_eq!(judge.remembered(), 0, "anybody may send another's passport");
+
+    for number in [1, 2] {
+        let (remembering, plain) = ask(&signed("GET", "/search", "", number));
+        assert_eq!(remembering.unwrap().to_bytes(), plain.unwrap().to_bytes());
+        assert_eq!(judge.remembered(), 1);
+    }
+
+    let mut forged = signed("GET", "/search", "", 3);
+    change(&mut forged, "agent-passport");
+    let (remembering, _) = ask(&forged);
+    assert_eq!(remembering.unwrap_err().reason, Reason::PassportSignatureInvalid);
+}

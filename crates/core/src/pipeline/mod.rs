@@ -39,6 +39,8 @@ pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retr
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 
+use passgate_passport::memory::{KnownSignatures, SignatureId, ValidSignatures};
+
 use crate::gate::Gate;
 use crate::time::UnixMillis;
 
@@ -48,10 +50,28 @@ use crate::time::UnixMillis;
 ///
 /// The [`Refusal`] of the step that ends the request.
 pub fn judge_request(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-    let parsed = parse(gate, raw, now)?;
-    let authenticated = authenticate(gate, &parsed, now)?;
-    Ok(judge(gate, &authenticated))
+    judge_request_with(gate, raw, now, &NONE_KNOWN).map(|(judged, _)| judged)
 }
+
+/// As [`judge_request`], but a passport's signature that is `known` to be valid is not verified once more. The judgement
+/// is the same; the second half is what the caller may remember, which nobody but the passport's holder can cause.
+///
+/// # Errors
+///
+/// As [`judge_request`], with nothing to remember.
+pub fn judge_request_with(
+    gate: &Gate,
+    raw: &RawRequest<'_>,
+    now: UnixMillis,
+    known: &dyn KnownSignatures,
+) -> Result<(Judged, Option<ValidSignatures>), Refusal> {
+    let parsed = parse(gate, raw, now)?;
+    let mut authenticated = authenticate(gate, &parsed, now, known)?;
+    let valid = authenticated.signatures.take();
+    Ok((judge(gate, &authenticated), valid))
+}
+
+const NONE_KNOWN: [SignatureId; 0] = [];
 
 #[cfg(test)]
 mod tests;

@@ -147,7 +147,7 @@ impl Call {
             body: &self.body,
         };
         let parsed = parse(gate, &raw, NOW)?;
-        let authenticated = authenticate(gate, &parsed, NOW)?;
+        let authenticated = authenticate(gate, &parsed, NOW, &NONE_KNOWN)?;
         Ok(judge(gate, &authenticated))
     }
 }

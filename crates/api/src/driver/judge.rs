@@ -1,0 +1,79 @@
+//! Steps 1 to 3 of a request, with a memory for what is the same in many of them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{PoisonError, RwLock};
+
+use passgate_core::gate::Gate;
+use passgate_core::pipeline::{self, Judged, RawRequest, Refusal};
+use passgate_core::time::UnixMillis;
+use passgate_passport::memory::{KnownSignatures, SignatureId, SignatureMemory, ValidSignatures};
+
+/// How many signatures of passports are remembered that descend from a registered issuer, half a kilobyte each.
+const REGISTERED: usize = 2048;
+/// How many of agents that issue for themselves.
+const SELF_ISSUED: usize = 256;
+
+/// Judges requests, and verifies the signature of a passport once however many requests present it.
+///
+/// A judgement is the same as that of [`judge`], byte for byte. Where it is kept is a matter of speed alone: a valid
+/// signature stays one, under any policy.
+#[derive(Debug)]
+pub struct Judge(RwLock<SignatureMemory>);
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Judge {
+    /// One that has seen nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(RwLock::new(SignatureMemory::new(REGISTERED, SELF_ISSUED)))
+    }
+
+    /// As [`judge`].
+    ///
+    /// # Errors
+    ///
+    /// As [`judge`].
+    pub fn judge(&self, gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
+        let (judged, valid) = {
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            judge_with(gate, raw, now, &*known)?
+        };
+        // What is known needs no writing, so that requests do not wait for each other.
+        if let Some(valid) = valid.filter(ValidSignatures::has_news) {
+            self.0.write().unwrap_or_else(PoisonError::into_inner).remember(&valid);
+        }
+        Ok(judged)
+    }
+
+    /// How many signatures it remembers.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// Steps 1 to 3. A panic in them is refused like anything else, and recorded; where panics abort, the host's own
+/// isolation refuses.
+///
+/// # Errors
+///
+/// The [`Refusal`] of the step that ends the request.
+pub fn judge(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
+    const NOTHING: [SignatureId; 0] = [];
+    judge_with(gate, raw, now, &NOTHING).map(|(judged, _)| judged)
+}
+
+fn judge_with(
+    gate: &Gate,
+    raw: &RawRequest<'_>,
+    now: UnixMillis,
+    known: &dyn KnownSignatures,
+) -> Result<(Judged, Option<ValidSignatures>), Refusal> {
+    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request_with(gate, raw, now, known)))
+        .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))
+}
