@@ -205,11 +205,12 @@ export class PassportClient {
     }
   }
 
-  /** Keeps the nonce that the gate asks for; `false` when it names none, or the proof had it (RFC 9449 section 8). */
+  /** Keeps the challenge that the gate asks to be answered; `false` when it names none, or the proof answered it. */
   #isChallenged(origin: string, response: Response): boolean {
-    const nonce = response.headers.get('dpop-nonce')
-    if (nonce === null || nonce === this.#challenges.get(origin) || this.#options.proof !== 'dpop') return false
-    this.#challenges.set(origin, nonce)
+    // RFC 9449 section 8, and its like for message signatures.
+    const challenge = response.headers.get(this.#options.proof === 'dpop' ? 'dpop-nonce' : 'passgate-challenge')
+    if (challenge === null || challenge === this.#challenges.get(origin)) return false
+    this.#challenges.set(origin, challenge)
     return true
   }
 

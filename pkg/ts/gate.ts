@@ -140,6 +140,9 @@ export class Gate {
     const now = clock()
     const start = since?.getTime() ?? now
     const handle = guarded('policy_invalid', () => new module.Gate(json, evaluator, jwk, start, now, bits))
+    // Challenges end with the gate, as everything else that it keeps.
+    const challengeKey = await randomBytes(32)
+    guarded('wasm_failed', () => handle.setChallengeKey(challengeKey))
     const gate = new Gate(handle, signer, options)
     await gate.#commit()
     return gate
@@ -210,7 +213,7 @@ export class Gate {
     return this.#next(async () => {
       const { now, bits } = await this.#stamp()
       const changed = guarded('request_invalid', () => make(json, now, bits))
-      return { changed, record: await this.#commit() }
+      return { changed, record: (await this.#commit()).record }
     })
   }
 

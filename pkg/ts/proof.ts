@@ -12,17 +12,18 @@ export interface ProofTerms {
   readonly passport: string
   /** Unix seconds. */
   readonly created: number
-  /** What the gate asked to have in a DPoP proof (`DPoP-Nonce`); `null` when it asked for nothing. */
+  /** The challenge that the gate asked to be answered; `null` when it asked for nothing. */
   readonly challenge: string | null
 }
 
 /** The fields of the caller with passport and message signature: RFC 9421 section 3.1 with a new nonce. */
 export async function withMessageSignature(order: Order, terms: ProofTerms): Promise<Headers> {
-  const { created, passport, signer } = terms
+  const { challenge, created, passport, signer } = terms
   const headers = new Headers(order.headers)
   headers.set('agent-passport', passport)
   if (order.body !== null) headers.set('content-digest', `sha-256=:${base64(await sha256(order.body))}:`)
-  const nonce = base64url(await randomBytes(16))
+  const own = base64url(await randomBytes(16))
+  const nonce = challenge === null ? own : `${challenge}.${own}`
   const { base, input } = signatureBase(order, headers, created, nonce, signer.thumbprint)
   const signature = await signatureOf(signer, utf8(base))
   headers.set('signature-input', `sig1=${input}`)

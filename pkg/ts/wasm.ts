@@ -41,6 +41,7 @@ export interface ExportVerifierHandle {
 /** A gate in memory. */
 export interface GateHandle {
   pending(): string
+  setChallengeKey(key: Uint8Array): void
   addStatusList(uri: string | undefined, token: string, now: number): boolean
   decide(request: string, body: Uint8Array, now: number, random: Uint8Array): string
   revoke(subject: string, now: number, random: Uint8Array): void

@@ -123,6 +123,27 @@ describe('a gate in memory', () => {
       await assert.rejects(opened({}, { key: signer }), code('signature_failed'))
     }
   })
+
+  for (const proof of ['message_signature', 'dpop']) {
+    test(`asks for an answer to its challenge, and the client gives it: ${proof}`, async () => {
+      const gate = await opened({ gate: { ...POLICY.gate, require_challenge: true } })
+      const decided = []
+      const fetch = async (url, { method, headers }) => {
+        const { host, pathname } = new URL(url)
+        const request = { method, authority: host, path: pathname, query: null, headers: [...headers], body: null }
+        decided.push(await gate.decide(request))
+        const { response } = decided.at(-1)
+        return response === null ? new Response('found') : new Response(response.body, response)
+      }
+      const credentials = await issuer.issuePassport({ agentId: 'bot', permissions: ['web:*'] })
+      const challenged = new PassportClient(credentials, { fetch, proof, origins: [ORIGIN] })
+      for (const _ of [1, 2]) assert.equal(await (await challenged.fetch(`${ORIGIN}/search`)).text(), 'found')
+      assert.deepEqual(
+        decided.map(({ reasonCode }) => reasonCode),
+        ['proof_nonce_required', null, null],
+      )
+    })
+  }
 })
 
 describe('what a caller gets wrong', () => {
