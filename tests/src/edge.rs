@@ -54,6 +54,8 @@ pub struct Edge {
     folder: TempDir,
     build: PathBuf,
     runtime: Mutex<Option<Runtime>>,
+    /// The attestation key that took over, if one did.
+    next_key: Mutex<Option<SecretKey>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +97,8 @@ impl Edge {
     /// # Errors
     /// When the build or the tools are missing, or workerd does not start.
     pub fn start(build: Build) -> Result<Self> {
-        let edge = Self { folder: tempfile::tempdir()?, build: build.folder()?, runtime: Mutex::default() };
+        let (folder, build) = (tempfile::tempdir()?, build.folder()?);
+        let edge = Self { folder, build, runtime: Mutex::default(), next_key: Mutex::default() };
         edge.resume()?;
         Ok(edge)
     }
@@ -132,7 +135,7 @@ impl Edge {
             "build": self.build,
             "config": program::root().join("worker/wrangler.jsonc"),
             "state": self.folder.path(),
-            "bindings": bindings(),
+            "bindings": bindings(self.next_key.lock().unwrap_or_else(PoisonError::into_inner).as_ref()),
         }}));
         let started = started.with_context(|| format!("workerd did not start:\n{}", self.log()))?;
         let url = started.get("url").and_then(Value::as_str).context("workerd started and has no URL")?;
@@ -158,6 +161,15 @@ impl Edge {
     pub fn restart(&self) -> Result<()> {
         self.stop()?;
         self.resume()
+    }
+
+    /// Starts it again with another attestation key, and the one before to hand over.
+    ///
+    /// # Errors
+    /// As [`Edge::restart`].
+    pub fn hand_over_to(&self, key: SecretKey) -> Result<()> {
+        *self.next_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        self.restart()
     }
 
     /// A folder for what a test writes.
@@ -369,14 +381,19 @@ fn operator(method: &str, target: &str, body: &str) -> Request {
     }
 }
 
-fn bindings() -> Value {
+fn bindings(next_key: Option<&SecretKey>) -> Value {
     let digest: String = Sha256::digest(api_key()).iter().map(|byte| format!("{byte:02x}")).collect();
     let keys = json!([{ "id": "tests", "sha256": digest, "scopes": ["ledger:read", "revoke", "bundle:write"] }]);
-    json!({
+    let first = attestation_key();
+    let mut bindings = json!({
         "PASSGATE_BUNDLE_KEYS": jwk::emit_set([bundle_key().public()]),
-        "PASSGATE_ATTESTATION_KEY": attestation_key().to_private_jwk().as_str(),
+        "PASSGATE_ATTESTATION_KEY": next_key.unwrap_or(&first).to_private_jwk().as_str(),
         "PASSGATE_API_KEYS": keys.to_string(),
-    })
+    });
+    if next_key.is_some() {
+        bindings["PASSGATE_ATTESTATION_KEY_BEFORE"] = json!(first.to_private_jwk().as_str());
+    }
+    bindings
 }
 
 impl Runtime {

@@ -24,11 +24,15 @@ pub fn root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
-/// The `passgate` binary, built first if it is not up to date.
+/// The `passgate` binary: the one that `PASSGATE_PROGRAM` names, else it is built first if it is not up to date.
 ///
 /// # Errors
-/// When it does not build.
+/// When it is not there, or does not build.
 pub fn passgate() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("PASSGATE_PROGRAM").map(PathBuf::from) {
+        ensure!(named.is_file(), "PASSGATE_PROGRAM names {}, which is no file", named.display());
+        return Ok(named);
+    }
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BINARY.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
 }

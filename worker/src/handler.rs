@@ -397,8 +397,8 @@ fn refusal(refused: &Refused, gate_id: &str, to_cover: ToCover, line: &Line) -> 
 pub(crate) fn respond(given: answer::Response) -> Response {
     let headers = Headers::new();
     for (name, value) in &given.headers {
-        // The gate's own fields are ASCII.
-        if let Err(error) = headers.set(name, value) {
+        // The gate's own fields are ASCII, and some stand more than once.
+        if let Err(error) = headers.append(name, value) {
             worker::console_error!("the field {name} is left out of an answer: {error}");
         }
     }

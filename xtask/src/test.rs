@@ -20,10 +20,13 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
 }
 
 /// What the tests start comes first: the vectors as WebAssembly, and the edge worker that takes its time and randomness
-/// from them. `target/debug/passgate` is made by `cargo test` itself, for the tests of the command line.
+/// from them. `target/debug/passgate` is made by `cargo test` itself, for the tests of the command line, and others start
+/// that one: with the features of a release all its dependencies would be compiled once more.
 pub(crate) fn build_and_test(checkout: &Checkout) -> Vec<Step> {
+    let program = checkout.root.join("target/debug/passgate");
     // The worker is empty here, and its dependencies are many.
     let test = Task::new("cargo", "test --workspace --exclude passgate-worker --all-features", &checkout.root)
+        .env("PASSGATE_PROGRAM", &program.to_string_lossy())
         .remedy("Repeat one failing test with `cargo test --package <package> <test name>`.");
     vec![
         vectors::step(checkout),

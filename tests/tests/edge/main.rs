@@ -8,6 +8,7 @@ mod counting;
 mod faults;
 mod forwarding;
 mod ledger;
+mod program;
 mod revocation;
 mod staleness;
 mod suspension;
