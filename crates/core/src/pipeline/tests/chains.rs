@@ -8,10 +8,10 @@ use crate::route::{Declared, ResourceSource, ResourceTemplate};
 use crate::state::Demand;
 
 /// The keys of the root agent and of those below it.
-const AGENTS: [u8; 4] = [2, 5, 6, 7];
+pub(super) const AGENTS: [u8; 4] = [2, 5, 6, 7];
 
 /// A chain for the agents `bot-1`, `bot-2` … with these limits, the first those of the root.
-fn chain(permissions: &[&str], limits: &[&str]) -> String {
+pub(super) fn chain(permissions: &[&str], limits: &[&str]) -> String {
     let scopes: Vec<Scope> = permissions.iter().map(|p| Scope::parse(p).unwrap()).collect();
     let key = |depth: usize| SecretKey::from_seed([AGENTS[depth]; 32]);
     let jti = |depth: usize| passgate_passport::id::new_id("pass", NOW.0, [u8::try_from(depth).unwrap(); 10]);
@@ -101,16 +101,19 @@ fn a_part_of_a_chain_is_refused() {
 }
 
 #[test]
-fn revoking_any_link_its_agent_or_its_key_ends_the_chain() {
+fn revoking_or_suspending_any_link_its_agent_or_its_key_ends_the_chain() {
     let chain = chain(&["web:*"], &["", "", ""]);
     let search = call("GET", "/search", "", &chain, 1);
     let demand = search.judged(&gate()).unwrap().demand().clone();
     assert_eq!(demand.subjects.len(), 3 * 3 + 1);
     for subject in &demand.subjects {
-        let mut rows = LoadedRows::new();
-        let write = state::revocation_write(subject, NOW.seconds());
-        rows.insert(write.key, write.value);
-        assert_eq!(reason(&mut rows, &gate(), &search), Some(Reason::Revoked), "{subject}");
+        for (write, expected) in [
+            (state::revocation_write(subject, NOW.seconds()), Reason::Revoked),
+            (state::suspension_write(subject, NOW.seconds()), Reason::Suspended),
+        ] {
+            let mut rows = LoadedRows::from([(write.key, write.value)]);
+            assert_eq!(reason(&mut rows, &gate(), &search), Some(expected), "{subject}");
+        }
     }
     let other = Subject::Agent { issuer: "https://other.example".to_owned(), agent_id: "bot-2".to_owned() };
     assert!(!demand.subjects.contains(&other));

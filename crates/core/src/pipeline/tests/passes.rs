@@ -2,6 +2,7 @@
 
 use passgate_passport::action_pass::{self, ACTION_PASS_FIELD, Binding};
 
+use super::chains::{AGENTS, chain};
 use super::*;
 use crate::attest::{ActionPassUse, EvidenceValue, Stamp, Writer};
 use crate::gate::ActionPasses;
@@ -32,7 +33,11 @@ fn stamp() -> Stamp {
 }
 
 fn minted(rows: &mut LoadedRows, nonce: u32) -> String {
-    let judged = order("mint", nonce).judged(&minting()).unwrap();
+    minted_for(&minting(), rows, &order("mint", nonce))
+}
+
+fn minted_for(gate: &Gate, rows: &mut LoadedRows, asking: &Call) -> String {
+    let judged = asking.judged(gate).unwrap();
     let decision = decide(&judged, &admit(rows, &judged));
     assert_eq!((&decision.verdict, decision.verdict.kind()), (&Verdict::Mint, DecisionKind::Allow));
     action_pass::mint(&key(), &judged.pass_to_mint(&decision, &stamp()).unwrap()).unwrap()
@@ -164,4 +169,53 @@ fn a_judgement_carries_its_pass_over() {
         assert_eq!(decide(&judged, &sent), decide(&arrived, &got));
         assert_eq!(arrived.demand(), judged.demand());
     }
+}
+
+/// Under keys of anybody's choice: only what the pass is for keeps it from the others of its chain.
+#[test]
+fn a_pass_of_a_sub_agent_is_nobody_elses_in_its_chain() {
+    let mut gate = minting();
+    gate.action_passes.as_mut().unwrap().binding = Binding::Content;
+    let chain = chain(&["payments:*"], &["", "", ""]);
+    // Of the root's agent, of the one below it, and of the last.
+    let parts: Vec<&str> = chain.split('~').collect();
+    let chains = [parts[..1].join("~"), parts[..2].join("~"), chain.clone()];
+    let order_by = |depth: usize, pass: &str, nonce: u32| {
+        let mut call = Call::new("POST", "/pay", ORDER);
+        call.headers[0].1 = chains[depth].clone().into_bytes();
+        call.headers.push((ACTION_PASS_FIELD.to_owned(), pass.as_bytes().to_vec()));
+        call.key = SecretKey::from_seed([AGENTS[depth]; 32]);
+        call.signed(nonce)
+    };
+    let mut rows = LoadedRows::new();
+    let token = minted_for(&gate, &mut rows, &order_by(1, "mint;v=0", 1));
+    for (depth, expected) in
+        [(0, Some(Reason::ActionPassContentMismatch)), (2, Some(Reason::ActionPassContentMismatch)), (1, None)]
+    {
+        // A rate of its own: the agents of a chain share their root's.
+        let mut counters = rows.clone();
+        counters.retain(|key, _| !key.starts_with("g:"));
+        let judged = order_by(depth, &token, 2).judged(&gate).unwrap();
+        assert_eq!(decide(&judged, &admit(&mut counters, &judged)).reason, expected, "{depth}");
+    }
+}
+
+#[test]
+fn a_pass_is_of_no_use_once_its_agent_is_revoked_or_suspended() {
+    let agent = Subject::Agent { issuer: ISSUER.to_owned(), agent_id: "bot-1".to_owned() };
+    let mut rows = LoadedRows::new();
+    let token = minted(&mut rows, 1);
+    let redeemed = |rows: &mut LoadedRows, nonce| {
+        let judged = order(&token, nonce).judged(&minting()).unwrap();
+        decide(&judged, &admit(rows, &judged)).reason
+    };
+    let suspension = state::suspension_write(&agent, NOW.seconds());
+    let mut suspended = rows.clone();
+    suspended.insert(suspension.key.clone(), suspension.value);
+    assert_eq!(redeemed(&mut suspended, 2), Some(Reason::Suspended));
+    suspended.remove(&suspension.key);
+    assert_eq!(redeemed(&mut suspended, 3), None, "the pass is unspent");
+    let revocation = state::revocation_write(&agent, NOW.seconds());
+    rows.insert(revocation.key, revocation.value);
+    assert_eq!(redeemed(&mut rows, 2), Some(Reason::Revoked));
 }
