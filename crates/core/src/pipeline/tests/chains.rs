@@ -3,6 +3,7 @@
 use passgate_passport::constraints::Constraints;
 use passgate_passport::delegation::{NewDelegation, RootGrant, delegate, issue_root};
 
+use super::plugins::redacts;
 use super::*;
 use crate::route::{Declared, ResourceSource, ResourceTemplate};
 use crate::state::Demand;
@@ -253,4 +254,31 @@ fn what_the_route_does_not_tell_is_refused() {
     let limits = r#"{"resources":[],"max_records":0}"#;
     let request = call("DELETE", "/records/7", "", &chain(&["records:*"], &[limits]), 1);
     assert_eq!(reason(&mut LoadedRows::new(), &gate, &request), None, "the action has neither");
+}
+
+/// The agent has a hand in what a plugin takes out: it writes the body.
+#[test]
+fn what_a_limit_was_held_against_is_not_taken_out() {
+    let mut gate = declaring();
+    for route in &mut gate.routes {
+        let source = ValueSource::Pointer("/record".to_owned());
+        route.resource = route.resource.is_some().then_some(Declared::At(ResourceSource::Value(source)));
+    }
+    let limits = r#"{"resources":["records/7"],"context":{"tenant":["a"]}}"#;
+    let body = r#"{"record":"records/7","tenant":"a","note":"b"}"#;
+    for (links, pointer, is_taken) in [
+        (&[limits][..], "/record", false),
+        (&[limits, "", ""], "/record", false),
+        (&[limits, ""], "/tenant", false),
+        (&["", limits], "/tenant", false),
+        (&[limits], "/note", true),
+        (&[""], "/record", true),
+        (&[""], "/tenant", true),
+    ] {
+        let judged = call("DELETE", "/records/7", body, &chain(&["records:*"], links), 1).judged(&gate).unwrap();
+        let (judged, forwarded) = judged.restrict(vec![redacts(&[pointer])], body.as_bytes());
+        assert_eq!(forwarded.is_some(), is_taken, "{pointer}");
+        let refused = (!is_taken).then_some(Reason::PluginAnswerInvalid);
+        assert_eq!(decide(&judged, &admit(&mut LoadedRows::new(), &judged)).reason, refused, "{pointer}");
+    }
 }
