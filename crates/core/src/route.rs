@@ -188,6 +188,21 @@ impl Route {
         }
     }
 
+    /// Where in a JSON body the texts stand that [`Route::read`] reads for `limits`: what was judged there must be what goes
+    /// upstream.
+    pub fn judged_texts(&self, limits: &Constraints) -> Vec<String> {
+        let resource = limits.resources.as_ref().and(self.resource.as_ref()).and_then(|declared| match declared {
+            Declared::At(ResourceSource::Value(source)) => Some(source),
+            Declared::At(ResourceSource::Path(_)) | Declared::None => None,
+        });
+        let context = limits.context.keys().filter_map(|name| self.context.get(name));
+        let pointer = |source: &ValueSource| match source {
+            ValueSource::Pointer(pointer) => Some(pointer.clone()),
+            ValueSource::Query(_) => None,
+        };
+        self.domain.iter().chain(resource).chain(context).filter_map(pointer).collect()
+    }
+
     fn read_resource(&self, source: &ResourceSource, reader: &Reader<'_, '_>) -> Option<String> {
         match source {
             ResourceSource::Path(template) => template.fill(|name| self.path.parameter(reader.request.path(), name)),

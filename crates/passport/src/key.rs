@@ -215,6 +215,35 @@ mod tests {
         assert_eq!(key.public().verify(b"message", &[&signature[..], &[0]].concat()), Err(SignatureInvalid));
     }
 
+    /// Both hold for who takes the equation of RFC 8032 for the whole check.
+    #[test]
+    fn other_spellings_of_a_signature_and_points_of_small_order_are_refused() {
+        let key = SecretKey::from_seed([7; 32]);
+        let order: [u8; 32] = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+        let signature = key.sign(b"message");
+        let mut malleated = signature;
+        let mut carry = 0;
+        for (byte, more) in malleated[32..].iter_mut().zip(order) {
+            let sum = u16::from(*byte) + u16::from(more) + carry;
+            (*byte, carry) = (sum.to_le_bytes()[0], sum >> 8);
+        }
+        assert_eq!(carry, 0, "`S` and the order together are a scalar too");
+        assert_eq!(key.public().verify(b"message", &malleated), Err(SignatureInvalid));
+        // `R` is the neutral element, and `S` what makes the equation hold: the hash by the secret scalar.
+        let scalar: [u8; 32] = hex("d4c5323131ff9683cfb3d30197c786c9043f1052d6c2d5293f19d6f36b911104");
+        let mut neutral = [0; 64];
+        neutral[0] = 1;
+        neutral[32..].copy_from_slice(&scalar);
+        let read = ed25519_dalek::Signature::from_bytes(&neutral);
+        let lenient = VerifyingKey::from_bytes(key.public().as_bytes()).unwrap();
+        assert!(ed25519_dalek::Verifier::verify(&lenient, b"message", &read).is_ok(), "the equation holds");
+        assert_eq!(key.public().verify(b"message", &neutral), Err(SignatureInvalid));
+    }
+
+    fn hex(text: &str) -> [u8; 32] {
+        core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+    }
+
     #[test]
     fn weak_non_canonical_and_off_curve_encodings_are_refused() {
         let mut identity = [0; 32];

@@ -249,6 +249,30 @@ fn a_flood_of_strangers_is_counted_not_recorded() {
     assert_eq!(world.records().len(), 62);
 }
 
+/// Else whoever sees a request on its way could use up its proof, and a flood without a key would fill the store.
+#[test]
+fn a_forged_request_burns_no_nonce() {
+    let world = World::new();
+    let honest = signed("GET", "/search", "", 1);
+    let stamp_of = |n: u64| {
+        let mut stamp = stamp(1);
+        stamp.random[..8].copy_from_slice(&n.to_be_bytes());
+        stamp
+    };
+    for n in 0_u64..200 {
+        let mut forged = honest.clone();
+        let (_, signature) = forged.iter_mut().find(|(name, _)| *name == "signature").unwrap();
+        signature[10] = if signature[10] == b'A' { b'B' } else { b'A' };
+        for (method, fields, n) in [("GET", &forged, n), ("POST", &honest, 1000 + n)] {
+            let refused = reason(&world.ask_at(method, "/search", "", fields, stamp_of(n)));
+            assert_eq!(refused, Some(Reason::ProofSignatureInvalid));
+        }
+    }
+    // Neither the nonce, nor the key's quota, nor its rate of 10 in a minute.
+    assert_eq!(reason(&world.ask_at("GET", "/search", "", &honest, stamp_of(2000))), None);
+    assert_eq!(reason(&world.ask_at("GET", "/search", "", &honest, stamp_of(2001))), Some(Reason::NonceReplayed));
+}
+
 #[test]
 fn a_flood_of_replays_is_counted_not_recorded() {
     let world = World::new();

@@ -14,7 +14,7 @@ use super::judge::Judged;
 use crate::attest::sha256_label;
 use crate::plugin::{MAX_REDACTED_BYTES, PluginOutcome, PluginRecord, PluginVerdict};
 use crate::reason::{Class, Reason};
-use crate::route::{self, MAX_JSON_BODY_BYTES, Route, ValueSource};
+use crate::route::{self, MAX_JSON_BODY_BYTES, Route};
 use crate::state::SpendMode;
 
 /// What stands in the place of a string that a plugin takes out, as JSON.
@@ -26,23 +26,21 @@ pub(super) struct Shown {
     permissions: Vec<String>,
     fields: Vec<(String, String)>,
     has_json_body: bool,
-    /// The pointer that the domain was read at: what was judged there must be what goes upstream.
-    domain_pointer: Option<String>,
+    /// Where in the body the texts stand that the judgement was made of.
+    judged_texts: Vec<String>,
 }
 
 impl Shown {
     pub(super) fn of(authenticated: &Authenticated<'_>, route: Option<&Route>) -> Self {
         let covered = authenticated.proof.covered();
+        let limits = authenticated.credential.constraints();
         let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD].contains(name);
         let fields = covered.fields().filter(is_shown);
         Self {
             permissions: authenticated.credential.permissions().iter().map(ToString::to_string).collect(),
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             has_json_body: route::has_json_body(covered),
-            domain_pointer: route.and_then(|route| route.domain.as_ref()).and_then(|source| match source {
-                ValueSource::Pointer(pointer) => Some(pointer.clone()),
-                ValueSource::Query(_) => None,
-            }),
+            judged_texts: route.map(|route| route.judged_texts(limits)).unwrap_or_default(),
         }
     }
 }
@@ -141,14 +139,11 @@ impl Judged {
             return Err(NotRedactable);
         }
         let mut wanted: Vec<&str> = pointers.iter().map(String::as_str).collect();
-        wanted.extend(self.shown.domain_pointer.as_deref());
-        let mut located = json::locate_strings(body, MAX_JSON_BODY_BYTES, &wanted).map_err(|_| NotRedactable)?;
-        let judged = self.shown.domain_pointer.as_ref().and_then(|_| located.pop().flatten());
-        let located: Option<Vec<_>> = located.into_iter().collect();
-        match located {
-            Some(ranges) if judged.is_none_or(|range| !ranges.contains(&range)) => Ok(ranges),
-            _ => Err(NotRedactable),
-        }
+        wanted.extend(self.shown.judged_texts.iter().map(String::as_str));
+        let located = json::locate_strings(body, MAX_JSON_BODY_BYTES, &wanted).map_err(|_| NotRedactable)?;
+        let (named, judged) = located.split_at_checked(pointers.len()).ok_or(NotRedactable)?;
+        let named: Vec<_> = named.iter().cloned().collect::<Option<_>>().ok_or(NotRedactable)?;
+        if judged.iter().flatten().any(|range| named.contains(range)) { Err(NotRedactable) } else { Ok(named) }
     }
 }
 

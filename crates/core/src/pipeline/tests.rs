@@ -1,5 +1,7 @@
 mod chains;
+mod challenges;
 mod dpop;
+mod foreign;
 mod freshness;
 mod passes;
 mod plugins;
@@ -108,8 +110,11 @@ impl Call {
         Self { method, path: path.to_owned(), body: body.as_bytes().to_vec(), headers, key }
     }
 
-    fn signed(mut self, nonce: u32) -> Self {
-        let nonce = format!("nonce-{nonce:016}");
+    fn signed(self, nonce: u32) -> Self {
+        self.signed_with(&format!("nonce-{nonce:016}"))
+    }
+
+    fn signed_with(mut self, nonce: &str) -> Self {
         let lines = self.lines();
         let http = HttpRequest {
             method: self.method,
@@ -120,7 +125,7 @@ impl Call {
             headers: &lines,
             body: &self.body,
         };
-        let params = ProofParams { created: NOW.seconds(), nonce: &nonce, expires: None };
+        let params = ProofParams { created: NOW.seconds(), nonce, expires: None };
         let signed = proof::sign(&http, &self.key, &params).unwrap();
         let fields = [
             ("signature-input", Some(signed.signature_input)),

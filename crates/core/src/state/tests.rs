@@ -317,6 +317,87 @@ mod nonces {
     }
 }
 
+mod passes {
+    use passgate_passport::action_pass::MAX_ACTION_PASS_TTL_SECONDS;
+    use passgate_passport::passport::MAX_LEEWAY_SECONDS;
+
+    use super::*;
+
+    /// Passes as a gate accepts them at its most lenient: minted at `issued_at`, good for `ttl` seconds.
+    #[derive(Debug, Clone, Copy)]
+    struct Pass {
+        issued_at: i64,
+        ttl: i64,
+    }
+
+    impl Pass {
+        fn is_accepted(self, now: i64) -> bool {
+            let end = (self.ttl + MAX_LEEWAY_SECONDS).min(MAX_ACTION_PASS_TTL_SECONDS);
+            (-MAX_LEEWAY_SECONDS..=end).contains(&(now - self.issued_at))
+        }
+
+        fn claim(self, number: usize) -> PassClaim {
+            let remember_until = self.issued_at + self.ttl + MAX_LEEWAY_SECONDS;
+            PassClaim { key: format!("gate:{number}"), remember_until, issued_at: self.issued_at }
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// Somebody presents the pass with this number, with a proof of so many seconds ago.
+        Present(usize, i64),
+        Sweep {
+            ahead: i64,
+            limit: usize,
+        },
+        Clock(i64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let age = -PROOF_FUTURE_SKEW_SECONDS..=PROOF_WINDOW_SECONDS;
+        let step = prop_oneof![
+            6 => (0_usize..6, age).prop_map(|(number, age)| Step::Present(number, age)),
+            2 => (0_i64..2, 0_usize..9).prop_map(|(ahead, limit)| Step::Sweep { ahead, limit }),
+            2 => (-700_i64..700).prop_map(Step::Clock),
+            1 => (-100_000_i64..100_000).prop_map(Step::Clock),
+        ];
+        prop::collection::vec(step, 1..120)
+    }
+
+    fn passes() -> impl Strategy<Value = Vec<Pass>> {
+        let pass = (-700_i64..700, 1..=MAX_ACTION_PASS_TTL_SECONDS);
+        prop::collection::vec(pass.prop_map(|(at, ttl)| Pass { issued_at: NOW + at, ttl }), 6)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever the clock and the sweeper do, and however new the proof, a pass is redeemed at most once.
+        #[test]
+        fn no_instant_redeems_a_pass_twice(passes in passes(), steps in steps()) {
+            let mut rows = Rows::default();
+            let (mut now, mut nonce) = (NOW, 0);
+            let mut redeemed = BTreeSet::new();
+            for step in steps {
+                match step {
+                    Step::Clock(by) => now += by,
+                    Step::Sweep { ahead, limit } => rows.sweep(now + ahead, limit),
+                    Step::Present(number, age) if passes[number].is_accepted(now) => {
+                        nonce += 1;
+                        let mut demand = demand_at(millis(now), &format!("{nonce}"));
+                        demand.nonce.remember_until -= age;
+                        demand.pass = Some(passes[number].claim(number));
+                        if rows.admit(&demand).pass == Some(PassAnswer::Redeemed) {
+                            prop_assert!(redeemed.insert(number), "pass {number} was redeemed twice");
+                        }
+                    }
+                    Step::Present(..) => {}
+                }
+            }
+        }
+    }
+}
+
 mod rates {
     use super::*;
 

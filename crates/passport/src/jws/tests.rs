@@ -2,9 +2,14 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;
+use sha2::{Sha384, Sha512};
 
 use super::*;
+use crate::did_key;
 
 const MAX: usize = 16 * 1024;
 
@@ -120,6 +125,62 @@ fn other_algorithms_and_near_misses() {
     ] {
         let header = format!(r#"{{"alg":"{alg}","kid":"k","typ":"passport+jwt"}}"#);
         assert_eq!(header_refusal(&header), JwsError::Algorithm, "{alg}");
+    }
+}
+
+/// The public key in every form in which a verifier could take it for a secret: bytes, DER, PEM, JWK and the texts it is
+/// named by, each also behind a space and before the end of a line.
+fn public_key_as_secrets() -> Vec<Vec<u8>> {
+    let key = key();
+    let (public, raw) = (key.public(), key.public().as_bytes());
+    // SubjectPublicKeyInfo of RFC 8410.
+    let der = [b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", &raw[..]].concat();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&der));
+    let texts = [
+        pem,
+        public.to_jwk(),
+        format!(r#"{{"keys":[{}]}}"#, public.to_jwk()),
+        b64::encode(raw),
+        STANDARD.encode(raw),
+        STANDARD.encode(&der),
+        raw.iter().map(|byte| format!("{byte:02x}")).collect(),
+        did_key::encode(public),
+        public.thumbprint().to_string(),
+        String::new(),
+    ];
+    let forms = [raw.to_vec(), der].into_iter().chain(texts.into_iter().map(String::into_bytes));
+    forms.flat_map(|form| [[b" ", &form[..]].concat(), [&form[..], b"\n"].concat(), form]).collect()
+}
+
+const MACS: [&str; 3] = ["HS256", "HS384", "HS512"];
+
+fn mac(alg: &str, secret: &[u8], input: &str) -> Vec<u8> {
+    let input = input.as_bytes();
+    match alg {
+        "HS256" => Hmac::<Sha256>::new_from_slice(secret).unwrap().chain_update(input).finalize().into_bytes().to_vec(),
+        "HS384" => Hmac::<Sha384>::new_from_slice(secret).unwrap().chain_update(input).finalize().into_bytes().to_vec(),
+        _ => Hmac::<Sha512>::new_from_slice(secret).unwrap().chain_update(input).finalize().into_bytes().to_vec(),
+    }
+}
+
+#[test]
+fn a_public_key_is_nobodys_secret() {
+    let kid = key().public().thumbprint().to_string();
+    let input = |alg: &str| {
+        let header = format!(r#"{{"alg":"{alg}","kid":"{kid}","typ":"passport+jwt"}}"#);
+        format!("{}.{}", b64::encode(header.as_bytes()), b64::encode(b"{}"))
+    };
+    for secret in public_key_as_secrets() {
+        for alg in MACS {
+            let named = format!("{}.{}", input(alg), b64::encode(&mac(alg, &secret, &input(alg))));
+            assert_eq!(refusal(&named), JwsError::Algorithm, "{alg}");
+            // Under the name that is accepted, and as long as a signature.
+            let mut as_signature = mac(alg, &secret, &input("EdDSA"));
+            as_signature.resize(64, 0);
+            let token = format!("{}.{}", input("EdDSA"), b64::encode(&as_signature));
+            let verified = decode(&token, TokenType::Passport, MAX).unwrap().verify(key().public());
+            assert_eq!(verified.unwrap_err(), JwsError::SignatureInvalid, "{alg}");
+        }
     }
 }
 

@@ -180,8 +180,16 @@ fn only_the_issuers_key_of_that_time_can_sign() {
     }
     let earlier = with("iat", json!(IAT - 1)).to_string();
     assert!(read(&jws::sign(&key(2), TokenType::StatusList, earlier.as_bytes())).is_ok());
-    let passport = jws::sign(&key(1), TokenType::Passport, payload.as_bytes());
-    assert!(matches!(read(&passport), Err(StatusListError::Token(JwsError::Type { .. }))));
+}
+
+#[test]
+fn other_tokens_are_no_lists() {
+    let payload = claims(1, &zlib(&[0])).to_string();
+    for typ in TokenType::ALL.into_iter().filter(|typ| *typ != TokenType::StatusList) {
+        let refused = read(&jws::sign(&key(1), typ, payload.as_bytes()));
+        let expected = JwsError::Type { expected: "statuslist+jwt" };
+        assert_eq!(refused, Err(StatusListError::Token(expected)), "{typ:?}");
+    }
 }
 
 #[test]

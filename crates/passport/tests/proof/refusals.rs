@@ -3,8 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use passgate_passport::digest::content_digest;
+use passgate_passport::proof;
+use passgate_passport::proof::dpop::DpopRules;
 
-use crate::message::{BODY, COVERED, Message, NOW, agent, good, good_params, other_agent};
+use crate::message::{BODY, COVERED, Message, NONCE, NOW, agent, good, good_params, other_agent};
 
 type Change = fn(&mut Message);
 
@@ -194,6 +196,50 @@ fn digests() {
         message.set("content-digest", field);
         assert_eq!(message.signed(COVERED, &good_params()).code(), code, "{name}");
     }
+}
+
+/// The digest is that of the bytes as sent (RFC 9530 section 2), whatever they decode to.
+#[test]
+fn the_digest_of_what_a_coded_body_decodes_to() {
+    // `{}` in one stored block of gzip.
+    let coded = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x02\0\xfd\xff{}\x43\xbf\xa6\xa3\x02\0\0\0";
+    for (digested, code) in [(&coded[..], "ok"), (b"{}", "content_digest_mismatch")] {
+        let mut message = Message { body: coded.to_vec(), ..Message::post() };
+        message.add("content-encoding", "gzip");
+        message.set("content-digest", content_digest(digested));
+        let message = message.signed(&format!("{COVERED} \"content-encoding\""), &good_params());
+        assert_eq!(message.code(), code);
+    }
+}
+
+/// A challenge makes a proof impossible to prepare: it has to begin the nonce, and be one that is accepted now.
+#[test]
+fn a_challenge_that_is_not_answered() {
+    let answering = |nonce: &str, accepted: Option<&[&str]>| {
+        let params = good_params().replace(NONCE, nonce);
+        Message::post().signed(COVERED, &params).view(|request| {
+            let rules = DpopRules { nonces: accepted };
+            proof::verify_either(request, agent().public(), NOW, &rules).map_or_else(|error| error.code(), |_| "ok")
+        })
+    };
+    let accepted: Option<&[&str]> = Some(&["current-challenge", "previous-challenge"]);
+    assert_eq!(answering("current-challenge.own", accepted), "ok");
+    assert_eq!(answering("previous-challenge.own", accepted), "ok");
+    for nonce in [
+        NONCE,
+        "current-challenge",
+        "current-challengeown",
+        "current-challenge-.own",
+        "Current-Challenge.own",
+        "older-challenge.own",
+        "own.current-challenge",
+        ".current-challenge.own",
+    ] {
+        assert_eq!(answering(nonce, accepted), "proof_nonce_required", "{nonce}");
+    }
+    let none_given_out: Option<&[&str]> = Some(&[]);
+    assert_eq!(answering("current-challenge.own", none_given_out), "proof_nonce_required");
+    assert_eq!(answering(NONCE, None), "ok", "nobody asked");
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use passgate_passport::constraints::Constraints;
 use passgate_passport::delegation::{NewDelegation, RootGrant, delegate, issue_root};
 
+use super::plugins::redacts;
 use super::*;
 use crate::route::{Declared, ResourceSource, ResourceTemplate};
 use crate::state::Demand;
 
 /// The keys of the root agent and of those below it.
-const AGENTS: [u8; 4] = [2, 5, 6, 7];
+pub(super) const AGENTS: [u8; 4] = [2, 5, 6, 7];
 
 /// A chain for the agents `bot-1`, `bot-2` … with these limits, the first those of the root.
-fn chain(permissions: &[&str], limits: &[&str]) -> String {
+pub(super) fn chain(permissions: &[&str], limits: &[&str]) -> String {
     let scopes: Vec<Scope> = permissions.iter().map(|p| Scope::parse(p).unwrap()).collect();
     let key = |depth: usize| SecretKey::from_seed([AGENTS[depth]; 32]);
     let jti = |depth: usize| passgate_passport::id::new_id("pass", NOW.0, [u8::try_from(depth).unwrap(); 10]);
@@ -101,16 +102,19 @@ fn a_part_of_a_chain_is_refused() {
 }
 
 #[test]
-fn revoking_any_link_its_agent_or_its_key_ends_the_chain() {
+fn revoking_or_suspending_any_link_its_agent_or_its_key_ends_the_chain() {
     let chain = chain(&["web:*"], &["", "", ""]);
     let search = call("GET", "/search", "", &chain, 1);
     let demand = search.judged(&gate()).unwrap().demand().clone();
     assert_eq!(demand.subjects.len(), 3 * 3 + 1);
     for subject in &demand.subjects {
-        let mut rows = LoadedRows::new();
-        let write = state::revocation_write(subject, NOW.seconds());
-        rows.insert(write.key, write.value);
-        assert_eq!(reason(&mut rows, &gate(), &search), Some(Reason::Revoked), "{subject}");
+        for (write, expected) in [
+            (state::revocation_write(subject, NOW.seconds()), Reason::Revoked),
+            (state::suspension_write(subject, NOW.seconds()), Reason::Suspended),
+        ] {
+            let mut rows = LoadedRows::from([(write.key, write.value)]);
+            assert_eq!(reason(&mut rows, &gate(), &search), Some(expected), "{subject}");
+        }
     }
     let other = Subject::Agent { issuer: "https://other.example".to_owned(), agent_id: "bot-2".to_owned() };
     assert!(!demand.subjects.contains(&other));
@@ -250,4 +254,31 @@ fn what_the_route_does_not_tell_is_refused() {
     let limits = r#"{"resources":[],"max_records":0}"#;
     let request = call("DELETE", "/records/7", "", &chain(&["records:*"], &[limits]), 1);
     assert_eq!(reason(&mut LoadedRows::new(), &gate, &request), None, "the action has neither");
+}
+
+/// The agent has a hand in what a plugin takes out: it writes the body.
+#[test]
+fn what_a_limit_was_held_against_is_not_taken_out() {
+    let mut gate = declaring();
+    for route in &mut gate.routes {
+        let source = ValueSource::Pointer("/record".to_owned());
+        route.resource = route.resource.is_some().then_some(Declared::At(ResourceSource::Value(source)));
+    }
+    let limits = r#"{"resources":["records/7"],"context":{"tenant":["a"]}}"#;
+    let body = r#"{"record":"records/7","tenant":"a","note":"b"}"#;
+    for (links, pointer, is_taken) in [
+        (&[limits][..], "/record", false),
+        (&[limits, "", ""], "/record", false),
+        (&[limits, ""], "/tenant", false),
+        (&["", limits], "/tenant", false),
+        (&[limits], "/note", true),
+        (&[""], "/record", true),
+        (&[""], "/tenant", true),
+    ] {
+        let judged = call("DELETE", "/records/7", body, &chain(&["records:*"], links), 1).judged(&gate).unwrap();
+        let (judged, forwarded) = judged.restrict(vec![redacts(&[pointer])], body.as_bytes());
+        assert_eq!(forwarded.is_some(), is_taken, "{pointer}");
+        let refused = (!is_taken).then_some(Reason::PluginAnswerInvalid);
+        assert_eq!(decide(&judged, &admit(&mut LoadedRows::new(), &judged)).reason, refused, "{pointer}");
+    }
 }

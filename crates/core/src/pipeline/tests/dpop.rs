@@ -5,7 +5,11 @@ use passgate_passport::proof::dpop::{self, DpopParams};
 use super::*;
 
 impl Call {
-    fn dpop(mut self, jti: u32) -> Self {
+    fn dpop(self, jti: u32) -> Self {
+        self.dpop_answering(jti, None)
+    }
+
+    pub(super) fn dpop_answering(mut self, jti: u32, nonce: Option<&str>) -> Self {
         let jti = format!("jti-{jti:016}");
         let lines = self.lines();
         let http = HttpRequest {
@@ -17,7 +21,7 @@ impl Call {
             headers: &lines,
             body: &self.body,
         };
-        let params = DpopParams { created: NOW.seconds(), jti: &jti, expires: None, nonce: None };
+        let params = DpopParams { created: NOW.seconds(), jti: &jti, expires: None, nonce };
         let proof = dpop::sign(&http, &self.key, &params, &[]).unwrap();
         self.headers.push(("dpop".to_owned(), proof.into_bytes()));
         self

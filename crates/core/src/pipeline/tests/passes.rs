@@ -2,6 +2,7 @@
 
 use passgate_passport::action_pass::{self, ACTION_PASS_FIELD, Binding};
 
+use super::chains::{AGENTS, chain};
 use super::*;
 use crate::attest::{ActionPassUse, EvidenceValue, Stamp, Writer};
 use crate::gate::ActionPasses;
@@ -32,7 +33,11 @@ fn stamp() -> Stamp {
 }
 
 fn minted(rows: &mut LoadedRows, nonce: u32) -> String {
-    let judged = order("mint", nonce).judged(&minting()).unwrap();
+    minted_for(&minting(), rows, &order("mint", nonce))
+}
+
+fn minted_for(gate: &Gate, rows: &mut LoadedRows, asking: &Call) -> String {
+    let judged = asking.judged(gate).unwrap();
     let decision = decide(&judged, &admit(rows, &judged));
     assert_eq!((&decision.verdict, decision.verdict.kind()), (&Verdict::Mint, DecisionKind::Allow));
     action_pass::mint(&key(), &judged.pass_to_mint(&decision, &stamp()).unwrap()).unwrap()
@@ -164,4 +169,49 @@ fn a_judgement_carries_its_pass_over() {
         assert_eq!(decide(&judged, &sent), decide(&arrived, &got));
         assert_eq!(arrived.demand(), judged.demand());
     }
+}
+
+/// Bound to no key, so that only what the pass is for keeps it from the others of its chain.
+#[test]
+fn a_pass_of_a_sub_agent_is_nobody_elses_in_its_chain() {
+    let mut gate = minting();
+    gate.action_passes.as_mut().unwrap().binding = Binding::Content;
+    let whole = chain(&["payments:*"], &["", "", ""]);
+    let parts: Vec<&str> = whole.split('~').collect();
+    let order_by = |chain: &str, pass: &str, nonce: u32| {
+        let mut call = Call::new("POST", "/pay", ORDER);
+        call.headers[0].1 = chain.as_bytes().to_vec();
+        call.headers.push((ACTION_PASS_FIELD.to_owned(), pass.as_bytes().to_vec()));
+        call.key = SecretKey::from_seed([AGENTS[chain.matches('~').count()]; 32]);
+        call.signed(nonce)
+    };
+    let (root, own) = (parts[0], parts[..2].join("~"));
+    let renewed = chain(&["payments:*"], &["", r#"{"purpose":"refunds"}"#]);
+    assert!(renewed.starts_with(&format!("{root}~")), "the same agent's other passport from the same parent");
+    let token = minted_for(&gate, &mut LoadedRows::new(), &order_by(&own, "mint;v=0", 1));
+    let mismatch = Some(Reason::ActionPassContentMismatch);
+    for (chain, expected) in [(root, mismatch), (&whole, mismatch), (&renewed, mismatch), (&own, None)] {
+        let judged = order_by(chain, &token, 2).judged(&gate).unwrap();
+        assert_eq!(decide(&judged, &admit(&mut LoadedRows::new(), &judged)).reason, expected);
+    }
+}
+
+#[test]
+fn a_pass_is_of_no_use_once_its_agent_is_revoked_or_suspended() {
+    let agent = Subject::Agent { issuer: ISSUER.to_owned(), agent_id: "bot-1".to_owned() };
+    let mut rows = LoadedRows::new();
+    let token = minted(&mut rows, 1);
+    let redeemed = |rows: &mut LoadedRows, nonce| {
+        let judged = order(&token, nonce).judged(&minting()).unwrap();
+        decide(&judged, &admit(rows, &judged)).reason
+    };
+    let suspension = state::suspension_write(&agent, NOW.seconds());
+    let mut suspended = rows.clone();
+    suspended.insert(suspension.key.clone(), suspension.value);
+    assert_eq!(redeemed(&mut suspended, 2), Some(Reason::Suspended));
+    suspended.remove(&suspension.key);
+    assert_eq!(redeemed(&mut suspended, 3), None, "the pass is unspent");
+    let revocation = state::revocation_write(&agent, NOW.seconds());
+    rows.insert(revocation.key, revocation.value);
+    assert_eq!(redeemed(&mut rows, 2), Some(Reason::Revoked));
 }

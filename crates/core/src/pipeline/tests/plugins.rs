@@ -25,7 +25,7 @@ fn fails(outcome: PluginOutcome) -> PluginRecord {
     PluginRecord { outcome, verdict: None, ..says("failing", PluginVerdict::Abstain) }
 }
 
-fn redacts(pointers: &[&str]) -> PluginRecord {
+pub(super) fn redacts(pointers: &[&str]) -> PluginRecord {
     PluginRecord {
         redacted: pointers.iter().map(|pointer| (*pointer).to_owned()).collect(),
         ..says("redacting", PluginVerdict::Redact)
