@@ -4,8 +4,9 @@
 use passgate_core::attest::{Body, GateRecord, Link, Stamp, Writer};
 use passgate_core::ledger::{HeadBuilder, Verifier, What, head_line, record_line};
 use passgate_core::time::UnixMillis;
+use passgate_passport::delegation::{Violation, verify_chain};
 use passgate_passport::jws::{self, JwsError, TokenType};
-use passgate_passport::passport::{self, PassportError, VerifyContext};
+use passgate_passport::passport::{PassportError, VerifyContext};
 use passgate_passport::plugin_signature::{self, Claims, POLICY_WORLD, SignatureError};
 use passgate_tests::agent::{NOW, PassportDraft, key};
 use passgate_tests::case;
@@ -66,11 +67,12 @@ fn a_gate_takes_only_passports_for_passports() {
     let context = VerifyContext { now: NOW, leeway_seconds: 30, audience: Some(&gate.id) };
     for kind in TokenType::ALL {
         let token = jws::sign(&key(draft.issuer_seed), kind, &claims);
-        let verdict = passport::verify(&token, &gate.trust, &context);
+        let verdict = verify_chain(&token, &gate.trust, &context).map_err(|error| error.violation);
         if kind == TokenType::Passport {
-            assert_eq!(verdict.unwrap().claims().sub, "agent_scout");
+            assert_eq!(verdict.unwrap().leaf().claims.sub, "agent_scout");
         } else {
-            assert!(matches!(verdict, Err(PassportError::Token(JwsError::Type { .. }))), "{kind:?}");
+            let expected = PassportError::Token(JwsError::Type { expected: TokenType::Passport.as_str() });
+            assert_eq!(verdict, Err(Violation::Passport(expected)), "{kind:?}");
         }
     }
 }

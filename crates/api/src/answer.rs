@@ -90,9 +90,9 @@ pub struct Obligation {
     pub roles: Vec<String>,
 }
 
-/// What a proof of one request has to cover beside its method, its target and its passport. [`passgate_passport::proof`]
-/// demands exactly these, so that a caller who signs what a refusal asks for has signed enough and nothing that is not
-/// there.
+/// What a refusal asks of the proof of a request: what to cover beside its method, its target and its passport, in which
+/// form, and which challenge to answer. [`passgate_passport::proof`] demands exactly that, so that a caller who signs what
+/// a refusal asks for has signed enough and nothing that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToCover {
     /// `agent-action-pass`

@@ -3,7 +3,7 @@
 //! A bundle is a compact JWS of type `bundle+jwt` over one JSON object: the [policy](crate::bundle), how the edge
 //! forwards, and between which seconds it counts. A gate holds the public keys that bundles verify with; nothing in a
 //! bundle can name another. The version only rises, and the gate's id and its admission mode never change, because its
-//! state lives under them: [`VerifiedBundle::replaces`].
+//! state lives under them: [`Current::replaces`].
 
 mod error;
 

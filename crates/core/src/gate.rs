@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use passgate_passport::action_pass::Binding;
 use passgate_passport::challenge::ChallengeKey;
-use passgate_passport::constraints::Constraints;
 use passgate_passport::key::PublicKey;
 use passgate_passport::proof::web_bot_auth::{Coverage, ForeignAgent};
 use passgate_passport::scope::Scope;
@@ -208,8 +207,6 @@ pub struct ListedAgent {
     pub tier: Tier,
     /// What it may ask for.
     pub permissions: Vec<Scope>,
-    /// What limits it beside the guardrails of every agent.
-    pub constraints: Constraints,
     /// What its signatures have to cover.
     pub coverage: Coverage,
 }

@@ -84,7 +84,8 @@ macro_rules! reasons {
     };
 }
 
-// Unknown issuer, bad signature, revoked and suspended look the same from outside: an attacker must not be able to tell them apart.
+// Unknown issuer, bad signature, revoked and suspended look the same from outside: an attacker must not be able to tell
+// them apart.
 reasons! {
     PathNotCanonical "path_not_canonical" Request "path_not_canonical" "The request target is not in canonical form.";
     HostMismatch "host_mismatch" Request "host_mismatch" "The Host of the request is not this gate.";

@@ -44,12 +44,6 @@ pub enum ClaimsError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A delegated passport. Ignoring the claim would accept it as if it were a root passport.
-    #[error("passport claim `delegation` is not supported here: present a passport issued directly")]
-    DelegationUnsupported,
-    /// A constrained passport. Ignoring the claim would widen it.
-    #[error("passport claim `constraints` is not supported here: present a passport without constraints")]
-    ConstraintsUnsupported,
 }
 
 /// The claims of a passport, typed and bounded. Times are unix seconds from 0 to 2^53-1.
@@ -85,23 +79,13 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Reads the payload of a passport. The result is as trustworthy as the bytes, not more.
+    /// Reads the claims that every passport has. The result is as trustworthy as the bytes, not more.
     ///
-    /// Claims without a meaning here are ignored, but have to be strict JSON.
+    /// `delegation` and `constraints` are left to the caller: whoever ignores them widens the passport. Claims without a
+    /// meaning are ignored, but have to be strict JSON.
     ///
     /// # Errors
     /// [`ClaimsError`] for the first thing found wrong.
-    pub fn from_payload(payload: &[u8]) -> Result<Self, ClaimsError> {
-        let members = read_members(payload)?;
-        refuse_unsupported(&members)?;
-        Self::from_members(&members)
-    }
-
-    /// Reads the claims that every passport has. `delegation` and `constraints` are left to the caller, who has to
-    /// enforce what they say or refuse them.
-    ///
-    /// # Errors
-    /// As [`Self::from_payload`].
     pub(crate) fn from_members(members: &Members<'_>) -> Result<Self, ClaimsError> {
         let claims = Self {
             iss: identifier(required(members, "iss")?, "iss")?,
@@ -148,16 +132,6 @@ pub(crate) fn read_members(payload: &[u8]) -> Result<Members<'_>, ClaimsError> {
         Node::Object(members) => Ok(members),
         _ => Err(ClaimsError::NotAnObject),
     }
-}
-
-fn refuse_unsupported(members: &Members<'_>) -> Result<(), ClaimsError> {
-    if members.contains_key("delegation") {
-        return Err(ClaimsError::DelegationUnsupported);
-    }
-    if members.contains_key("constraints") {
-        return Err(ClaimsError::ConstraintsUnsupported);
-    }
-    Ok(())
 }
 
 fn required<'j, 'a>(members: &'j Members<'a>, claim: &'static str) -> Result<&'j Node<'a>, ClaimsError> {

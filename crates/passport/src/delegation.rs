@@ -164,7 +164,7 @@ impl VerifiedChain {
 
 /// Verifies a chain; the [module](self) lists the checks.
 ///
-/// A passport without `delegation` and `constraints` is accepted and refused just as by [`passport::verify`].
+/// A text of one passport is a chain of one, refused with what is wrong with its link 0.
 ///
 /// # Errors
 /// [`ChainError`], the first failure in the order of the list.

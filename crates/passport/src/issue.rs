@@ -8,9 +8,9 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::{Map, Value};
 
 use crate::b64;
-use crate::claims::{Claims, ClaimsError};
+use crate::claims::ClaimsError;
 use crate::constraints::ConstraintsClaim;
-use crate::delegation::DelegationClaim;
+use crate::delegation::{DelegationClaim, RootGrant, issue_root};
 use crate::did_key;
 use crate::json::JsonError;
 use crate::jws::{self, TokenType};
@@ -20,7 +20,7 @@ use crate::scope::Scope;
 use crate::status::StatusRef;
 use crate::trust::{SELF_ISSUED_MAX_TTL_SECONDS, Tier};
 
-/// What a new passport shall say. The limits are those of [`Claims`].
+/// What a new passport shall say. The limits are those of [`Claims`](crate::claims::Claims).
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewPassport {
     /// The issuer's id, or `None` for a self-issued passport, whose issuer is the `did:key` of the signing key.
@@ -97,7 +97,7 @@ pub enum IssueError {
     TooLarge,
 }
 
-/// Issues a passport signed by `key`.
+/// Issues a passport signed by `key`, without limits and not to be handed on; [`issue_root`] takes both.
 ///
 /// Equal arguments give equal bytes on every runtime: members stand in a fixed order, those of `metadata` sorted by
 /// name at every level.
@@ -105,13 +105,10 @@ pub enum IssueError {
 /// # Errors
 /// [`IssueError`]; whatever is issued is read back with the verifier's own rules first.
 pub fn issue(key: &SecretKey, passport: &NewPassport) -> Result<String, IssueError> {
-    let payload = encode(key, passport, &Extension::default())?;
-    Claims::from_payload(&payload).map_err(IssueError::Claims)?;
-    sign(key, &payload)
+    issue_root(key, passport, &RootGrant::default())
 }
 
 /// The claims beside those of every passport, which [`delegation`](crate::delegation) writes.
-#[derive(Default)]
 pub(crate) struct Extension<'a> {
     pub(crate) delegation: Option<DelegationClaim<'a>>,
     pub(crate) constraints: Option<ConstraintsClaim<'a>>,

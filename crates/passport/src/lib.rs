@@ -4,8 +4,8 @@
 //!
 //! - Ed25519 keys as JWK ([`jwk`], RFC 8037) and as `did:key` ([`did_key`]), named by their RFC 7638 thumbprint ([`key`]).
 //! - Strict JSON ([`json`], RFC 8259 within RFC 7493) and strict compact JWS ([`jws`], RFC 7515 under RFC 8725).
-//! - Passports: issuing ([`issue`]), reading ([`claims`]) and verifying ([`passport`]) against a trust store ([`trust`]).
-//! - Chains of delegated passports ([`delegation`]) and the limits that passports set ([`constraints`]).
+//! - Passports: issuing ([`issue`]), reading ([`claims`]) and the rules ([`passport`]) by a trust store ([`trust`]).
+//! - Verifying passports and chains of delegated ones ([`delegation`]), and the limits they set ([`constraints`]).
 //! - Which signatures were verified before ([`memory`]).
 //! - The one spelling and hash of an action ([`action`]), and passes for one action ([`action_pass`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).

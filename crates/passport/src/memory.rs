@@ -5,10 +5,9 @@
 //! forgotten. Expiry, audience, issuers, tiers, narrowing and revocation are looked at every time, and whether the key
 //! is the one that had to sign is decided before anybody asks whether it did.
 //!
-//! Nothing here changes behind a reference. [`passport::verify_with`](crate::passport::verify_with) and
-//! [`verify_chain_with`](crate::delegation::verify_chain_with) ask a [`KnownSignatures`] and give back
-//! [`ValidSignatures`], which nobody else can make; they are for the caller to add, best after the request's proof of
-//! possession held, so that nobody fills a memory with passports of others.
+//! Nothing here changes behind a reference. [`verify_chain_with`](crate::delegation::verify_chain_with) asks a
+//! [`KnownSignatures`] and gives back [`ValidSignatures`], which nobody else can make; they are for the caller to add,
+//! best after the request's proof of possession held, so that nobody fills a memory with passports of others.
 //!
 //! - A gateway with threads keeps a [`SignatureMemory`] behind a read-write lock, reads it while it verifies, and writes
 //!   when [`ValidSignatures::has_news`]. A Worker keeps one for as long as its isolate lives.
@@ -99,7 +98,7 @@ pub(crate) struct Checked {
     pub(crate) is_new: bool,
 }
 
-/// The signatures of a passport or chain that was accepted whole; made by verification alone.
+/// The signatures of a chain that was accepted whole; made by verification alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidSignatures {
     ids: Vec<SignatureId>,

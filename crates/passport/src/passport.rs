@@ -1,15 +1,15 @@
-//! Verifying a passport against the verifier's trust store.
+//! The rules of a passport that an issuer signed, against the verifier's trust store.
 //!
-//! [`verify`] checks in this order, and the first failure is the one reported:
+//! [`verify_chain`](crate::delegation::verify_chain) holds the root of every chain to them; a single passport is a chain
+//! of one. Everything is bounded and typed before (`passport_malformed`). Then they are checked in this order, and the
+//! first failure is the one reported:
 //!
-//! 1. size, token form, header and claims: everything is bounded and typed before any signature work
-//!    (`passport_malformed`, `delegation_unsupported`, `constraints_unsupported`);
-//! 2. the issuer: registered, or a `did:key` that self-issues (`issuer_unknown`), and active (`issuer_suspended`);
-//! 3. the key: `kid` names one of the issuer's keys, not compromised by `iat`
+//! 1. the issuer: registered, or a `did:key` that self-issues (`issuer_unknown`), and active (`issuer_suspended`);
+//! 2. the key: `kid` names one of the issuer's keys, not compromised by `iat`
 //!    (`issuer_key_compromised`), and its interval contains both `iat` and now (`issuer_key_unknown`);
-//! 4. the signature (`passport_signature_invalid`);
-//! 5. times (`passport_lifetime_exceeded`, `passport_not_yet_valid`, `passport_expired`);
-//! 6. the tier it claims, if any (`tier_mismatch`), and its audience, if any (`audience_mismatch`).
+//! 3. the signature (`passport_signature_invalid`);
+//! 4. times (`passport_lifetime_exceeded`, `passport_not_yet_valid`, `passport_expired`);
+//! 5. the tier it claims, if any (`tier_mismatch`), and its audience, if any (`audience_mismatch`).
 //!
 //! # Time
 //!
@@ -19,13 +19,12 @@
 //! The interval of an issuer's key has no leeway.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 
 use crate::claims::{Claims, ClaimsError};
 use crate::did_key;
-use crate::jws::{self, Hashed, JwsError, TokenType};
+use crate::jws::{Hashed, JwsError};
 use crate::key::PublicKey;
-use crate::memory::{self, Checked, KnownSignatures, ValidSignatures};
+use crate::memory::{Checked, KnownSignatures};
 use crate::trust::{IssuerStatus, SELF_ISSUED_MAX_TTL_SECONDS, Tier, TrustStore};
 
 /// Longest passport in bytes, checked before anything else: it travels in a header field.
@@ -52,7 +51,7 @@ pub enum PassportError {
     /// Not a token of the right form.
     #[error("passport: {0}")]
     Token(JwsError),
-    /// The claims are not those of a passport, or not supported.
+    /// The claims are not those of a passport.
     #[error(transparent)]
     Claims(ClaimsError),
     /// The signature does not verify.
@@ -119,8 +118,6 @@ impl PassportError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Claims(ClaimsError::DelegationUnsupported) => "delegation_unsupported",
-            Self::Claims(ClaimsError::ConstraintsUnsupported) => "constraints_unsupported",
             Self::Token(_) | Self::Claims(_) => "passport_malformed",
             Self::SignatureInvalid => "passport_signature_invalid",
             Self::Expired { .. } => "passport_expired",
@@ -152,96 +149,13 @@ impl From<ClaimsError> for PassportError {
     }
 }
 
-/// A passport that holds for the trust store and the moment it was verified with; made by [`verify`] alone.
-///
-/// It says nothing about revocation, nor about who presents it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VerifiedPassport {
-    claims: Claims,
-    tier: Tier,
-    issuer_kid: String,
-    token_sha256: [u8; 32],
-}
-
-impl VerifiedPassport {
-    /// The signed claims.
-    #[must_use]
-    pub fn claims(&self) -> &Claims {
-        &self.claims
-    }
-
-    /// The tier by the trust store.
-    #[must_use]
-    pub fn tier(&self) -> Tier {
-        self.tier
-    }
-
-    /// The issuer: its id in the trust store, or the `did:key` of a self-issuer.
-    #[must_use]
-    pub fn issuer_id(&self) -> &str {
-        &self.claims.iss
-    }
-
-    /// Thumbprint of the key that signed.
-    #[must_use]
-    pub fn issuer_kid(&self) -> &str {
-        &self.issuer_kid
-    }
-
-    /// SHA-256 of the token as received.
-    #[must_use]
-    pub fn token_sha256(&self) -> [u8; 32] {
-        self.token_sha256
-    }
-}
-
-/// Verifies a passport; the [module](self) lists the checks and the meaning of the times.
-///
-/// # Errors
-/// [`PassportError`], the first failure in the order of the list.
-pub fn verify(token: &str, trust: &TrustStore, context: &VerifyContext<'_>) -> Result<VerifiedPassport, PassportError> {
-    check(token, trust, context, memory::NOTHING).map(|(passport, _)| passport)
-}
-
-/// As [`verify`], but a signature that is `known` to be valid is not verified once more; everything else is checked.
-///
-/// The second half is for the caller's memory, see [`memory`].
-///
-/// # Errors
-/// As [`verify`], with nothing to remember.
-pub fn verify_with(
-    token: &str,
-    trust: &TrustStore,
-    context: &VerifyContext<'_>,
-    known: &dyn KnownSignatures,
-) -> Result<(VerifiedPassport, ValidSignatures), PassportError> {
-    let (passport, signature) = check(token, trust, context, known)?;
-    let valid = ValidSignatures::new(&[signature], &passport.claims.iss, &passport.claims.sub);
-    Ok((passport, valid))
-}
-
-fn check(
-    token: &str,
-    trust: &TrustStore,
-    context: &VerifyContext<'_>,
-    known: &dyn KnownSignatures,
-) -> Result<(VerifiedPassport, Checked), PassportError> {
-    // 1. form
-    let unverified = jws::decode(token, TokenType::Passport, MAX_PASSPORT_BYTES)?;
-    let claims = Claims::from_payload(unverified.payload())?;
-    let hashed = unverified.hashed();
-    let (issuer_kid, token_sha256) = (String::from(hashed.kid()), hashed.sha256());
-    let Issued { signature, tier } = check_issued(hashed, &claims, trust, context, known)?;
-    Ok((VerifiedPassport { claims, tier, issuer_kid, token_sha256 }, signature))
-}
-
 /// A passport that its issuer signed, with the tier that the trust store gives it.
 pub(crate) struct Issued {
     pub(crate) signature: Checked,
     pub(crate) tier: Tier,
 }
 
-/// Steps 2 to 6 of [`verify`]; `claims` are those of the token.
+/// Holds a token with these claims to the rules that the [module](self) lists.
 pub(crate) fn check_issued(
     token: Hashed<'_>,
     claims: &Claims,
@@ -249,25 +163,16 @@ pub(crate) fn check_issued(
     context: &VerifyContext<'_>,
     known: &dyn KnownSignatures,
 ) -> Result<Issued, PassportError> {
-    // 2. issuer and 3. key
+    // 1. issuer and 2. key
     let signer = signer(claims, token.kid(), trust, context.now)?;
-    // 4. signature
+    // 3. signature
     let signature = token.verify(&signer.key, known)?;
-    // 5. times
+    // 4. times
     check_times(claims, signer.max_ttl_seconds, context)?;
-    // 6. tier and audience
+    // 5. tier and audience
     check_tier(claims, signer.tier)?;
     check_audience(claims, context.audience)?;
     Ok(Issued { signature, tier: signer.tier })
-}
-
-/// The claims of a passport for display, explicitly unverified: neither signature nor time nor issuer is looked at.
-///
-/// # Errors
-/// [`PassportError`] when the token is malformed.
-pub fn inspect(token: &str) -> Result<Claims, PassportError> {
-    let unverified = jws::decode(token, TokenType::Passport, MAX_PASSPORT_BYTES)?;
-    Ok(Claims::from_payload(unverified.payload())?)
 }
 
 /// What the trust store says about the key that is said to have signed.

@@ -1,6 +1,7 @@
 //! Proof of possession on every request: RFC 9421 HTTP message signatures with Ed25519, or DPoP proofs ([`dpop`]).
 //!
-//! [`verify_either`] takes both forms. Agents without a passport sign for [`web_bot_auth`]. All end as a [`VerifiedProof`]. What follows is about message signatures.
+//! [`verify_either`] takes both forms. Agents without a passport sign for [`web_bot_auth`]. All end as a [`VerifiedProof`].
+//! What follows is about message signatures.
 //!
 //! The agent signs the request with the key its passport names (`cnf`), sending `signature-input`, `signature` and,
 //! with a body, `content-digest`. [`verify`] recomputes everything from the request as the gate will judge it and
@@ -10,8 +11,9 @@
 //!
 //! - one label, the same in both fields, written in the canonical form of RFC 9651;
 //! - covered: `@method`, `@target-uri`, `agent-passport`; `content-digest` when there is a body or the field;
-//!   `content-type`, `content-encoding` and `agent-action-pass` when there is the field. `@authority`, `@scheme`, `@path`, `@query`, `@request-target` and any
-//!   other request field may be covered too. Component parameters are refused;
+//!   `content-type`, `content-encoding` and `agent-action-pass` when there is the field. `@authority`, `@scheme`,
+//!   `@path`, `@query`, `@request-target` and any other request field may be covered too. Component parameters are
+//!   refused;
 //! - parameters: `created` (integer), `nonce` (16 to 128 visible ASCII characters without `"` and `\`) and `keyid`
 //!   (the key's RFC 7638 thumbprint) are required; `expires` (integer), `alg="ed25519"` and `tag="passgate"` are
 //!   optional; anything else is refused.
@@ -45,7 +47,7 @@ use crate::key::{PublicKey, SecretKey};
 use base::{Component, CoveredFields};
 use input::{INPUT_FIELD, Parameter, SIGNATURE_FIELD, SignatureInput};
 
-/// Name of the field that carries the passport, as a compact JWS.
+/// Name of the field that carries the passport: a compact JWS, or a [chain](crate::delegation) of them.
 pub const PASSPORT_FIELD: &str = "agent-passport";
 /// How long after `created` a proof is acceptable, in seconds, the last second included.
 pub const PROOF_WINDOW_SECONDS: i64 = 300;
@@ -55,7 +57,7 @@ pub const PROOF_FUTURE_SKEW_SECONDS: i64 = 30;
 const DIGEST_FIELD: &str = "content-digest";
 /// Fields without which the request is another one: those that say how the body is read, where a body under another of
 /// them is another body, and the one that asks for a one-action pass or presents one.
-const READING_FIELDS: [&str; 3] = ["content-encoding", "content-type", ACTION_PASS_FIELD];
+const DEFINING_FIELDS: [&str; 3] = ["content-encoding", "content-type", ACTION_PASS_FIELD];
 const LABEL: &str = "sig1";
 
 /// What the signer decides about a proof.
@@ -302,7 +304,8 @@ impl<'a> VerifiedProof<'a> {
     }
 
     /// What may be accepted once for each key: the nonce of a message signature, the replay key of a DPoP proof
-    /// ([`dpop::replay_key`]) or of a foreign signature ([`web_bot_auth::replay_key`]). It is not yet known to be fresh: that needs state. At most 128 visible ASCII characters.
+    /// ([`dpop::replay_key`]) or of a foreign signature ([`web_bot_auth::replay_key`]). It is not yet known to be fresh:
+    /// that needs state. At most 128 visible ASCII characters.
     #[must_use]
     pub fn nonce(&self) -> &str {
         &self.nonce
@@ -443,7 +446,7 @@ fn mandatory_components(request: &HttpRequest<'_>) -> Vec<Component<'static>> {
         mandatory.push(Component::Field(DIGEST_FIELD));
     }
     let present = |field: &&str| request.lines(field).next().is_some();
-    mandatory.extend(READING_FIELDS.into_iter().filter(present).map(Component::Field));
+    mandatory.extend(DEFINING_FIELDS.into_iter().filter(present).map(Component::Field));
     mandatory
 }
 

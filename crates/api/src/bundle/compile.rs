@@ -225,13 +225,11 @@ impl RouteDoc {
             return Err(error("method", "write the method in capital letters, e.g. `POST`"));
         }
         let path = PathPattern::parse(&self.path).map_err(|e| error("path", e))?;
-        let context = self.context.iter().map(|(name, doc)| {
-            let name = constraints::is_name(name).then(|| name.clone()).ok_or_else(|| error("context", NAME))?;
-            Ok((name.clone(), doc.compile(&format!("context.{name}"))?))
-        });
-        let labels = self.refuse_labels.iter().map(|label| {
-            constraints::is_name(label).then(|| label.clone()).ok_or_else(|| error("refuse_labels", NAME))
-        });
+        let context = self
+            .context
+            .iter()
+            .map(|(name, doc)| Ok((checked_name("context", name)?, doc.compile(&format!("context.{name}"))?)));
+        let labels = self.refuse_labels.iter().map(|label| checked_name("refuse_labels", label));
         Ok(Route {
             method: self.method.clone(),
             action: ActionName::parse(&self.action).map_err(|e| error("action", e))?,
@@ -246,7 +244,10 @@ impl RouteDoc {
     }
 }
 
-const NAME: &str = "use names of 1 to 64 of a-z 0-9 _ . -";
+fn checked_name(at: &str, name: &str) -> Result<String, BundleError> {
+    let why = "use names of 1 to 64 of a-z 0-9 _ . -";
+    constraints::is_name(name).then(|| name.to_owned()).ok_or_else(|| error(at, why))
+}
 
 impl ResourceDoc {
     fn compile(&self, path: &PathPattern) -> Result<Declared<ResourceSource>, BundleError> {

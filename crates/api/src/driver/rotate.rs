@@ -10,8 +10,8 @@ use passgate_store::StoreError;
 use super::Driver;
 
 impl Driver {
-    /// Hands over to `key`: appends the record of it, signed with the key that is in force, after which every record is signed
-    /// with the new one. `None` when it signs already: a rotation whose answer was lost is safe to repeat.
+    /// Hands over to `key`: appends the record of it, signed with the key that is in force, after which every record is
+    /// signed with the new one. `None` when it signs already: a rotation whose answer was lost is safe to repeat.
     ///
     /// Whoever gives up waiting leaves a rotation that happens or not; either way every record is signed with the right key,
     /// and [`Driver::writer`] goes on with the old one until this is called again.

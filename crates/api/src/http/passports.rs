@@ -78,8 +78,8 @@ pub struct DelegatorView {
     pub key_thumbprint: String,
 }
 
-/// Verifies a passport as the gate does in a request, and looks for revocations and suspensions in the state. Where the state cannot be
-/// asked, a passport that holds apart from that is shown, with `revocation` not checked.
+/// Verifies a passport as the gate does in a request, and looks for revocations and suspensions in the state. Where the
+/// state cannot be asked, a passport that holds apart from that is shown, with `revocation` not checked.
 pub async fn verify(gate: &dyn Controlled, presented: &Presented) -> Verification {
     let policy = gate.gate();
     let refused = |reason: Reason| Verification {

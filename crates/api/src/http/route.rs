@@ -45,7 +45,7 @@ pub enum Scope {
     LedgerRead,
     /// Revoking, suspending and reinstating.
     Revoke,
-    /// Replacing the bundle, the status lists and what plugins read.
+    /// Replacing the bundle, the status lists, what plugins read and the attestation key.
     BundleWrite,
 }
 

@@ -24,6 +24,24 @@ fn writer() -> Writer {
     Writer::new(SecretKey::from_seed([9; 32]), "chain_1".to_owned(), gate)
 }
 
+fn agent() -> AgentRecord {
+    AgentRecord {
+        agent_id: "bot \u{1b}[31m \u{202e} <script> \u{1f600} \u{7f}".to_owned(),
+        delegated_by: vec![DelegatorRecord {
+            agent_id: "root".to_owned(),
+            key_thumbprint: "r".to_owned(),
+            passport_id: "pass_0".to_owned(),
+        }],
+        issuer: "https://issuer.example".to_owned(),
+        key_thumbprint: "k".to_owned(),
+        labels: vec!["pii".to_owned()],
+        passport_id: "pass_1".to_owned(),
+        passport_sha256: "sha256:00".to_owned(),
+        purpose: Some("\u{202e}\"".to_owned()),
+        trust_tier: "L2".to_owned(),
+    }
+}
+
 fn decision(path: &str) -> Body {
     let guardrail = GuardrailRecord {
         evidence: BTreeMap::from([
@@ -35,21 +53,7 @@ fn decision(path: &str) -> Body {
         result: GuardrailOutcome::Fail,
     };
     Body::Decision(Box::new(DecisionRecord {
-        agent: Some(AgentRecord {
-            agent_id: "bot \u{1b}[31m \u{202e} <script> \u{1f600} \u{7f}".to_owned(),
-            delegated_by: vec![DelegatorRecord {
-                agent_id: "root".to_owned(),
-                key_thumbprint: "r".to_owned(),
-                passport_id: "pass_0".to_owned(),
-            }],
-            issuer: "https://issuer.example".to_owned(),
-            key_thumbprint: "k".to_owned(),
-            labels: vec!["pii".to_owned()],
-            passport_id: "pass_1".to_owned(),
-            passport_sha256: "sha256:00".to_owned(),
-            purpose: Some("\u{202e}\"".to_owned()),
-            trust_tier: "L2".to_owned(),
-        }),
+        agent: Some(agent()),
         decision: DecisionKind::Deny,
         reason: Some(Reason::RateLimitExceeded),
         evaluator: EvaluatorRef { digest: "d".to_owned(), engine: "native".to_owned(), version: "0".to_owned() },
@@ -304,28 +308,16 @@ fn a_record_is_placed_exactly_when_it_is_a_record() {
         assert_eq!(placed.is_some(), whole.is_some(), "{}", String::from_utf8_lossy(payload));
         if let (Some(placed), Some(whole)) = (placed, whole) {
             accepted += 1;
-            let Record {
-                attestation_id,
-                chain_uid,
-                decision,
-                key_rotation,
-                kind,
-                prev,
-                previous_chain,
-                seq,
-                timestamp,
-                ..
-            } = whole;
             let expected = RecordPlace {
-                attestation_id,
-                chain_uid,
-                decision,
-                key_rotation,
-                kind,
-                prev,
-                previous_chain,
-                seq,
-                timestamp,
+                attestation_id: whole.attestation_id,
+                chain_uid: whole.chain_uid,
+                decision: whole.decision,
+                key_rotation: whole.key_rotation,
+                kind: whole.kind,
+                prev: whole.prev,
+                previous_chain: whole.previous_chain,
+                seq: whole.seq,
+                timestamp: whole.timestamp,
             };
             assert_eq!(placed, expected);
         }

@@ -1,7 +1,8 @@
 //! Which key may sign where, as rotations hand over from one to the next.
 //!
-//! A key is known when the verifier trusts it or a rotation named it. A rotation retires the key that signs it, in its chain
-//! and in the chains that are started from there on; one of the scope `ledger` retires it for everything that follows.
+//! A key is known when the verifier trusts it or a rotation named it. A rotation retires the key that signs it, in its
+//! chain and in the chains that are started from there on; one of the scope `ledger` retires it for everything that
+//! follows.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;

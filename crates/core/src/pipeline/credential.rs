@@ -1,5 +1,6 @@
 //! What the authority of a request rests on: passports, or a foreign agent that the gate's policy lists.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -44,11 +45,8 @@ impl Credential {
     }
 
     /// What the passports limit in all; nothing for an agent without any.
-    pub(super) fn constraints(&self) -> &Constraints {
-        match self {
-            Self::Passports(chain) => chain.constraints(),
-            Self::Listed(agent) => &agent.constraints,
-        }
+    pub(super) fn constraints(&self) -> Cow<'_, Constraints> {
+        self.passports().map_or_else(Cow::default, |chain| Cow::Borrowed(chain.constraints()))
     }
 
     /// Who vouches for it: the issuer of the passport that all rests on, or the agent's own URL.

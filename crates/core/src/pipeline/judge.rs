@@ -84,9 +84,10 @@ pub struct HandoffError;
 /// its budgets, and charges nothing.
 pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     let (covered, credential) = (authenticated.proof.covered(), &authenticated.credential);
-    let limits = Limits::of(&gate.guardrails, credential.constraints());
+    let constraints = credential.constraints();
+    let limits = Limits::of(&gate.guardrails, &constraints);
     let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
-    let values = route.map(|route| route.read(covered, credential.constraints())).unwrap_or_default();
+    let values = route.map(|route| route.read(covered, &constraints)).unwrap_or_default();
     let judged = JudgedValues {
         action: route.map(|route| &route.action),
         amount: values.amount.and_then(Result::ok),
@@ -136,7 +137,7 @@ fn judge_scope(route: Option<&Route>, authenticated: &Authenticated<'_>, values:
     if !authenticated.credential.permits(&route.action) {
         return Some(Reason::PermissionScopeMissing);
     }
-    limits::outside(authenticated.credential.constraints(), route, values)
+    limits::outside(&authenticated.credential.constraints(), route, values)
 }
 
 fn judge_spend(transaction_cap: Option<MicroUsd>, amount: Option<Result<MicroUsd, Reason>>) -> Finding {

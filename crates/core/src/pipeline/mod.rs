@@ -2,7 +2,8 @@
 //!
 //! 1. [`parse`]: bytes to a request with one reading: canonical path, this gate's host, limits.
 //! 2. [`authenticate`]: passport, issuer and tier, proof of possession. Leaves an [`Authenticated`].
-//! 3. [`judge`]: everything that needs no state. Leaves a [`Judged`], which [`Judged::restrict`] narrows by what plugins say.
+//! 3. [`judge`]: everything that needs no state. Leaves a [`Judged`], which [`Judged::restrict`] narrows by what plugins
+//!    say.
 //! 4. *Demand*: [`Judged::demand`] lists the state the decision consumes.
 //! 5. *Admit*: a store answers the whole demand with [`crate::state::admit`].
 //! 6. [`decide`]: folds judgement and admission into one [`Decision`]. Only here an allow is made.

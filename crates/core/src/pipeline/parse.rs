@@ -57,8 +57,9 @@ pub struct Refusal {
 
 /// Reads `raw` for `gate` at `now`.
 ///
-/// In this order: the policy may still be relied on (`policy_stale`), field count (`header_invalid`), canonical path and query (`path_not_canonical`), host
-/// (`host_mismatch`), method override (`method_override`), at most one passport and one action pass (`header_invalid`).
+/// In this order: the policy may still be relied on (`policy_stale`), field count (`header_invalid`), canonical path and
+/// query (`path_not_canonical`), host (`host_mismatch`), method override (`method_override`), at most one passport and
+/// one action pass (`header_invalid`).
 ///
 /// # Errors
 ///

@@ -54,8 +54,8 @@ impl Judged {
         &self.shown.permissions
     }
 
-    /// The header fields that the agent's proof covers, but for the passport and a one-action pass, names in lower case and lines
-    /// joined. Known where [`Judged::permissions`] are.
+    /// The header fields that the agent's proof covers, but for the passport and a one-action pass, names in lower case
+    /// and lines joined. Known where [`Judged::permissions`] are.
     pub fn covered_fields(&self) -> &[(String, String)] {
         &self.shown.fields
     }
@@ -74,9 +74,8 @@ impl Judged {
     /// instead if they take strings out of it.
     ///
     /// They can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
-    /// cannot be taken out has given no answer. What refuses now charges no budget and
-    /// spends no pass. What was taken in before stays: the
-    /// body is that of all of them.
+    /// cannot be taken out has given no answer. What refuses now charges no budget and spends no pass. What was taken in
+    /// before stays: the body is that of all of them.
     #[must_use]
     pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> (Self, Option<Vec<u8>>) {
         self.plugins.extend(plugins);

@@ -115,18 +115,8 @@ impl Call {
     }
 
     fn signed_with(mut self, nonce: &str) -> Self {
-        let lines = self.lines();
-        let http = HttpRequest {
-            method: self.method,
-            scheme: "https",
-            authority: "gate.example",
-            path: &self.path,
-            query: None,
-            headers: &lines,
-            body: &self.body,
-        };
         let params = ProofParams { created: NOW.seconds(), nonce, expires: None };
-        let signed = proof::sign(&http, &self.key, &params).unwrap();
+        let signed = proof::sign(&self.http(&self.lines()), &self.key, &params).unwrap();
         let fields = [
             ("signature-input", Some(signed.signature_input)),
             ("signature", Some(signed.signature)),
@@ -135,6 +125,19 @@ impl Call {
         let added = fields.map(|(name, value)| value.map(|value| (name.to_owned(), value.into_bytes())));
         self.headers.extend(added.into_iter().flatten());
         self
+    }
+
+    /// What a proof is made over.
+    fn http<'a>(&'a self, lines: &'a [Header<'a>]) -> HttpRequest<'a> {
+        HttpRequest {
+            method: self.method,
+            scheme: "https",
+            authority: "gate.example",
+            path: &self.path,
+            query: None,
+            headers: lines,
+            body: &self.body,
+        }
     }
 
     fn lines(&self) -> Vec<Header<'_>> {

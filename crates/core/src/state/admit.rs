@@ -1,12 +1,13 @@
 //! One atomic admission: the whole demand or none of it.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use passgate_passport::proof::PROOF_WINDOW_SECONDS;
 
 use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
-use super::standing::find_suspended;
+use super::standing::suspension_key;
 use super::{
     Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer, PassClaim, RateAnswer,
     SpendAnswer, SpendMode, Subject,
@@ -41,9 +42,9 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
         spends: Vec::new(),
     };
     if admission.nonce == NonceAnswer::Fresh {
-        admission.revoked = find_revoked(demand, rows)?;
+        admission.revoked = find_denied(demand, rows, Subject::row_key)?;
         if admission.revoked.is_none() {
-            admission.suspended = find_suspended(demand, rows)?;
+            admission.suspended = find_denied(demand, rows, suspension_key)?;
         }
         let stands = admission.revoked.is_none() && admission.suspended.is_none();
         if stands {
@@ -97,9 +98,14 @@ fn count_nonce(load: &mut Load, remember_until: i64, now: UnixMillis) -> bool {
     true
 }
 
-fn find_revoked(demand: &Demand, rows: &impl RowMap) -> Result<Option<(Subject, i64)>, RowCorrupt> {
+/// The first demanded subject that has a row of this key, with the second that it names.
+fn find_denied(
+    demand: &Demand,
+    rows: &impl RowMap,
+    key: impl Fn(&Subject) -> String,
+) -> Result<Option<(Subject, i64)>, RowCorrupt> {
     for subject in &demand.subjects {
-        if let Some(at) = rows::read_i64(rows, &subject.row_key())? {
+        if let Some(at) = rows::read_i64(rows, &key(subject))? {
             return Ok(Some((subject.clone(), at)));
         }
     }

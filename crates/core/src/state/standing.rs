@@ -7,8 +7,8 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
+use super::Subject;
 use super::rows::{self, RowCorrupt, RowMap, Write};
-use super::{Demand, Subject};
 
 /// How a subject stands at a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -55,23 +55,13 @@ pub fn suspension_key(subject: &Subject) -> String {
     subject.key_after("p:")
 }
 
-/// The first demanded subject that is suspended, with the second of its suspension.
-pub(super) fn find_suspended(demand: &Demand, rows: &impl RowMap) -> Result<Option<(Subject, i64)>, RowCorrupt> {
-    for subject in &demand.subjects {
-        if let Some(at) = rows::read_i64(rows, &suspension_key(subject))? {
-            return Ok(Some((subject.clone(), at)));
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::borrow::ToOwned as _;
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::state::{LoadedRows, NonceAnswer, NonceClaim, admit, revocation_write};
+    use crate::state::{Demand, LoadedRows, NonceAnswer, NonceClaim, admit, revocation_write};
     use crate::time::UnixMillis;
 
     fn subjects() -> [Subject; 4] {

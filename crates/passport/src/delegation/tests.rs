@@ -157,63 +157,24 @@ fn chains_of_every_length_verify() {
     }
 }
 
-#[test]
-fn a_chain_of_one_is_a_passport_as_ever() {
-    let plain = |change: &dyn Fn(&mut Value)| {
-        let mut claims = root_claims();
+/// A passport that says nothing about delegation, with one claim more.
+fn plain(claim: &str, value: Value) -> String {
+    changed(0, 0, |claims| {
         claims.as_object_mut().unwrap().remove("delegation");
-        change(&mut claims);
-        sign(&key(ISSUER_SEED), &claims)
-    };
-    let did = did_key::encode(key(5).public());
-    let texts = [
-        plain(&|_| {}),
-        plain(&|claims| claims["iss"] = json!("https://other.example")),
-        plain(&|claims| claims["iss"] = json!(did)),
-        plain(&|claims| claims["exp"] = json!(IAT + ROOT_TTL + 1)),
-        plain(&|claims| claims["exp"] = json!(NOW - 1)),
-        plain(&|claims| claims["iat"] = json!(NOW + 1)),
-        plain(&|claims| claims["aud"] = json!("gate-b")),
-        plain(&|claims| claims["trust_tier"] = json!("L3")),
-        plain(&|claims| claims["permissions"] = json!("payments:*")),
-        with_broken_signature(&plain(&|_| {})),
-        sign(&key(5), &json!({"iss": did})),
-        "a.b.c".to_string(),
-        String::new(),
-        "a".repeat(MAX_PASSPORT_BYTES + 1),
-    ];
-    let context = VerifyContext { audience: Some("gate-a"), ..at(NOW) };
-    for text in texts {
-        let (chain, passport) = (verify_chain(&text, &trust(), &context), passport::verify(&text, &trust(), &context));
-        match (chain, passport) {
-            (Ok(chain), Ok(passport)) => {
-                assert_eq!(&chain.leaf().claims, passport.claims());
-                assert_eq!((chain.tier(), chain.token_sha256()), (passport.tier(), passport.token_sha256()));
-                assert_eq!(chain.leaf().kid, passport.issuer_kid());
-                assert_eq!(chain.depth_left(), 0);
-            }
-            (Err(chain), Err(passport)) => {
-                assert_eq!(chain.to_string(), passport.to_string());
-                assert_eq!(chain, ChainError::at(0, passport));
-            }
-            (chain, passport) => panic!("{chain:?} but {passport:?}"),
-        }
-    }
+        claims[claim] = value.clone();
+    })
 }
 
 #[test]
-fn who_does_not_enforce_delegation_still_refuses_it() {
-    let root = honest(0);
-    let code = |text: &str| passport::verify(text, &trust(), &at(NOW)).unwrap_err().code();
-    assert_eq!(code(&root), "delegation_unsupported");
-    assert_eq!(code(tokens(&honest(1))[1]), "delegation_unsupported");
-    assert_eq!(code(&honest(1)), "passport_malformed");
-    let constrained = changed(0, 0, |claims| {
-        claims.as_object_mut().unwrap().remove("delegation");
-        claims["constraints"] = json!({"max_records": 1});
-    });
-    assert_eq!(code(&constrained), "constraints_unsupported");
-    assert_eq!(verified(&constrained).unwrap().constraints().max_records, Some(1));
+fn a_passport_by_itself_is_a_chain_of_one_that_ends_there() {
+    let chain = verified(&plain("constraints", json!({"max_records": 1}))).unwrap();
+    assert_eq!((chain.delegations(), chain.depth_left(), chain.leaf()), (0, 0, chain.root()));
+    assert_eq!(chain.constraints().max_records, Some(1));
+    // Its refusal reads as that of a passport.
+    let expired = PassportError::Expired { exp: NOW - 1, now: NOW };
+    let refused = refusal(&plain("exp", json!(NOW - 1)));
+    assert_eq!(refused.to_string(), expired.to_string());
+    assert_eq!(refused, ChainError::at(0, expired));
 }
 
 #[test]

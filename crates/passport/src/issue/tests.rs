@@ -4,8 +4,9 @@ use alloc::vec;
 use serde_json::json;
 
 use super::*;
+use crate::delegation::verify_chain;
 use crate::json::Node;
-use crate::passport::{self, VerifyContext};
+use crate::passport::VerifyContext;
 use crate::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, TrustStore};
 
 const IAT: i64 = 1_700_000_000;
@@ -76,8 +77,8 @@ fn the_payload_has_its_documented_bytes() {
 fn an_issuers_passport_verifies_and_says_what_was_asked() {
     let asked = full();
     let token = issue(&key(1), &asked).unwrap();
-    let verified = passport::verify(&token, &trust(), &context()).unwrap();
-    let claims = verified.claims();
+    let verified = verify_chain(&token, &trust(), &context()).unwrap();
+    let claims = &verified.leaf().claims;
     assert_eq!(verified.tier(), Tier::L2);
     assert_eq!((claims.nbf, claims.exp), (asked.nbf, asked.exp));
     assert_eq!(claims.permissions, asked.permissions);
@@ -92,8 +93,8 @@ fn an_issuers_passport_verifies_and_says_what_was_asked() {
 #[test]
 fn a_self_issued_passport_names_its_own_key() {
     let token = issue(&key(5), &minimal()).unwrap();
-    let verified = passport::verify(&token, &trust(), &context()).unwrap();
-    assert_eq!(verified.issuer_id(), did_key::encode(key(5).public()));
+    let verified = verify_chain(&token, &trust(), &context()).unwrap();
+    assert_eq!(verified.root_issuer(), did_key::encode(key(5).public()));
     assert_eq!(verified.tier(), Tier::L1);
     let spelled_out = NewPassport { iss: Some(did_key::encode(key(5).public())), ..minimal() };
     assert_eq!(issue(&key(5), &spelled_out).unwrap(), token);

@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::base::{self, Component, CoveredFields};
 use super::{
-    CoveredRequest, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError, ProofForm, Proven, READING_FIELDS,
+    CoveredRequest, DEFINING_FIELDS, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError, ProofForm, Proven,
     VerifiedProof, check_digest_field, check_header_names, check_window, passport_field, single_line, uri,
 };
 use crate::b64;
@@ -251,7 +251,7 @@ fn check_times(claims: &Claims, now: i64) -> Result<i64, ProofError> {
 
 /// The fields every proof of this request must cover, where it has them.
 fn required_fields<'r>(request: &'r HttpRequest<'_>) -> impl Iterator<Item = &'static str> + use<'r> {
-    READING_FIELDS.into_iter().filter(|field| request.lines(field).next().is_some())
+    DEFINING_FIELDS.into_iter().filter(|field| request.lines(field).next().is_some())
 }
 
 /// The covered fields as the request has them, the passport among them.

@@ -40,7 +40,7 @@ use super::input::{
     SignatureInput,
 };
 use super::{
-    CoveredRequest, DIGEST_FIELD, LABEL, PASSPORT_FIELD, ProofError, ProofForm, Proven, READING_FIELDS, VerifiedProof,
+    CoveredRequest, DEFINING_FIELDS, DIGEST_FIELD, LABEL, PASSPORT_FIELD, ProofError, ProofForm, Proven, VerifiedProof,
     check_digest_field, check_header_names, check_window, parameters_to_sign, single_line,
 };
 use crate::action_pass::ACTION_PASS_FIELD;
@@ -273,7 +273,7 @@ pub fn sign(
     let complete = HttpRequest { headers: &headers, ..*request };
     // The target holds the authority, but many verifiers look for that one by name.
     let mut components = Vec::from([Component::Authority, Component::Method, Component::TargetUri]);
-    let described = [DIGEST_FIELD].into_iter().chain(READING_FIELDS);
+    let described = [DIGEST_FIELD].into_iter().chain(DEFINING_FIELDS);
     components.extend(described.filter(|field| complete.lines(field).next().is_some()).map(Component::Field));
     components.push(Component::AgentMember(LABEL));
     let parameters = parameters_to_sign(created, Some(expires), Some(nonce), key.public(), TAG);
@@ -328,7 +328,7 @@ fn check_coverage(
         if !present(DIGEST_FIELD) {
             return Err(ProofError::ContentDigestMissing);
         }
-        let mut described = [DIGEST_FIELD].into_iter().chain(READING_FIELDS);
+        let mut described = [DIGEST_FIELD].into_iter().chain(DEFINING_FIELDS);
         if let Some(field) = described.find(|field| present(field) && !has(Component::Field(field))) {
             return Err(ProofError::coverage(field, "must be covered when there is a body"));
         }

@@ -254,9 +254,10 @@ impl Bits {
 
 /// Verifies a status list token (section 8.3 of the draft, without its last steps: the age and the status itself).
 ///
-/// In this order: size, form and `typ`; claims; the key, which the issuer may use at `iat` and which was not compromised by then; the signature; `iat` not in
-/// the future; `iss`, when it is there, and `sub`; last the list itself, inflated to no more than
-/// [`MAX_STATUS_LIST_BYTES`]. Nothing unsigned is inflated. `exp` is not looked at: see [`StatusList::is_fresh`].
+/// In this order: size, form and `typ`; claims; the key, which the issuer may use at `iat` and which was not compromised
+/// by then; the signature; `iat` not in the future; `iss`, when it is there, and `sub`; last the list itself, inflated to
+/// no more than [`MAX_STATUS_LIST_BYTES`]. Nothing unsigned is inflated. `exp` is not looked at: see
+/// [`StatusList::is_fresh`].
 ///
 /// # Errors
 /// [`StatusListError`], the first failure in this order.

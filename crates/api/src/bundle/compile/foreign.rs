@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use passgate_core::gate::ListedAgent;
 use passgate_passport::claims::is_identifier;
-use passgate_passport::constraints::Constraints;
 use passgate_passport::proof::web_bot_auth::{AgentUrl, Coverage, Directory, ForeignAgent};
 use passgate_passport::scope::Scope;
 use passgate_passport::trust::Tier;
@@ -62,7 +61,6 @@ impl ForeignAgentDoc {
             signer: ForeignAgent { url, directory },
             tier: if self.tier == ForeignTierDoc::L1 { Tier::L1 } else { Tier::L2 },
             permissions: self.permissions.iter().enumerate().map(scope).collect::<Result<_, _>>()?,
-            constraints: Constraints::default(),
             coverage: match self.coverage {
                 CoverageDoc::EveryRequest => Coverage::EveryRequest,
                 CoverageDoc::UnlessSafe => Coverage::UnlessSafe,

@@ -1,6 +1,6 @@
 //! `passport delegate`: a narrower passport for a sub-agent, signed by the agent itself and without asking anybody.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use passgate_core::time::UnixMillis;
 use passgate_passport::delegation::{
@@ -11,7 +11,7 @@ use passgate_passport::passport::PassportError;
 use passgate_passport::scope::Scope;
 use serde_json::json;
 
-use super::issue::{self, Issued, NO_PRIVATE_KEY};
+use super::issue::{self, FileArgs, Issued};
 use super::narrowing::{Held, times};
 use super::{Links, invalid, unchecked};
 use crate::context::Context;
@@ -50,15 +50,8 @@ pub(crate) struct Args {
     depth: u8,
     #[command(flatten)]
     limits: LimitArgs,
-    /// The sub-agent's own public JWK or did:key, when it has a key already; the file then holds no private key
-    #[arg(long, value_name = "FILE")]
-    public_key: Option<String>,
-    /// The sub-agent's credentials file [default: agents/AGENT_ID.json]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Replace the credentials file if it is there
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    file: FileArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
@@ -66,12 +59,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let base = context.base();
     let parent = Parent::load(args.parent.credentials.as_deref(), args.parent.key.as_deref(), &base)?;
     let now = moment::now();
-    let path = match &args.out {
-        Some(path) => path.clone(),
-        None => issue::default_path(&base, &args.agent_id)?,
-    };
+    let path = args.file.path(&base, &args.agent_id)?;
     let constraints = args.limits.constraints()?;
-    let (agent_key, bound_to) = issue::agent_key(args.public_key.as_deref())?;
+    let (agent_key, bound_to) = args.file.agent_key()?;
     let (iat, exp) = (now.seconds(), parent.end_of(args.ttl, now));
     let permissions = args.permissions.clone();
     let mut new = NewDelegation::new(issue::new_id(now)?, args.agent_id.clone(), bound_to, permissions, iat, exp);
@@ -80,7 +70,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     new.depth_left = args.depth;
     new.constraints = constraints;
     let issued = parent.delegate(&new, now)?;
-    issue::write(&path, &args.agent_id, &issued, agent_key.as_ref(), args.force)?;
+    issue::write(&path, &args.agent_id, &issued, agent_key.as_ref(), args.file.force)?;
     issue::warn_if_refused(&issued.token, loaded.as_ref(), now, context);
     report(args, &parent, &path, &issued, context)
 }
@@ -210,9 +200,7 @@ fn report(args: &Args, parent: &Parent, path: &Path, issued: &Issued, context: &
         ("credentials", file),
         ("expires", expires),
     ])?;
-    if args.public_key.is_some() {
-        output.say(NO_PRIVATE_KEY);
-    }
+    args.file.say_what_is_missing(output);
     output.say("Revoking any passport above it ends it too.");
     Ok(Exit::Ok)
 }

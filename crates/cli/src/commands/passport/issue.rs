@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::credentials::{AGENTS_FOLDER, NewCredentials};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::limits::LimitArgs;
+use crate::output::Output;
 use crate::span::{self, Span};
 use crate::{files, moment};
 
@@ -61,20 +62,47 @@ pub(crate) struct Args {
     delegations: Option<u8>,
     #[command(flatten)]
     limits: LimitArgs,
-    /// The agent's own public JWK or did:key, when it has a key already; the file then holds no private key
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+/// The credentials file to be made, and the key in it.
+#[derive(Debug, clap::Args)]
+pub(super) struct FileArgs {
+    /// The public JWK or did:key of the new passport's agent, when it has a key already; the file then holds no private key
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
-    /// The credentials file [default: agents/AGENT_ID.json]
+    /// The new credentials file [default: agents/AGENT_ID.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Replace the credentials file if it is there
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
 }
 
-/// Said of a credentials file for a key that was brought.
-pub(super) const NO_PRIVATE_KEY: &str =
-    "The file holds no private key; name the agent's key with `passgate call --key FILE`.";
+impl FileArgs {
+    /// Where the file of this agent will be.
+    pub(super) fn path(&self, base: &Path, agent_id: &str) -> Result<PathBuf, Failure> {
+        self.out.clone().map_or_else(|| default_path(base, agent_id), Ok)
+    }
+
+    /// A new key for the agent, or the public half of the one it has.
+    pub(super) fn agent_key(&self) -> Result<(Option<SecretKey>, PublicKey), Failure> {
+        if let Some(name) = &self.public_key {
+            return Ok((None, files::named_public_key(name)?));
+        }
+        let key = moment::new_key()?;
+        let public = key.public().clone();
+        Ok((Some(key), public))
+    }
+
+    /// Says what a file for a key that was brought lacks.
+    pub(super) fn say_what_is_missing(&self, output: &Output) {
+        if self.public_key.is_some() {
+            output.say("The file holds no private key; name the agent's key with `passgate call --key FILE`.");
+        }
+    }
+}
 
 /// What a passport is issued for.
 #[derive(Debug)]
@@ -111,12 +139,9 @@ pub(crate) struct Issued {
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let loaded = context.load_if_there()?;
     let base = context.base();
-    let path = match &args.out {
-        Some(path) => path.clone(),
-        None => default_path(&base, &args.agent_id)?,
-    };
+    let path = args.file.path(&base, &args.agent_id)?;
     let grant = RootGrant { depth_left: args.delegations, constraints: args.limits.constraints()? };
-    let (agent_key, bound_to) = agent_key(args.public_key.as_deref())?;
+    let (agent_key, bound_to) = args.file.agent_key()?;
     let signer = match &args.issuer {
         Some(name) => Some(
             files::read_private_key(&IssuerFiles::of(&base, name)?.private)
@@ -143,7 +168,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     };
     let now = moment::now();
     let issued = sign(&order, signing, bound_to, now)?;
-    write(&path, &args.agent_id, &issued, agent_key.as_ref(), args.force)?;
+    write(&path, &args.agent_id, &issued, agent_key.as_ref(), args.file.force)?;
     warn_if_refused(&issued.token, loaded.as_ref(), now, context);
     report(args, &path, &issued, context)
 }
@@ -202,24 +227,12 @@ pub(crate) fn write(
     Ok(host_files::write_secret(path, credentials.to_json().as_bytes(), files::existing(force))?)
 }
 
-/// A new key for the agent, or the public half of the one it has.
-pub(super) fn agent_key(brought: Option<&str>) -> Result<(Option<SecretKey>, PublicKey), Failure> {
-    match brought {
-        Some(name) => Ok((None, files::named_public_key(name)?)),
-        None => {
-            let key = moment::new_key()?;
-            let public = key.public().clone();
-            Ok((Some(key), public))
-        }
-    }
-}
-
 fn status_of(args: &Args) -> Option<StatusRef> {
     Some(StatusRef { idx: args.status_index?, uri: args.status_list.clone()? })
 }
 
 /// The credentials file of an agent that names none.
-pub(super) fn default_path(base: &Path, agent_id: &str) -> Result<PathBuf, Failure> {
+fn default_path(base: &Path, agent_id: &str) -> Result<PathBuf, Failure> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     if agent_id.is_empty() || agent_id.len() > 128 || agent_id.starts_with('.') || !agent_id.bytes().all(plain) {
         return Err(Failure::usage("the agent's id is no file name").hint("name the credentials file with --out FILE"));
@@ -260,9 +273,7 @@ fn report(args: &Args, path: &Path, issued: &Issued, context: &Context) -> Outco
         return Ok(Exit::Ok);
     }
     output.members(&[("passport id", issued.id.clone()), ("credentials", file), ("expires", expires)])?;
-    if args.public_key.is_some() {
-        output.say(NO_PRIVATE_KEY);
-    }
+    args.file.say_what_is_missing(output);
     if args.self_issued {
         output.say("Self-issued: accepted at gates of level L1 that say so, and nowhere else.");
     }

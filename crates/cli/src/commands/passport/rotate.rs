@@ -1,8 +1,8 @@
 //! `passport rotate`: the same passport anew, before the old one expires.
 //!
 //! Whoever signs vouches for what the file says, so the old passport is held against its signer's key first: a file that
-//! somebody else wrote must not become a passport that holds. One that has expired, is revoked, suspended or says more than can be
-//! renewed is not renewed.
+//! somebody else wrote must not become a passport that holds. One that has expired, is revoked or suspended, or says more
+//! than can be renewed is not renewed.
 
 use std::path::{Path, PathBuf};
 

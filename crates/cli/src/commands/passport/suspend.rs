@@ -20,13 +20,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(which: Suspension, args: &Args, context: &Context) -> Outcome {
     let what = args.what.named()?;
     let access = access::open_or_create(&args.gate, context).await?;
-    let done = access.change(which, &what).await;
-    let Change { record, changed } =
-        done.map_err(
-            |error| {
-                if error.is_revoked() { Failure::new(Exit::Invalid, "revoked", error) } else { error.into() }
-            },
-        )?;
+    let Change { record, changed } = access.change(which, &what).await.map_err(|error| match error.is_revoked() {
+        true => Failure::new(Exit::Invalid, "revoked", error),
+        false => error.into(),
+    })?;
     let through = access::describe(&access);
     let id = record.get("attestation_id").and_then(Value::as_str).unwrap_or_default();
     let (done, output) = (word(which), &context.output);

@@ -11,18 +11,8 @@ impl Call {
 
     pub(super) fn dpop_answering(mut self, jti: u32, nonce: Option<&str>) -> Self {
         let jti = format!("jti-{jti:016}");
-        let lines = self.lines();
-        let http = HttpRequest {
-            method: self.method,
-            scheme: "https",
-            authority: "gate.example",
-            path: &self.path,
-            query: None,
-            headers: &lines,
-            body: &self.body,
-        };
         let params = DpopParams { created: NOW.seconds(), jti: &jti, expires: None, nonce };
-        let proof = dpop::sign(&http, &self.key, &params, &[]).unwrap();
+        let proof = dpop::sign(&self.http(&self.lines()), &self.key, &params, &[]).unwrap();
         self.headers.push(("dpop".to_owned(), proof.into_bytes()));
         self
     }

@@ -45,26 +45,6 @@ fn another_sub_agent_of_a_parent_that_was_seen_costs_one() {
 }
 
 #[test]
-fn a_passport_that_was_seen_costs_none_and_is_the_same() {
-    let token = sign(
-        &key(ISSUER_SEED),
-        &json!({
-            "iss": ISSUER, "sub": "a", "jti": jti(0), "iat": IAT, "exp": IAT + TTL, "cnf": {"jwk": jwk(&agent(0))},
-            "permissions": [],
-        }),
-    );
-    let cold = verifications(|| passport::verify(&token, &trust(), &at(NOW)));
-    let mut memory = SignatureMemory::new(1, 0);
-    memory.remember(&passport::verify_with(&token, &trust(), &at(NOW), &memory).unwrap().1);
-    let again = verifications(|| passport::verify_with(&token, &trust(), &at(NOW), &memory).map(|(seen, _)| seen));
-    assert_eq!((cold.1, again.1), (1, 0));
-    assert_eq!(cold.0.unwrap(), again.0.unwrap());
-    assert_eq!(verified_with(&token, &memory).1, 0);
-    let late = passport::verify_with(&token, &trust(), &at(IAT + TTL + 1), &memory).unwrap_err();
-    assert_eq!(late.code(), "passport_expired");
-}
-
-#[test]
 fn hints_of_a_host_count_for_their_bytes_and_key_alone() {
     let text = honest(1);
     let (_, valid) = verify_chain_with(&text, &trust(), &at(NOW), memory::NOTHING).unwrap();
