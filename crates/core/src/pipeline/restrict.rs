@@ -40,7 +40,7 @@ impl Shown {
             permissions: authenticated.credential.permissions().iter().map(ToString::to_string).collect(),
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             has_json_body: route::has_json_body(covered),
-            judged_texts: route.map(|route| route.judged_texts(limits)).unwrap_or_default(),
+            judged_texts: route.map(|route| route.judged_texts(&limits)).unwrap_or_default(),
         }
     }
 }

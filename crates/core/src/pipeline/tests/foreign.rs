@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 
 use passgate_passport::action::ActionHash;
 use passgate_passport::action_pass::{self, ACTION_PASS_FIELD, ActionPass, Binding};
-use passgate_passport::constraints::Constraints;
 use passgate_passport::jwk;
 use passgate_passport::proof::web_bot_auth::{self, AgentUrl, Coverage, Directory, ForeignAgent, ForeignParams};
 
@@ -19,7 +18,7 @@ fn minter() -> SecretKey {
 
 /// Lists the crawler, and takes passes that are bound to no key.
 fn listing() -> Gate {
-    let keys = jwk::emit_set([SecretKey::from_seed([2; 32]).public()].into_iter());
+    let keys = jwk::emit_set([SecretKey::from_seed([2; 32]).public()]);
     let signer =
         ForeignAgent { url: AgentUrl::parse(AGENT).unwrap(), directory: Directory::read(keys.as_bytes()).unwrap() };
     let agent = ListedAgent {
@@ -27,7 +26,6 @@ fn listing() -> Gate {
         signer,
         tier: Tier::L2,
         permissions: vec![Scope::parse("web:*").unwrap()],
-        constraints: Constraints::default(),
         coverage: Coverage::EveryRequest,
     };
     let passes = ActionPasses { ttl_seconds: 120, binding: Binding::Content, keys: Vec::new() };
