@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn hex(text: &str) -> [u8; 32] {
-        core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+        core::array::from_fn(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2).unwrap(), 16).unwrap())
     }
 
     #[test]
