@@ -215,3 +215,21 @@ fn a_pass_is_of_no_use_once_its_agent_is_revoked_or_suspended() {
     rows.insert(revocation.key, revocation.value);
     assert_eq!(redeemed(&mut rows, 2), Some(Reason::Revoked));
 }
+
+#[test]
+fn a_pass_stands_for_nothing_that_the_policy_asks_by_now() {
+    let mut lenient = minting();
+    lenient.action_passes.as_mut().unwrap().binding = Binding::Content;
+    let mut rows = LoadedRows::new();
+    let token = minted_for(&lenient, &mut rows, &order("mint;v=0", 1));
+    let redeemed = |gate: &Gate, rows: &mut LoadedRows, nonce| {
+        let judged = order(&token, nonce).judged(gate).unwrap();
+        decide(&judged, &admit(rows, &judged)).reason
+    };
+    let mut closed = lenient.clone();
+    closed.guardrails.allowed_domains = Some(Vec::new());
+    assert_eq!(redeemed(&closed, &mut rows, 2), Some(Reason::DomainNotAllowed));
+    assert_eq!(redeemed(&minting(), &mut rows, 3), Some(Reason::ActionPassKeyRequired));
+    rows.retain(|key, _| !key.starts_with("g:"));
+    assert_eq!(redeemed(&lenient, &mut rows, 4), None, "the pass is unspent");
+}
