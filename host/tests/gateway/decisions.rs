@@ -5,6 +5,12 @@ use std::sync::Arc;
 use passgate_core::state::Subject;
 use passgate_host::control::Revocation;
 use passgate_host::evaluator::has_builtin;
+use passgate_passport::b64;
+use passgate_passport::jwk::emit_set;
+use passgate_passport::jws::{self, TokenType};
+use passgate_passport::key::SecretKey;
+use passgate_passport::status::StatusRef;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::origin::{Origin, ok};
@@ -92,6 +98,44 @@ async fn refusals_say_why_and_forward_nothing() {
     let denies = decisions.iter().filter(|record| record.get("decision").is_some_and(|d| d == "deny")).count();
     assert_eq!(denies, cases.len(), "every refusal but the step_up, and the one over the cap");
     patiently(gate.shutdown()).await;
+}
+
+/// Neither for a key nor for a list is anybody asked whom a passport names: not by its header, its issuer or its status.
+#[tokio::test]
+async fn nothing_that_a_passport_names_is_fetched() {
+    let (site, gate, origin, _) = usual().await;
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/keys", trap.local_addr().unwrap());
+    let stranger = SecretKey::from_seed([77; 32]);
+    let status = StatusRef { idx: 0, uri: url.clone() };
+    let mut agent = site.listed_agent("agent-7", &["web:*"], Some(status));
+    assert_eq!(site.send(&agent.get("/search")).await.status, 200, "this gate looks at no list");
+
+    let payload = agent.passport.split('.').nth(1).unwrap().to_owned();
+    let set = emit_set([stranger.public()]);
+    for member in [
+        format!(r#""jku":"{url}""#),
+        format!(r#""x5u":"{url}""#),
+        format!(r#""jwk":{}"#, stranger.public().to_jwk()),
+        format!(r#""jwks":{set}"#),
+        r#""x5c":["MIIB"]"#.to_owned(),
+    ] {
+        for key in [&site.issuer, &stranger] {
+            let kid = key.public().thumbprint();
+            let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"passport+jwt",{member}}}"#);
+            let input = format!("{}.{payload}", b64::encode(header.as_bytes()));
+            agent.passport = format!("{input}.{}", b64::encode(&key.sign(input.as_bytes())));
+            site.send(&agent.get("/search")).await.assert_refusal(401, "credential_rejected");
+        }
+    }
+    let mut claims: Value = serde_json::from_slice(&b64::decode(&payload).unwrap()).unwrap();
+    claims["iss"] = url.into();
+    agent.passport = jws::sign(&stranger, TokenType::Passport, claims.to_string().as_bytes());
+    site.send(&agent.get("/search")).await.assert_refusal(401, "credential_rejected");
+    patiently(gate.shutdown()).await;
+    assert_eq!(trap.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody called");
+    assert_eq!(origin.seen().len(), 1);
 }
 
 #[tokio::test]
