@@ -34,17 +34,6 @@ impl Sample {
         sorted.get(at).copied().unwrap_or_default()
     }
 
-    /// The mean of the middle half: steady where a sample has two heaps, and blind to what disturbed it. Zero when there
-    /// are none.
-    pub fn middle(&self) -> Duration {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        let quarter = sorted.len() / 4;
-        let half = sorted.get(quarter..sorted.len() - quarter).unwrap_or_default();
-        let count = u32::try_from(half.len()).unwrap_or(u32::MAX);
-        half.iter().sum::<Duration>().checked_div(count).unwrap_or_default()
-    }
-
     /// The duration in the middle.
     pub fn median(&self) -> Duration {
         self.percentile(50)
@@ -98,9 +87,6 @@ mod tests {
         assert_eq!(sample.median(), Duration::from_millis(51));
         assert_eq!(sample.percentile(99), Duration::from_millis(100));
         assert_eq!(Sample::default().median(), Duration::ZERO);
-        // 26 to 75.
-        assert_eq!(sample.middle(), Duration::from_micros(50_500));
-        assert_eq!(Sample::default().middle(), Duration::ZERO);
         assert_eq!(Ratio::of(11, 10).to_string(), "1.10");
         assert_eq!(Ratio::of(1, 0).to_string(), "0.00");
         assert_eq!(micros(Duration::from_nanos(12_390)), "12.3 us");
