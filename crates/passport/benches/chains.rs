@@ -39,7 +39,7 @@ use passgate_passport::delegation::{
 use passgate_passport::id::{PASSPORT_PREFIX, new_id};
 use passgate_passport::issue::NewPassport;
 use passgate_passport::key::SecretKey;
-use passgate_passport::memory::SignatureMemory;
+use passgate_passport::memory::PassportMemory;
 use passgate_passport::passport::VerifyContext;
 use passgate_passport::scope::Scope;
 use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier, TrustStore};
@@ -138,8 +138,8 @@ fn report(passports: usize, bytes: usize, [read, at_hand, cold, after_parent, ag
 struct Case {
     text: String,
     bare: Vec<Bare>,
-    parent_seen: SignatureMemory,
-    all_seen: SignatureMemory,
+    parent_seen: PassportMemory,
+    all_seen: PassportMemory,
 }
 
 impl Case {
@@ -154,12 +154,12 @@ impl Case {
 }
 
 /// A memory that has seen the first `passports` of the chain.
-fn seen(text: &str, trust: &TrustStore, passports: usize) -> Result<SignatureMemory> {
-    let mut memory = SignatureMemory::new(1_000, 0);
+fn seen(text: &str, trust: &TrustStore, passports: usize) -> Result<PassportMemory> {
+    let mut memory = PassportMemory::new(100_000, 0);
     if passports > 0 {
         let beginning: Vec<&str> = text.split('~').take(passports).collect();
-        let (_, valid) = verify_chain_with(&beginning.join("~"), trust, &CONTEXT, &memory)?;
-        memory.remember(&valid);
+        let (_, seen) = verify_chain_with(&beginning.join("~"), trust, &CONTEXT, &memory)?;
+        memory.remember(&seen.ok_or("the chain is not new")?);
     }
     Ok(memory)
 }

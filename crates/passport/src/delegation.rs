@@ -21,17 +21,16 @@ mod error;
 mod issue;
 mod link;
 mod rules;
+mod token;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::constraints::Constraints;
-use crate::jws::{Hashed, JwsError};
 use crate::key::PublicKey;
-use crate::memory::{self, Checked, KnownSignatures, ValidSignatures};
-use crate::passport::{self, MAX_PASSPORT_BYTES, PassportError, VerifyContext};
+use crate::memory::{PassportMemory, SeenChain};
+use crate::passport::{self, PassportError, VerifyContext};
 use crate::scope::{ActionName, Scope};
 use crate::trust::{Tier, TrustStore};
 
@@ -40,6 +39,7 @@ pub(crate) use issue::DelegationClaim;
 pub use issue::{DelegateError, NewDelegation, RootGrant, delegate, issue_root, signing_input, with_signature};
 pub use link::{Delegation, Link, ParentRef};
 use rules::Authority;
+use token::Tokens;
 
 /// What joins the passports of a chain. It stands in no compact JWS.
 pub const SEPARATOR: char = '~';
@@ -69,8 +69,8 @@ pub const MAX_DELEGATED_PERMISSIONS: usize = 64;
 /// It says nothing about revocation, nor about who presents it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedChain {
-    root: Link,
-    delegated: Vec<Link>,
+    root: Arc<Link>,
+    delegated: Vec<Arc<Link>>,
     authority: Authority,
     tier: Tier,
     token_sha256: [u8; 32],
@@ -79,7 +79,7 @@ pub struct VerifiedChain {
 impl VerifiedChain {
     /// The passports from the root to the leaf: 1 to [`MAX_LINKS`]. Revoking any of them ends the chain.
     pub fn links(&self) -> impl DoubleEndedIterator<Item = &Link> {
-        core::iter::once(&self.root).chain(&self.delegated)
+        core::iter::once(&self.root).chain(&self.delegated).map(Arc::as_ref)
     }
 
     /// The passport that the issuer signed.
@@ -169,13 +169,13 @@ impl VerifiedChain {
 /// # Errors
 /// [`ChainError`], the first failure in the order of the list.
 pub fn verify_chain(text: &str, trust: &TrustStore, context: &VerifyContext<'_>) -> Result<VerifiedChain, ChainError> {
-    check(text, trust, context, memory::NOTHING).map(|(chain, _)| chain)
+    verify_chain_with(text, trust, context, &PassportMemory::NOTHING).map(|(chain, _)| chain)
 }
 
-/// As [`verify_chain`], but a signature that is `known` to be valid is not verified once more; everything else is
-/// checked. So a chain whose parent was seen costs one verification.
+/// As [`verify_chain`], but the passports that `memory` has seen are neither read nor their signatures verified once more;
+/// everything else is checked. So a chain whose parent was seen costs one verification.
 ///
-/// The second half is for the caller's memory, see [`memory`].
+/// The second half is for the memory; `None` when all of the chain was known, see [`memory`](crate::memory).
 ///
 /// # Errors
 /// As [`verify_chain`], with nothing to remember.
@@ -183,35 +183,25 @@ pub fn verify_chain_with(
     text: &str,
     trust: &TrustStore,
     context: &VerifyContext<'_>,
-    known: &dyn KnownSignatures,
-) -> Result<(VerifiedChain, ValidSignatures), ChainError> {
-    let (chain, signatures) = check(text, trust, context, known)?;
-    let valid = ValidSignatures::new(&signatures, &chain.root.claims.iss, &chain.root.claims.sub);
-    Ok((chain, valid))
-}
-
-fn check(
-    text: &str,
-    trust: &TrustStore,
-    context: &VerifyContext<'_>,
-    known: &dyn KnownSignatures,
-) -> Result<(VerifiedChain, Vec<Checked>), ChainError> {
+    memory: &PassportMemory,
+) -> Result<(VerifiedChain, Option<SeenChain>), ChainError> {
     // 1. form
-    let Tokens { root, root_token, delegated, tokens } = Tokens::read(text)?;
+    let tokens = Tokens::read(text, memory)?;
+    let (root, delegated) = (&tokens.root, &tokens.delegated);
     // 2. root
-    let issued = passport::check_issued(root_token, &root.claims, trust, context, known);
-    let passport::Issued { signature, tier } = issued.map_err(|error| ChainError::at(0, error))?;
+    let tier = passport::check_issued(&root.claims, &root.kid, trust, context, |key| tokens.check_root(key));
+    let tier = tier.map_err(|error| ChainError::at(0, error))?;
     // 3. narrowing
-    let authority = rules::attenuate(&root, &delegated, tier)?;
+    let authority = rules::attenuate(root, delegated, tier)?;
     // 4. times and audience
-    for (index, link) in (1..).zip(&delegated) {
+    for (index, link) in (1..).zip(delegated) {
         check_present(link, context).map_err(|error| ChainError::at(index, error))?;
     }
     // 5. signatures
-    let mut signatures = alloc::vec![signature];
-    check_signatures(&root, &delegated, tokens, known, &mut signatures)?;
-    let token_sha256 = if delegated.is_empty() { root.token_sha256 } else { Sha256::digest(text).into() };
-    Ok((VerifiedChain { tier: authority.tier, root, delegated, authority, token_sha256 }, signatures))
+    tokens.check_delegated(delegated.len())?;
+    let seen = tokens.seen();
+    let Tokens { root, delegated, sha256: token_sha256, .. } = tokens;
+    Ok((VerifiedChain { tier: authority.tier, root, delegated, authority, token_sha256 }, seen))
 }
 
 /// The links of a chain for display, explicitly unverified: neither signatures, times nor authority are looked at.
@@ -219,60 +209,13 @@ fn check(
 /// # Errors
 /// [`ChainError`] when the text is malformed.
 pub fn inspect_chain(text: &str) -> Result<Vec<Link>, ChainError> {
-    let Tokens { root, delegated, .. } = Tokens::read(text)?;
-    Ok(core::iter::once(root).chain(delegated).collect())
-}
-
-/// The passports of a text, well-formed and bounded in number; of each its link, and its token apart.
-struct Tokens<'a> {
-    root: Link,
-    root_token: Hashed<'a>,
-    delegated: Vec<Link>,
-    tokens: Vec<Hashed<'a>>,
-}
-
-impl<'a> Tokens<'a> {
-    fn read(text: &'a str) -> Result<Self, ChainError> {
-        if text.len() > MAX_PASSPORT_BYTES {
-            let too_large = JwsError::TooLarge { limit: MAX_PASSPORT_BYTES };
-            return Err(ChainError::at(0, PassportError::Token(too_large)));
-        }
-        // One beyond the limit is counted and not read.
-        let all: Vec<&str> = text.splitn(MAX_LINKS + 1, SEPARATOR).collect();
-        let (root, texts) = all.split_first().map_or(("", &[][..]), |(root, texts)| (*root, texts));
-        let (root, root_token) = link::read(root).map_err(|error| ChainError::at(0, error))?;
-        if texts.len() > MAX_DELEGATIONS {
-            return Err(ChainError::at(MAX_LINKS, Violation::TooDeep));
-        }
-        let (mut delegated, mut tokens) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
-        for (index, text) in (1..).zip(texts) {
-            let (link, token) = link::read(text).map_err(|error| ChainError::at(index, error))?;
-            delegated.push(link);
-            tokens.push(token);
-        }
-        Ok(Self { root, root_token, delegated, tokens })
-    }
+    let Tokens { root, delegated, .. } = Tokens::read(text, &PassportMemory::NOTHING)?;
+    Ok(core::iter::once(root).chain(delegated).map(Arc::unwrap_or_clone).collect())
 }
 
 fn check_present(link: &Link, context: &VerifyContext<'_>) -> Result<(), PassportError> {
     passport::check_times(&link.claims, MAX_DELEGATED_TTL_SECONDS, context)?;
     passport::check_audience(&link.claims, context.audience)
-}
-
-/// Every delegated passport by the key of the one before it, from the root on; those that hold are added to `valid`.
-fn check_signatures(
-    root: &Link,
-    delegated: &[Link],
-    tokens: Vec<Hashed<'_>>,
-    known: &dyn KnownSignatures,
-    valid: &mut Vec<Checked>,
-) -> Result<(), ChainError> {
-    let parents = core::iter::once(root).chain(delegated);
-    for (index, (parent, token)) in (1..).zip(parents.zip(tokens)) {
-        let checked = token.verify(&parent.claims.cnf_key, known);
-        valid.push(checked.map_err(|_| ChainError::at(index, Violation::SignatureInvalid))?);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,12 +7,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::b64;
 use crate::json::{self, JsonError, Members, Node};
 use crate::key::{PublicKey, SecretKey};
-use crate::memory::{Checked, KnownSignatures, SignatureId};
 
 /// Longest `kid` in bytes; a thumbprint has 43.
 pub const MAX_KID_BYTES: usize = 128;
@@ -234,56 +231,16 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// [`JwsError::KeyMismatch`] when `kid` is not the thumbprint of `key`, [`JwsError::SignatureInvalid`].
     pub fn verify(self, key: &PublicKey) -> Result<Verified<'a>, JwsError> {
-        self.check_kid(key)?;
-        self.check_signature(key)?;
+        self.check(key)?;
         Ok(Verified { token: self.token, kid: self.kid, payload: self.payload })
     }
 
-    /// With the SHA-256 of the token, for [`Hashed::verify`].
-    pub(crate) fn hashed(self) -> Hashed<'a> {
-        Hashed { sha256: Sha256::digest(self.token).into(), unverified: self }
-    }
-
-    fn check_kid(&self, key: &PublicKey) -> Result<(), JwsError> {
-        if self.kid == key.thumbprint() { Ok(()) } else { Err(JwsError::KeyMismatch) }
-    }
-
-    fn check_signature(&self, key: &PublicKey) -> Result<(), JwsError> {
-        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| JwsError::SignatureInvalid)
-    }
-}
-
-/// A well-formed token with the SHA-256 of its bytes. Both come from one place, so that nobody can ask a memory of
-/// signatures for other bytes than those that would be verified.
-#[derive(Debug, Clone)]
-pub(crate) struct Hashed<'a> {
-    unverified: Unverified<'a>,
-    sha256: [u8; 32],
-}
-
-impl<'a> Hashed<'a> {
-    pub(crate) fn kid(&self) -> &str {
-        self.unverified.kid()
-    }
-
-    pub(crate) fn payload(&self) -> &[u8] {
-        self.unverified.payload()
-    }
-
-    /// Of the whole token as received.
-    pub(crate) fn sha256(&self) -> [u8; 32] {
-        self.sha256
-    }
-
-    /// As [`Unverified::verify`], but does not verify a signature once more that is known to be valid.
-    pub(crate) fn verify(self, key: &PublicKey, known: &dyn KnownSignatures) -> Result<Checked, JwsError> {
-        let id = SignatureId::new(self.sha256, key);
-        self.unverified.check_kid(key)?;
-        let is_new = !known.is_known(&id);
-        if is_new {
-            self.unverified.check_signature(key)?;
+    /// As [`Self::verify`], and leaves the token to who has read its payload.
+    pub(crate) fn check(&self, key: &PublicKey) -> Result<(), JwsError> {
+        if self.kid != key.thumbprint() {
+            return Err(JwsError::KeyMismatch);
         }
-        Ok(Checked { id, is_new })
+        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| JwsError::SignatureInvalid)
     }
 }
 

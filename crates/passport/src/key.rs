@@ -77,7 +77,7 @@ impl PublicKey {
     /// [`SignatureInvalid`], also when `signature` is not 64 bytes.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureInvalid> {
         #[cfg(test)]
-        counter::count();
+        crate::counter::count(crate::counter::Work::Verification);
         let signature = Signature::from_slice(signature).map_err(|_| SignatureInvalid)?;
         self.key.verify_strict(message, &signature).map_err(|_| SignatureInvalid)
     }
@@ -151,27 +151,6 @@ fn thumbprint(bytes: &[u8; 32]) -> String {
     b64::push(&mut jwk, bytes);
     jwk.push_str(r#""}"#);
     b64::encode(&Sha256::digest(jwk))
-}
-
-/// How many signatures were verified, for tests of what a refusal costs.
-#[cfg(test)]
-pub(crate) mod counter {
-    use core::cell::Cell;
-
-    std::thread_local! {
-        static VERIFICATIONS: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(super) fn count() {
-        VERIFICATIONS.set(VERIFICATIONS.get() + 1);
-    }
-
-    /// What `work` gives, and how many signatures it verified, valid or not.
-    pub(crate) fn verifications<T>(work: impl FnOnce() -> T) -> (T, usize) {
-        let before = VERIFICATIONS.get();
-        let done = work();
-        (done, VERIFICATIONS.get() - before)
-    }
 }
 
 #[cfg(test)]

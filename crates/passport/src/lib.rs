@@ -6,7 +6,7 @@
 //! - Strict JSON ([`json`], RFC 8259 within RFC 7493) and strict compact JWS ([`jws`], RFC 7515 under RFC 8725).
 //! - Passports: issuing ([`issue`]), reading ([`claims`]) and the rules ([`passport`]) by a trust store ([`trust`]).
 //! - Verifying passports and chains of delegated ones ([`delegation`]), and the limits they set ([`constraints`]).
-//! - Which signatures were verified before ([`memory`]).
+//! - Which passports were read and verified before ([`memory`]).
 //! - The one spelling and hash of an action ([`action`]), and passes for one action ([`action_pass`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
@@ -34,6 +34,8 @@ pub mod b64;
 pub mod challenge;
 pub mod claims;
 pub mod constraints;
+#[cfg(test)]
+mod counter;
 pub mod delegation;
 pub mod did_key;
 pub mod digest;

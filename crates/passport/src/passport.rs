@@ -22,9 +22,8 @@ use alloc::borrow::Cow;
 
 use crate::claims::{Claims, ClaimsError};
 use crate::did_key;
-use crate::jws::{Hashed, JwsError};
+use crate::jws::JwsError;
 use crate::key::PublicKey;
-use crate::memory::{Checked, KnownSignatures};
 use crate::trust::{IssuerStatus, SELF_ISSUED_MAX_TTL_SECONDS, Tier, TrustStore};
 
 /// Longest passport in bytes, checked before anything else: it travels in a header field.
@@ -149,30 +148,25 @@ impl From<ClaimsError> for PassportError {
     }
 }
 
-/// A passport that its issuer signed, with the tier that the trust store gives it.
-pub(crate) struct Issued {
-    pub(crate) signature: Checked,
-    pub(crate) tier: Tier,
-}
-
-/// Holds a token with these claims to the rules that the [module](self) lists.
+/// Holds a token with these claims to the rules that the [module](self) lists, and gives its tier by the trust store.
+/// `check_signature` is asked with the one key that may have signed.
 pub(crate) fn check_issued(
-    token: Hashed<'_>,
     claims: &Claims,
+    kid: &str,
     trust: &TrustStore,
     context: &VerifyContext<'_>,
-    known: &dyn KnownSignatures,
-) -> Result<Issued, PassportError> {
+    check_signature: impl FnOnce(&PublicKey) -> Result<(), JwsError>,
+) -> Result<Tier, PassportError> {
     // 1. issuer and 2. key
-    let signer = signer(claims, token.kid(), trust, context.now)?;
+    let signer = signer(claims, kid, trust, context.now)?;
     // 3. signature
-    let signature = token.verify(&signer.key, known)?;
+    check_signature(&signer.key)?;
     // 4. times
     check_times(claims, signer.max_ttl_seconds, context)?;
     // 5. tier and audience
     check_tier(claims, signer.tier)?;
     check_audience(claims, context.audience)?;
-    Ok(Issued { signature, tier: signer.tier })
+    Ok(signer.tier)
 }
 
 /// What the trust store says about the key that is said to have signed.
@@ -182,7 +176,7 @@ struct Signer<'t> {
     max_ttl_seconds: i64,
 }
 
-fn signer<'t>(claims: &Claims, kid: &str, trust: &'t TrustStore, now: i64) -> Result<Signer<'t>, PassportError> {
+fn signer<'t>(claims: &'t Claims, kid: &str, trust: &'t TrustStore, now: i64) -> Result<Signer<'t>, PassportError> {
     if claims.iss.starts_with(did_key::SCHEME) {
         self_issuer(claims, trust)
     } else {
@@ -191,13 +185,17 @@ fn signer<'t>(claims: &Claims, kid: &str, trust: &'t TrustStore, now: i64) -> Re
 }
 
 /// The key of a `did:key` is the only one it has; whether `kid` names it is checked with the signature.
-fn self_issuer(claims: &Claims, trust: &TrustStore) -> Result<Signer<'static>, PassportError> {
+fn self_issuer<'t>(claims: &'t Claims, trust: &TrustStore) -> Result<Signer<'t>, PassportError> {
     let malformed = ClaimsError::Invalid { claim: "iss", problem: "is not the did:key of an acceptable Ed25519 key" };
-    let key = did_key::decode(&claims.iss).map_err(|_| malformed)?;
+    // Most issue for the key they sign with, which has been read already.
+    let key = match did_key::names(&claims.iss, &claims.cnf_key) {
+        true => Cow::Borrowed(&claims.cnf_key),
+        false => Cow::Owned(did_key::decode(&claims.iss).map_err(|_| malformed)?),
+    };
     if !trust.accepts_self_issued(&key) {
         return Err(PassportError::IssuerUnknown);
     }
-    Ok(Signer { key: Cow::Owned(key), tier: Tier::L1, max_ttl_seconds: SELF_ISSUED_MAX_TTL_SECONDS })
+    Ok(Signer { key, tier: Tier::L1, max_ttl_seconds: SELF_ISSUED_MAX_TTL_SECONDS })
 }
 
 fn registered_issuer<'t>(

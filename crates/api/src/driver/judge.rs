@@ -6,19 +6,19 @@ use std::sync::{PoisonError, RwLock};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Judged, RawRequest, Refusal};
 use passgate_core::time::UnixMillis;
-use passgate_passport::memory::{KnownSignatures, SignatureId, SignatureMemory, ValidSignatures};
+use passgate_passport::memory::{PassportMemory, SeenChain};
 
-/// How many signatures of passports are remembered that descend from a registered issuer, half a kilobyte each.
-const REGISTERED: usize = 2048;
-/// How many of agents that issue for themselves.
-const SELF_ISSUED: usize = 256;
+/// How much is remembered of passports that descend from a registered issuer, in bytes of their texts: about two thousand.
+const REGISTERED: usize = 2 << 20;
+/// How much of agents that issue for themselves.
+const SELF_ISSUED: usize = 256 << 10;
 
-/// Judges requests, and verifies the signature of a passport once however many requests present it.
+/// Judges requests, and reads and verifies a passport once however many requests present it.
 ///
-/// A judgement is the same as that of [`judge`], byte for byte. Where it is kept is a matter of speed alone: a valid
-/// signature stays one, under any policy.
+/// A judgement is the same as that of [`judge`], byte for byte. Where it is kept is a matter of speed alone: what bytes
+/// say and a valid signature stay what they are, under any policy.
 #[derive(Debug)]
-pub struct Judge(RwLock<SignatureMemory>);
+pub struct Judge(RwLock<PassportMemory>);
 
 impl Default for Judge {
     fn default() -> Self {
@@ -30,7 +30,7 @@ impl Judge {
     /// One that has seen nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self(RwLock::new(SignatureMemory::new(REGISTERED, SELF_ISSUED)))
+        Self(RwLock::new(PassportMemory::new(REGISTERED, SELF_ISSUED)))
     }
 
     /// As [`judge`].
@@ -39,18 +39,18 @@ impl Judge {
     ///
     /// As [`judge`].
     pub fn judge(&self, gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-        let (judged, valid) = {
-            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            judge_with(gate, raw, now, &*known)?
+        let (judged, seen) = {
+            let memory = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            judge_with(gate, raw, now, &memory)?
         };
         // What is known needs no writing, so that requests do not wait for each other.
-        if let Some(valid) = valid.filter(ValidSignatures::has_news) {
-            self.0.write().unwrap_or_else(PoisonError::into_inner).remember(&valid);
+        if let Some(seen) = seen {
+            self.0.write().unwrap_or_else(PoisonError::into_inner).remember(&seen);
         }
         Ok(judged)
     }
 
-    /// How many signatures it remembers.
+    /// How many passports it remembers.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -64,16 +64,15 @@ impl Judge {
 ///
 /// The [`Refusal`] of the step that ends the request.
 pub fn judge(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-    const NOTHING: [SignatureId; 0] = [];
-    judge_with(gate, raw, now, &NOTHING).map(|(judged, _)| judged)
+    judge_with(gate, raw, now, &PassportMemory::NOTHING).map(|(judged, _)| judged)
 }
 
 fn judge_with(
     gate: &Gate,
     raw: &RawRequest<'_>,
     now: UnixMillis,
-    known: &dyn KnownSignatures,
-) -> Result<(Judged, Option<ValidSignatures>), Refusal> {
-    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request_with(gate, raw, now, known)))
+    memory: &PassportMemory,
+) -> Result<(Judged, Option<SeenChain>), Refusal> {
+    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request_with(gate, raw, now, memory)))
         .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))
 }

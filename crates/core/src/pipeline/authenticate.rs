@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use passgate_passport::delegation;
-use passgate_passport::memory::{KnownSignatures, ValidSignatures};
+use passgate_passport::memory::{PassportMemory, SeenChain};
 use passgate_passport::passport::VerifyContext;
 use passgate_passport::proof::dpop::DpopRules;
 use passgate_passport::proof::web_bot_auth::{self, Presented};
@@ -27,8 +27,8 @@ pub struct Authenticated<'a> {
     pub(super) proof: VerifiedProof<'a>,
     pub(super) now: UnixMillis,
     pub(super) status_list: Option<StatusListRecord>,
-    /// Those of its passports.
-    pub(super) signatures: Option<ValidSignatures>,
+    /// Its passports, where one of them was not known.
+    pub(super) seen: Option<SeenChain>,
 }
 
 /// Verifies passport, tier, proof and status of `parsed`, in this order.
@@ -46,17 +46,22 @@ pub struct Authenticated<'a> {
 /// place of 1 and 2: the signature verifies with a key of the agent it names (`proof_*`, `content_digest_*`), and the
 /// tier that the policy gives the agent reaches the gate's level.
 ///
-/// Revocation and replay need state: they are part of the demand. A passport's signature that is `known` to be valid is
-/// not verified once more; its proof always is.
+/// Revocation and replay need state: they are part of the demand.
 ///
 /// # Errors
 ///
 /// The first of these that fails. An agent whose passport verified is named in the refusal.
-pub fn authenticate<'a>(
+pub fn authenticate<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<Authenticated<'a>, Refusal> {
+    authenticate_with(gate, parsed, now, &PassportMemory::NOTHING)
+}
+
+/// As [`authenticate`], but a passport that `memory` has seen is not read and its signature not verified once more. The
+/// proof always is.
+pub(super) fn authenticate_with<'a>(
     gate: &Gate,
     parsed: &'a Parsed<'a>,
     now: UnixMillis,
-    known_signatures: &dyn KnownSignatures,
+    memory: &PassportMemory,
 ) -> Result<Authenticated<'a>, Refusal> {
     if !gate.listed_agents.is_empty() && web_bot_auth::is_presented(&parsed.http) {
         return foreign(gate, parsed, now);
@@ -68,7 +73,7 @@ pub fn authenticate<'a>(
     let token = core::str::from_utf8(header.value)
         .map_err(|_| refuse(Reason::PassportMalformed, "the passport is not ASCII".to_string(), None))?;
     let context = VerifyContext { now: now.seconds(), leeway_seconds: gate.leeway_seconds, audience: Some(&gate.id) };
-    let (chain, signatures) = delegation::verify_chain_with(token, &gate.trust, &context, known_signatures)
+    let (chain, seen) = delegation::verify_chain_with(token, &gate.trust, &context, memory)
         .map_err(|error| refuse(known(error.code()), error.to_string(), None))?;
     let key = chain.key().clone();
     let credential = Credential::Passports(Box::new(chain));
@@ -83,7 +88,7 @@ pub fn authenticate<'a>(
     let claims = credential.issued_claims();
     let status = claims.map(|claims| gate.status_lists.check(claims, now)).transpose();
     let status_list = status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
-    Ok(Authenticated { credential, proof, now, status_list: status_list.flatten(), signatures: Some(signatures) })
+    Ok(Authenticated { credential, proof, now, status_list: status_list.flatten(), seen })
 }
 
 /// None without a key: a gate that cannot say what it asked for accepts no answer.
@@ -100,7 +105,7 @@ fn foreign<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<A
     let proof = presented.verify(&agent.signer, agent.coverage, now.seconds()).map_err(refuse)?;
     let credential = Credential::Listed(agent);
     check_tier(gate, parsed, &credential, || Some(credential.record(proof.key_thumbprint())))?;
-    Ok(Authenticated { credential, proof, now, status_list: None, signatures: None })
+    Ok(Authenticated { credential, proof, now, status_list: None, seen: None })
 }
 
 /// The agent that the request names; where it names none, the one that has the key alone.

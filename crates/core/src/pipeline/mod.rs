@@ -40,7 +40,7 @@ pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retr
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 
-use passgate_passport::memory::{KnownSignatures, SignatureId, ValidSignatures};
+use passgate_passport::memory::{PassportMemory, SeenChain};
 
 use crate::gate::Gate;
 use crate::time::UnixMillis;
@@ -51,11 +51,12 @@ use crate::time::UnixMillis;
 ///
 /// The [`Refusal`] of the step that ends the request.
 pub fn judge_request(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-    judge_request_with(gate, raw, now, &NONE_KNOWN).map(|(judged, _)| judged)
+    judge_request_with(gate, raw, now, &PassportMemory::NOTHING).map(|(judged, _)| judged)
 }
 
-/// As [`judge_request`], but a passport's signature that is `known` to be valid is not verified once more. The judgement
-/// is the same; the second half is what the caller may remember, which nobody but the passport's holder can cause.
+/// As [`judge_request`], but passports that `memory` has seen are neither read nor their signatures verified once more.
+/// The judgement is the same; the second half is what the caller may remember, if there is something new. Nobody but
+/// the passport's holder can cause it.
 ///
 /// # Errors
 ///
@@ -64,15 +65,13 @@ pub fn judge_request_with(
     gate: &Gate,
     raw: &RawRequest<'_>,
     now: UnixMillis,
-    known: &dyn KnownSignatures,
-) -> Result<(Judged, Option<ValidSignatures>), Refusal> {
+    memory: &PassportMemory,
+) -> Result<(Judged, Option<SeenChain>), Refusal> {
     let parsed = parse(gate, raw, now)?;
-    let mut authenticated = authenticate(gate, &parsed, now, known)?;
-    let valid = authenticated.signatures.take();
-    Ok((judge(gate, &authenticated), valid))
+    let mut authenticated = authenticate::authenticate_with(gate, &parsed, now, memory)?;
+    let seen = authenticated.seen.take();
+    Ok((judge(gate, &authenticated), seen))
 }
-
-const NONE_KNOWN: [SignatureId; 0] = [];
 
 #[cfg(test)]
 mod tests;

@@ -155,7 +155,7 @@ impl Call {
             body: &self.body,
         };
         let parsed = parse(gate, &raw, NOW)?;
-        let authenticated = authenticate(gate, &parsed, NOW, &NONE_KNOWN)?;
+        let authenticated = authenticate(gate, &parsed, NOW)?;
         Ok(judge(gate, &authenticated))
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::link::Link;
-use super::{ChainError, SEPARATOR, Tokens, check_signatures, rules};
+use super::{ChainError, SEPARATOR, Tokens, rules};
 use crate::claims::ClaimsError;
 use crate::constraints::{Constraints, ConstraintsClaim};
 use crate::did_key;
@@ -15,7 +15,7 @@ use crate::digest::sha256_label;
 use crate::issue::{self, Extension, IssueError, NewPassport};
 use crate::jws::{self, TokenType};
 use crate::key::{PublicKey, SecretKey};
-use crate::memory;
+use crate::memory::PassportMemory;
 use crate::scope::Scope;
 use crate::trust::Tier;
 
@@ -130,9 +130,8 @@ pub fn signing_input(parent_chain: &str, new: &NewDelegation) -> Result<String, 
     const NO_SIGNATURE: [u8; 64] = [0; 64];
     let input = encoded(parent_chain, None, new)?;
     let chain = joined(parent_chain, input.clone(), &NO_SIGNATURE);
-    let Tokens { root, delegated, mut tokens, .. } = attenuated(&chain)?;
-    tokens.pop();
-    check_signatures(&root, &delegated, tokens, memory::NOTHING, &mut Vec::new())?;
+    let tokens = attenuated(&chain)?;
+    tokens.check_delegated(tokens.delegated.len().saturating_sub(1))?;
     Ok(input)
 }
 
@@ -142,14 +141,14 @@ pub fn signing_input(parent_chain: &str, new: &NewDelegation) -> Result<String, 
 /// [`DelegateError::Chain`] when the signature, or one above it, does not hold.
 pub fn with_signature(parent_chain: &str, input: String, signature: &[u8; 64]) -> Result<String, DelegateError> {
     let chain = joined(parent_chain, input, signature);
-    let Tokens { root, delegated, tokens, .. } = attenuated(&chain)?;
-    check_signatures(&root, &delegated, tokens, memory::NOTHING, &mut Vec::new())?;
+    let tokens = attenuated(&chain)?;
+    tokens.check_delegated(tokens.delegated.len())?;
     Ok(chain)
 }
 
 /// Header and payload of the new passport.
 fn encoded(parent_chain: &str, key: Option<&PublicKey>, new: &NewDelegation) -> Result<String, DelegateError> {
-    let tokens = Tokens::read(parent_chain)?;
+    let tokens = Tokens::read(parent_chain, &PassportMemory::NOTHING)?;
     let parent = &tokens.delegated.last().unwrap_or(&tokens.root);
     let parent_key = &parent.claims.cnf_key;
     if key.is_some_and(|key| key != parent_key) {
@@ -170,7 +169,7 @@ fn joined(parent_chain: &str, input: String, signature: &[u8; 64]) -> String {
 
 /// What [`verify_chain`](super::verify_chain) checks without a clock, a trust store and signatures.
 fn attenuated(chain: &str) -> Result<Tokens<'_>, ChainError> {
-    let tokens = Tokens::read(chain)?;
+    let tokens = Tokens::read(chain, &PassportMemory::NOTHING)?;
     rules::attenuate(&tokens.root, &tokens.delegated, highest_tier(&tokens.root))?;
     Ok(tokens)
 }

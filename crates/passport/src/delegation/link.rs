@@ -2,13 +2,11 @@
 
 use alloc::string::String;
 
-use super::{MAX_DELEGATED_PERMISSIONS, MAX_DELEGATIONS, Violation};
+use super::{MAX_DELEGATED_PERMISSIONS, MAX_DELEGATIONS};
 use crate::claims::{self, Claims, ClaimsError, identifier, invalid, passport_id};
 use crate::constraints::Constraints;
 use crate::digest::read_sha256_label;
 use crate::json::{Members, Node};
-use crate::jws::{self, Hashed, TokenType};
-use crate::passport::{MAX_PASSPORT_BYTES, PassportError};
 
 /// One passport of a chain.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,13 +60,6 @@ pub struct ParentRef {
     pub root_issuer: String,
     /// The parent's `sub`.
     pub spawned_by: String,
-}
-
-/// Reads a passport without verifying it.
-pub(super) fn read(text: &str) -> Result<(Link, Hashed<'_>), Violation> {
-    let token = jws::decode(text, TokenType::Passport, MAX_PASSPORT_BYTES).map_err(PassportError::from)?.hashed();
-    let link = Link::read(token.payload(), token.kid(), token.sha256()).map_err(PassportError::from)?;
-    Ok((link, token))
 }
 
 impl Link {

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{ChainError, Link, MAX_DELEGATED_TTL_SECONDS, MIN_DELEGATED_TTL_SECONDS, Violation};
@@ -24,7 +25,7 @@ pub(super) struct Authority {
 }
 
 /// The authority of the last link. `tier` is the root's.
-pub(super) fn attenuate(root: &Link, delegated: &[Link], tier: Tier) -> Result<Authority, ChainError> {
+pub(super) fn attenuate(root: &Link, delegated: &[Arc<Link>], tier: Tier) -> Result<Authority, ChainError> {
     if root.parent().is_some() {
         return Err(ChainError::at(0, Violation::RootMissing));
     }
@@ -37,7 +38,7 @@ pub(super) fn attenuate(root: &Link, delegated: &[Link], tier: Tier) -> Result<A
     };
     let mut parent = root;
     for (index, child) in (1..).zip(delegated) {
-        let above = core::iter::once(root).chain(delegated.iter().take(index - 1));
+        let above = core::iter::once(root).chain(delegated.iter().take(index - 1).map(Arc::as_ref));
         check_parent(root, parent, child)
             .and_then(|()| check_new(above, child))
             .and_then(|()| check_lifetime(parent, child))

@@ -8,13 +8,15 @@ use alloc::vec;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::b64;
 use crate::did_key;
 use crate::digest::sha256_label as sha256_text;
-use crate::jws::{self, TokenType};
+use crate::jws::{self, JwsError, TokenType};
 use crate::key::SecretKey;
+use crate::passport::MAX_PASSPORT_BYTES;
 use crate::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued};
 
 const ISSUER: &str = "https://issuer.example";

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;
-use sha2::{Sha384, Sha512};
+use sha2::{Sha256, Sha384, Sha512};
 
 use super::*;
 use crate::did_key;

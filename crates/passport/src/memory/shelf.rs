@@ -1,93 +1,81 @@
-//! A bounded set of signatures that shares its room among those who hold them.
+//! A bounded set of passports that shares its room among those who hold them.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::SignatureId;
+use super::SeenPassport;
+use crate::delegation::Link;
 
-type Holder = [u8; 32];
-
-/// See [`SignatureMemory`](super::SignatureMemory) for what is displaced.
+/// See [`PassportMemory`](super::PassportMemory) for what is displaced.
+///
+/// Finding a passport halves the list; adding one walks through it, which costs less than the verification before it.
 #[derive(Debug, Clone)]
 pub(super) struct Shelf {
+    /// In bytes, as is `filled`.
     capacity: usize,
-    /// Counts uses, and is the time that `used` is told in.
+    filled: usize,
+    /// Counts uses, and is the time that they are told in.
     uses: u64,
-    entries: BTreeMap<SignatureId, Entry>,
-    /// What each holder has, by its last use.
-    held: BTreeMap<Holder, BTreeMap<u64, SignatureId>>,
-    /// The holders; the next to lose an entry stands last.
-    ranking: BTreeSet<Rank>,
+    /// In the order of their hashes.
+    entries: Vec<Entry>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Entry {
-    holder: Holder,
+    passport: SeenPassport,
+    holder: [u8; 32],
     used: u64,
+    /// Bytes that its holder has used since, those of this passport with them: of the holder's oldest, all it has.
+    held: usize,
 }
-
-/// By number of entries, then by the age of the oldest.
-type Rank = (usize, Reverse<u64>, Holder);
 
 impl Shelf {
     pub(super) const fn new(capacity: usize) -> Self {
-        Self { capacity, uses: 0, entries: BTreeMap::new(), held: BTreeMap::new(), ranking: BTreeSet::new() }
+        Self { capacity, filled: 0, uses: 0, entries: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn contains(&self, id: &SignatureId) -> bool {
-        self.entries.contains_key(id)
+    pub(super) fn get(&self, chain_sha256: &[u8; 32]) -> Option<&Arc<Link>> {
+        let at = self.find(chain_sha256).ok()?;
+        self.entries.get(at).map(|entry| &entry.passport.link)
     }
 
-    /// Adds a signature that `holder` is charged for. One that is here stays charged to whom it was.
-    pub(super) fn put(&mut self, id: SignatureId, holder: Holder) {
-        if self.capacity == 0 {
-            return;
-        }
-        self.uses = self.uses.saturating_add(1);
-        let used = self.uses;
-        let before = self.entries.get(&id).copied();
-        let holder = before.map_or(holder, |entry| entry.holder);
-        self.entries.insert(id, Entry { holder, used });
-        self.change(holder, |held| {
-            if let Some(entry) = before {
-                held.remove(&entry.used);
-            }
-            held.insert(used, id);
+    fn find(&self, chain_sha256: &[u8; 32]) -> Result<usize, usize> {
+        self.entries.binary_search_by(|entry| entry.passport.chain_sha256.cmp(chain_sha256))
+    }
+
+    /// Adds a passport that `holder` is charged for. One that is here stays charged to whom it was.
+    pub(super) fn put(&mut self, passport: &SeenPassport, holder: [u8; 32]) {
+        let bytes = passport.bytes;
+        let at = self.find(&passport.chain_sha256).unwrap_or_else(|at| {
+            // A new one is older than all others until it is used, below.
+            self.entries.insert(at, Entry { passport: passport.clone(), holder, used: 0, held: usize::MAX });
+            self.filled += bytes;
+            at
         });
-        while self.entries.len() > self.capacity {
+        let Some((holder, before)) = self.entries.get(at).map(|entry| (entry.holder, entry.held)) else { return };
+        for newer in self.entries.iter_mut().filter(|entry| entry.holder == holder && entry.held < before) {
+            newer.held += bytes;
+        }
+        self.uses += 1;
+        if let Some(entry) = self.entries.get_mut(at) {
+            (entry.used, entry.held) = (self.uses, bytes);
+        }
+        while self.filled > self.capacity {
             self.displace();
         }
     }
 
-    /// Removes one entry by the rule of the ranking.
+    /// Removes the oldest passport of the holder that has the most.
     fn displace(&mut self) {
-        let Some((_, Reverse(oldest), holder)) = self.ranking.last().copied() else { return };
-        let mut displaced = None;
-        self.change(holder, |held| displaced = held.remove(&oldest));
-        if let Some(id) = displaced {
-            self.entries.remove(&id);
+        let ranked = self.entries.iter().enumerate().max_by_key(|(_, entry)| (entry.held, Reverse(entry.used)));
+        match ranked.map(|(at, _)| at) {
+            Some(at) => self.filled -= self.entries.remove(at).passport.bytes,
+            None => self.filled = 0,
         }
     }
-
-    /// Changes what `holder` has, and its place in the ranking with it.
-    fn change(&mut self, holder: Holder, change: impl FnOnce(&mut BTreeMap<u64, SignatureId>)) {
-        let mut held = self.held.remove(&holder).unwrap_or_default();
-        if let Some(rank) = rank(&held, holder) {
-            self.ranking.remove(&rank);
-        }
-        change(&mut held);
-        if let Some(rank) = rank(&held, holder) {
-            self.ranking.insert(rank);
-            self.held.insert(holder, held);
-        }
-    }
-}
-
-/// The place of a holder; one that has nothing has none.
-fn rank(held: &BTreeMap<u64, SignatureId>, holder: Holder) -> Option<Rank> {
-    held.first_key_value().map(|(oldest, _)| (held.len(), Reverse(*oldest), holder))
 }

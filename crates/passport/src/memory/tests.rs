@@ -4,58 +4,82 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::delegation::{RootGrant, inspect_chain, issue_root};
+use crate::issue::NewPassport;
+use crate::key::SecretKey;
 
-/// The signature of that number; no two are the same.
-fn id(number: u16) -> SignatureId {
-    let mut id = SignatureId { token_sha256: [7; 32], key: [9; 32] };
-    [id.token_sha256[0], id.key[31]] = number.to_be_bytes();
-    id
+/// No two numbers have the same.
+fn sha256(number: u16) -> [u8; 32] {
+    let mut sha256 = [7; 32];
+    [sha256[0], sha256[31]] = number.to_be_bytes();
+    sha256
 }
 
-fn valid(ids: &[u16], agent: &str) -> ValidSignatures {
-    let checked: Vec<Checked> = ids.iter().map(|number| Checked { id: id(*number), is_new: true }).collect();
-    ValidSignatures::new(&checked, "https://issuer.example", agent)
+fn chain(passports: &[(u16, usize)], iss: &str, sub: &str) -> SeenChain {
+    let key = SecretKey::from_seed([1; 32]);
+    let id = String::from("pass_01ARYZ6S410000000000000000");
+    let mut new = NewPassport::new(id, String::from("a"), key.public().clone(), vec![], 1, 2);
+    new.iss = None;
+    let text = issue_root(&key, &new, &RootGrant::default()).unwrap();
+    let mut link = inspect_chain(&text).unwrap().remove(0);
+    (link.claims.iss, link.claims.sub) = (String::from(iss), String::from(sub));
+    let link = Arc::new(link);
+    let seen = |(number, bytes): &(u16, usize)| SeenPassport {
+        chain_sha256: sha256(*number),
+        link: Arc::clone(&link),
+        bytes: *bytes,
+    };
+    SeenChain(passports.iter().map(seen).collect())
 }
 
-fn self_issued(ids: &[u16], agent: u16) -> ValidSignatures {
-    let checked: Vec<Checked> = ids.iter().map(|number| Checked { id: id(*number), is_new: true }).collect();
-    ValidSignatures::new(&checked, &format!("did:key:z{agent}"), "agent")
+/// Passports of one byte each.
+fn valid(numbers: &[u16], agent: &str) -> SeenChain {
+    let passports: Vec<(u16, usize)> = numbers.iter().map(|number| (*number, 1)).collect();
+    chain(&passports, "https://issuer.example", agent)
 }
 
-fn known(memory: &SignatureMemory, numbers: &[u16]) -> Vec<u16> {
-    numbers.iter().copied().filter(|number| memory.is_known(&id(*number))).collect()
+fn self_issued(numbers: &[u16], agent: u16) -> SeenChain {
+    let passports: Vec<(u16, usize)> = numbers.iter().map(|number| (*number, 1)).collect();
+    chain(&passports, &format!("did:key:z{agent}"), "agent")
+}
+
+fn known(memory: &PassportMemory, numbers: &[u16]) -> Vec<u16> {
+    numbers.iter().copied().filter(|number| memory.get(&sha256(*number)).is_some()).collect()
 }
 
 #[test]
-fn only_the_same_bytes_under_the_same_key_are_known() {
-    let mut memory = SignatureMemory::new(8, 8);
-    assert!(memory.is_empty() && !memory.is_known(&id(1)));
+fn only_the_same_bytes_are_known() {
+    let mut memory = PassportMemory::new(8, 8);
+    assert!(memory.is_empty() && memory.get(&sha256(1)).is_none());
     memory.remember(&valid(&[1], "a"));
-    assert!(memory.is_known(&id(1)));
-    for at in 0..SIGNATURE_ID_BYTES {
-        let mut bytes = id(1).to_bytes();
-        bytes[at] ^= 1;
-        assert!(!memory.is_known(&SignatureId::from_bytes(&bytes)), "byte {at}");
+    assert!(memory.get(&sha256(1)).is_some());
+    for at in 0..32 {
+        let mut other = sha256(1);
+        other[at] ^= 1;
+        assert!(memory.get(&other).is_none(), "byte {at}");
     }
-    assert_eq!(SignatureId::from_bytes(&id(1).to_bytes()), id(1));
-    assert_eq!(id(1).to_bytes()[..32], id(1).token_sha256());
 }
 
 #[test]
-fn hints_are_looked_through() {
-    assert!([id(1), id(2)].is_known(&id(2)) && !NOTHING.is_known(&id(1)));
-    assert!(![id(1), id(2)][..].is_known(&id(3)));
+fn long_passports_take_the_room_of_many() {
+    let mut memory = PassportMemory::new(10, 0);
+    memory.remember(&valid(&[1, 2, 3], "a"));
+    memory.remember(&chain(&[(4, 4), (5, 5)], "https://issuer.example", "b"));
+    assert_eq!(known(&memory, &[1, 2, 3, 4, 5]), [1, 2, 3, 5]);
+    // What does not fit at all is not kept, and displaces nothing of others.
+    memory.remember(&chain(&[(6, 11)], "https://issuer.example", "c"));
+    assert_eq!(known(&memory, &[1, 2, 3, 4, 5, 6]), [1, 2, 3, 5]);
 }
 
 #[test]
 fn the_least_recently_used_is_displaced() {
-    let mut memory = SignatureMemory::new(3, 0);
+    let mut memory = PassportMemory::new(3, 0);
     memory.remember(&valid(&[1, 2, 3], "a"));
     memory.remember(&valid(&[1], "a"));
     memory.remember(&valid(&[4], "a"));
     assert_eq!(known(&memory, &[1, 2, 3, 4]), [1, 3, 4]);
     // Of agents that have as much, the one whose oldest entry is older loses it.
-    let mut memory = SignatureMemory::new(2, 0);
+    let mut memory = PassportMemory::new(2, 0);
     memory.remember(&valid(&[1], "a"));
     memory.remember(&valid(&[2], "b"));
     memory.remember(&valid(&[1], "a"));
@@ -65,7 +89,7 @@ fn the_least_recently_used_is_displaced() {
 
 #[test]
 fn an_agent_that_delegates_without_end_displaces_its_own_entries_alone() {
-    let mut memory = SignatureMemory::new(10, 0);
+    let mut memory = PassportMemory::new(10, 0);
     for agent in 0..4 {
         memory.remember(&valid(&[agent], &format!("agent-{agent}")));
     }
@@ -79,7 +103,7 @@ fn an_agent_that_delegates_without_end_displaces_its_own_entries_alone() {
 
 #[test]
 fn new_self_issuers_displace_nothing_of_registered_agents() {
-    let mut memory = SignatureMemory::new(2, 3);
+    let mut memory = PassportMemory::new(2, 3);
     memory.remember(&valid(&[1, 2], "a"));
     for number in 100..200 {
         memory.remember(&self_issued(&[number], number));
@@ -98,37 +122,42 @@ fn a_self_issuer_is_one_holder_whatever_it_calls_itself() {
 
 #[test]
 fn without_room_nothing_is_remembered() {
-    let mut memory = SignatureMemory::new(0, 0);
+    let mut memory = PassportMemory::new(0, 0);
     memory.remember(&valid(&[1], "a"));
     memory.remember(&self_issued(&[2], 1));
     assert_eq!((memory.len(), known(&memory, &[1, 2])), (0, vec![]));
 }
 
-/// A list of (entry, holder), the last used last.
-fn naive(list: &mut Vec<(u16, u16)>, number: u16, agent: u16, capacity: usize) {
-    let at = list.iter().position(|(entry, _)| *entry == number);
-    let entry = at.map_or((number, agent), |at| list.remove(at));
+/// A list of (passport, holder, bytes), the last used last.
+fn naive(list: &mut Vec<(u16, u16, usize)>, number: u16, agent: u16, capacity: usize) {
+    let at = list.iter().position(|(entry, ..)| *entry == number);
+    let entry = at.map_or((number, agent, bytes(number)), |at| list.remove(at));
     list.push(entry);
-    while list.len() > capacity {
-        let count = |agent: u16| list.iter().filter(|(_, holder)| *holder == agent).count();
-        let most = list.iter().map(|(_, holder)| count(*holder)).max().unwrap();
-        let at = list.iter().position(|(_, holder)| count(*holder) == most).unwrap();
+    while list.iter().map(|(.., bytes)| bytes).sum::<usize>() > capacity {
+        let held = |agent: u16| list.iter().filter(|(_, holder, _)| *holder == agent).map(|(.., bytes)| bytes).sum();
+        let most: usize = list.iter().map(|(_, holder, _)| held(*holder)).max().unwrap();
+        let at = list.iter().position(|(_, holder, _)| held(*holder) == most).unwrap();
         list.remove(at);
     }
+}
+
+/// How long the passport of that number is.
+fn bytes(number: u16) -> usize {
+    1 + usize::from(number % 3)
 }
 
 proptest! {
     #[test]
     fn the_memory_is_a_list_that_is_looked_through(
-        capacity in 1_usize..12,
+        capacity in 1_usize..24,
         uses in proptest::collection::vec((0_u16..30, 0_u16..5), 1..200),
     ) {
-        let mut memory = SignatureMemory::new(capacity, 0);
+        let mut memory = PassportMemory::new(capacity, 0);
         let mut list = vec![];
         for (number, agent) in uses {
-            memory.remember(&valid(&[number], &format!("agent-{agent}")));
+            memory.remember(&chain(&[(number, bytes(number))], "https://issuer.example", &format!("agent-{agent}")));
             naive(&mut list, number, agent, capacity);
-            let mut expected: Vec<u16> = list.iter().map(|(entry, _)| *entry).collect();
+            let mut expected: Vec<u16> = list.iter().map(|(entry, ..)| *entry).collect();
             expected.sort_unstable();
             prop_assert_eq!(known(&memory, &(0..30).collect::<Vec<_>>()), expected);
             prop_assert_eq!(memory.len(), list.len());

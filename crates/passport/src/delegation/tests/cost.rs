@@ -4,64 +4,85 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::key::counter::verifications;
-use crate::memory::{SignatureId, SignatureMemory};
+use crate::counter::{cost, verifications};
 
 /// A memory that has accepted the chain.
-fn having_seen(text: &str) -> SignatureMemory {
-    let mut memory = SignatureMemory::new(100, 100);
-    let (_, valid) = verify_chain_with(text, &trust(), &at(NOW), &memory).unwrap();
-    assert!(valid.has_news() && valid.ids().len() == tokens(text).len());
-    memory.remember(&valid);
+fn having_seen(text: &str) -> PassportMemory {
+    let mut memory = PassportMemory::new(100_000, 100_000);
+    memory.remember(&verify_chain_with(text, &trust(), &at(NOW), &memory).unwrap().1.unwrap());
+    assert_eq!(memory.len(), tokens(text).len());
     memory
 }
 
-fn verified_with(text: &str, memory: &SignatureMemory) -> (Result<VerifiedChain, ChainError>, usize) {
-    let verify = || verify_chain_with(text, &trust(), &at(NOW), memory);
-    let (result, count) = verifications(verify);
-    (result.map(|(chain, _)| chain), count)
+/// With how many signatures it verified, and how many passports it read.
+fn verified_with(text: &str, memory: &PassportMemory) -> (Result<VerifiedChain, ChainError>, [usize; 2]) {
+    let (result, cost) = cost(|| verify_chain_with(text, &trust(), &at(NOW), memory));
+    (result.map(|(chain, _)| chain), cost)
 }
 
 #[test]
-fn a_chain_costs_its_signatures_and_what_was_seen_costs_none() {
+fn a_chain_costs_its_passports_and_what_was_seen_costs_nothing() {
     for delegations in 0..=MAX_DELEGATIONS {
         let text = honest(delegations);
-        let expected = verified(&text).unwrap();
-        assert_eq!(verifications(|| verified(&text)).1, delegations + 1);
+        let (expected, cold) = cost(|| verified(&text).unwrap());
+        assert_eq!(cold, [delegations + 1; 2]);
         for seen in 0..=delegations {
             let memory = having_seen(&tokens(&text)[..=seen].join("~"));
-            assert_eq!(verified_with(&text, &memory), (Ok(expected.clone()), delegations - seen));
+            assert_eq!(verified_with(&text, &memory), (Ok(expected.clone()), [delegations - seen; 2]));
         }
-        let (_, valid) = verify_chain_with(&text, &trust(), &at(NOW), &having_seen(&text)).unwrap();
-        assert!(!valid.has_news());
+        let (_, news) = verify_chain_with(&text, &trust(), &at(NOW), &having_seen(&text)).unwrap();
+        assert!(news.is_none());
     }
 }
 
 #[test]
 fn another_sub_agent_of_a_parent_that_was_seen_costs_one() {
     let (one, other) = (honest(3), changed(3, 3, |claims| claims["jti"] = json!(jti(9))));
-    assert_eq!(verified_with(&other, &having_seen(&one)).1, 1);
-    assert!(verified_with(&other, &having_seen(&one)).0.is_ok());
+    let (result, cost) = verified_with(&other, &having_seen(&one));
+    assert!(result.is_ok());
+    assert_eq!(cost, [1, 1]);
 }
 
 #[test]
-fn hints_of_a_host_count_for_their_bytes_and_key_alone() {
-    let text = honest(1);
-    let (_, valid) = verify_chain_with(&text, &trust(), &at(NOW), memory::NOTHING).unwrap();
-    let cost = |hints: &[SignatureId; 2]| {
-        let (result, count) = verifications(|| verify_chain_with(&text, &trust(), &at(NOW), hints));
-        assert!(result.is_ok());
-        count
-    };
-    let [root, child] = [valid.ids()[0], valid.ids()[1]];
-    assert_eq!(cost(&[root, child]), 0);
-    // The token of one with the key of the other.
-    let crossed = |token: SignatureId, key: SignatureId| {
-        let mut bytes = token.to_bytes();
-        bytes[32..].copy_from_slice(&key.to_bytes()[32..]);
-        SignatureId::from_bytes(&bytes)
-    };
-    assert_eq!(cost(&[crossed(root, child), crossed(child, root)]), 2);
+fn a_self_issuer_that_was_seen_costs_nothing_whichever_key_it_issues_for() {
+    for holder in [signer(0), agent(0)] {
+        let text = changed(1, 0, |claims| {
+            claims["iss"] = json!(did_key::encode(signer(0).public()));
+            claims["cnf"] = json!({"jwk": jwk(&holder)});
+            claims["exp"] = json!(IAT + 24 * 3600);
+        });
+        // The second was signed by another than the first names.
+        let root = tokens(&text)[0];
+        assert_eq!(verified_with(root, &having_seen(root)), (verified(root), [0, 0]));
+        let code = verified(&text).err().map(|error| error.code());
+        assert_eq!(code, (holder.public() == signer(0).public()).then_some("delegation_issuer_mismatch"));
+    }
+}
+
+#[test]
+fn no_changed_byte_of_a_chain_that_was_seen_is_accepted() {
+    let text = honest(2);
+    let memory = having_seen(&text);
+    for at in 0..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(bytes).unwrap();
+        let (again, _) = verified_with(&changed, &memory);
+        assert!(again.is_err(), "byte {at}");
+        assert_eq!(again, verified(&changed), "byte {at}");
+    }
+}
+
+#[test]
+fn a_passport_is_known_in_its_chain_alone() {
+    // Two of the same issuer for the same agent, and what the agent made of the one.
+    let (one, other) = (honest(1), changed(1, 0, |claims| claims["jti"] = json!(jti(9))));
+    let mut memory = having_seen(&one);
+    memory.remember(&verify_chain_with(&other, &trust(), &at(NOW), &memory).unwrap().1.unwrap());
+    let mixed = [tokens(&other)[0], tokens(&one)[1]].join("~");
+    let (result, cost) = verified_with(&mixed, &memory);
+    assert_eq!(result.unwrap_err().code(), "delegation_parent_mismatch");
+    assert_eq!(cost, [0, 1]);
 }
 
 /// Whatever changes but the bytes: the verdict is that of a verifier that never saw the chain.
@@ -80,6 +101,7 @@ fn what_was_seen_expires_and_is_suspended_as_ever() {
         issuer(&|issuer| issuer.status = IssuerStatus::Suspended),
         issuer(&|issuer| issuer.keys[0].key = key(2).public().clone()),
         issuer(&|issuer| issuer.keys[0].not_after = Some(IAT - 1)),
+        issuer(&|issuer| issuer.keys[0].compromised_at = Some(IAT)),
         issuer(&|issuer| issuer.max_passport_ttl_seconds = 60),
         issuer(&|issuer| issuer.tier = Tier::L3),
     ];
@@ -91,14 +113,15 @@ fn what_was_seen_expires_and_is_suspended_as_ever() {
     }) {
         let context = VerifyContext { now, leeway_seconds: 0, audience };
         let cold = verify_chain(&text, store, &context);
-        let (again, count) = verifications(|| verify_chain_with(&text, store, &context, &memory));
+        let (again, cost) = cost(|| verify_chain_with(&text, store, &context, &memory));
         assert_eq!(again.map(|(chain, _)| chain), cold);
-        assert_eq!(count, 0);
+        assert_eq!(cost, [0, 0]);
         codes.insert(cold.map_or_else(|error| error.code(), |_| "accepted"));
     }
     let expected = [
         "accepted",
         "audience_mismatch",
+        "issuer_key_compromised",
         "issuer_key_unknown",
         "issuer_suspended",
         "issuer_unknown",
@@ -176,6 +199,6 @@ proptest! {
         // Nor does a memory of the honest chain accept anything else.
         let (again, with_memory) = verified_with(&text, &having_seen(&honest(delegations)));
         prop_assert_eq!(again, result);
-        prop_assert!(with_memory <= count);
+        prop_assert!(with_memory[0] <= count);
     }
 }
