@@ -47,27 +47,29 @@ pub fn names(did: &str, key: &PublicKey) -> bool {
     let digits = did.strip_prefix(SCHEME).and_then(|rest| rest.strip_prefix('z')).map(str::as_bytes);
     // A number has one spelling of so many digits.
     let number = digits.filter(|digits| digits.len() == BASE58_CHARS).and_then(base58_number);
-    number.is_some_and(|number| number.iter().flat_map(|limb| limb.to_be_bytes()).skip(2).eq(content(key)))
+    let expected = [0; 40 - 34].into_iter().chain(content(key));
+    number.is_some_and(|number| number.iter().flat_map(|limb| limb.to_be_bytes()).eq(expected))
 }
 
 fn content(key: &PublicKey) -> impl Iterator<Item = u8> {
     ED25519_PUB.iter().chain(key.as_bytes()).copied()
 }
 
-/// The value of 47 base58 digits, in 32-bit limbs from the highest on: they have under 276 bits.
-fn base58_number(digits: &[u8]) -> Option<[u32; 9]> {
-    let mut number = [0_u32; 9];
-    // Of five digits the value fits a limb.
-    for few in digits.chunks(5) {
+/// The value of 47 base58 digits, in 64-bit limbs from the highest on: they have under 276 bits.
+fn base58_number(digits: &[u8]) -> Option<[u64; 5]> {
+    let mut number = [0_u64; 5];
+    // Of ten digits the value fits a limb.
+    for few in digits.chunks(10) {
         let (mut value, mut scale) = (0_u64, 1_u64);
         for digit in few {
             value = value * 58 + u64::from(*BASE58_VALUES.get(usize::from(*digit)).filter(|value| **value < 58)?);
             scale *= 58;
         }
+        let mut carry = u128::from(value);
         for limb in number.iter_mut().rev() {
-            value += u64::from(*limb) * scale;
-            *limb = (value & u64::from(u32::MAX)) as u32;
-            value >>= 32;
+            carry += u128::from(*limb) * u128::from(scale);
+            *limb = carry as u64;
+            carry >>= 64;
         }
     }
     Some(number)
@@ -107,11 +109,25 @@ pub fn decode(did: &str) -> Result<PublicKey, DidKeyError> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
     use crate::key::SecretKey;
 
     // The first Ed25519 example of the did:key method specification: seed of 32 zero bytes.
     const ZERO_SEED: &str = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
+
+    #[test]
+    fn no_greater_number_of_as_many_digits_names_a_key() {
+        let key = SecretKey::from_seed([7; 32]);
+        for above in 1..=u8::MAX {
+            let bytes: Vec<u8> = core::iter::once(above).chain(content(key.public())).collect();
+            let digits = bs58::encode(bytes).into_string();
+            let did = format!("{SCHEME}z{digits}");
+            assert!(!names(&did, key.public()) && decode(&did).is_err(), "{above}");
+            assert!(above > 1 || digits.len() == BASE58_CHARS, "the case is one of the length that is read");
+        }
+    }
 
     #[test]
     fn the_specification_example_round_trips() {
