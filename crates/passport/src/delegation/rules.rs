@@ -73,10 +73,10 @@ fn check_parent(root: &Link, parent: &Link, child: &Link) -> Result<(), Violatio
 /// The child is nobody above it: neither by key, the issuer's among them, nor by name, nor by passport.
 fn check_new<'a>(mut above: impl Iterator<Item = &'a Link> + Clone, child: &Link) -> Result<(), Violation> {
     let own = &child.claims;
-    let own_key = own.cnf_key.thumbprint();
+    let own_kid = own.cnf_key.thumbprint();
     let is_other = |ancestor: &Link| {
         let theirs = &ancestor.claims;
-        own_key != theirs.cnf_key.thumbprint() && own_key != ancestor.kid && own.sub != theirs.sub
+        own.cnf_key != theirs.cnf_key && own_kid != ancestor.kid && own.sub != theirs.sub
     };
     first_broken([
         (above.clone().all(is_other), Violation::OwnAncestor),
@@ -129,7 +129,9 @@ fn narrowed_tier(parent: Tier, child: Option<Tier>) -> Result<Tier, Violation> {
 /// up: else the longest would cost more than all signatures of their chain.
 fn covers(wide: &[Scope], narrow: &[Scope]) -> bool {
     if wide.len().saturating_mul(narrow.len()) <= FEW_COMPARISONS {
-        return narrow.iter().all(|scope| wide.iter().any(|pattern| pattern.covers_scope(scope)));
+        // Most are handed on as they are.
+        let covered = |scope| wide.contains(scope) || wide.iter().any(|pattern| pattern.covers_scope(scope));
+        return narrow.iter().all(covered);
     }
     let same: BTreeSet<&Scope> = wide.iter().collect();
     let patterns: Vec<&Scope> = wide.iter().filter(|scope| scope.as_str().contains('*')).collect();
