@@ -1,11 +1,11 @@
 //! The object of one root agent, or of the whole gate: admits, decides, signs and appends, in one call.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
 use passgate_api::driver::Answer;
 use passgate_core::pipeline::Judged;
 use passgate_core::state::{Subject, restart_fence};
+use passgate_passport::sorted::SortedMap;
 use passgate_store::StoreError;
 use passgate_store::backend::{self, Fault, Tables as _};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
@@ -38,7 +38,7 @@ pub struct AdmissionObject {
 struct Admission {
     chain: Chain,
     /// What the `watched` table has of some subjects, so that it need not be asked.
-    watched: RefCell<BTreeMap<String, i64>>,
+    watched: RefCell<SortedMap<String, i64>>,
     policy_version: RefCell<Option<u64>>,
     /// How often this object was told to ask again.
     changes: Cell<u64>,

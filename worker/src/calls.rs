@@ -52,7 +52,11 @@ fn stub(env: &Env, class: &'static str, name: &str) -> Result<Stub, CallError> {
 }
 
 /// A call of an object: what is short stands in header fields, the rest in the body.
-pub(crate) struct Call {
+///
+/// In a box: it is handed on with each thing that it gets.
+pub(crate) struct Call(Box<Parts>);
+
+struct Parts {
     path: &'static str,
     headers: Headers,
     body: String,
@@ -61,13 +65,13 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(path: &'static str) -> Self {
-        Self { path, headers: Headers::new(), body: String::new(), unsendable: None }
+        Self(Box::new(Parts { path, headers: Headers::new(), body: String::new(), unsendable: None }))
     }
 
     /// With a field. Values are ASCII.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
-        if let Err(error) = self.headers.set(name, value) {
-            self.unsendable = Some(error.to_string());
+        if let Err(error) = self.0.headers.set(name, value) {
+            self.0.unsendable = Some(error.to_string());
         }
         self
     }
@@ -85,8 +89,8 @@ impl Call {
     /// With a body.
     pub(crate) fn body(mut self, body: Vec<u8>) -> Self {
         match String::from_utf8(body) {
-            Ok(body) => self.body = body,
-            Err(error) => self.unsendable = Some(error.to_string()),
+            Ok(body) => self.0.body = body,
+            Err(error) => self.0.unsendable = Some(error.to_string()),
         }
         self
     }
@@ -94,26 +98,27 @@ impl Call {
     /// With a document as its body.
     pub(crate) fn json(mut self, document: &impl Serialize) -> Self {
         match serde_json::to_string(document) {
-            Ok(body) => self.body = body,
-            Err(error) => self.unsendable = Some(error.to_string()),
+            Ok(body) => self.0.body = body,
+            Err(error) => self.0.unsendable = Some(error.to_string()),
         }
         self
     }
 
     /// Makes the call and gives the bytes of the answer.
     pub(crate) async fn to(self, stub: &Stub) -> Result<Vec<u8>, CallError> {
-        if let Some(why) = self.unsendable {
+        let Parts { path, headers, body, unsendable } = *self.0;
+        if let Some(why) = unsendable {
             return Err(CallError::Failed(why));
         }
         let exchange = async {
-            crate::testing::pass_on(&self.headers)?;
+            crate::testing::pass_on(&headers)?;
             // Not that of the crate `worker`, which can resize images.
             let init = web_sys::RequestInit::new();
             init.set_method("POST");
-            init.set_headers(&self.headers.0);
-            init.set_body(&self.body.as_str().into());
-            let request = web_sys::Request::new_with_str_and_init(&format!("https://object{}", self.path), &init)?;
-            crate::testing::count_object_call(self.path);
+            init.set_headers(&headers.0);
+            init.set_body(&body.as_str().into());
+            let request = web_sys::Request::new_with_str_and_init(&format!("https://object{path}"), &init)?;
+            crate::testing::count_object_call(path);
             let mut response = stub.fetch_with_request(request.into()).await?;
             Ok((response.status_code(), response.bytes().await?))
         };
@@ -126,7 +131,7 @@ impl Call {
 
     /// Makes the call and reads the answer.
     pub(crate) async fn ask<T: DeserializeOwned>(self, stub: &Stub) -> Result<T, CallError> {
-        let path = self.path;
+        let path = self.0.path;
         let answer = self.to(stub).await?;
         json::read_back(&answer).map_err(|error| CallError::Failed(format!("{path} was answered strangely: {error}")))
     }

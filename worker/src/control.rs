@@ -259,7 +259,7 @@ impl Control {
             Ok(recorded)
         };
         told.await.map_err(|error: CallError| match error {
-            CallError::Refused(REVOKED, _) => StoreError::Revoked(subject.clone()).into(),
+            CallError::Refused(REVOKED, _) => StoreError::Revoked(Box::new(subject.clone())).into(),
             error => StoreError::Unavailable(error.to_string()).into(),
         })
     }

@@ -1,5 +1,6 @@
 //! WebAssembly modules that are loaded over a network: as small as they can be made.
 
+mod glue;
 mod order;
 
 use std::fs;
@@ -92,6 +93,21 @@ pub(crate) fn reorder(module: &Path) -> Result<()> {
     let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let ordered = order::by_likeness(&bytes).with_context(|| format!("cannot reorder {}", module.display()))?;
     fs::write(module, ordered).with_context(|| format!("cannot write {}", module.display()))
+}
+
+/// Gives what `module` and its `script` call each other short names, and leaves out of the module what it exports for
+/// `unmade` classes: those of libraries that neither side makes an object of.
+///
+/// # Errors
+/// One of the files cannot be read or written, or is not what it should be.
+pub(crate) fn shorten(module: &Path, script: &Path, unmade: &[&str]) -> Result<()> {
+    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    let text = fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
+    let is_dead = |name: &str| unmade.iter().any(|class| name.split('_').any(|part| part == *class));
+    let (renamed, text) =
+        glue::shorten(&bytes, &text, is_dead).with_context(|| format!("cannot shorten {}", module.display()))?;
+    fs::write(module, renamed).with_context(|| format!("cannot write {}", module.display()))?;
+    fs::write(script, text).with_context(|| format!("cannot write {}", script.display()))
 }
 
 /// Leaves out what no runtime needs: the custom sections, with the names of functions. The code stays as it is, byte by

@@ -4,8 +4,7 @@
 
 mod compile;
 
-use std::collections::BTreeMap;
-
+use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 pub use compile::{BundleError, status_lists, trust_store};
@@ -291,8 +290,9 @@ pub struct RouteDoc {
     pub records: Option<RecordsDoc>,
     /// Where the values stand that passports limit as `context`, by name. Agents whose passports limit another name are
     /// refused.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub context: BTreeMap<String, ValueDoc>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, ValueDoc>"))]
+    pub context: SortedMap<String, ValueDoc>,
     /// Labels of passports with which the action is refused, e.g. `untrusted_web`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refuse_labels: Vec<String>,

@@ -41,7 +41,7 @@ impl RefusalBound {
             self.folded.from = now.rfc3339();
         }
         self.folded.to = now.rfc3339();
-        *self.folded.by_reason.entry(reason.code().into()).or_default() += 1;
+        self.folded.count(reason.code(), 1);
         Fold::Counted
     }
 
@@ -58,7 +58,7 @@ impl RefusalBound {
         }
         self.folded.from = unrecorded.from;
         for (reason, count) in unrecorded.by_reason {
-            *self.folded.by_reason.entry(reason).or_default() += count;
+            self.folded.count(&reason, count);
         }
     }
 }

@@ -4,7 +4,6 @@
 
 mod template;
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::OnceCell;
@@ -13,6 +12,7 @@ use passgate_passport::constraints::Constraints;
 use passgate_passport::json::{self, Node};
 use passgate_passport::proof::CoveredRequest;
 use passgate_passport::scope::ActionName;
+use passgate_passport::sorted::{SortedMap, SortedSet};
 
 use crate::domain;
 use crate::money::{MicroUsd, Unit};
@@ -40,9 +40,9 @@ pub struct Route {
     /// How many records the action returns at most; absent means that it is not known.
     pub records: Option<Declared<ValueSource>>,
     /// Where the value of each name in a passport's `context` stands.
-    pub context: BTreeMap<String, ValueSource>,
+    pub context: SortedMap<String, ValueSource>,
     /// Labels with which the action is refused.
-    pub refused_labels: BTreeSet<String>,
+    pub refused_labels: SortedSet<String>,
 }
 
 /// What a route says of something that passports limit.

@@ -1,12 +1,12 @@
 //! The status lists a gate relies on, and what they say of a passport.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use passgate_passport::claims::Claims;
+use passgate_passport::sorted::SortedMap;
 use passgate_passport::status::{self, Status, StatusList, StatusListContext, StatusListError};
 use passgate_passport::trust::TrustStore;
 
@@ -17,13 +17,13 @@ use crate::time::UnixMillis;
 /// Whose status lists a gate checks, and the lists at hand. Lists are shared: a copy of this copies no list.
 #[derive(Debug, Clone, Default)]
 pub struct StatusLists {
-    issuers: BTreeMap<String, OfIssuer>,
+    issuers: SortedMap<String, OfIssuer>,
 }
 
 #[derive(Debug, Clone)]
 struct OfIssuer {
     max_age_seconds: u64,
-    lists: BTreeMap<String, Arc<StatusList>>,
+    lists: SortedMap<String, Arc<StatusList>>,
 }
 
 /// A passport that its issuer's status list does not let through.
@@ -40,8 +40,12 @@ pub struct StatusRefusal {
 impl StatusLists {
     /// From now on passports of `issuer` need a list that is at most `max_age_seconds` old.
     pub fn require(&mut self, issuer: String, max_age_seconds: u64) {
-        let lists = BTreeMap::new();
-        self.issuers.entry(issuer).or_insert(OfIssuer { max_age_seconds, lists }).max_age_seconds = max_age_seconds;
+        match self.issuers.get_mut(&issuer) {
+            Some(of) => of.max_age_seconds = max_age_seconds,
+            None => {
+                self.issuers.insert(issuer, OfIssuer { max_age_seconds, lists: SortedMap::new() });
+            }
+        }
     }
 
     /// How old a list of `issuer` may be, in seconds; `None` when its lists are not checked.

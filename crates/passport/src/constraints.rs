@@ -8,12 +8,12 @@ mod narrow;
 mod pattern;
 mod wire;
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::claims::{ClaimsError, invalid, is_plain_text, optional};
 use crate::json::{MAX_SAFE_INTEGER, Members, Node};
+use crate::sorted::{SortedMap, SortedSet};
 
 pub(crate) use narrow::Widened;
 pub use pattern::{DomainPattern, MAX_PATTERN_BYTES, MAX_RESOURCE_SEGMENTS, ResourcePattern};
@@ -39,14 +39,14 @@ pub struct Constraints {
     pub resources: Option<Vec<ResourcePattern>>,
     /// For each name at most [`MAX_ENTRIES`] values, one of which a request has to carry under it. Names are 1 to 64 of
     /// `a-z 0-9 _ . -`, values 1 to 256 characters without control and direction characters.
-    pub context: BTreeMap<String, BTreeSet<String>>,
+    pub context: SortedMap<String, SortedSet<String>>,
     /// Most records that one request may return.
     pub max_records: Option<u64>,
     /// What the work is for: 1 to 256 characters without control and direction characters.
     pub purpose: Option<String>,
     /// What the holder has been in touch with. Labels say more the more there are: none may be dropped down a chain.
     /// 1 to 64 of `a-z 0-9 _ . -` each; at most [`MAX_ENTRIES`].
-    pub labels: Option<BTreeSet<String>>,
+    pub labels: Option<SortedSet<String>>,
 }
 
 /// Spend caps in integer micro-USD from 0 to 2^53-1; 0 is nothing.
@@ -188,12 +188,12 @@ fn list<T, C: FromIterator<T>>(
     entries.ok_or(problem)
 }
 
-fn context(value: &Node<'_>) -> Result<BTreeMap<String, BTreeSet<String>>, ClaimsError> {
+fn context(value: &Node<'_>) -> Result<SortedMap<String, SortedSet<String>>, ClaimsError> {
     let members = value.as_object().filter(|members| (1..=MAX_CONTEXT_NAMES).contains(&members.len()));
-    let mut read = BTreeMap::new();
+    let mut read = SortedMap::new();
     for (name, value) in members.ok_or(CONTEXT)? {
         let values = match value.as_str() {
-            Some(text) => plain_text(text).map(|text| BTreeSet::from([text])).ok_or(CONTEXT)?,
+            Some(text) => plain_text(text).map(|text| SortedSet::from([text])).ok_or(CONTEXT)?,
             None => list(value, plain_text, CONTEXT)?,
         };
         read.insert(label(name).ok_or(CONTEXT)?, values);
@@ -206,7 +206,7 @@ fn purpose(value: &Node<'_>) -> Result<String, ClaimsError> {
     value.as_str().and_then(plain_text).ok_or(problem)
 }
 
-fn labels(value: &Node<'_>) -> Result<BTreeSet<String>, ClaimsError> {
+fn labels(value: &Node<'_>) -> Result<SortedSet<String>, ClaimsError> {
     list(value, label, invalid("constraints.labels", "is not a list of at most 64 labels of 1 to 64 of a-z 0-9 _ . -"))
 }
 

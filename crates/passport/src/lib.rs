@@ -53,5 +53,6 @@ pub mod passport;
 pub mod plugin_signature;
 pub mod proof;
 pub mod scope;
+pub mod sorted;
 pub mod status;
 pub mod trust;

@@ -2,7 +2,6 @@
 //!
 //! The tier of a passport is computed from this store, never taken from the passport.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -10,6 +9,7 @@ use core::fmt;
 use crate::claims::is_identifier;
 use crate::did_key;
 use crate::key::PublicKey;
+use crate::sorted::SortedMap;
 
 /// Most keys one issuer may have: a rotation needs two.
 pub const MAX_ISSUER_KEYS: usize = 64;
@@ -164,7 +164,7 @@ pub enum TrustError {
 /// The verifier's view of whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustStore {
-    issuers: BTreeMap<String, Issuer>,
+    issuers: SortedMap<String, Issuer>,
     self_issued: SelfIssued,
 }
 
@@ -174,7 +174,7 @@ impl TrustStore {
     /// # Errors
     /// [`TrustError`] for the first entry that is not usable.
     pub fn new(issuers: impl IntoIterator<Item = Issuer>, self_issued: SelfIssued) -> Result<Self, TrustError> {
-        let mut by_id = BTreeMap::new();
+        let mut by_id = SortedMap::new();
         for issuer in issuers {
             check_issuer(&issuer)?;
             let id = issuer.id.clone();

@@ -279,7 +279,7 @@ pub enum StoreError {
     #[error(
         "the {0} is revoked, and a revocation cannot be lifted: whoever is to act again needs what is not revoked, such as a new passport"
     )]
-    Revoked(Subject),
+    Revoked(Box<Subject>),
     /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.
     #[error(transparent)]
     PluginKey(#[from] PluginKeyError),

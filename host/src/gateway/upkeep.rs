@@ -69,7 +69,7 @@ impl Unrecorded {
         }
         sum.to = mem::take(&mut sum.to).max(more.to);
         for (reason, count) in more.by_reason {
-            *sum.by_reason.entry(reason).or_default() += count;
+            sum.count(&reason, count);
         }
     }
 

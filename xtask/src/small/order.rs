@@ -2,13 +2,16 @@
 //!
 //! gzip finds again what it has seen within the last 32 KB and nothing older. Much of a module's code was made from the
 //! same few patterns, so a function is best followed by the one that has most in common with what stands before it. Only
-//! the places and the numbers of functions change, and with the numbers the length of calls; no instruction does.
+//! the places and the numbers of functions change, and with the numbers the length of calls; what instructions do does not.
+//!
+//! Nor does it when they no longer say how the addresses are aligned that they read and write. That is a hint which runtimes
+//! pass over, and the same access comes with several of them.
 
 use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result};
 use wasm_encoder::reencode::{Error, Reencode};
-use wasm_encoder::{CodeSection, FunctionSection, Module, NameMap, NameSection};
+use wasm_encoder::{CodeSection, FunctionSection, MemArg, Module, NameMap, NameSection};
 use wasmparser::{CodeSectionReader, FunctionSectionReader, Name, NameSectionReader, Parser, Payload, TypeRef};
 
 /// Bytes of code that count as one thing to have in common: gzip gains little by repeating less.
@@ -29,10 +32,10 @@ const SMALLEST: usize = 20;
 /// It is no module.
 pub(super) fn by_likeness(module: &[u8]) -> Result<Vec<u8>> {
     let (imported, bodies) = functions(module).context("cannot read the module's functions")?;
-    let mut renumbering = Renumbering::new(imported, order(&bodies));
-    let mut ordered = Module::new();
-    renumbering.parse_core_module(&mut ordered, Parser::new(0), module).context("cannot write the module anew")?;
-    Ok(ordered.finish())
+    let as_it_is = (0..bodies.len()).collect();
+    let module = Renumbering::new(imported, as_it_is).write(module)?;
+    let (_, bodies) = functions(&module).context("cannot read the module's functions")?;
+    Renumbering::new(imported, order(&bodies)).write(&module)
 }
 
 /// How many functions are imported, and the code of the others.
@@ -169,6 +172,12 @@ impl Renumbering {
         let places = moves.into_iter().map(|(_, new)| new).collect();
         Self { imported, order, places }
     }
+
+    fn write(mut self, module: &[u8]) -> Result<Vec<u8>> {
+        let mut written = Module::new();
+        self.parse_core_module(&mut written, Parser::new(0), module).context("cannot write the module anew")?;
+        Ok(written.finish())
+    }
 }
 
 impl Reencode for Renumbering {
@@ -180,6 +189,10 @@ impl Reencode for Renumbering {
         };
         let place = self.places.get(own).and_then(|place| u32::try_from(self.imported + place).ok());
         place.ok_or(Error::InvalidCodeSectionSize)
+    }
+
+    fn mem_arg(&mut self, arg: wasmparser::MemArg) -> Result<MemArg, Error<Self::Error>> {
+        Ok(MemArg { offset: arg.offset, align: 0, memory_index: self.memory_index(arg.memory)? })
     }
 
     fn parse_function_section(

@@ -201,7 +201,7 @@ fn a_suspension_bites_at_once_ends_at_once_and_is_recorded() {
     assert_eq!(ask(6), None);
     block_on(world.driver.revoke(subject.clone(), stamp(7))).unwrap();
     let refused = block_on(world.driver.reinstate(subject.clone(), stamp(8)));
-    assert!(matches!(refused, Err(StoreError::Revoked(named)) if named == subject));
+    assert!(matches!(refused, Err(StoreError::Revoked(named)) if *named == subject));
     assert_eq!(ask(9), Some(Reason::Revoked));
     let records = world.records();
     let about = records.iter().filter(|record| record.subject.as_ref() == Some(&subject));

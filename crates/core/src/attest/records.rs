@@ -1,12 +1,14 @@
 //! The payload of a record. Members stand in alphabetical order and hold only strings, integers and booleans, so that
 //! plain serialisation gives canonical JSON; a test compares it with an RFC 8785 implementation.
 
-use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
+use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use passgate_passport::sorted::SortedMap;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rotation::KeyRotationRecord;
 use crate::gate::EvaluatorRef;
@@ -390,8 +392,8 @@ pub enum RevocationCheck {
 #[serde(rename = "passgate::open")]
 pub struct GuardrailRecord {
     /// The figures behind the result.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub evidence: BTreeMap<Cow<'static, str>, EvidenceValue>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    pub evidence: SortedMap<Cow<'static, str>, EvidenceValue>,
     /// The guardrail.
     pub guardrail: Cow<'static, str>,
     /// Why it failed.
@@ -418,13 +420,39 @@ pub enum GuardrailOutcome {
 }
 
 /// A figure in the evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum EvidenceValue {
     /// A count, amount or duration.
     Number(u64),
     /// A name.
     Text(String),
+}
+
+/// Not derived: that would copy the value before it looks what it is.
+impl<'de> Deserialize<'de> for EvidenceValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Figure)
+    }
+}
+
+/// Reads an [`EvidenceValue`].
+struct Figure;
+
+impl Visitor<'_> for Figure {
+    type Value = EvidenceValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or a text")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<EvidenceValue, E> {
+        Ok(EvidenceValue::Number(number))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<EvidenceValue, E> {
+        Ok(EvidenceValue::Text(text.to_owned()))
+    }
 }
 
 /// What became of an allowed request.
@@ -505,11 +533,23 @@ pub struct PreviousChain {
 #[serde(rename = "passgate::open")]
 pub struct FoldedRecord {
     /// Counts by reason code.
-    pub by_reason: BTreeMap<String, u64>,
+    pub by_reason: SortedMap<String, u64>,
     /// When the first of them came, RFC 3339.
     pub from: String,
     /// When the last of them came, RFC 3339.
     pub to: String,
+}
+
+impl FoldedRecord {
+    /// Adds `count` to that of `reason`.
+    pub fn count(&mut self, reason: &str, count: u64) {
+        match self.by_reason.get_mut(reason) {
+            Some(sum) => *sum += count,
+            None => {
+                self.by_reason.insert(reason.to_owned(), count);
+            }
+        }
+    }
 }
 
 /// What may be missing from a chain, and from when to when it would have been made.

@@ -1,12 +1,12 @@
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
 
 use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::SecretKey;
+use passgate_passport::sorted::SortedMap;
 
 use super::*;
 use crate::gate::EvaluatorRef;
@@ -44,7 +44,7 @@ fn agent() -> AgentRecord {
 
 fn decision(path: &str) -> Body {
     let guardrail = GuardrailRecord {
-        evidence: BTreeMap::from([
+        evidence: SortedMap::from([
             ("limit".into(), EvidenceValue::Number(3)),
             ("domain".into(), EvidenceValue::Text("ü".to_owned())),
         ]),
@@ -115,7 +115,7 @@ fn bodies() -> Vec<Body> {
     };
     let previous = PreviousChain { chain_uid: "chain_0".to_owned(), head_sha256: "h".to_owned(), size: 4 };
     let folded = FoldedRecord {
-        by_reason: BTreeMap::from([("b".to_owned(), 2), ("a".to_owned(), 1)]),
+        by_reason: SortedMap::from([("b".to_owned(), 2), ("a".to_owned(), 1)]),
         from: "f".to_owned(),
         to: "t".to_owned(),
     };

@@ -1,12 +1,12 @@
 //! Step 6: judgement and admission folded into one decision. The only place that makes an allow.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use passgate_passport::json;
+use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Finding, HandoffError, Judged};
@@ -150,7 +150,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         rate(judged, &rates),
         spend(judged, admission),
         stateless("domain", judged.findings.domain, domain_evidence(judged)),
-        stateless("pii", Finding::NotApplicable, BTreeMap::new()),
+        stateless("pii", Finding::NotApplicable, SortedMap::new()),
         stateless("approval", judged.approval(admission), approval_evidence(judged)),
     ];
     guardrails.extend(plugins(judged));
@@ -184,7 +184,7 @@ fn admission_reason(admission: &Admission) -> Option<Reason> {
     }
 }
 
-type Evidence = BTreeMap<Cow<'static, str>, EvidenceValue>;
+type Evidence = SortedMap<Cow<'static, str>, EvidenceValue>;
 
 fn record(
     guardrail: &'static str,
@@ -197,12 +197,12 @@ fn record(
 
 fn scope(judged: &Judged) -> GuardrailRecord {
     let result = if judged.findings.scope.is_some() { GuardrailOutcome::Fail } else { GuardrailOutcome::Pass };
-    record("permission_scope", result, judged.findings.scope, BTreeMap::new())
+    record("permission_scope", result, judged.findings.scope, SortedMap::new())
 }
 
 fn stateless(guardrail: &'static str, finding: Finding, evidence: Evidence) -> GuardrailRecord {
     match finding {
-        Finding::NotApplicable => record(guardrail, GuardrailOutcome::NotApplicable, None, BTreeMap::new()),
+        Finding::NotApplicable => record(guardrail, GuardrailOutcome::NotApplicable, None, SortedMap::new()),
         Finding::Pass => record(guardrail, GuardrailOutcome::Pass, None, evidence),
         Finding::Fail(reason) if reason.class() == Class::StepUp => {
             record(guardrail, GuardrailOutcome::StepUp, Some(reason), evidence)
@@ -218,10 +218,10 @@ fn plugins(judged: &Judged) -> Option<GuardrailRecord> {
         return None;
     }
     let Some(reason) = first_reason(reasons) else {
-        return Some(record("plugins", GuardrailOutcome::Pass, None, BTreeMap::new()));
+        return Some(record("plugins", GuardrailOutcome::Pass, None, SortedMap::new()));
     };
     if judged.plugins.iter().all(|plugin| plugin.outcome == PluginOutcome::NotRun) && judged.is_denied() {
-        return Some(record("plugins", GuardrailOutcome::NotEvaluated, None, BTreeMap::new()));
+        return Some(record("plugins", GuardrailOutcome::NotEvaluated, None, SortedMap::new()));
     }
     let mut evidence = Evidence::new();
     if let Some(plugin) = judged.plugins.iter().find(|plugin| plugin.reason_code() == Some(reason)) {
@@ -236,10 +236,10 @@ fn rate(judged: &Judged, rates: &[RateView]) -> GuardrailRecord {
         return record("rate", GuardrailOutcome::Fail, Some(reason), Evidence::new());
     }
     if judged.demand.rates.is_empty() {
-        return record("rate", GuardrailOutcome::NotApplicable, None, BTreeMap::new());
+        return record("rate", GuardrailOutcome::NotApplicable, None, SortedMap::new());
     }
     if rates.is_empty() {
-        return record("rate", GuardrailOutcome::NotEvaluated, None, BTreeMap::new());
+        return record("rate", GuardrailOutcome::NotEvaluated, None, SortedMap::new());
     }
     let mut evidence = Evidence::new();
     for view in rates {
@@ -271,7 +271,7 @@ fn rate_views(judged: &Judged, admission: &Admission) -> Vec<RateView> {
 fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
     let mut evidence = threshold_evidence("per_transaction_cap_micro_usd", judged.findings.transaction_cap);
     match judged.findings.spend {
-        Finding::NotApplicable => return record("spend", GuardrailOutcome::NotApplicable, None, BTreeMap::new()),
+        Finding::NotApplicable => return record("spend", GuardrailOutcome::NotApplicable, None, SortedMap::new()),
         Finding::Fail(reason) => return record("spend", GuardrailOutcome::Fail, Some(reason), evidence),
         Finding::Pass => {}
     }

@@ -7,7 +7,6 @@ mod passes;
 mod plugins;
 
 use alloc::borrow::ToOwned as _;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -18,6 +17,7 @@ use passgate_passport::issue::{self, NewPassport};
 use passgate_passport::key::SecretKey;
 use passgate_passport::proof::{self, ProofParams};
 use passgate_passport::scope::{ActionName, Scope};
+use passgate_passport::sorted::{SortedMap, SortedSet};
 use passgate_passport::status::StatusRef;
 use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier, TrustStore};
 
@@ -52,8 +52,8 @@ fn gate() -> Gate {
         domain: domain.then(|| ValueSource::Pointer("/to".to_owned())),
         resource: None,
         records: None,
-        context: BTreeMap::new(),
-        refused_labels: BTreeSet::new(),
+        context: SortedMap::new(),
+        refused_labels: SortedSet::new(),
     };
     let usd = |dollars: u64| Some(MicroUsd(dollars * 1_000_000));
     let mut guardrails = Guardrails {

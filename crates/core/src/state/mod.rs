@@ -20,10 +20,10 @@ mod standing;
 mod subject;
 mod sweep;
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
@@ -284,7 +284,7 @@ pub(crate) fn digest_key(digest: &[u8; 32]) -> String {
 }
 
 /// Rows as a plain map, for stores that load before they call [`admit`].
-pub type LoadedRows = BTreeMap<String, Vec<u8>>;
+pub type LoadedRows = SortedMap<String, Vec<u8>>;
 
 #[cfg(test)]
 mod tests;

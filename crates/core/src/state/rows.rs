@@ -1,8 +1,9 @@
 //! Row keys and row encodings. Integers are big-endian; a row of another length is corrupt, never guessed at.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+use passgate_passport::sorted::SortedMap;
 
 use super::{Demand, NonceClaim, PassClaim, RateClaim, SpendClaim, SpendPeriod, Standing, Subject};
 use crate::time::UnixMillis;
@@ -13,7 +14,7 @@ pub trait RowMap {
     fn row(&self, key: &str) -> Option<&[u8]>;
 }
 
-impl RowMap for BTreeMap<String, Vec<u8>> {
+impl RowMap for SortedMap<String, Vec<u8>> {
     fn row(&self, key: &str) -> Option<&[u8]> {
         self.get(key).map(Vec::as_slice)
     }

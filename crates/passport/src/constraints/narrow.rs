@@ -1,10 +1,10 @@
 //! What a holder of constraints may hand on.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Constraints, RateCaps, SpendCaps};
+use crate::sorted::{SortedMap, SortedSet};
 
 /// Which limit a child states wider than its parent has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn rate(parent: RateCaps, child: RateCaps) -> Result<RateCaps, Wider> {
     })
 }
 
-type Context = BTreeMap<String, BTreeSet<String>>;
+type Context = SortedMap<String, SortedSet<String>>;
 
 /// A name that the parent does not limit is the child's to limit.
 fn context(parent: Context, child: &Context) -> Result<Context, Wider> {

@@ -1,12 +1,12 @@
 //! The claim as it is written.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Serialize, Serializer};
 
 use super::{Constraints, RateCaps, SpendCaps};
+use crate::sorted::{SortedMap, SortedSet};
 
 /// The order of the fields is the order of the bytes; names in `context`, its values and labels are sorted.
 #[derive(Serialize)]
@@ -19,14 +19,14 @@ pub(crate) struct ConstraintsClaim<'a> {
     domains: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resources: Option<Vec<&'a str>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    context: &'a BTreeMap<String, BTreeSet<String>>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    context: &'a SortedMap<String, SortedSet<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_records: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<&'a BTreeSet<String>>,
+    labels: Option<&'a SortedSet<String>>,
 }
 
 #[derive(Serialize)]

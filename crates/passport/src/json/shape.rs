@@ -3,6 +3,7 @@
 //! No float passes through here: a number is an integer of 64 bits, or no type can be read from it.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::btree_map;
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -20,19 +21,35 @@ use super::{DECIMAL, Members, Node, OPEN};
 
 /// Reads a `T`. The error says what is wrong with the shape; it may quote the document.
 pub(super) fn read<'de, T: Deserialize<'de>>(node: &Node<'_>) -> Result<T, String> {
-    T::deserialize(Source(node)).map_err(|ShapeError(why)| why)
+    T::deserialize(Source(node)).map_err(|ShapeError(words)| match words {
+        Some(words) => words.0,
+        None => "a sequence has too few items".to_string(),
+    })
 }
 
 /// A node that is read.
 #[derive(Clone, Copy)]
 struct Source<'n, 'a>(&'n Node<'a>);
 
+/// As small as can be: every field of every type that is read may fail with it. It has no words when too few items are there,
+/// which of a struct says nothing: the name of the field that is missing does.
 #[derive(Debug)]
-struct ShapeError(String);
+struct ShapeError(Option<Box<Words>>);
+
+#[derive(Debug)]
+struct Words(String);
+
+impl ShapeError {
+    /// Not generic, because all errors are made with it.
+    #[inline(never)]
+    fn new(words: fmt::Arguments<'_>) -> Self {
+        Self(Some(Box::new(Words(words.to_string()))))
+    }
+}
 
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0.as_ref().map_or("", |words| &words.0))
     }
 }
 
@@ -40,15 +57,20 @@ impl core::error::Error for ShapeError {}
 
 impl Error for ShapeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self::new(format_args!("{message}"))
+    }
+
+    #[inline]
+    fn invalid_length(_: usize, _: &dyn Expected) -> Self {
+        Self(None)
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("invalid type: {}, expected {expected}", described(found)))
+        Self::new(format_args!("invalid type: {}, expected {expected}", described(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("invalid value: {}, expected {expected}", described(found)))
+        Self::new(format_args!("invalid value: {}, expected {expected}", described(found)))
     }
 }
 
@@ -71,8 +93,9 @@ fn described(found: Unexpected<'_>) -> String {
     }
 }
 
-impl Source<'_, '_> {
+impl<'n, 'a> Source<'n, 'a> {
     /// Not generic, because every type that is read has a use of it.
+    #[inline(never)]
     fn mismatch(self, expected: &dyn Expected) -> ShapeError {
         let found = match self.0 {
             Node::Null => Unexpected::Unit,
@@ -113,6 +136,28 @@ impl Source<'_, '_> {
         let mut rest = Items(items.iter());
         let value = visitor.visit_seq(&mut rest)?;
         if rest.0.as_slice().is_empty() { Ok(value) } else { Err(ShapeError::custom("a sequence has too many items")) }
+    }
+
+    /// The members of a struct. Not generic, as much of the reading of types as possible.
+    #[inline(never)]
+    fn fields(self, name: &str, fields: &'static [&'static str]) -> Result<Fields<'n, 'a>, ShapeError> {
+        let Node::Object(members) = self.0 else { return Err(self.mismatch(&"an object")) };
+        match stranger(members, fields) {
+            Some(stranger) if name != OPEN => Err(ShapeError::unknown_field(stranger, fields)),
+            _ => Ok(Fields { members, names: fields.iter(), missing: None }),
+        }
+    }
+
+    /// The variant of an enum that is there.
+    #[inline(never)]
+    fn variant(self) -> Result<Variant<'n, 'a>, ShapeError> {
+        let named = match self.0 {
+            Node::String(name) => Some((name, &Node::Null)),
+            Node::Object(members) if members.len() == 1 => members.first_key_value(),
+            _ => None,
+        };
+        let (name, content) = named.ok_or_else(|| self.mismatch(&"a name, or an object with one member"))?;
+        Ok(Variant { name, content })
     }
 
     /// An array of a struct's fields is no struct here.
@@ -193,15 +238,8 @@ impl<'de> Deserializer<'de> for Source<'_, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        let Node::Object(members) = self.0 else { return Err(self.mismatch(&visitor)) };
-        if let Some(stranger) = stranger(members, fields).filter(|_| name != OPEN) {
-            return Err(ShapeError::unknown_field(stranger, fields));
-        }
-        let mut rest = Fields { members, names: fields.iter(), missing: None };
-        match (visitor.visit_seq(&mut rest), rest.missing) {
-            (Err(_), Some(missing)) => Err(ShapeError::missing_field(missing)),
-            (read, _) => read,
-        }
+        let mut rest = self.fields(name, fields)?;
+        visitor.visit_seq(&mut rest).map_err(|error| rest.explained(error))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -210,14 +248,7 @@ impl<'de> Deserializer<'de> for Source<'_, '_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        match self.0 {
-            Node::String(name) => visitor.visit_enum(Variant { name, content: &Node::Null }),
-            Node::Object(members) if members.len() == 1 => match members.first_key_value() {
-                Some((name, content)) => visitor.visit_enum(Variant { name, content }),
-                None => Err(self.mismatch(&visitor)),
-            },
-            _ => Err(self.mismatch(&visitor)),
-        }
+        visitor.visit_enum(self.variant()?)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
@@ -247,24 +278,42 @@ fn stranger<'n>(members: &'n Members<'_>, fields: &[&str]) -> Option<&'n str> {
 /// The members of an object, in the order of a struct's fields.
 struct Fields<'n, 'a> {
     members: &'n Members<'a>,
-    names: slice::Iter<'n, &'static str>,
+    names: slice::Iter<'static, &'static str>,
     /// The field that was asked for last, if the object lacks it and it is none that may be left out for being optional. A
     /// struct that has no default for it fails at once, and without its name.
     missing: Option<&'static str>,
+}
+
+impl<'n, 'a> Fields<'n, 'a> {
+    /// The member of the next field, if it is there; else the field is noted as missing.
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'n Node<'a>> {
+        self.missing = None;
+        let name = self.names.next()?;
+        let member = self.members.get(*name);
+        if member.is_none() {
+            self.missing = Some(name);
+        }
+        member
+    }
+
+    /// What `error` of a struct with these fields means.
+    #[inline(never)]
+    fn explained(&self, error: ShapeError) -> ShapeError {
+        self.missing.map_or(error, ShapeError::missing_field)
+    }
 }
 
 impl<'de> SeqAccess<'de> for &mut Fields<'_, '_> {
     type Error = ShapeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ShapeError> {
-        self.missing = None;
-        let Some(name) = self.names.next() else { return Ok(None) };
-        if let Some(value) = self.members.get(*name) {
+        if let Some(value) = self.next() {
             return seed.deserialize(Source(value)).map(Some);
         }
         let absent = seed.deserialize(Absent).ok();
-        if absent.is_none() {
-            self.missing = Some(name);
+        if absent.is_some() {
+            self.missing = None;
         }
         Ok(absent)
     }
@@ -277,7 +326,7 @@ impl<'de> Deserializer<'de> for Absent {
     type Error = ShapeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ShapeError> {
-        Err(ShapeError(String::new()))
+        Err(ShapeError(None))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
@@ -344,8 +393,12 @@ impl<'de> VariantAccess<'de> for Source<'_, '_> {
         self.visit_items(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ShapeError> {
-        self.visit_members(visitor)
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        self.deserialize_struct("", fields, visitor)
     }
 }
 

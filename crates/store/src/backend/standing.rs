@@ -47,7 +47,7 @@ pub fn reinstate(
 ) -> Result<Changed, Fault> {
     let known = standing(tables, subject)?;
     if known.revoked_at.is_some() {
-        return Err(Fault::Request(StoreError::Revoked(subject.clone())));
+        return Err(Fault::Request(StoreError::Revoked(Box::new(subject.clone()))));
     }
     let entry = append(tables, uid, seal)?;
     tables.delete_row(&state::suspension_key(subject), None)?;

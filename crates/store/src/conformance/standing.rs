@@ -91,7 +91,7 @@ pub(super) async fn a_revocation_is_not_lifted(store: &(impl State + Ledger)) {
             kit.revoke(store, subject.clone(), 10).await.expect("revoked");
             assert!(!kit.suspend(store, subject.clone(), 20).await.expect("suspended").changed);
             let refused = kit.reinstate(store, subject.clone()).await;
-            assert!(matches!(&refused, Err(StoreError::Revoked(named)) if *named == subject), "{refused:?}");
+            assert!(matches!(&refused, Err(StoreError::Revoked(named)) if **named == subject), "{refused:?}");
             assert_eq!(standing(store, &subject).await, Standing { revoked_at: Some(10), suspended_at });
             let mut demand = kit.demand(&subject.to_string());
             demand.subjects = vec![subject.clone()];

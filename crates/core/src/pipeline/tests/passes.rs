@@ -70,7 +70,7 @@ fn what_is_allowed_is_minted_and_redeemed_once() {
         let decision = decide(&judged, &admit(&mut rows, &judged));
         assert_eq!(decision.reason, reason);
         let approval = decision.guardrails.iter().find(|guardrail| guardrail.guardrail == "approval").unwrap();
-        assert_eq!(approval.evidence["action_pass"], EvidenceValue::Text(recorded.id.clone().unwrap()));
+        assert_eq!(approval.evidence.get("action_pass"), Some(&EvidenceValue::Text(recorded.id.clone().unwrap())));
         assert_eq!(approval.reason_code, reason);
         assert_eq!(judged.pass_to_mint(&decision, &stamp()), None, "it asks for none");
     }

@@ -83,7 +83,7 @@ fn a_deny_counts_before_a_wish_for_approval_wherever_it_stands() {
         let (_, decision) = decided(BODY, &plugins);
         assert_eq!(decision.reason, Some(Reason::PluginDenied));
         let evidence = &decision.guardrails.last().unwrap().evidence;
-        assert_eq!(evidence["plugin"], EvidenceValue::Text("denies".to_owned()));
+        assert_eq!(evidence.get("plugin"), Some(&EvidenceValue::Text("denies".to_owned())));
     }
     // 60 USD ask for an approval by themselves.
     let dear = BODY.replace("20", "60");

@@ -120,13 +120,13 @@ fn other_shapes_are_named() {
         (shape::<String>("null"), "invalid type: null, expected a string"),
         (shape::<bool>("[]"), "invalid type: sequence, expected a boolean"),
         (shape::<Inner>("{}"), "missing field `text`"),
-        (shape::<Inner>("[\"a\"]"), "invalid type: sequence, expected struct Inner"),
+        (shape::<Inner>("[\"a\"]"), "invalid type: sequence, expected an object"),
         (shape::<(u8, u8)>("[1,2,3]"), "a sequence has too many items"),
-        (shape::<(u8, u8)>("[1]"), "invalid length 1, expected a tuple of size 2"),
+        (shape::<(u8, u8)>("[1]"), "a sequence has too few items"),
         (shape::<Kind>("\"other\""), "unknown variant `other`, expected one of `plain`, `one`, `two`, `named`"),
         (shape::<Kind>("{\"plain\":1}"), "invalid type: integer `1`, expected unit variant"),
         (shape::<Kind>("\"one\""), "invalid type: null, expected u16"),
-        (shape::<Kind>("{}"), "invalid type: map, expected enum Kind"),
+        (shape::<Kind>("{}"), "invalid type: map, expected a name, or an object with one member"),
         (shape::<Tagged>("{\"n\":1}"), "missing field `kind`"),
     ] {
         assert_eq!(found, expected);
