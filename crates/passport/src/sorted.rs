@@ -49,6 +49,11 @@ impl<K, V> SortedMap<K, V> {
         self.entries.clear();
     }
 
+    /// Removes the entries that `keep` does not want.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        self.entries.retain_mut(|(key, value)| keep(key, value));
+    }
+
     /// All entries, ordered by key.
     pub fn iter(&self) -> Iter<'_, K, V> {
         let pair: fn(&(K, V)) -> (&K, &V) = |(key, value)| (key, value);
