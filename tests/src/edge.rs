@@ -390,8 +390,8 @@ fn bindings(next_key: Option<&SecretKey>) -> Value {
         "PASSGATE_ATTESTATION_KEY": next_key.unwrap_or(&first).to_private_jwk().as_str(),
         "PASSGATE_API_KEYS": keys.to_string(),
     });
-    if next_key.is_some() {
-        bindings["PASSGATE_ATTESTATION_KEY_BEFORE"] = json!(first.to_private_jwk().as_str());
+    if let (Some(_), Some(members)) = (next_key, bindings.as_object_mut()) {
+        members.insert("PASSGATE_ATTESTATION_KEY_BEFORE".to_owned(), json!(first.to_private_jwk().as_str()));
     }
     bindings
 }
