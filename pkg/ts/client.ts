@@ -56,6 +56,8 @@ const MAX_RETRIES = 10
 const PAUSE_MS = 100
 /** A clock that is off by less does not make a proof too old or too new. */
 const CLOCK_TOLERANCE_SECONDS = 5
+/** What may stand in a proof and leaves room there for a nonce: a gate's challenges are shorter. */
+const CHALLENGE = /^[\w.~-]{1,100}$/
 /** Methods that change nothing (RFC 9110 section 9.2.1): done twice is done once. */
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
 const OPTION_MEMBERS = ['fetch', 'maxRetries', 'onStepUp', 'origins', 'proof', 'allowInsecureHttp']
@@ -209,7 +211,7 @@ export class PassportClient {
   #isChallenged(origin: string, response: Response): boolean {
     // RFC 9449 section 8, and its like for message signatures.
     const challenge = response.headers.get(this.#options.proof === 'dpop' ? 'dpop-nonce' : 'passgate-challenge')
-    if (challenge === null || challenge === this.#challenges.get(origin)) return false
+    if (challenge === null || !CHALLENGE.test(challenge) || challenge === this.#challenges.get(origin)) return false
     this.#challenges.set(origin, challenge)
     return true
   }

@@ -101,6 +101,12 @@ describe('the client with DPoP', () => {
     assert.equal((await client.fetch('https://a.example/')).status, 200)
     assert.deepEqual(sent.map(({ nonce }) => nonce), [undefined, 'challenge-1', 'challenge-1'])
     assert.equal(new Set(sent.map(({ jti }) => jti)).size, 3)
+    for (const bad of ['a"b', 'a'.repeat(101), 'a b']) {
+      let times = 0
+      const asking = async () => (times++, deny(401, 'proof_nonce_required', { 'passgate-challenge': bad }))
+      assert.equal((await new PassportClient(await issued(), { fetch: asking }).fetch('https://a.example/')).status, 401)
+      assert.equal(times, 1, 'it stands in no proof')
+    }
     const refusing = { fetch: async () => deny(401, 'proof_nonce_required'), proof: 'dpop' }
     assert.equal((await new PassportClient(await issued(), refusing).fetch('https://a.example/')).status, 401)
   })

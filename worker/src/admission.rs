@@ -155,12 +155,9 @@ impl Admission {
             )?;
             new.iter().try_for_each(|subject| keep_watched(tables, subject, now))
         })?;
-        let mut watched = self.watched.borrow_mut();
-        if watched.len() > MAX_SUBJECTS_IN_MEMORY {
-            watched.clear();
+        for subject in &new {
+            self.note_watched(subject_key(subject), now.saturating_add(WATCH_SECONDS));
         }
-        watched.extend(new.iter().map(|subject| (subject_key(subject), now.saturating_add(WATCH_SECONDS))));
-        drop(watched);
         self.raise_policy(told.policy_version)?;
         Ok(true)
     }
@@ -174,8 +171,16 @@ impl Admission {
         let found = tables.execute("SELECT until FROM watched WHERE subject = ?", vec![key.as_str().into()]);
         let Some(row) = found.map_err(StoreError::from)?.into_iter().next() else { return Ok(false) };
         let until = take(row).integer().map_err(StoreError::from)?;
-        self.watched.borrow_mut().insert(key, until);
+        self.note_watched(key, until);
         Ok(until > now)
+    }
+
+    fn note_watched(&self, key: String, until: i64) {
+        let mut watched = self.watched.borrow_mut();
+        if watched.len() >= MAX_SUBJECTS_IN_MEMORY {
+            watched.clear();
+        }
+        watched.insert(key, until);
     }
 
     /// Refuses a judgement under an older policy than one that was in force here.

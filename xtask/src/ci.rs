@@ -12,6 +12,7 @@ pub(crate) fn steps(checkout: &Checkout) -> Vec<Step> {
     steps.push(format(checkout));
     steps.extend(tidy::steps(checkout));
     steps.push(clippy(checkout));
+    steps.push(shipped(checkout));
     steps.extend(plugins(checkout));
     // That the other crates compile for WebAssembly is shown by the component, the web package and the worker.
     steps.extend(wasm::worker_steps(checkout));
@@ -33,6 +34,13 @@ fn clippy(checkout: &Checkout) -> Step {
         "Mend what clippy names above; where a rule does not fit, `#[expect(rule, reason = \"...\")]` at the smallest item.",
     );
     Step::new("clippy", move || task.run().map(|()| Outcome::Done))
+}
+
+/// Tests compile every feature, those for tests alone among them; this is what a user compiles.
+fn shipped(checkout: &Checkout) -> Step {
+    let task = Task::new("cargo", "check --package passgate-cli", &checkout.root)
+        .remedy("Mend what is named above: most often a dependency lacks a feature that only tests turn on.");
+    Step::new("check as shipped", move || task.run().map(|()| Outcome::Done))
 }
 
 /// The example plugins have a workspace of their own; as components they are tested with the command line.

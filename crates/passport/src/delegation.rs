@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 
 use crate::constraints::Constraints;
 use crate::key::PublicKey;
-use crate::memory::{PassportMemory, SeenChain};
+use crate::memory::{PassportMemory, Recall, SeenChain};
 use crate::passport::{self, PassportError, VerifyContext};
 use crate::scope::{ActionName, Scope};
 use crate::trust::{Tier, TrustStore};
@@ -183,7 +183,7 @@ pub fn verify_chain_with(
     text: &str,
     trust: &TrustStore,
     context: &VerifyContext<'_>,
-    memory: &PassportMemory,
+    memory: &dyn Recall,
 ) -> Result<(VerifiedChain, Option<SeenChain>), ChainError> {
     // 1. form
     let tokens = Tokens::read(text, memory)?;

@@ -9,11 +9,11 @@
 //! A passport is found again by the SHA-256 of its chain up to and with itself: those are the bytes that were verified,
 //! and the keys they were verified with, but for the issuer's, of which the `kid` is the SHA-256.
 //!
-//! Nothing here changes behind a reference. [`verify_chain_with`](crate::delegation::verify_chain_with) asks a
-//! [`PassportMemory`] and gives back a [`SeenChain`], which nobody else can make, where there was something new. It is
+//! Nothing here changes behind a reference. [`verify_chain_with`](crate::delegation::verify_chain_with) asks what
+//! [recalls](Recall) them and gives back a [`SeenChain`], which nobody else can make, where there was something new. It is
 //! for the caller to add, best after the request's proof of possession held, so that nobody fills a memory with
-//! passports of others. A gateway with threads keeps a memory behind a read-write lock; a Worker keeps one for as long
-//! as its isolate lives.
+//! passports of others. A gateway with threads keeps a memory behind a lock that is held for one question at a time; a
+//! Worker keeps one for as long as its isolate lives.
 
 mod shelf;
 
@@ -41,6 +41,16 @@ pub(crate) struct SeenPassport {
     pub(crate) bytes: usize,
 }
 
+/// A passport that was accepted before, found again; a [`PassportMemory`] makes it.
+#[derive(Debug, Clone)]
+pub struct Known(pub(crate) Arc<Link>);
+
+/// Where a verifier asks what it has seen: a [`PassportMemory`], or what keeps one behind a lock.
+pub trait Recall {
+    /// The passport at the end of a chain with that SHA-256. Its signature is valid under the key that its `kid` names.
+    fn recall(&self, chain_sha256: &[u8; 32]) -> Option<Known>;
+}
+
 /// To whom a remembered passport is charged: the agent that the root names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Holder {
@@ -60,8 +70,8 @@ impl Holder {
 
 /// Passports that were accepted, bounded in the length of their texts.
 ///
-/// Where it is full, the agent that holds the most loses what it has not used for longest; of several such agents the one
-/// whose oldest passport is the oldest. So an agent that delegates without end displaces its own passports and not those
+/// Where it is full, the agent that holds the most loses what was added first; of several such agents the one whose oldest
+/// passport is the oldest. So an agent that delegates without end displaces its own passports and not those
 /// of others. Agents that issue for themselves cost nothing to make, so theirs have room of their own and displace
 /// nothing that descends from a registered issuer.
 ///
@@ -83,12 +93,7 @@ impl PassportMemory {
         Self { registered: Shelf::new(registered), self_issued: Shelf::new(self_issued) }
     }
 
-    /// The passport at the end of a chain with that SHA-256. Its signature is valid under the key that its `kid` names.
-    pub(crate) fn get(&self, chain_sha256: &[u8; 32]) -> Option<&Arc<Link>> {
-        self.registered.get(chain_sha256).or_else(|| self.self_issued.get(chain_sha256))
-    }
-
-    /// Adds what a verification found, and notes the use of what was known.
+    /// Adds what a verification found.
     pub fn remember(&mut self, chain: &SeenChain) {
         let Some(root) = chain.0.first().map(|root| &root.link.claims) else { return };
         let holder = Holder::of(&root.iss, &root.sub);
@@ -108,6 +113,13 @@ impl PassportMemory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Recall for PassportMemory {
+    fn recall(&self, chain_sha256: &[u8; 32]) -> Option<Known> {
+        let found = self.registered.get(chain_sha256).or_else(|| self.self_issued.get(chain_sha256));
+        found.map(|link| Known(Arc::clone(link)))
     }
 }
 

@@ -86,6 +86,8 @@ impl Operations {
         let (driver, stamp) = self.recording()?;
         let kid = asked.kid.clone();
         if driver.writer().public_key().thumbprint() == kid {
+            // Whoever asked before may have gone away in between.
+            *self.keys.history() = self.store.key_history().await?;
             return Ok(Rotated { attestation_id: None, kid });
         }
         let next = self.keys.files.read_next().map_err(|error| OperationError::Gate(error.to_string()))?;
@@ -94,12 +96,15 @@ impl Operations {
             OperationError::Gate(format!("{file} does not hold the key {kid}; run `passgate keys rotate` at this gate"))
         })?;
         // A task of its own: given up half-way, nobody would note that the new key signs.
-        let rotating = Arc::clone(driver);
-        let rotating = tokio::spawn(async move { rotating.rotate(next, RotationScope::Ledger, stamp).await });
+        let (driver, gate) = (Arc::clone(driver), Arc::clone(&self.gate));
+        let rotating = tokio::spawn(async move {
+            let rotated = driver.rotate(next, RotationScope::Ledger, stamp).await;
+            // Whatever became of it: passes are those of the key that signs.
+            gate.mint_with(driver.writer().public_key());
+            rotated
+        });
         let entry = rotating.await.map_err(|error| OperationError::Gate(error.to_string()))??;
-        self.gate.mint_with(driver.writer().public_key());
-        let history = self.store.key_history().await?;
-        *self.keys.history() = history;
+        *self.keys.history() = self.store.key_history().await?;
         Ok(Rotated { attestation_id: entry.map(|entry| entry.index.attestation_id), kid })
     }
 

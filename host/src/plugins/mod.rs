@@ -278,7 +278,7 @@ impl PluginHost {
                 }
                 Seen { stamp: Some(stamp), problem: None }
             }
-            Err(LoadError::Busy) => Seen { stamp: None, problem: Some(BUSY.to_owned()) },
+            Err(LoadError::Busy(why)) => Seen { stamp: None, problem: Some(why) },
             Err(LoadError::Refused(refused)) => {
                 let error = PluginError::new(name, &settings.file, refused);
                 tracing::error!(%error, "a plugin could not be loaded anew; the one before stays in use");
@@ -338,7 +338,7 @@ async fn load_source(
     let error = |refused: Refused| PluginError::new(&settings.name, &settings.file, refused);
     Plugin::load(engine, settings, source, keys).await.map_err(|problem| match problem {
         LoadError::Refused(refused) => error(refused),
-        LoadError::Busy => error((BUSY.to_owned(), "raise `compile_timeout_ms`")),
+        LoadError::Busy(why) => error((why, "raise `compile_timeout_ms`, or build it with this gate's wit/plugin.wit")),
     })
 }
 

@@ -8,7 +8,6 @@ use passgate_core::plugin::{PluginOutcome, PluginRecord};
 use passgate_core::state::agent_key;
 use tokio::time::Instant;
 
-use super::PluginKeys;
 use super::answer::{Answer, check_description};
 use super::bindings::exports::passgate::policy::plugin::Description;
 use super::breaker::{BreakerState, Breakers};
@@ -18,6 +17,7 @@ use super::engine::{CompileError, Engine};
 use super::facts::Question;
 use super::settings::{PluginConfig, Settings};
 use super::source::Source;
+use super::{BUSY, PluginKeys};
 use crate::config::PluginLimitsDoc;
 use crate::logging::inert;
 use crate::signed_file::Code;
@@ -37,8 +37,8 @@ pub(super) struct Plugin {
 pub(super) enum LoadError {
     /// It cannot be used, now and later.
     Refused(Refused),
-    /// It may be tried again.
-    Busy,
+    /// It may be tried again; why not now.
+    Busy(String),
 }
 
 impl Plugin {
@@ -63,14 +63,14 @@ impl Plugin {
                 let problem = format!("compiling it takes more than {} ms", timeout.as_millis());
                 refused(problem, "make it smaller, or raise `compile_timeout_ms`")
             }
-            CompileError::Busy => LoadError::Busy,
+            CompileError::Busy => LoadError::Busy(BUSY.to_owned()),
         })?;
         let runner = Runner::new(Arc::clone(engine), &component, settings, keys).map_err(|why| {
             refused(format!("it does not fit the world: {why}"), "build it with this gate's wit/plugin.wit")
         })?;
         let description = runner.describe().await.result.map_err(|failure| {
             if !failure.called || failure.outcome == PluginOutcome::TimedOut {
-                return LoadError::Busy;
+                return LoadError::Busy(failure.why);
             }
             let problem = format!("it does not say who it is: {:?}, {}", failure.outcome, failure.why);
             refused(problem, "let `describe` answer, or raise the limit it needs")

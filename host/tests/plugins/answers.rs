@@ -24,7 +24,7 @@ async fn the_question_reaches_the_plugin_and_the_answer_the_record() {
         (80, "payments:create"),
         (116, "agent-7"),
         (132, "L2"),
-        (164, r#"{"a":"x","b":[1,true]}"#),
+        (192, r#"{"a":"x","b":[1,true]}"#),
     ] {
         let loaded = Loaded::with(&Guest::new(&deny_with_argument(offset)), json!({"config": config})).await;
         let record = loaded.ask_one("payments:create").await;
@@ -37,7 +37,7 @@ async fn the_question_reaches_the_plugin_and_the_answer_the_record() {
 
 #[tokio::test]
 async fn equal_questions_have_equal_records() {
-    let loaded = Loaded::with(&Guest::new(&deny_with_argument(164)), json!({})).await;
+    let loaded = Loaded::with(&Guest::new(&deny_with_argument(192)), json!({})).await;
     let first = loaded.ask_one("a:b").await;
     assert_eq!(first.reason.as_deref(), Some("null"), "without a configuration");
     assert_eq!(loaded.ask_one("a:b").await, first, "fuel and all");

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Judged, RawRequest, Refusal};
 use passgate_core::time::UnixMillis;
-use passgate_passport::memory::{PassportMemory, SeenChain};
+use passgate_passport::memory::{Known, PassportMemory, Recall, SeenChain};
 
 /// How much is remembered of passports that descend from a registered issuer, in bytes of their texts: about two thousand.
 const REGISTERED: usize = 2 << 20;
@@ -39,11 +39,7 @@ impl Judge {
     ///
     /// As [`judge`].
     pub fn judge(&self, gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-        let (judged, seen) = {
-            let memory = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            judge_with(gate, raw, now, &memory)?
-        };
-        // What is known needs no writing, so that requests do not wait for each other.
+        let (judged, seen) = judge_with(gate, raw, now, self)?;
         if let Some(seen) = seen {
             self.0.write().unwrap_or_else(PoisonError::into_inner).remember(&seen);
         }
@@ -54,6 +50,14 @@ impl Judge {
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// The lock is held for one question, not for a judgement: with one that waits to write, long judgements would stop all
+/// others.
+impl Recall for Judge {
+    fn recall(&self, chain_sha256: &[u8; 32]) -> Option<Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).recall(chain_sha256)
     }
 }
 
@@ -71,7 +75,7 @@ fn judge_with(
     gate: &Gate,
     raw: &RawRequest<'_>,
     now: UnixMillis,
-    memory: &PassportMemory,
+    memory: &dyn Recall,
 ) -> Result<(Judged, Option<SeenChain>), Refusal> {
     catch_unwind(AssertUnwindSafe(|| pipeline::judge_request_with(gate, raw, now, memory)))
         .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))

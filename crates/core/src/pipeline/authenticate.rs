@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use passgate_passport::delegation;
-use passgate_passport::memory::{PassportMemory, SeenChain};
+use passgate_passport::memory::{PassportMemory, Recall, SeenChain};
 use passgate_passport::passport::VerifyContext;
 use passgate_passport::proof::dpop::DpopRules;
 use passgate_passport::proof::web_bot_auth::{self, Presented};
@@ -61,7 +61,7 @@ pub(super) fn authenticate_with<'a>(
     gate: &Gate,
     parsed: &'a Parsed<'a>,
     now: UnixMillis,
-    memory: &PassportMemory,
+    memory: &dyn Recall,
 ) -> Result<Authenticated<'a>, Refusal> {
     if !gate.listed_agents.is_empty() && web_bot_auth::is_presented(&parsed.http) {
         return foreign(gate, parsed, now);

@@ -40,7 +40,7 @@ pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retr
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 
-use passgate_passport::memory::{PassportMemory, SeenChain};
+use passgate_passport::memory::{PassportMemory, Recall, SeenChain};
 
 use crate::gate::Gate;
 use crate::time::UnixMillis;
@@ -65,7 +65,7 @@ pub fn judge_request_with(
     gate: &Gate,
     raw: &RawRequest<'_>,
     now: UnixMillis,
-    memory: &PassportMemory,
+    memory: &dyn Recall,
 ) -> Result<(Judged, Option<SeenChain>), Refusal> {
     let parsed = parse(gate, raw, now)?;
     let mut authenticated = authenticate::authenticate_with(gate, &parsed, now, memory)?;

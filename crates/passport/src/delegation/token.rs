@@ -9,7 +9,7 @@ use super::{ChainError, Link, MAX_DELEGATIONS, MAX_LINKS, SEPARATOR, Violation};
 use crate::json::{Members, Node};
 use crate::jws::{self, JwsError, TokenType, Unverified};
 use crate::key::PublicKey;
-use crate::memory::{PassportMemory, SeenChain, SeenPassport};
+use crate::memory::{Known, Recall, SeenChain, SeenPassport};
 use crate::passport::{MAX_PASSPORT_BYTES, PassportError};
 
 /// The passports of a text, well-formed and bounded in number.
@@ -32,7 +32,7 @@ struct Signature<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn read(text: &'a str, memory: &PassportMemory) -> Result<Self, ChainError> {
+    pub(super) fn read(text: &'a str, memory: &dyn Recall) -> Result<Self, ChainError> {
         if text.len() > MAX_PASSPORT_BYTES {
             let too_large = JwsError::TooLarge { limit: MAX_PASSPORT_BYTES };
             return Err(ChainError::at(0, PassportError::Token(too_large)));
@@ -100,7 +100,7 @@ impl Signature<'_> {
 
 /// Reads a chain from its beginning.
 struct Reader<'m> {
-    memory: &'m PassportMemory,
+    memory: &'m dyn Recall,
     /// Of the text so far.
     hash: Sha256,
 }
@@ -112,8 +112,8 @@ impl Reader<'_> {
         }
         self.hash.update(text);
         let chain_sha256 = self.hash.clone().finalize().into();
-        let (link, unverified) = match self.memory.get(&chain_sha256) {
-            Some(link) => (Arc::clone(link), None),
+        let (link, unverified) = match self.memory.recall(&chain_sha256) {
+            Some(Known(link)) => (link, None),
             None => {
                 let token_sha256 = if index == 0 { chain_sha256 } else { Sha256::digest(text).into() };
                 let (link, unverified) = read(text, token_sha256).map_err(|error| ChainError::at(index, error))?;

@@ -44,19 +44,19 @@ fn self_issued(numbers: &[u16], agent: u16) -> SeenChain {
 }
 
 fn known(memory: &PassportMemory, numbers: &[u16]) -> Vec<u16> {
-    numbers.iter().copied().filter(|number| memory.get(&sha256(*number)).is_some()).collect()
+    numbers.iter().copied().filter(|number| memory.recall(&sha256(*number)).is_some()).collect()
 }
 
 #[test]
 fn only_the_same_bytes_are_known() {
     let mut memory = PassportMemory::new(8, 8);
-    assert!(memory.is_empty() && memory.get(&sha256(1)).is_none());
+    assert!(memory.is_empty() && memory.recall(&sha256(1)).is_none());
     memory.remember(&valid(&[1], "a"));
-    assert!(memory.get(&sha256(1)).is_some());
+    assert!(memory.recall(&sha256(1)).is_some());
     for at in 0..32 {
         let mut other = sha256(1);
         other[at] ^= 1;
-        assert!(memory.get(&other).is_none(), "byte {at}");
+        assert!(memory.recall(&other).is_none(), "byte {at}");
     }
 }
 
