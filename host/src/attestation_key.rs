@@ -73,6 +73,12 @@ impl KeyFiles {
         }
     }
 
+    /// Whether there is a key at all, before anything is made for it to sign.
+    pub(crate) fn check(&self) -> Result<(), KeyError> {
+        files::read_key(&self.present)?;
+        Ok(())
+    }
+
     /// The key to sign with in a ledger with this history.
     pub(crate) fn signing(&self, history: &KeyHistory) -> Result<Signing, KeyError> {
         let key = files::read_key(&self.present)?;

@@ -119,11 +119,12 @@ impl Gateway {
     pub async fn start(self) -> Result<RunningGateway, ServeError> {
         let Self { loaded, env, listener, store, evaluator } = self;
         let upstream = Upstream::new(upstream_config(&loaded))?;
+        let key_files = KeyFiles::of(&loaded.paths.attestation_key);
+        key_files.check()?;
         let store = match store {
             Some(store) => store,
             None => store::open(&loaded.paths, env.as_ref()).await?,
         };
-        let key_files = KeyFiles::of(&loaded.paths.attestation_key);
         let signing = key_files.signing(&store.key_history().await?)?;
         let listener = match listener {
             Some(listener) => listener,

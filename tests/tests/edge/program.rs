@@ -2,6 +2,7 @@
 //! one-action passes, and a new attestation key.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use passgate_passport::key::SecretKey;
@@ -49,7 +50,9 @@ impl Site {
         site.template = fs::read_to_string(site.folder.path().join("passgate.yml")).unwrap();
         let files = [("keys/bundle.jwk", bundle_key().to_private_jwk().to_string()), ("keys/operator.key", api_key())];
         for (name, text) in files {
-            fs::write(site.folder.path().join(name), text).unwrap();
+            let path = site.folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         }
         site.trust(&[&attestation_key()]);
         site

@@ -281,9 +281,10 @@ fn a_delegated_passport_is_not_renewed_beyond_its_parent() {
     let issue = ["passport", "issue", "--issuer", "local", "--agent-id", "root", "--permission", "payments:*"];
     run(folder.path(), &[&issue[..], &["--delegations", "1", "--ttl", "1h"]].concat()).exits(0);
     hand_on(folder.path(), "root", "worker", &["--ttl", "50m"]).exits(0);
-    // As long as the parent was made for, and no longer than it lasts.
+    // As long as the parent was made for, and no longer than it lasts. Renewed in the same second, it lasts no longer.
     rotate(folder.path(), "root", &["--issuer", "local"]).exits(0);
     hand_on(folder.path(), "root", "equal", &[]).exits(0);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
     rotate(folder.path(), "root", &["--issuer", "local"]).exits(0);
     rotate(folder.path(), "equal", &["--parent", "agents/root.json"]).exits(0);
     verify(folder.path(), "agents/equal.json").exits(0);
