@@ -52,7 +52,7 @@ pub struct Gate {
     head: HeadBuilder,
     pending: Option<Pending>,
     judge: Judge,
-    /// The one-action pass of the decision that was made last, until it is signed or another record is to be.
+    /// The one-action pass of the decision that was made last, until it is given away or another record is to be.
     minting: Option<Minting>,
 }
 
@@ -61,7 +61,7 @@ struct Row {
     expires_at: Option<i64>,
 }
 
-/// A one-action pass that is not signed yet.
+/// A one-action pass; its token is empty until it is signed.
 struct Minting {
     signing_input: String,
     minted: Minted,
@@ -181,17 +181,31 @@ impl Gate {
         report::to_json(&answer)
     }
 
-    /// The answer with the one-action pass of the decision that was committed last, of the pass's own signature.
+    /// Takes in the signature of the one-action pass that the decision at hand mints. It comes before [`Gate::commit`], so
+    /// that a decision is not recorded whose pass cannot be made.
     ///
     /// # Errors
     ///
-    /// When that decision minted none, its record is not committed yet, or the signature is not that of the key.
-    pub fn minted(&mut self, signature: &[u8]) -> Result<String, String> {
+    /// When no pass waits, or the signature is not that of the key.
+    #[wasm_bindgen(js_name = signPass)]
+    pub fn sign_pass(&mut self, signature: &[u8]) -> Result<(), String> {
+        let waiting = self.minting.as_ref().ok_or("no one-action pass waits for a signature")?;
+        let signature = self.verified(&waiting.signing_input, signature)?;
+        if let Some(Minting { signing_input, minted }) = &mut self.minting {
+            minted.pass.token = jws::with_signature(signing_input.clone(), &signature);
+        }
+        Ok(())
+    }
+
+    /// The answer with the one-action pass of the decision that was committed last.
+    ///
+    /// # Errors
+    ///
+    /// When that decision minted none, its record is not committed yet, or the pass is not signed.
+    pub fn minted(&mut self) -> Result<String, String> {
         self.is_free()?;
-        let minting = self.minting.as_ref().ok_or("no one-action pass waits for a signature")?;
-        let signature = self.verified(&minting.signing_input, signature)?;
-        let Minting { signing_input, mut minted } = self.minting.take().ok_or("no pass waits for a signature")?;
-        minted.pass.token = jws::with_signature(signing_input, &signature);
+        let signed = self.minting.take().filter(|minting| !minting.minted.pass.token.is_empty());
+        let Minting { minted, .. } = signed.ok_or("no one-action pass was signed")?;
         report::to_json(&ResponseDoc::from(answer::minted(&minted)))
     }
 

@@ -244,10 +244,12 @@ export class Gate {
   async #commit(): Promise<{ readonly record: string; readonly minted: GateDecision['response'] }> {
     const { signingInput, passSigningInput } = JSON.parse(guarded('wasm_failed', () => this.#handle.pending())) as ToSign
     let line: string
-    let passSignature: Uint8Array | null
     try {
       const signature = await signatureOf(this.#signer, utf8(signingInput))
-      passSignature = passSigningInput === null ? null : await signatureOf(this.#signer, utf8(passSigningInput))
+      if (passSigningInput !== null) {
+        const passSignature = await signatureOf(this.#signer, utf8(passSigningInput))
+        guarded('signature_failed', () => this.#handle.signPass(passSignature))
+      }
       line = guarded('signature_failed', () => this.#handle.commit(signature))
     } catch (error) {
       guarded('wasm_failed', () => this.#handle.cancel())
@@ -257,9 +259,8 @@ export class Gate {
     if (record === undefined) throw new PassgateError('wasm_failed', 'A record is no line of an export: this is a bug in Passgate.')
     this.#lines.push(line)
     // A pass is given away only now that its decision is recorded.
-    const signed = passSignature
-    if (signed === null) return { record, minted: null }
-    const minted = guarded('signature_failed', () => this.#handle.minted(signed))
+    if (passSigningInput === null) return { record, minted: null }
+    const minted = guarded('wasm_failed', () => this.#handle.minted())
     return { record, minted: JSON.parse(minted) as GateDecision['response'] }
   }
 

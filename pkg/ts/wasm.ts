@@ -49,7 +49,8 @@ export interface GateHandle {
   reinstate(subject: string, now: number, random: Uint8Array): boolean
   settle(decision: string, outcome: string, now: number, random: Uint8Array): void
   commit(signature: Uint8Array): string
-  minted(signature: Uint8Array): string
+  signPass(signature: Uint8Array): void
+  minted(): string
   cancel(): void
   head(now: number): string
   headLine(signingInput: string, signature: Uint8Array): string

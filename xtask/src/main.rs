@@ -45,9 +45,9 @@ enum Command {
     Setup,
     /// Check the rules of the repository: dependencies, sizes, crate docs, links
     Tidy,
-    /// Everything continuous integration runs: setup, format, tidy, clippy, wasm, worker, web, build, test
+    /// Everything continuous integration runs: setup, format, tidy, clippy, wasm, worker, web, test
     Ci,
-    /// Set up, build the binary and the edge worker, run every test
+    /// Set up, build the component, the npm package and the edge worker, run every test
     Test,
     /// Check the crates that also build for wasm32-unknown-unknown
     Wasm,

@@ -70,8 +70,8 @@ impl Holder {
 
 /// Passports that were accepted, bounded in the length of their texts.
 ///
-/// Where it is full, the agent that holds the most loses what was added first; of several such agents the one whose oldest
-/// passport is the oldest. So an agent that delegates without end displaces its own passports and not those
+/// Where it is full, the agent that holds the most loses what has been in no new chain for longest; of several such agents
+/// the one whose oldest passport is the oldest. So an agent that delegates without end displaces its own passports and not those
 /// of others. Agents that issue for themselves cost nothing to make, so theirs have room of their own and displace
 /// nothing that descends from a registered issuer.
 ///

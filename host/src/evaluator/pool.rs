@@ -197,14 +197,15 @@ impl Instance {
         Ok(())
     }
 
-    /// Tells the instance which keys one-action passes are minted with, when it knows others. One that refuses them goes on
-    /// without, and then neither mints nor redeems.
+    /// Tells the instance which keys one-action passes are minted with, when it knows others. One that refuses them may go on
+    /// with those it had, so nothing is asked of it.
     fn mint_with(&mut self, gate: &Snapshot) -> wasmtime::Result<()> {
         let keys = gate.action_passes.as_ref().map_or(&[][..], |passes| &passes.keys);
         if keys != self.minting {
             let opened = self.gate;
             let bytes: Vec<Vec<u8>> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
-            let _refused = self.guest().gate().call_mint_with(&mut self.store, opened, &bytes)?;
+            let taken = self.guest().gate().call_mint_with(&mut self.store, opened, &bytes)?;
+            taken.map_err(wasmtime::Error::msg)?;
             self.minting = keys.to_vec();
         }
         Ok(())

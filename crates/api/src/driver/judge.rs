@@ -77,6 +77,6 @@ fn judge_with(
     now: UnixMillis,
     memory: &dyn Recall,
 ) -> Result<(Judged, Option<SeenChain>), Refusal> {
-    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request_with(gate, raw, now, memory)))
+    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request(gate, raw, now, memory)))
         .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))
 }

@@ -207,8 +207,7 @@ impl Writer {
     /// Signs what an evaluator elsewhere made of a decision: the [`Draft::signing_input`] of this writer's key, and the
     /// index of it.
     pub fn seal_draft(&self, signing_input: String, index: EntryIndex) -> Entry {
-        let signature = self.key.sign(signing_input.as_bytes());
-        Entry::new(jws::with_signature(signing_input, &signature), index)
+        Entry::new(self.signed(signing_input), index)
     }
 
     /// Mints a one-action pass. It may be given away once the record of the decision that it comes from is stored.
@@ -222,6 +221,10 @@ impl Writer {
 
     /// Signs a one-action pass that an evaluator elsewhere made: the `action_pass::signing_input` of this writer's key.
     pub fn mint_draft(&self, signing_input: String) -> String {
+        self.signed(signing_input)
+    }
+
+    fn signed(&self, signing_input: String) -> String {
         let signature = self.key.sign(signing_input.as_bytes());
         jws::with_signature(signing_input, &signature)
     }

@@ -63,6 +63,7 @@ fn spelling_tricks_are_refused() {
         "javascript://example.com",
         "//example.com",
         "https:example.com",
+        "https:example.com://example.com",
         "",
         " example.com",
         "example.com ",
@@ -115,11 +116,13 @@ fn by_url(written: &str) -> Option<String> {
 /// The host of a URL that must be the one written in its authority.
 fn by_url_in(target: &str) -> Option<String> {
     let url = url::Url::parse(target).ok()?;
+    let (scheme, after_scheme) = target.split_once("://")?;
     let default_port = if url.scheme() == "https" { ":443" } else { ":80" };
-    let authority = target.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    let authority = after_scheme.split(['/', '?', '#']).next()?;
     let host = by_url(authority.strip_suffix(default_port).unwrap_or(authority))?;
     let plain = url.username().is_empty() && url.password().is_none() && url.port().is_none();
-    (plain && matches!(url.scheme(), "http" | "https") && url.host_str() == Some(&host)).then_some(host)
+    let written_so = url.scheme() == scheme.to_ascii_lowercase() && url.host_str() == Some(&host);
+    (plain && matches!(url.scheme(), "http" | "https") && written_so).then_some(host)
 }
 
 /// What is accepted is accepted by a WHATWG parser as the same host, and the other way round.

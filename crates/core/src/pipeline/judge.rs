@@ -28,7 +28,6 @@ use crate::time::UnixMillis;
 
 /// A request judged as far as possible without state. Only [`judge`] and [`Judged::from_bytes`] make it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename = "passgate::open")]
 pub struct Judged {
     pub(super) agent: AgentRecord,
     pub(super) request: RequestRecord,
@@ -49,7 +48,6 @@ pub struct Judged {
 
 /// What each stateless check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename = "passgate::open")]
 pub(super) struct Findings {
     /// Why the action is not permitted.
     pub(super) scope: Option<Reason>,

@@ -40,28 +40,19 @@ pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retr
 pub use judge::{HandoffError, Judged, judge};
 pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
 
-use passgate_passport::memory::{PassportMemory, Recall, SeenChain};
+use passgate_passport::memory::{Recall, SeenChain};
 
 use crate::gate::Gate;
 use crate::time::UnixMillis;
 
-/// Steps 1 to 3: everything about a request that needs no state.
+/// Steps 1 to 3: everything about a request that needs no state. Passports that `memory` has seen are neither read nor
+/// their signatures verified once more; the judgement is the same. The second half is what the caller may remember, if
+/// there is something new. Nobody but the passport's holder can cause it.
 ///
 /// # Errors
 ///
-/// The [`Refusal`] of the step that ends the request.
-pub fn judge_request(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-    judge_request_with(gate, raw, now, &PassportMemory::NOTHING).map(|(judged, _)| judged)
-}
-
-/// As [`judge_request`], but passports that `memory` has seen are neither read nor their signatures verified once more.
-/// The judgement is the same; the second half is what the caller may remember, if there is something new. Nobody but
-/// the passport's holder can cause it.
-///
-/// # Errors
-///
-/// As [`judge_request`], with nothing to remember.
-pub fn judge_request_with(
+/// The [`Refusal`] of the step that ends the request, with nothing to remember.
+pub fn judge_request(
     gate: &Gate,
     raw: &RawRequest<'_>,
     now: UnixMillis,

@@ -389,6 +389,12 @@ fn a_judgement_survives_the_handoff_and_nothing_else_does() {
     assert_eq!(Judged::from_bytes(&bytes).unwrap().to_bytes(), bytes);
     assert!(Judged::from_bytes(b"").is_err());
     assert!(Judged::from_bytes(&bytes[..bytes.len() - 1]).is_err());
+    // What another release says more may be why it is not to be forwarded.
+    let text = String::from_utf8(bytes).unwrap();
+    for place in ["{", r#""demand":{"#, r#""findings":{"#, r#""nonce":{"#, r#""rates":[{"#, r#""spends":[{"#] {
+        let more = text.replacen(place, &format!(r#"{place}"further":1,"#), 1);
+        assert!(more != text && Judged::from_bytes(more.as_bytes()).is_err(), "{place}");
+    }
 }
 
 #[test]

@@ -43,7 +43,6 @@ pub const MAX_LIVE_NONCES_PER_KEY: u32 = 20_000;
 
 /// Everything one decision needs from the state. Answered whole by one [`admit`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename = "passgate::open")]
 pub struct Demand {
     /// When, by the gate's clock.
     pub now: UnixMillis,
@@ -62,7 +61,6 @@ pub struct Demand {
 
 /// One proof, to be accepted at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename = "passgate::open")]
 pub struct NonceClaim {
     /// Thumbprint of the key that signed the proof. Two keys may use the same nonce.
     pub key: String,
@@ -122,7 +120,6 @@ pub const PER_PASSPORT: &str = "passport";
 
 /// One token to take from one counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename = "passgate::open")]
 pub struct RateClaim {
     /// What is counted, for the evidence: `agent`, `gate`, `tenant`, `action` or `passport`.
     pub per: String,
@@ -156,7 +153,6 @@ pub enum SpendPeriod {
 
 /// One amount to charge to one budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename = "passgate::open")]
 pub struct SpendClaim {
     /// What the budget is for, for the evidence: `agent` or `passport`.
     pub per: String,

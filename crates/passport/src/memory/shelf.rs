@@ -9,7 +9,7 @@ use crate::delegation::Link;
 
 /// See [`PassportMemory`](super::PassportMemory) for what is displaced.
 ///
-/// Finding a passport halves the list; adding one walks through it, which costs less than the verification before it.
+/// Finding a passport halves the list; adding one walks through it, which nobody but the holder of a valid new chain causes.
 #[derive(Debug, Clone)]
 pub(super) struct Shelf {
     /// In bytes, as is `filled`.

@@ -31,11 +31,11 @@ pub(crate) enum Command {
     /// Verify a passport or a chain against the configuration's trust store
     Verify(verify::Args),
     /// Revoke a passport, an agent, a key or an issuer, at once and for good
-    Revoke(revoke::Args),
+    Revoke(subject::Args),
     /// Suspend a passport, an agent, a key or an issuer, at once and until it is reinstated
-    Suspend(suspend::Args),
+    Suspend(subject::Args),
     /// End the suspension of a passport, an agent, a key or an issuer
-    Reinstate(suspend::Args),
+    Reinstate(subject::Args),
 }
 
 pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {

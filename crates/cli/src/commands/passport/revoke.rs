@@ -2,19 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::subject::SubjectArgs;
-use crate::access::{self, GateArgs};
+use super::subject::Args;
+use crate::access;
 use crate::context::Context;
 use crate::exit::{Exit, Outcome};
-
-/// Arguments of `passport revoke`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    what: SubjectArgs,
-    #[command(flatten)]
-    gate: GateArgs,
-}
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let what = args.what.named()?;

@@ -5,8 +5,18 @@ use passgate_host::control::Revocation;
 use passgate_passport::id::{self, PASSPORT_PREFIX};
 
 use super::unchecked;
+use crate::access::GateArgs;
 use crate::exit::Failure;
 use crate::input;
+
+/// Arguments of `revoke`, `suspend` and `reinstate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) what: SubjectArgs,
+    #[command(flatten)]
+    pub(crate) gate: GateArgs,
+}
 
 /// The arguments that name it: exactly one of them.
 #[derive(Debug, clap::Args)]

@@ -3,19 +3,10 @@
 use passgate_host::control::{Change, Revocation, Suspension};
 use serde_json::{Value, json};
 
-use super::subject::SubjectArgs;
-use crate::access::{self, GateArgs};
+use super::subject::Args;
+use crate::access;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
-
-/// Arguments of `passport suspend` and `passport reinstate`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    what: SubjectArgs,
-    #[command(flatten)]
-    gate: GateArgs,
-}
 
 pub(crate) async fn run(which: Suspension, args: &Args, context: &Context) -> Outcome {
     let what = args.what.named()?;

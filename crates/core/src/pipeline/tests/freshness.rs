@@ -5,6 +5,8 @@ use alloc::sync::Arc;
 
 use passgate_passport::status::{self, NewStatusList, StatusList, StatusListContext, StatusListError, StatusRef};
 
+use passgate_passport::memory::PassportMemory;
+
 use super::*;
 use crate::gate::PolicyFreshness;
 
@@ -174,7 +176,7 @@ fn a_policy_is_relied_on_until_its_last_second_and_its_age_recorded() {
     let stranger = RawRequest { method: "GET", authority: None, path: "/..", query: None, headers: &[], body: b"" };
     for refusal in [
         Call::new("GET", "/search", "").signed(1).judged(&gate).unwrap_err(),
-        judge_request(&gate, &stranger, NOW).unwrap_err(),
+        judge_request(&gate, &stranger, NOW, &PassportMemory::NOTHING).unwrap_err(),
     ] {
         assert_eq!((refusal.reason, refusal.agent()), (Reason::PolicyStale, None));
         let record = refusal.record(&gate, NOW);
