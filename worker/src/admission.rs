@@ -22,6 +22,8 @@ pub(crate) const WATCH_SECONDS: i64 = 7 * 86_400;
 pub(crate) const OUTDATED: u16 = 409;
 /// Setting: the newest version of the policy that is known here.
 const META_POLICY: &str = "policy_version";
+/// How often a request asks when changes overtake the answers.
+const MAX_ASKED: usize = 5;
 const MAX_SUBJECTS_IN_MEMORY: usize = 10_000;
 /// Subjects that are relied on no more, removed with each watch.
 const FORGOTTEN_AT_ONCE: u64 = 20;
@@ -104,8 +106,15 @@ impl Admission {
         // An answer that a change overtook on its way here is not relied on, but for whether the object was known: asking
         // made it known.
         let mut is_known = None;
-        while !self.ask(message, judged, &mut is_known).await? {}
-        Ok(())
+        for _ in 0..MAX_ASKED {
+            if self.ask(message, judged, &mut is_known).await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(
+            503,
+            "subjects of the request were suspended or reinstated whenever the gate's object was asked",
+        ))
     }
 
     /// Whether the answer holds: no subject was suspended or reinstated while it was on its way.
