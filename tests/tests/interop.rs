@@ -190,7 +190,7 @@ fn handed_on(site: &Site) -> Value {
     for (parent, child, depth) in [("agent-root", "agent-middle", "1"), ("agent-middle", "agent-leaf", "0")] {
         let parent = format!("agents/{parent}.json");
         let delegate = ["passport", "delegate", "--credentials", &parent, "--agent-id", child];
-        site.output(&[&delegate[..], &["--permission", "web:call", "--depth", depth]].concat()).unwrap();
+        site.output(&[&delegate[..], &["--permission", "web:call", "--delegations", depth]].concat()).unwrap();
     }
     object(&std::fs::read_to_string(site.folder().join("agents/agent-leaf.json")).unwrap())
 }

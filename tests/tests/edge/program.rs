@@ -105,7 +105,7 @@ impl Site {
 
     async fn hand_on(&self, from: &str, to: &str, depth: &str) {
         let from = format!("agents/{from}.json");
-        let delegate = ["passport", "delegate", "--credentials", &from, "--agent-id", to, "--depth", depth];
+        let delegate = ["passport", "delegate", "--credentials", &from, "--agent-id", to, "--delegations", depth];
         self.run(&[&delegate[..], &["--permission", "payments:create", "--spend-daily", "20"]].concat()).await.exits(0);
     }
 

@@ -19,7 +19,7 @@ fn handed_on() -> (TempDir, Origin) {
     let permissions = ["--permission", "payments:*", "--permission", "web:*", "--spend-daily", "50"];
     run(folder.path(), &[&root[..], &permissions].concat()).exits(0);
     let pay = ["--permission", "payments:create", "--spend-daily"];
-    hand_on("root", "worker", &[&pay[..], &["20", "--depth", "1"]].concat());
+    hand_on("root", "worker", &[&pay[..], &["20", "--delegations", "1"]].concat());
     hand_on("worker", "helper", &[&pay[..], &["20", "--max-records", "10"]].concat());
     (folder, Origin::start())
 }

@@ -47,7 +47,7 @@ pub(crate) fn hand_on(folder: &Path, parent: &str, agent: &str, flags: &[&str]) 
 pub(crate) fn chain(folder: &Path) {
     let limits = ["--delegations", "2", "--spend-daily", "50", "--domain", "*.example.com", "--label", "pii"];
     run(folder, &[ROOT, &limits[..], &["--agent-name", "The root"]].concat()).exits(0);
-    let flags = ["--depth", "1", "--spend-daily", "20", "--domain", "api.example.com", "--max-records", "10"];
+    let flags = ["--delegations", "1", "--spend-daily", "20", "--domain", "api.example.com", "--max-records", "10"];
     hand_on(
         folder,
         "root",
@@ -169,7 +169,7 @@ fn what_widens_is_refused_before_anything_is_written() {
         (&["--ttl", "3h"], "delegation_outlives_parent", "--ttl 7"),
         (&["--ttl", "59s"], "delegation_lifetime", "from 60s to 24h"),
         (&["--ttl", "25h"], "delegation_lifetime", "from 60s to 24h"),
-        (&["--depth", "1"], "delegation_depth", "--depth 0"),
+        (&["--delegations", "1"], "delegation_depth", "--delegations 0"),
         (&["--spend-daily", "50.01"], "delegation_widens_spend", "50.00 USD"),
         (&["--rate-per-hour", "10"], "delegation_widens_rate", "at most 9"),
         (&["--domain", "b.example"], "delegation_widens_domains", "a.example"),
@@ -193,7 +193,7 @@ fn what_widens_is_refused_before_anything_is_written() {
     let once_more = hand_on(folder.path(), "worker", "helper", &[]).exits(1).error();
     assert_eq!(once_more["code"], "delegation_depth");
     assert!(once_more["hint"].as_str().unwrap().contains("--delegations"), "{once_more}");
-    for flag in [&["--depth", "5"][..], &["--depth", "-1"], &["--ttl", "0s"], &["--spend-daily", "-1"]] {
+    for flag in [&["--delegations", "5"][..], &["--delegations", "-1"], &["--ttl", "0s"], &["--spend-daily", "-1"]] {
         assert_eq!(hand_on(folder.path(), "root", "other", flag).exits(1).stdout, "");
     }
     run(folder.path(), &[ROOT, &["--force", "--delegations", "6"]].concat()).exits(1);

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     audiences: Vec<String>,
     /// How often the sub-agent may hand it on; less often than its parent
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..MAX_DELEGATIONS as i64))]
-    depth: u8,
+    delegations: u8,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let mut new = NewDelegation::new(issue::new_id(now)?, args.agent_id.clone(), bound_to, permissions, iat, exp);
     new.agent_name = args.agent_name.clone();
     new.aud = (!args.audiences.is_empty()).then(|| args.audiences.clone());
-    new.depth_left = args.depth;
+    new.depth_left = args.delegations;
     new.constraints = constraints;
     let issued = parent.delegate(&new, now)?;
     issue::write(&path, &args.agent_id, &issued, agent_key.as_ref(), args.file.force)?;
@@ -149,10 +149,10 @@ impl Parent {
         };
         Some(match error.violation {
             Violation::TooDeep if parent.depth_left() == 0 => {
-                "the parent may not be handed on: have it issued with --delegations N, or delegated with --depth N"
+                "the parent may not be handed on: have it issued with --delegations N, or delegated with --delegations N"
                     .to_owned()
             }
-            Violation::TooDeep => format!("give --depth {} or less", parent.depth_left() - 1),
+            Violation::TooDeep => format!("give --delegations {} or less", parent.depth_left() - 1),
             Violation::OwnAncestor => "choose another --agent-id, and a key of its own".to_owned(),
             Violation::Lifetime | Violation::OutlivesParent if left < MIN_DELEGATED_TTL_SECONDS => {
                 "the parent is about to end: renew it with `passgate passport rotate` first".to_owned()
@@ -189,14 +189,14 @@ fn report(args: &Args, parent: &Parent, path: &Path, issued: &Issued, context: &
     let from = &parent.links.leaf.claims;
     if output.is_json() {
         output.json(json!({ "passport_id": issued.id, "agent_id": args.agent_id, "parent": from.jti,
-            "spawned_by": from.sub, "delegations": parent.links.count(), "depth_left": args.depth,
+            "spawned_by": from.sub, "delegations": parent.links.count(), "depth_left": args.delegations,
             "credentials": file, "expires_at": expires }))?;
         return Ok(Exit::Ok);
     }
     output.members(&[
         ("passport id", issued.id.clone()),
         ("handed on by", format!("{} ({})", from.sub, from.jti)),
-        ("handed on", times(args.depth)),
+        ("handed on", times(args.delegations)),
         ("credentials", file),
         ("expires", expires),
     ])?;
