@@ -296,7 +296,7 @@ describe('the command line', () => {
       const made = passgate(['--config', site.config, ...order, '--permission', 'web:search', ...more])
       assert.equal(made.code, 0, made.said)
     }
-    delegate('chief', 'theirs', ['--depth', '1', '--spend-daily', '5', '--label', 'pii'])
+    delegate('chief', 'theirs', ['--delegations', '1', '--spend-daily', '5', '--label', 'pii'])
     delegate('ours', 'last', [])
     const theirs = await AgentCredentials.load(paths.theirs)
     const claims = ({ passport }) => JSON.parse(Buffer.from(passport.split('~')[1].split('.')[1], 'base64url'))
