@@ -22,7 +22,7 @@ pub(crate) const WATCH_SECONDS: i64 = 7 * 86_400;
 pub(crate) const OUTDATED: u16 = 409;
 /// Setting: the newest version of the policy that is known here.
 const META_POLICY: &str = "policy_version";
-/// How often a request asks when changes overtake the answers.
+/// How often a request asks when changes overtake the answers. People make these changes, so more in a row are no accident.
 const MAX_ASKED: usize = 5;
 const MAX_SUBJECTS_IN_MEMORY: usize = 10_000;
 /// Subjects that are relied on no more, removed with each watch.
@@ -113,7 +113,7 @@ impl Admission {
         }
         Err(Failure::new(
             503,
-            "subjects of the request were suspended or reinstated whenever the gate's object was asked",
+            "subjects of the request were suspended or reinstated whenever the gate's object was asked: send it again",
         ))
     }
 

@@ -45,7 +45,7 @@ enum Command {
     Setup,
     /// Check the rules of the repository: dependencies, sizes, crate docs, links
     Tidy,
-    /// Everything continuous integration runs: setup, format, tidy, clippy, wasm, worker, web, test
+    /// Everything continuous integration runs: setup, component, web, format, tidy, clippy, plugins, wasm, worker, test
     Ci,
     /// Set up, build the component, the npm package and the edge worker, run every test
     Test,

@@ -149,8 +149,7 @@ impl Parent {
         };
         Some(match error.violation {
             Violation::TooDeep if parent.depth_left() == 0 => {
-                "the parent may not be handed on: have it issued with --delegations N, or delegated with --delegations N"
-                    .to_owned()
+                "the parent may not be handed on: have it made anew with --delegations N".to_owned()
             }
             Violation::TooDeep => format!("give --delegations {} or less", parent.depth_left() - 1),
             Violation::OwnAncestor => "choose another --agent-id, and a key of its own".to_owned(),

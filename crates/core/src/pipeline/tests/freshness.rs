@@ -3,9 +3,8 @@
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 
-use passgate_passport::status::{self, NewStatusList, StatusList, StatusListContext, StatusListError, StatusRef};
-
 use passgate_passport::memory::PassportMemory;
+use passgate_passport::status::{self, NewStatusList, StatusList, StatusListContext, StatusListError, StatusRef};
 
 use super::*;
 use crate::gate::PolicyFreshness;
