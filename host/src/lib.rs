@@ -4,7 +4,7 @@
 //!
 //! What a gate needs of the machine it runs on: its configuration ([`config`]), files with secrets ([`files`]), time and
 //! randomness ([`env`]), the HTTP data plane ([`http`]), the gateway itself ([`gateway`]), the control plane and its
-//! client ([`control`]), the evaluator as a component ([`evaluator`]), the issuers' status lists ([`status_lists`]), policy plugins ([`plugins`]), the log ([`logging`])
+//! client ([`control`]), the operators' rules and their compilation ([`policy`]), the evaluator as a component ([`evaluator`]), the issuers' status lists ([`status_lists`]), policy plugins ([`plugins`]), the log ([`logging`])
 //! and [`metrics`].
 //!
 //! # Out of scope
@@ -25,6 +25,7 @@ pub mod logging;
 pub mod metrics;
 pub mod open_files;
 pub mod plugins;
+pub mod policy;
 pub mod ready;
 mod signed_file;
 pub mod status_lists;

@@ -3,11 +3,15 @@
 //! Unknown members are refused everywhere: a misspelt guardrail must not be a missing one.
 
 mod compile;
+mod scalar;
 
+use passgate_core::policy::Tree;
 use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 pub use compile::{BundleError, status_lists, trust_store};
+
+pub use scalar::Scalar;
 
 use crate::usd::Usd;
 
@@ -34,6 +38,10 @@ pub struct Bundle {
     /// The guardrails.
     #[serde(default)]
     pub guardrails: GuardrailsDoc,
+    /// The operator's rules, compiled. Absent: the guardrails alone decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<serde_json::Value>>"))]
+    pub rules: Option<Tree>,
     /// Passes for single actions. Absent: the gate neither mints nor redeems any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_passes: Option<ActionPassesDoc>,
@@ -296,6 +304,68 @@ pub struct RouteDoc {
     /// Labels of passports with which the action is refused, e.g. `untrusted_web`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refuse_labels: Vec<String>,
+    /// What the action does to what it touches. Absent: not known, so no rule may ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<EffectClassDoc>,
+    /// What else of the request rules may look at, by name.
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, ArgumentDoc>"))]
+    pub arguments: SortedMap<String, ArgumentDoc>,
+}
+
+/// What an action does to what it touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum EffectClassDoc {
+    /// It changes nothing.
+    Read,
+    /// It changes something.
+    Write,
+    /// It takes something away for good.
+    Destructive,
+    /// It changes what others may do.
+    Admin,
+}
+
+/// Something in a request that rules may look at. A request in which it is not of its kind is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ArgumentDoc {
+    /// How it is read.
+    pub kind: ArgumentKindDoc,
+    /// Where it stands: in a JSON body, in the query, or in the path as `{name}`.
+    pub at: ResourceDoc,
+    /// Whether it may be left out. What rules say of one that is left out counts against the request, unless there is a
+    /// default.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub optional: bool,
+    /// What the API takes in its place when it is left out, which it then may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
+    pub default: Option<Scalar>,
+}
+
+/// How an argument is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ArgumentKindDoc {
+    /// A text.
+    Text,
+    /// An integer in its one spelling, of at most 2^53-1 either way.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// A path of files without `.`, `..`, empty segments, `\\`, `%`, control characters and a `~` at its beginning.
+    Path,
+    /// A host, or the host of an http(s) URL, spelled canonically.
+    Host,
+    /// An IP address in its one spelling.
+    Address,
+    /// Anything: rules can only ask whether it is there.
+    Any,
 }
 
 /// Where an amount stands in the JSON body.

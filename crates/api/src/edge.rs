@@ -211,15 +211,23 @@ pub fn verify(jws: &str, keys: &[PublicKey], now_seconds: i64) -> Result<Verifie
     let unverified = jws::decode(jws, TokenType::Bundle, MAX_BUNDLE_BYTES)?;
     let key = keys.iter().find(|key| key.thumbprint() == unverified.kid()).ok_or(BundleError::UnknownKey)?;
     let verified = unverified.verify(key)?;
-    let bundle = read(verified.payload())?;
+    let document = document(verified.payload())?;
+    let bundle: EdgeBundle = json::typed(&document)?;
     bundle.check()?;
     if bundle.iat > now_seconds.saturating_add(MAX_SKEW_SECONDS) {
         return Err(BundleError::Future { iat: bundle.iat, now: now_seconds });
     }
-    let content = json::canonical(&(&bundle.policy, &bundle.edge))
-        .map_err(|error| BundleError::member("policy", error.to_string()))?;
-    let digest = |bytes: &[u8]| sha256_label(&Sha256::digest(bytes).into());
-    Ok(VerifiedBundle { jws: jws.to_owned(), sha256: digest(jws.as_bytes()), content_sha256: digest(&content), bundle })
+    // What was signed is what is named, in the one spelling that it has.
+    let said = |member| document.as_object().and_then(|members| members.get(member)).map(Node::to_json);
+    let (policy, edge) = (said("policy").unwrap_or_default(), said("edge").unwrap_or_default());
+    let digest = |text: &str| sha256_label(&Sha256::digest(text).into());
+    Ok(VerifiedBundle {
+        jws: jws.to_owned(),
+        sha256: digest(jws),
+        policy_sha256: digest(&policy),
+        content_sha256: digest(&["[", &policy, ",", &edge, "]"].concat()),
+        bundle,
+    })
 }
 
 /// Reads a bundle without verifying it: good for showing it to its owner, for nothing else.
@@ -228,17 +236,16 @@ pub fn verify(jws: &str, keys: &[PublicKey], now_seconds: i64) -> Result<Verifie
 ///
 /// [`BundleError`], except for what needs a key or the time.
 pub fn inspect(jws: &str) -> Result<EdgeBundle, BundleError> {
-    let bundle = read(jws::decode(jws, TokenType::Bundle, MAX_BUNDLE_BYTES)?.payload())?;
+    let unverified = jws::decode(jws, TokenType::Bundle, MAX_BUNDLE_BYTES)?;
+    let bundle: EdgeBundle = json::typed(&document(unverified.payload())?)?;
     bundle.check()?;
     Ok(bundle)
 }
 
-fn read(payload: &[u8]) -> Result<EdgeBundle, BundleError> {
+fn document(payload: &[u8]) -> Result<Node<'_>, BundleError> {
+    let document = json::read(payload, MAX_BUNDLE_BYTES)?;
     // An absent guardrail is not checked; one that says `null` is a mistake, and not an absent one.
-    if has_null(&json::read(payload, MAX_BUNDLE_BYTES)?) {
-        return Err(BundleError::Null);
-    }
-    Ok(json::parse_into(payload, MAX_BUNDLE_BYTES)?)
+    if has_null(&document) { Err(BundleError::Null) } else { Ok(document) }
 }
 
 /// Recursion ends with the reader's own bound on depth.
@@ -256,6 +263,7 @@ fn has_null(node: &Node<'_>) -> bool {
 pub struct VerifiedBundle {
     jws: String,
     sha256: String,
+    policy_sha256: String,
     content_sha256: String,
     bundle: EdgeBundle,
 }
@@ -292,7 +300,10 @@ impl VerifiedBundle {
     /// The first member of the policy that does not compile.
     pub fn gate(&self, evaluator: EvaluatorRef) -> Result<Gate, bundle::BundleError> {
         let freshness = PolicyFreshness { issued_at: self.bundle.iat, good_until: self.bundle.exp };
-        Ok(Gate { policy_freshness: Some(freshness), ..self.bundle.policy.compile(evaluator)? })
+        Ok(Gate {
+            policy_freshness: Some(freshness),
+            ..self.bundle.policy.compile_as(self.policy_sha256.clone(), evaluator)?
+        })
     }
 
     /// What a gate keeps to know what may replace this bundle.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::attest::{GateRecord, PolicyRecord};
 use crate::domain::DomainPattern;
 use crate::money::MicroUsd;
+use crate::policy::Policy;
 use crate::route::Route;
 use crate::state::RateWindow;
 use crate::status::StatusLists;
@@ -232,6 +233,8 @@ pub struct Gate {
     pub routes: Vec<Route>,
     /// The guardrails.
     pub guardrails: Guardrails,
+    /// The operator's rules; absent, the guardrails alone decide.
+    pub rules: Option<Arc<Policy>>,
     /// Its one-action passes; absent, it neither mints nor redeems any.
     pub action_passes: Option<ActionPasses>,
     /// The policy this was made from.

@@ -3,7 +3,7 @@
 //! # In scope
 //!
 //! What a request *may* do: the gate's definition ([`gate`]), the steps of a request's life ([`pipeline`]), the rules
-//! over state rows ([`state`]), status lists ([`status`]), what policy plugins say ([`plugin`]), the attestation of every
+//! over state rows ([`state`]), status lists ([`status`]), what the operator's rules ([`policy`]) and policy plugins ([`plugin`]) say, the attestation of every
 //! decision ([`attest`]) and the verification of a ledger ([`ledger`]). Everything depends only on its arguments: equal
 //! inputs give equal bytes on every runtime.
 //!
@@ -25,6 +25,7 @@ pub mod money;
 pub mod path;
 pub mod pipeline;
 pub mod plugin;
+pub mod policy;
 pub mod reason;
 pub mod route;
 pub mod state;

@@ -181,6 +181,12 @@ reasons! {
     DomainInvalid "domain_invalid" Policy "domain_invalid" "The target domain is not spelled canonically.";
     DomainNotAllowed "domain_not_allowed" Policy "domain_not_allowed" "The target domain is not on the allowlist.";
     ApprovalRequired "approval_required" StepUp "approval_required" "The action needs a person's approval.";
+    ArgumentMissing "argument_missing" Policy "argument_missing" "The route needs an argument and the request has none.";
+    ArgumentInvalid "argument_invalid" Policy "argument_invalid" "An argument is not of its kind, or not in its one spelling.";
+    RuleMissing "rule_missing" Policy "rule_missing" "No rule of this gate allows the request.";
+    RuleDenied "rule_denied" Policy "rule_denied" "A rule of this gate denies the request.";
+    RuleUnmet "rule_unmet" Policy "rule_unmet" "The request does not meet what a rule of this gate requires.";
+    RuleStepUp "rule_step_up" StepUp "rule_step_up" "A rule of this gate asks for a person's approval.";
     StoreUnavailable "store_unavailable" Fault "store_unavailable" "The state cannot be reached; the gate fails closed.";
     GateOverloaded "gate_overloaded" Fault "gate_overloaded" "The gate has as many requests as it takes at once; it fails closed.";
     InternalError "internal_error" Fault "internal_error" "The gate failed while deciding; it fails closed.";

@@ -2,8 +2,10 @@
 //!
 //! Values are read only from what the proof covers: the target and, when it is digest-verified, the body.
 
+mod argument;
 mod template;
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::OnceCell;
@@ -17,6 +19,7 @@ use passgate_passport::sorted::{SortedMap, SortedSet};
 use crate::domain;
 use crate::money::{MicroUsd, Unit};
 use crate::reason::Reason;
+pub use argument::{Argument, ArgumentFault, ArgumentKind, ArgumentValue, EffectClass, MAX_PATH_ARGUMENT_BYTES};
 pub use template::{ResourceTemplate, ResourceTemplateError};
 
 /// The largest JSON body values are read from, in bytes. A gate's own body limit may be lower.
@@ -43,6 +46,10 @@ pub struct Route {
     pub context: SortedMap<String, ValueSource>,
     /// Labels with which the action is refused.
     pub refused_labels: SortedSet<String>,
+    /// What the action does to what it touches; absent means that it is not known.
+    pub class: Option<EffectClass>,
+    /// What else of the request rules may look at, ordered by name.
+    pub arguments: Vec<Argument>,
 }
 
 /// What a route says of something that passports limit.
@@ -52,6 +59,15 @@ pub enum Declared<T> {
     None,
     /// It stands here.
     At(T),
+}
+
+impl<T> Declared<T> {
+    fn source(&self) -> Option<&T> {
+        match self {
+            Self::None => None,
+            Self::At(source) => Some(source),
+        }
+    }
 }
 
 /// Where a resource stands in the request.
@@ -79,6 +95,25 @@ pub enum ValueSource {
     Pointer(String),
     /// A query parameter, which must occur exactly once.
     Query(String),
+}
+
+impl ResourceSource {
+    fn value(&self) -> Option<&ValueSource> {
+        match self {
+            Self::Value(source) => Some(source),
+            Self::Path(_) => None,
+        }
+    }
+}
+
+impl ValueSource {
+    fn is_pointer(&self, pointer: &str) -> bool {
+        matches!(self, Self::Pointer(own) if own == pointer)
+    }
+
+    fn is_query(&self, name: &str) -> bool {
+        matches!(self, Self::Query(own) if own == name)
+    }
 }
 
 /// A path with optional wildcards: `/pay`, `/users/{id}`, `/files/**`.
@@ -163,12 +198,13 @@ impl Route {
         self.method.as_deref().is_none_or(|m| m == method) && self.path.matches(path)
     }
 
-    /// Reads the declared values of a request: amount and host, and what `limits` need. The body is read once, and only
-    /// when a value stands in it.
-    pub fn read(&self, request: &CoveredRequest<'_>, limits: &Constraints) -> Values {
+    /// Reads the declared values of a request: amount, host and arguments, and what `needs` asks for. The body is read
+    /// once, and only when a value stands in it.
+    pub fn read(&self, request: &CoveredRequest<'_>, needs: &Needs<'_>) -> Values {
         let reader = Reader::new(request);
-        let resource = limits.resources.as_ref().and(self.resource.as_ref());
-        let records = limits.max_records.and(self.records.as_ref());
+        let limits = needs.limits;
+        let resource = self.resource.as_ref().filter(|_| needs.rules || limits.resources.is_some());
+        let records = self.records.as_ref().filter(|_| needs.rules || limits.max_records.is_some());
         Values {
             amount: self.amount.as_ref().map(|source| reader.amount(source)),
             host: self.domain.as_ref().map(|source| reader.host(source)),
@@ -185,22 +221,29 @@ impl Route {
                 .keys()
                 .map(|name| self.context.get(name).map(|source| reader.text(source)))
                 .collect(),
+            arguments: self.arguments.iter().map(|argument| argument.read(self, &reader)).collect(),
+            is_closed: needs.closed && self.is_closed(&reader),
         }
     }
 
-    /// Where in a JSON body the texts stand that [`Route::read`] reads for `limits`: what was judged there must be what goes
+    /// Where in a JSON body the texts stand that [`Route::read`] reads for `needs`: what was judged there must be what goes
     /// upstream.
-    pub fn judged_texts(&self, limits: &Constraints) -> Vec<String> {
-        let resource = limits.resources.as_ref().and(self.resource.as_ref()).and_then(|declared| match declared {
-            Declared::At(ResourceSource::Value(source)) => Some(source),
-            Declared::At(ResourceSource::Path(_)) | Declared::None => None,
-        });
-        let context = limits.context.keys().filter_map(|name| self.context.get(name));
+    pub fn judged_texts(&self, needs: &Needs<'_>) -> Vec<String> {
+        let mut judged: Vec<&ValueSource> = self.domain.iter().collect();
+        judged.extend(self.arguments.iter().filter_map(|argument| argument.source.value()));
+        if needs.rules || needs.limits.resources.is_some() {
+            judged.extend(self.resource_value());
+        }
+        judged.extend(needs.limits.context.keys().filter_map(|name| self.context.get(name)));
         let pointer = |source: &ValueSource| match source {
             ValueSource::Pointer(pointer) => Some(pointer.clone()),
             ValueSource::Query(_) => None,
         };
-        self.domain.iter().chain(resource).chain(context).filter_map(pointer).collect()
+        judged.into_iter().filter_map(pointer).collect()
+    }
+
+    fn resource_value(&self) -> Option<&ValueSource> {
+        self.resource.as_ref()?.source()?.value()
     }
 
     fn read_resource(&self, source: &ResourceSource, reader: &Reader<'_, '_>) -> Option<String> {
@@ -209,6 +252,17 @@ impl Route {
             ResourceSource::Value(source) => reader.text(source),
         }
     }
+}
+
+/// For what values of a request are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs<'a> {
+    /// What the passport limits.
+    pub limits: &'a Constraints,
+    /// Whether rules look at the request.
+    pub rules: bool,
+    /// Whether they ask for requests that have nothing but what their route declares.
+    pub closed: bool,
 }
 
 /// What a route reads from a request; `None` where the route declares no such value, or the passport does not limit it.
@@ -225,6 +279,10 @@ pub struct Values {
     /// For each name that the passport limits, in its order: nothing where the route does not say where it stands, else
     /// the text there, if there is one.
     pub context: Vec<Option<Option<String>>>,
+    /// The route's arguments in its order: nothing where one is left out that may be.
+    pub arguments: Vec<Result<Option<ArgumentValue>, ArgumentFault>>,
+    /// Whether the request has nothing but what the route declares; false where nobody asks.
+    pub is_closed: bool,
 }
 
 /// Reads values of one request.
@@ -240,6 +298,11 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     fn body(&self) -> Result<&Node<'a>, Reason> {
         self.body.get_or_init(|| read_body(self.request)).as_ref().map_err(|reason| *reason)
+    }
+
+    /// The body, if there is one.
+    fn given_body(&self) -> Option<Result<&Node<'a>, Reason>> {
+        (!self.request.body().is_empty()).then(|| self.body())
     }
 
     fn query(&self, name: &str) -> Result<String, Reason> {
@@ -287,10 +350,14 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 }
 
+fn query_values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, str>> {
+    form_urlencoded::parse(query.as_bytes()).filter(move |(key, _)| key == name).map(|(_, value)| value)
+}
+
 fn query_parameter(query: &str, name: &str) -> Result<String, Reason> {
-    let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    let mut found = query_values(query, name);
     match (found.next(), found.next()) {
-        (Some((_, value)), None) => Ok(value.into_owned()),
+        (Some(value), None) => Ok(value.into_owned()),
         (None, _) => Err(Reason::DomainMissing),
         _ => Err(Reason::DomainInvalid),
     }

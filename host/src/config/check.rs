@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, StatusListDoc};
 use passgate_api::edge::{MAX_BODY_BYTES, MAX_DECISION_TIMEOUT_MS, MAX_RESPONSE_BYTES, MAX_TIMEOUT_MS};
 use passgate_core::gate::Gate;
+use passgate_core::policy::Policy;
 use passgate_passport::b64;
 use passgate_passport::jwk::MAX_JWKS_BYTES;
 use passgate_passport::key_set;
@@ -15,12 +16,13 @@ use passgate_passport::trust::IssuerKey;
 
 use super::Paths;
 use super::doc::{Config, EngineKind, IssuerEntry, StoreKind};
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 use crate::evaluator::{self, EvaluatorFile};
 use crate::files;
 use crate::http::authority::{self, Scheme};
 use crate::http::upstream::TrustRoots;
 use crate::plugins;
+use crate::policy::{self, RuleDoc, RulesFile, RulesMode, Written, texts};
 use crate::signed_file::Refused;
 
 const MAX_CONNECTIONS: u64 = 100_000;
@@ -40,7 +42,7 @@ pub(super) struct Checked {
 }
 
 /// Checks `config` and compiles its policy.
-pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked, ConfigError> {
+pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked, ConfigErrors> {
     let check = Check { file, base };
     check.ranges(config)?;
     check.addresses(config)?;
@@ -50,9 +52,14 @@ pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked
     check.plugins(config)?;
     let trust_roots = check.trust_roots(config)?;
     let paths = check.paths(config)?;
-    let bundle = check.bundle(config)?;
+    let mut bundle = check.bundle(config)?;
     let evaluator = evaluator::native().map_err(|error| ConfigError::file(file, error.to_string(), None))?;
-    let gate = bundle.compile(evaluator).map_err(|error| ConfigError::bundle(file, error))?;
+    let compile = |bundle: &Bundle| bundle.compile(evaluator.clone()).map_err(|error| ConfigError::bundle(file, error));
+    let mut gate = compile(&bundle)?;
+    if let Some(rules) = check.rules(config, &gate)? {
+        bundle.rules = Some(rules.to_tree());
+        gate = compile(&bundle)?;
+    }
     Ok(Checked { bundle, gate, paths, trust_roots })
 }
 
@@ -129,10 +136,8 @@ impl Check<'_> {
     fn wildcards(&self, config: &Config) -> Result<(), ConfigError> {
         let patterns = config.guardrails.allowed_domains.iter().flatten().enumerate();
         for (i, pattern) in patterns {
-            let Some(parent) = pattern.strip_prefix("*.") else { continue };
-            let parent = parent.to_ascii_lowercase();
-            if psl::suffix_str(&parent) == Some(parent.as_str()) {
-                let problem = format!("`{pattern}` allows every name that anyone registers under `{parent}`");
+            if texts::is_public_suffix(pattern) {
+                let problem = format!("`{pattern}` allows every name that anyone registers below");
                 let member = format!("guardrails.allowed_domains[{i}]");
                 return Err(self.error(member, problem, Some("name the organisation's own domain")));
             }
@@ -202,7 +207,35 @@ impl Check<'_> {
             foreign_agents: config.foreign_agents.clone(),
             routes: config.routes.clone(),
             guardrails: config.guardrails.clone(),
+            rules: None,
             action_passes: config.action_passes,
+        })
+    }
+
+    /// None where there are none, which is not the same as an empty list.
+    fn rules(&self, config: &Config, gate: &Gate) -> Result<Option<Policy>, ConfigErrors> {
+        let mut rules: Vec<(PathBuf, String, RuleDoc)> = Vec::new();
+        let mut add = |file: &Path, docs: &[RuleDoc]| {
+            let numbered = docs.iter().enumerate();
+            rules.extend(numbered.map(|(i, doc)| (file.to_owned(), format!("rules[{i}]"), doc.clone())));
+        };
+        add(self.file, config.rules.as_deref().unwrap_or_default());
+        for name in &config.rules_files {
+            let file = self.base.join(name);
+            add(&file, &super::read_document::<RulesFile>(&file)?.rules);
+        }
+        if config.rules.is_none() && config.rules_files.is_empty() {
+            let problem = "is given, and there are no rules";
+            let is_given = config.rules_mode != RulesMode::Enforce;
+            let unused = || self.error("rules_mode", problem, Some("add `rules`, or remove it")).into();
+            return if is_given { Err(unused()) } else { Ok(None) };
+        }
+        let written: Vec<_> = rules.iter().map(|(file, at, doc)| Written { file, at, doc }).collect();
+        policy::compile(&written, config.rules_mode, gate).map(Some).map_err(|faults| {
+            let mut errors =
+                faults.into_iter().map(|fault| ConfigError::at_member(&fault.file, fault.at, fault.why, None));
+            let first = errors.next().unwrap_or_else(|| self.error("rules", "cannot be compiled", None));
+            ConfigErrors { first, others: errors.collect() }
         })
     }
 

@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::policy::{RuleDoc, RulesMode};
+
 /// A whole configuration. Relative paths in it start at the folder of the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +33,16 @@ pub struct Config {
     /// The guardrails.
     #[serde(default)]
     pub guardrails: GuardrailsDoc,
+    /// The rules, in any order. Absent, and no files of rules either: the guardrails alone decide. With any, and with an
+    /// empty list, what no rule allows is denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<RuleDoc>>,
+    /// Files with more rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules_files: Vec<String>,
+    /// Whether the rules decide, or are only recorded.
+    #[serde(default, skip_serializing_if = "is_enforced")]
+    pub rules_mode: RulesMode,
     /// Passes for single actions. Absent: the gate neither mints nor redeems any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_passes: Option<ActionPassesDoc>,
@@ -59,6 +71,10 @@ pub struct Config {
     /// What `passgate bundle` says of the edge; a gate served from this file does not use it.
     #[serde(default)]
     pub edge: EdgeSettings,
+}
+
+fn is_enforced(mode: &RulesMode) -> bool {
+    *mode == RulesMode::Enforce
 }
 
 /// A trusted issuer. Exactly one of `keys` and `keys_file` is given.

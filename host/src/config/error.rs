@@ -43,6 +43,27 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// All that is known to be wrong: at least one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// The first.
+    pub first: ConfigError,
+    /// The others.
+    pub others: Vec<ConfigError>,
+}
+
+impl ConfigErrors {
+    pub(super) fn map(self, change: impl Fn(ConfigError) -> ConfigError) -> Self {
+        Self { first: change(self.first), others: self.others.into_iter().map(change).collect() }
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(first: ConfigError) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
 impl ConfigError {
     pub(super) fn file(file: &Path, problem: impl Into<String>, remedy: Option<&str>) -> Self {
         Self {

@@ -25,7 +25,7 @@ pub use doc::{
     AttestationDoc, Config, ControlDoc, EdgeSettings, EngineKind, EvaluatorDoc, IssuerEntry, LogDoc, LogFormat,
     LogLevel, PluginDoc, PluginGrant, PluginLimitsDoc, PluginsDoc, ServerDoc, StoreDoc, StoreKind, UpstreamDoc,
 };
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrors};
 
 /// The name of a configuration file.
 pub const FILE_NAME: &str = "passgate.yml";
@@ -74,11 +74,21 @@ impl Config {
     ///
     /// The first [`ConfigError`].
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+        Self::load_whole(path).map_err(|errors| errors.first)
+    }
+
+    /// As [`Config::load`], and tells of rules everything that is wrong with them.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in the order in which it is written.
+    pub fn load_whole(path: &Path) -> Result<Loaded, ConfigErrors> {
         let text = yaml::read(path)?;
         let config: Self = yaml::parse(path, &text)?;
         let resolved_path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        let Checked { bundle, gate, paths, trust_roots } = check::check(path, &base, &config)?;
+        let checked = check::check(path, &base, &config).map_err(|errors| errors.map(yaml::located))?;
+        let Checked { bundle, gate, paths, trust_roots } = checked;
         Ok(Loaded { config, path: path.to_owned(), resolved_path, base, bundle, gate, paths, trust_roots })
     }
 

@@ -29,6 +29,29 @@ pub(super) fn check(path: &Path, text: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// The line and column, from 1, of a member such as `routes[2].path`, or of the nearest one around it that is there.
+pub(super) fn locate(text: &str, member: &str) -> Option<(u64, u64)> {
+    let mut place = Place::default();
+    let (mut found, mut depth) = (None, 0);
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.ok()?;
+        let is_value =
+            matches!(event, Event::Scalar(..) | Event::MappingStart(..) | Event::SequenceStart(..) | Event::Alias(_));
+        let is_key = matches!(place.open.last(), Some(Node::Mapping(None)));
+        if is_value
+            && !is_key
+            && let Some(path) = place.member("")
+            && path.len() > depth
+            && member.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        {
+            depth = path.len();
+            found = Some((span.start.line() as u64, span.start.col() as u64 + 1));
+        }
+        place.pass(&event);
+    }
+    found
+}
+
 /// The tag of YAML's null, written out.
 const NULL_TAG: &str = "tag:yaml.org,2002:null";
 
@@ -154,6 +177,23 @@ mod tests {
         }
         for odd in ["6_0", "1e3", "1E+3", "1.5e-3", "1.", ".5", "+5", "007", "0_7", "0o17", "-0x1F", "0b1", "1_0.5"] {
             assert!(is_ambiguous_number(odd), "{odd}");
+        }
+    }
+
+    #[test]
+    fn members_are_located() {
+        let text = "version: 1\nrules:\n  - name: a\n    when: {actions: [x, y]}\n  - name: b\n";
+        for (member, position) in [
+            ("version", Some((1, 10))),
+            ("rules", Some((3, 3))),
+            ("rules[0].when.actions[1]", Some((4, 24))),
+            ("rules[0].when.agents", Some((4, 11))),
+            ("rules[1]", Some((5, 5))),
+            ("rules[1].name.x", Some((5, 11))),
+            ("rules[12]", Some((3, 3))),
+            ("nothing", None),
+        ] {
+            assert_eq!(locate(text, member), position, "{member}");
         }
     }
 

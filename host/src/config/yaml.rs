@@ -49,6 +49,14 @@ pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
     .map_err(|error| ConfigError::yaml(path, member.take(), &error))
 }
 
+/// Where in the text of its file the member stands that an error is about.
+pub(super) fn located(error: ConfigError) -> ConfigError {
+    let missing = error.member.as_ref().filter(|_| error.position.is_none());
+    let text = missing.and_then(|_| std::fs::read_to_string(&error.file).ok());
+    let position = missing.zip(text).and_then(|(member, text)| scalars::locate(&text, member));
+    ConfigError { position: error.position.or(position), ..error }
+}
+
 fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {

@@ -1,5 +1,7 @@
 //! From the shapes to a gate, refusing what does not hold together.
 
+use std::sync::Arc;
+
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
@@ -7,7 +9,11 @@ use passgate_core::gate::{
     SpendLimits,
 };
 use passgate_core::money::Unit;
-use passgate_core::route::{AmountSource, Declared, PathPattern, ResourceSource, ResourceTemplate, Route, ValueSource};
+use passgate_core::policy::Policy;
+use passgate_core::route::{
+    AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate, Route,
+    ValueSource,
+};
 use passgate_core::status::StatusLists;
 use passgate_passport::action_pass::{Binding, MAX_ACTION_PASS_TTL_SECONDS};
 use passgate_passport::constraints;
@@ -19,9 +25,9 @@ use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ActionPassesDoc, AmountDoc, Bundle, GateDoc, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc,
-    IssuerTierDoc, LevelDoc, RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, UnitDoc, ValueDoc,
-    WindowsDoc,
+    ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardrailsDoc,
+    IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, RateLimitsDoc, RecordsDoc, ResourceDoc,
+    RouteDoc, SelfIssuedDoc, UnitDoc, ValueDoc, WindowsDoc,
 };
 use crate::origin;
 
@@ -87,6 +93,16 @@ impl Bundle {
     ///
     /// The first member that does not compile.
     pub fn compile(&self, evaluator: EvaluatorRef) -> Result<Gate, BundleError> {
+        let canonical = json::canonical(self).map_err(|e| error("policy", e))?;
+        self.compile_as(sha256_label(&Sha256::digest(canonical).into()), evaluator)
+    }
+
+    /// The gate this policy describes, whose canonical JSON has the digest `sha256`.
+    ///
+    /// # Errors
+    ///
+    /// The first member that does not compile.
+    pub(crate) fn compile_as(&self, sha256: String, evaluator: EvaluatorRef) -> Result<Gate, BundleError> {
         Ok(Gate {
             id: self.gate.checked_id()?,
             level: self.gate.level.into(),
@@ -97,18 +113,14 @@ impl Bundle {
             leeway_seconds: self.gate.checked_leeway()?,
             routes: self.compiled_routes()?,
             guardrails: self.guardrails.compile()?,
+            rules: self.compiled_rules()?,
             action_passes: self.action_passes.map(ActionPassesDoc::compile).transpose()?,
-            policy: self.policy_ref()?,
+            policy: PolicyRef { sha256, version: self.version },
             policy_freshness: None,
             listed_agents: foreign::compile(&self.foreign_agents)?,
             status_lists: status_lists(&self.issuers)?,
             evaluator,
         })
-    }
-
-    fn policy_ref(&self) -> Result<PolicyRef, BundleError> {
-        let canonical = json::canonical(self).map_err(|e| error("policy", e))?;
-        Ok(PolicyRef { sha256: sha256_label(&Sha256::digest(canonical).into()), version: self.version })
     }
 
     fn trust(&self) -> Result<TrustStore, BundleError> {
@@ -138,6 +150,11 @@ impl Bundle {
             return Err(error("foreign_agents", why));
         }
         Ok(profile)
+    }
+
+    fn compiled_rules(&self) -> Result<Option<Arc<Policy>>, BundleError> {
+        let rules = self.rules.as_ref().map(Policy::read).transpose();
+        rules.map(|rules| rules.map(Arc::new)).map_err(|e| error("rules", e))
     }
 
     fn compiled_routes(&self) -> Result<Vec<Route>, BundleError> {
@@ -239,8 +256,54 @@ impl RouteDoc {
             records: self.records.as_ref().map(RecordsDoc::compile).transpose()?,
             context: context.collect::<Result<_, _>>()?,
             refused_labels: labels.collect::<Result<_, _>>()?,
+            class: self.class.map(EffectClass::from),
+            arguments: self.arguments.iter().map(|(name, doc)| doc.compile(name, &path)).collect::<Result<_, _>>()?,
             path,
         })
+    }
+}
+
+impl From<EffectClassDoc> for EffectClass {
+    fn from(class: EffectClassDoc) -> Self {
+        match class {
+            EffectClassDoc::Read => Self::Read,
+            EffectClassDoc::Write => Self::Write,
+            EffectClassDoc::Destructive => Self::Destructive,
+            EffectClassDoc::Admin => Self::Admin,
+        }
+    }
+}
+
+impl ArgumentDoc {
+    fn compile(&self, name: &str, path: &PathPattern) -> Result<Argument, BundleError> {
+        let at = |member: &str| format!("arguments.{name}{member}");
+        let kind = ArgumentKind::from(self.kind);
+        let default = self.default.as_ref().map(|default| default.read(kind).ok_or("it is not of the argument's kind"));
+        let source = match self.at.compile(path).map_err(|e| error(at(".at"), e.why))? {
+            Declared::At(source) => source,
+            Declared::None => return Err(error(at(".at"), "say where it stands: `pointer`, `query` or `path`")),
+        };
+        Ok(Argument {
+            name: checked_name("arguments", name)?,
+            kind,
+            source,
+            is_optional: self.optional || self.default.is_some(),
+            default: default.transpose().map_err(|why| error(at(".default"), why))?,
+        })
+    }
+}
+
+impl From<ArgumentKindDoc> for ArgumentKind {
+    fn from(kind: ArgumentKindDoc) -> Self {
+        match kind {
+            ArgumentKindDoc::Text => Self::Text,
+            ArgumentKindDoc::Integer => Self::Integer,
+            ArgumentKindDoc::Boolean => Self::Boolean,
+            ArgumentKindDoc::Path => Self::Path,
+            ArgumentKindDoc::Host => Self::Host,
+            ArgumentKindDoc::Address => Self::Address,
+            ArgumentKindDoc::Any => Self::Any,
+        }
     }
 }
 

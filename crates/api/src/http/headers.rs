@@ -3,7 +3,6 @@
 //! Names are compared *folded*: in lower case, with `_` and `.` read as `-`. Origins behind CGI-style interfaces see
 //! `X_Auth.User` and `x-auth-user` as one name, so a field is judged by what it could become, not by how it is spelled.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::authority::Scheme;
@@ -100,11 +99,11 @@ pub fn forwardable(headers: &[Field]) -> Result<Vec<Field>, HeaderError> {
     let connection =
         headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| value.as_slice());
     let listed = connection_names(connection).ok_or(HeaderError::ConnectionMalformed)?;
-    if listed.iter().any(|name| is_protected(name)) {
+    if listed.0.iter().any(|name| is_protected(name)) {
         return Err(HeaderError::ConnectionNamesProtected);
     }
-    let mut plain = BTreeSet::new();
-    plain.extend(headers.iter().map(|(name, _)| name.to_ascii_lowercase()).filter(|name| *name == fold(name)));
+    let plain: Vec<String> = headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let plain = Names::of(plain.into_iter().filter(|name| *name == fold(name)).collect());
     let crosses = |name: &str| {
         let folded = fold(name);
         let is_alias = folded != name.to_ascii_lowercase();
@@ -112,6 +111,21 @@ pub fn forwardable(headers: &[Field]) -> Result<Vec<Field>, HeaderError> {
         !(is_stripped(&folded) || listed.contains(&folded) || (is_alias && shadows))
     };
     Ok(headers.iter().filter(|(name, _)| crosses(name)).cloned().collect())
+}
+
+/// Folded names of fields, in order: a request may list many.
+#[derive(Debug, Clone, Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn of(mut names: Vec<String>) -> Self {
+        names.sort_unstable();
+        Self(names)
+    }
+
+    fn contains(&self, name: &String) -> bool {
+        self.0.binary_search(name).is_ok()
+    }
 }
 
 /// The gate's own statements about a client, in place of those that [`forwardable`] drops.
@@ -136,7 +150,7 @@ pub fn proxy_claims(peer: IpAddr, scheme: Scheme, authority: Option<&str>) -> Ve
 /// gate's own: `WWW-Authenticate` with the scheme `Passport`, `Accept-Signature` with the tag `passgate`.
 #[derive(Debug, Clone)]
 pub struct Returnable {
-    listed: BTreeSet<String>,
+    listed: Names,
 }
 
 impl Returnable {
@@ -189,14 +203,14 @@ fn is_protected(folded: &str) -> bool {
 
 /// The folded names in `Connection` fields, or `None` if they are not lists of tokens. Empty elements are permitted
 /// (RFC 9110 section 5.6.1.2).
-fn connection_names<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+fn connection_names<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Names> {
+    let mut names = Vec::new();
     for token in values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii) {
         if !token.is_empty() {
-            names.insert(fold(std::str::from_utf8(token).ok().filter(|name| is_token(name))?));
+            names.push(fold(std::str::from_utf8(token).ok().filter(|name| is_token(name))?));
         }
     }
-    Some(names)
+    Some(Names::of(names))
 }
 
 /// RFC 9110 section 5.6.2.

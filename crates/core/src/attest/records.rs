@@ -417,6 +417,8 @@ pub enum GuardrailOutcome {
     NotApplicable,
     /// Something before it refused, so its state was not consulted.
     NotEvaluated,
+    /// It was evaluated and decides nothing.
+    Shadow,
 }
 
 /// A figure in the evidence.

@@ -5,10 +5,10 @@
 //! follows.
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use passgate_passport::key::PublicKey;
+use passgate_passport::sorted::SortedSet;
 
 use crate::attest::{KeyRotationRecord, RotationScope};
 
@@ -48,8 +48,8 @@ pub(super) struct Keyring<'k> {
 /// Keys that some rotation retired. A ledger has many chains that rotate alike, and few keys.
 #[derive(Debug, Default)]
 struct Retired {
-    anywhere: BTreeSet<Known>,
-    everywhere: BTreeSet<Known>,
+    anywhere: SortedSet<Known>,
+    everywhere: SortedSet<Known>,
 }
 
 impl<'k> Keyring<'k> {

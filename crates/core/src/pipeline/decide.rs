@@ -140,7 +140,7 @@ pub fn retry_after_seconds(rates: &[RateView]) -> Option<u64> {
 /// Decides. Pure: calling it twice with the same arguments gives the same decision.
 ///
 /// Replay, revocation and suspension come first: they belong to authentication. Then the guardrails in their fixed order:
-/// permission scope, rate, spend, domain, PII, approval, and after them the plugins. The first that denies is the reason,
+/// permission scope, rate, spend, domain, PII, approval, then the operator's rules and after them the plugins. The first that denies is the reason,
 /// whatever was found first, and when none does, the first that asks for approval.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let revocation = revocation_check(admission);
@@ -153,6 +153,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         stateless("pii", Finding::NotApplicable, SortedMap::new()),
         stateless("approval", judged.approval(admission), approval_evidence(judged)),
     ];
+    guardrails.extend(judged.findings.rules.clone());
     guardrails.extend(plugins(judged));
     let reason = admission_reason(admission)
         .or_else(|| first_reason(guardrails.iter().filter_map(|guardrail| guardrail.reason_code)));
@@ -184,9 +185,9 @@ fn admission_reason(admission: &Admission) -> Option<Reason> {
     }
 }
 
-type Evidence = SortedMap<Cow<'static, str>, EvidenceValue>;
+pub(super) type Evidence = SortedMap<Cow<'static, str>, EvidenceValue>;
 
-fn record(
+pub(super) fn record(
     guardrail: &'static str,
     result: GuardrailOutcome,
     reason_code: Option<Reason>,

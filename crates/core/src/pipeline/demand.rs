@@ -27,6 +27,7 @@ pub(super) fn demand(
     action: Option<&str>,
     amount: Option<MicroUsd>,
     findings: &Findings,
+    of_rules: &[(&str, RateLimits)],
 ) -> Demand {
     let (credential, proof) = (&authenticated.credential, &authenticated.proof);
     let counted = Counted { gate, credential, agent: agent_key(credential.issuer(), credential.root_agent_id()) };
@@ -40,7 +41,7 @@ pub(super) fn demand(
         },
         subjects: credential.subjects(proof.key_thumbprint()),
         pass: None,
-        rates: counted.rates(action),
+        rates: counted.rates(action, of_rules),
         spends: amount.map(|amount| counted.spends(amount, findings)).unwrap_or_default(),
     }
 }
@@ -54,7 +55,7 @@ struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    fn rates(&self, action: Option<&str>) -> Vec<RateClaim> {
+    fn rates(&self, action: Option<&str>, of_rules: &[(&str, RateLimits)]) -> Vec<RateClaim> {
         let rates = &self.gate.guardrails.rates;
         let mut claims = Vec::new();
         let mut claim = |per: &str, limits: &RateLimits, counter: &dyn Fn() -> String| {
@@ -64,6 +65,9 @@ impl Counted<'_> {
         claim("gate", &rates.gate, &String::new);
         claim("tenant", &rates.tenant, &|| agent_key(self.credential.issuer(), ""));
         claim("action", &rates.action, &|| [&self.agent, ":", action.unwrap_or_default()].concat());
+        for (name, limits) in of_rules {
+            claim("rule", limits, &|| [&self.agent, ":rule:", name].concat());
+        }
         for (link, account) in self.accounts() {
             let caps = link.constraints.rate;
             let caps = [

@@ -14,9 +14,10 @@ use super::demand::demand;
 use super::limits::{self, Limits};
 use super::passes::{self, JudgedValues, PassUse};
 use super::restrict::Shown;
+use super::rules;
 use crate::attest::{
-    AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, PolicyRecord, RequestRecord, StatusListRecord,
-    sha256_label,
+    AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, GuardrailRecord, PolicyRecord, RequestRecord,
+    StatusListRecord, sha256_label,
 };
 use crate::gate::{EvaluatorRef, Gate, Guardrails};
 use crate::money::MicroUsd;
@@ -60,6 +61,9 @@ pub(super) struct Findings {
     /// The threshold above which a person approves, when the action has an amount.
     pub(super) approval: Finding,
     pub(super) approval_above: Option<MicroUsd>,
+    /// What the operator's rules say, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rules: Option<GuardrailRecord>,
 }
 
 /// The finding of one check.
@@ -85,13 +89,15 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     let constraints = credential.constraints();
     let limits = Limits::of(&gate.guardrails, &constraints);
     let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
-    let values = route.map(|route| route.read(covered, &constraints)).unwrap_or_default();
+    let needs = rules::needs(gate, &constraints);
+    let values = route.map(|route| route.read(covered, &needs)).unwrap_or_default();
     let judged = JudgedValues {
         action: route.map(|route| &route.action),
         amount: values.amount.and_then(Result::ok),
         target_domain: values.host.as_ref().and_then(|host| host.as_deref().ok()),
     };
-    let pass = passes::pass_use(gate, authenticated, &judged);
+    let mut pass = passes::pass_use(gate, authenticated, &judged);
+    let ruled = rules::judge(gate, authenticated, route, &values, &mut pass);
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
@@ -100,10 +106,12 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         domain: judge_domain(&limits, values.host.as_ref()),
         approval: judge_approval(&gate.guardrails, values.amount, &pass),
         approval_above: gate.guardrails.require_approval_above,
+        rules: ruled.record,
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
-    let mut demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &findings);
+    let mut demand =
+        demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &findings, &ruled.rates);
     let pass = pass.unwrap_or_default();
     passes::add_to_demand(&mut demand, pass.as_ref(), findings.forwardable());
     let request = RequestRecord {
@@ -126,7 +134,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         plugins: Vec::new(),
         pass,
         demand,
-        shown: Shown::of(authenticated, route),
+        shown: Shown::of(authenticated, route, &needs),
     }
 }
 
@@ -234,7 +242,8 @@ impl Findings {
             Finding::Fail(reason) => Some(reason),
             Finding::Pass | Finding::NotApplicable => None,
         });
-        self.scope.into_iter().chain(self.rate).chain(failed)
+        let ruled = self.rules.as_ref().and_then(|record| record.reason_code);
+        self.scope.into_iter().chain(self.rate).chain(failed).chain(ruled)
     }
 }
 

@@ -33,6 +33,7 @@ mod limits;
 mod parse;
 mod passes;
 mod restrict;
+mod rules;
 
 pub use authenticate::{Authenticated, authenticate};
 pub use credential::subjects;

@@ -23,6 +23,7 @@ use super::judge::{Finding, Judged};
 use crate::attest::{ActionPassRecord, ActionPassUse, Stamp, Writer};
 use crate::gate::{ActionPasses, Gate};
 use crate::money::MicroUsd;
+use crate::policy::Mode;
 use crate::reason::Reason;
 use crate::state::{Admission, Demand, PassAnswer, PassClaim, SpendMode};
 
@@ -88,6 +89,10 @@ pub(super) fn pass_use(
     let passes = passes.ok_or(Reason::ActionPassRefused)?;
     match Wish::of(value) {
         Wish::Mint(binding) if binding < passes.binding => Err(Reason::ActionPassKeyRequired),
+        // Rules that decide nothing vouch for nothing.
+        Wish::Mint(_) if gate.rules.as_ref().is_some_and(|rules| rules.mode() == Mode::Shadow) => {
+            Err(Reason::ActionPassRefused)
+        }
         Wish::Mint(binding) => {
             let action = action_hash(gate, authenticated, judged).ok_or(Reason::ActionPassRefused)?;
             let bound = binding == Binding::ContentAndKey;
@@ -177,6 +182,13 @@ pub(super) fn add_to_demand(demand: &mut Demand, usage: Option<&PassUse>, is_for
 }
 
 impl PassUse {
+    /// A pass that would be minted lives no longer than this.
+    pub(super) fn live_at_most(&mut self, seconds: i64) {
+        if let Self::Mint { ttl_seconds, .. } = self {
+            *ttl_seconds = (*ttl_seconds).min(seconds);
+        }
+    }
+
     pub(super) fn record(&self) -> ActionPassRecord {
         match self {
             Self::Mint { action_sha256, .. } => {

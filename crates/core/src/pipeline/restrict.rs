@@ -14,7 +14,7 @@ use super::judge::Judged;
 use crate::attest::sha256_label;
 use crate::plugin::{MAX_REDACTED_BYTES, PluginOutcome, PluginRecord, PluginVerdict};
 use crate::reason::{Class, Reason};
-use crate::route::{self, MAX_JSON_BODY_BYTES, Route};
+use crate::route::{self, MAX_JSON_BODY_BYTES, Needs, Route};
 use crate::state::SpendMode;
 
 /// What stands in the place of a string that a plugin takes out, as JSON.
@@ -31,16 +31,15 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn of(authenticated: &Authenticated<'_>, route: Option<&Route>) -> Self {
+    pub(super) fn of(authenticated: &Authenticated<'_>, route: Option<&Route>, needs: &Needs<'_>) -> Self {
         let covered = authenticated.proof.covered();
-        let limits = authenticated.credential.constraints();
         let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD].contains(name);
         let fields = covered.fields().filter(is_shown);
         Self {
             permissions: authenticated.credential.permissions().iter().map(ToString::to_string).collect(),
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             has_json_body: route::has_json_body(covered),
-            judged_texts: route.map(|route| route.judged_texts(&limits)).unwrap_or_default(),
+            judged_texts: route.map(|route| route.judged_texts(needs)).unwrap_or_default(),
         }
     }
 }

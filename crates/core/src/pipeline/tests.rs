@@ -54,6 +54,8 @@ fn gate() -> Gate {
         records: None,
         context: SortedMap::new(),
         refused_labels: SortedSet::new(),
+        class: None,
+        arguments: Vec::new(),
     };
     let usd = |dollars: u64| Some(MicroUsd(dollars * 1_000_000));
     let mut guardrails = Guardrails {
@@ -79,6 +81,7 @@ fn gate() -> Gate {
         ],
         guardrails,
         policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 7 },
+        rules: None,
         action_passes: None,
         policy_freshness: None,
         listed_agents: Vec::new(),

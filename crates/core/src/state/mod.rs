@@ -121,7 +121,7 @@ pub const PER_PASSPORT: &str = "passport";
 /// One token to take from one counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateClaim {
-    /// What is counted, for the evidence: `agent`, `gate`, `tenant`, `action` or `passport`.
+    /// What is counted, for the evidence: `agent`, `gate`, `tenant`, `action`, `rule` or `passport`.
     pub per: String,
     /// The counter's identity.
     pub counter: String,

@@ -1,6 +1,5 @@
 //! The rules between a delegated passport and those above it. No signature is looked at here.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -133,9 +132,12 @@ fn covers(wide: &[Scope], narrow: &[Scope]) -> bool {
         let covered = |scope| wide.contains(scope) || wide.iter().any(|pattern| pattern.covers_scope(scope));
         return narrow.iter().all(covered);
     }
-    let same: BTreeSet<&Scope> = wide.iter().collect();
+    let mut same: Vec<&Scope> = wide.iter().collect();
+    same.sort_unstable();
     let patterns: Vec<&Scope> = wide.iter().filter(|scope| scope.as_str().contains('*')).collect();
-    narrow.iter().all(|scope| same.contains(scope) || patterns.iter().any(|pattern| pattern.covers_scope(scope)))
+    narrow
+        .iter()
+        .all(|scope| same.binary_search(&scope).is_ok() || patterns.iter().any(|pattern| pattern.covers_scope(scope)))
 }
 
 fn first_broken<const N: usize>(rules: [(bool, Violation); N]) -> Result<(), Violation> {

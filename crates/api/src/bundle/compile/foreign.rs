@@ -1,12 +1,12 @@
 //! Foreign agents of a policy.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use passgate_core::gate::ListedAgent;
 use passgate_passport::claims::is_identifier;
 use passgate_passport::proof::web_bot_auth::{AgentUrl, Coverage, Directory, ForeignAgent};
 use passgate_passport::scope::Scope;
+use passgate_passport::sorted::SortedSet;
 use passgate_passport::trust::Tier;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub(super) fn compile(docs: &[ForeignAgentDoc]) -> Result<Vec<Arc<ListedAgent>>,
     if docs.len() > MAX_AGENTS {
         return Err(error("foreign_agents", format_args!("at most {MAX_AGENTS}")));
     }
-    let (mut ids, mut urls, mut agents) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let (mut ids, mut urls, mut agents) = (SortedSet::new(), SortedSet::new(), Vec::new());
     for (i, doc) in docs.iter().enumerate() {
         let at = |member: &str| format!("foreign_agents[{i}].{member}");
         let agent = doc.compile().map_err(|e| error(at(&e.at), e.why))?;

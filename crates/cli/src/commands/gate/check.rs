@@ -197,6 +197,7 @@ fn guardrail_line(guardrail: &GuardrailRecord) -> String {
         GuardrailOutcome::StepUp => "step_up",
         GuardrailOutcome::NotApplicable => "not applicable",
         GuardrailOutcome::NotEvaluated => "not evaluated",
+        GuardrailOutcome::Shadow => "shadow",
     };
     let evidence: Vec<String> =
         guardrail.evidence.iter().map(|(name, value)| format!("{name}={}", figure(value))).collect();
