@@ -160,6 +160,16 @@ impl Policy {
         self.rules.iter().any(|rule| rule.require.iter().any(|condition| condition.fact == Fact::Closed))
     }
 
+    /// The time zones that conditions name by their place.
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones
+    }
+
+    /// The patterns that conditions name by their place.
+    pub fn patterns(&self) -> &[Pattern] {
+        &self.patterns
+    }
+
     /// The rules, ordered by name.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

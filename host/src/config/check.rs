@@ -5,10 +5,9 @@ use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use passgate_api::bundle::{Bundle, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, StatusListDoc};
+use passgate_api::bundle::{Bundle, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, StatusListDoc};
 use passgate_api::edge::{MAX_BODY_BYTES, MAX_DECISION_TIMEOUT_MS, MAX_RESPONSE_BYTES, MAX_TIMEOUT_MS};
 use passgate_core::gate::Gate;
-use passgate_core::policy::Policy;
 use passgate_passport::b64;
 use passgate_passport::jwk::MAX_JWKS_BYTES;
 use passgate_passport::key_set;
@@ -22,7 +21,7 @@ use crate::files;
 use crate::http::authority::{self, Scheme};
 use crate::http::upstream::TrustRoots;
 use crate::plugins;
-use crate::policy::{self, RuleDoc, RulesFile, RulesMode, Written, texts};
+use crate::policy::{self, Compiled, PolicyFile, RuleDoc, RulesMode, Written, texts};
 use crate::signed_file::Refused;
 
 const MAX_CONNECTIONS: u64 = 100_000;
@@ -37,6 +36,7 @@ const DEFAULT_STORE_PATH: &str = "state/passgate.redb";
 pub(super) struct Checked {
     pub(super) bundle: Bundle,
     pub(super) gate: Gate,
+    pub(super) rules: Option<Compiled>,
     pub(super) paths: Paths,
     pub(super) trust_roots: TrustRoots,
 }
@@ -47,20 +47,27 @@ pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked
     check.ranges(config)?;
     check.addresses(config)?;
     check.upstream(config)?;
-    check.wildcards(config)?;
     check.evaluator(config)?;
     check.plugins(config)?;
     let trust_roots = check.trust_roots(config)?;
     let paths = check.paths(config)?;
-    let mut bundle = check.bundle(config)?;
+    let files = check.policy_files(config)?;
+    let mut bundle = check.bundle(config, &files)?;
+    check.wildcards(&bundle.guardrails)?;
+    if bundle.routes.is_empty() {
+        return Err(check
+            .error("routes", "lists nothing: every request is refused", Some("map a path to an action"))
+            .into());
+    }
     let evaluator = evaluator::native().map_err(|error| ConfigError::file(file, error.to_string(), None))?;
     let compile = |bundle: &Bundle| bundle.compile(evaluator.clone()).map_err(|error| ConfigError::bundle(file, error));
     let mut gate = compile(&bundle)?;
-    if let Some(rules) = check.rules(config, &gate)? {
-        bundle.rules = Some(rules.to_tree());
+    let rules = check.rules(config, &files, &gate)?;
+    if let Some(rules) = &rules {
+        bundle.rules = Some(rules.policy.to_tree());
         gate = compile(&bundle)?;
     }
-    Ok(Checked { bundle, gate, paths, trust_roots })
+    Ok(Checked { bundle, gate, rules, paths, trust_roots })
 }
 
 struct Check<'a> {
@@ -133,9 +140,8 @@ impl Check<'_> {
     }
 
     /// A wildcard below a public suffix lets in whoever registers a name there.
-    fn wildcards(&self, config: &Config) -> Result<(), ConfigError> {
-        let patterns = config.guardrails.allowed_domains.iter().flatten().enumerate();
-        for (i, pattern) in patterns {
+    fn wildcards(&self, guardrails: &GuardrailsDoc) -> Result<(), ConfigError> {
+        for (i, pattern) in guardrails.allowed_domains.iter().flatten().enumerate() {
             if texts::is_public_suffix(pattern) {
                 let problem = format!("`{pattern}` allows every name that anyone registers below");
                 let member = format!("guardrails.allowed_domains[{i}]");
@@ -197,34 +203,57 @@ impl Check<'_> {
         Ok(Paths { store, attestation_key: self.base.join(&config.attestation.key_file), socket })
     }
 
-    fn bundle(&self, config: &Config) -> Result<Bundle, ConfigError> {
+    fn bundle(&self, config: &Config, files: &[(PathBuf, PolicyFile)]) -> Result<Bundle, ConfigError> {
         let issuers = config.issuers.iter().enumerate().map(|(i, entry)| self.issuer(i, entry));
+        let guardrails = files.iter().find_map(|(_, file)| file.guardrails.as_ref());
         Ok(Bundle {
             version: config.version,
             gate: config.gate.clone(),
             issuers: issuers.collect::<Result<_, _>>()?,
             self_issued: config.self_issued.clone(),
             foreign_agents: config.foreign_agents.clone(),
-            routes: config.routes.clone(),
-            guardrails: config.guardrails.clone(),
+            routes: config.routes.iter().chain(files.iter().flat_map(|(_, file)| &file.routes)).cloned().collect(),
+            guardrails: guardrails.unwrap_or(&config.guardrails).clone(),
             rules: None,
             action_passes: config.action_passes,
         })
     }
 
-    /// None where there are none, which is not the same as an empty list.
-    fn rules(&self, config: &Config, gate: &Gate) -> Result<Option<Policy>, ConfigErrors> {
-        let mut rules: Vec<(PathBuf, String, RuleDoc)> = Vec::new();
-        let mut add = |file: &Path, docs: &[RuleDoc]| {
-            let numbered = docs.iter().enumerate();
-            rules.extend(numbered.map(|(i, doc)| (file.to_owned(), format!("rules[{i}]"), doc.clone())));
-        };
-        add(self.file, config.rules.as_deref().unwrap_or_default());
-        for name in &config.rules_files {
-            let file = self.base.join(name);
-            add(&file, &super::read_document::<RulesFile>(&file)?.rules);
+    fn policy_files(&self, config: &Config) -> Result<Vec<(PathBuf, PolicyFile)>, ConfigError> {
+        let mut files: Vec<(PathBuf, PolicyFile)> = Vec::new();
+        for name in &config.policy_files {
+            let path = self.base.join(name);
+            let file: PolicyFile = super::read_document(&path)?;
+            let has_guardrails = config.guardrails != GuardrailsDoc::default()
+                || files.iter().any(|(_, other)| other.guardrails.is_some());
+            if file.guardrails.is_some() && has_guardrails {
+                let problem = "stand elsewhere too, and a gate has one set of them";
+                return Err(ConfigError::at_member(
+                    &path,
+                    "guardrails",
+                    problem,
+                    Some("put them together in one file"),
+                ));
+            }
+            files.push((path, file));
         }
-        if config.rules.is_none() && config.rules_files.is_empty() {
+        Ok(files)
+    }
+
+    /// None where there are none, which is not the same as an empty list.
+    fn rules(
+        &self,
+        config: &Config,
+        files: &[(PathBuf, PolicyFile)],
+        gate: &Gate,
+    ) -> Result<Option<Compiled>, ConfigErrors> {
+        let mut rules: Vec<(&Path, String, &RuleDoc)> = Vec::new();
+        let own = (self.file, config.rules.as_deref().unwrap_or_default());
+        let of_files = files.iter().map(|(path, file)| (path.as_path(), file.rules.as_slice()));
+        for (path, docs) in [own].into_iter().chain(of_files) {
+            rules.extend(docs.iter().enumerate().map(|(i, doc)| (path, format!("rules[{i}]"), doc)));
+        }
+        if config.rules.is_none() && files.is_empty() {
             let problem = "is given, and there are no rules";
             let is_given = config.rules_mode != RulesMode::Enforce;
             let unused = || self.error("rules_mode", problem, Some("add `rules`, or remove it")).into();

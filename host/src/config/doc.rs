@@ -29,17 +29,18 @@ pub struct Config {
     #[serde(default)]
     pub foreign_agents: Vec<ForeignAgentDoc>,
     /// How requests map to actions; the first match counts.
+    #[serde(default)]
     pub routes: Vec<RouteDoc>,
     /// The guardrails.
     #[serde(default)]
     pub guardrails: GuardrailsDoc,
-    /// The rules, in any order. Absent, and no files of rules either: the guardrails alone decide. With any, and with an
-    /// empty list, what no rule allows is denied.
+    /// The rules, in any order. Absent, and no policy files either: the guardrails alone decide. With any, and with an empty
+    /// list, what no rule allows is denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Vec<RuleDoc>>,
-    /// Files with more rules.
+    /// Files with more routes and rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules_files: Vec<String>,
+    pub policy_files: Vec<String>,
     /// Whether the rules decide, or are only recorded.
     #[serde(default, skip_serializing_if = "is_enforced")]
     pub rules_mode: RulesMode,

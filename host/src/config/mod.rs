@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use self::check::Checked;
 use crate::http::upstream::TrustRoots;
+use crate::policy::Compiled;
 
 pub use check::check_upstream;
 pub use doc::{
@@ -49,6 +50,8 @@ pub struct Loaded {
     pub bundle: Bundle,
     /// The policy compiled.
     pub gate: Gate,
+    /// Its rules, if there are any.
+    pub rules: Option<Compiled>,
     /// The files the configuration names.
     pub paths: Paths,
     /// Whom to trust when the upstream is `https`.
@@ -88,8 +91,8 @@ impl Config {
         let resolved_path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
         let checked = check::check(path, &base, &config).map_err(|errors| errors.map(yaml::located))?;
-        let Checked { bundle, gate, paths, trust_roots } = checked;
-        Ok(Loaded { config, path: path.to_owned(), resolved_path, base, bundle, gate, paths, trust_roots })
+        let Checked { bundle, gate, rules, paths, trust_roots } = checked;
+        Ok(Loaded { config, path: path.to_owned(), resolved_path, base, bundle, gate, rules, paths, trust_roots })
     }
 
     /// Reads a configuration from text, as if it stood in `path`; see [`Config::load`].

@@ -17,14 +17,14 @@ use passgate_passport::trust::SelfIssued;
 
 use super::doc::{ApprovalDoc, ConditionsDoc, DuringDoc, EffectDoc, RuleDoc, RulesMode, TierDoc, WindowDoc};
 use super::texts::{self, Entry};
-use super::{Fault, Written, anchors, overlap, pattern, zones};
+use super::{Compiled, Fault, Written, anchors, overlap, pattern, zones};
 
 /// The largest number that a rule can name.
 pub(super) const LARGEST: i64 = MAX_SAFE_INTEGER.cast_signed();
 const MAX_APPROVERS: u32 = 16;
 
 /// Compiles, and finds everything that is wrong.
-pub(super) fn compile(written: &[Written<'_>], mode: RulesMode, gate: &Gate) -> Result<Policy, Vec<Fault>> {
+pub(super) fn compile(written: &[Written<'_>], mode: RulesMode, gate: &Gate) -> Result<Compiled, Vec<Fault>> {
     let mut compiler =
         Compiler { gate, zones: Vec::new(), patterns: Vec::new(), faults: Vec::new(), file: PathBuf::new() };
     let mut rules: Vec<(usize, Rule)> = Vec::new();
@@ -47,9 +47,9 @@ pub(super) fn compile(written: &[Written<'_>], mode: RulesMode, gate: &Gate) -> 
     let mut rules: Vec<Rule> = rules.into_iter().map(|(_, rule)| rule).collect();
     anchors::choose(&mut rules);
     let mode = if mode == RulesMode::Shadow { Mode::Shadow } else { Mode::Enforce };
-    let zones = compiler.zones.into_iter().map(|(_, zone)| zone).collect();
-    let patterns = compiler.patterns.into_iter().map(|(_, pattern)| pattern).collect();
-    Ok(Policy::new(mode, zones, patterns, rules))
+    let (zones, tables) = compiler.zones.into_iter().unzip();
+    let (expressions, patterns) = compiler.patterns.into_iter().unzip();
+    Ok(Compiled { policy: Policy::new(mode, tables, patterns, rules), expressions, zones })
 }
 
 /// What rules are compiled with.

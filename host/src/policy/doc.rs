@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use passgate_api::bundle::{EffectClassDoc, Scalar, WindowsDoc};
+use passgate_api::bundle::{EffectClassDoc, GuardrailsDoc, LevelDoc, RouteDoc, Scalar, WindowsDoc};
 use passgate_api::usd::Usd;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,37 @@ pub enum RulesMode {
     Shadow,
 }
 
-/// A file of rules.
+/// A file with a part of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyFile {
+    /// What it is, where it is offered as a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateDoc>,
+    /// Routes, which come after those of the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteDoc>,
+    /// The guardrails, if neither the configuration nor another file has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardrails: Option<GuardrailsDoc>,
+    /// The rules, in any order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleDoc>,
+}
+
+/// What a template is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RulesFile {
-    /// The rules, in any order.
-    pub rules: Vec<RuleDoc>,
+pub struct TemplateDoc {
+    /// Its name for people.
+    pub title: String,
+    /// The group it is listed in.
+    pub group: String,
+    /// The security level it is meant for.
+    pub level: LevelDoc,
+    /// What to adapt before use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapt: Vec<String>,
 }
 
 /// One rule. It matches a request when all of `when` holds.

@@ -20,8 +20,8 @@ use passgate_core::gate::Gate;
 use passgate_core::policy::Policy;
 
 pub use doc::{
-    AmountRangeDoc, ApprovalDoc, ArgumentTestDoc, ConditionsDoc, DayDoc, DuringDoc, EffectDoc, RuleDoc, RulesFile,
-    RulesMode, TierDoc, WindowDoc,
+    AmountRangeDoc, ApprovalDoc, ArgumentTestDoc, ConditionsDoc, DayDoc, DuringDoc, EffectDoc, PolicyFile, RuleDoc,
+    RulesMode, TemplateDoc, TierDoc, WindowDoc,
 };
 
 /// A rule as it is written.
@@ -33,6 +33,17 @@ pub struct Written<'a> {
     pub at: &'a str,
     /// The rule.
     pub doc: &'a RuleDoc,
+}
+
+/// Compiled rules, and the names of what their conditions name by place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// The rules.
+    pub policy: Policy,
+    /// The regular expressions of the policy's patterns.
+    pub expressions: Vec<String>,
+    /// The names of its time zones.
+    pub zones: Vec<String>,
 }
 
 /// Something wrong with rules.
@@ -57,7 +68,7 @@ impl fmt::Display for Fault {
 /// # Errors
 ///
 /// Everything that is wrong with them, at least one thing.
-pub fn compile(rules: &[Written<'_>], mode: RulesMode, gate: &Gate) -> Result<Policy, Vec<Fault>> {
+pub fn compile(rules: &[Written<'_>], mode: RulesMode, gate: &Gate) -> Result<Compiled, Vec<Fault>> {
     compile::compile(rules, mode, gate)
 }
 

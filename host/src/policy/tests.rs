@@ -39,14 +39,14 @@ fn gate() -> Gate {
 }
 
 fn docs(yaml: &str) -> Vec<RuleDoc> {
-    serde_saphyr::from_str::<RulesFile>(yaml).unwrap().rules
+    serde_saphyr::from_str::<PolicyFile>(yaml).unwrap().rules
 }
 
 fn compiled(docs: &[RuleDoc], gate: &Gate) -> Result<Policy, Vec<Fault>> {
     let places: Vec<String> = (0..docs.len()).map(|i| format!("rules[{i}]")).collect();
     let written: Vec<_> =
         docs.iter().zip(&places).map(|(doc, at)| Written { file: Path::new("passgate.yml"), at, doc }).collect();
-    compile(&written, RulesMode::Enforce, gate)
+    compile(&written, RulesMode::Enforce, gate).map(|compiled| compiled.policy)
 }
 
 #[test]
