@@ -6,6 +6,7 @@ mod delegation;
 mod dpop;
 mod foreign;
 mod money;
+mod operator_rules;
 mod passes;
 mod policy;
 mod proofs;
@@ -55,6 +56,7 @@ fn recipes() -> Result<Vec<Recipe>> {
     let groups = [
         rules::recipes()?,
         money::recipes()?,
+        operator_rules::recipes()?,
         credentials::recipes()?,
         credentials::tiers()?,
         delegation::recipes()?,

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
+use passgate_core::attest::DecisionKind;
 use serde_json::{Map, Value, json};
 
 use crate::exit::{Exit, Failure};
@@ -43,6 +44,15 @@ pub(crate) enum Paint {
 }
 
 impl Paint {
+    /// A decision's colour.
+    pub(crate) const fn of(decision: DecisionKind) -> Self {
+        match decision {
+            DecisionKind::Allow => Self::Good,
+            DecisionKind::StepUp => Self::Wait,
+            DecisionKind::Deny => Self::Bad,
+        }
+    }
+
     const fn code(self) -> &'static str {
         match self {
             Self::Good => "32",

@@ -1,5 +1,6 @@
 //! A request as the command line describes it, and the same request signed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -133,6 +134,17 @@ impl Request {
             other => other.to_string().into_bytes(),
         });
         Self::build(&file.url, file.method.as_deref(), headers, body)
+    }
+
+    /// The request that these describe.
+    pub(crate) fn made(
+        url: &str,
+        method: Option<&str>,
+        headers: &BTreeMap<String, String>,
+        body: Option<Vec<u8>>,
+    ) -> Result<Self, Failure> {
+        let headers = headers.iter().map(|(name, value)| checked_field(name, value)).collect::<Result<_, _>>()?;
+        Self::build(url, method, headers, body)
     }
 
     fn build(

@@ -93,6 +93,24 @@ pub struct Policy {
     index: Index,
 }
 
+/// What becomes of one rule in the face of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained<'p> {
+    /// The rule.
+    pub rule: &'p Rule,
+    /// Which of its conditions hold, in their order.
+    pub when: Vec<bool>,
+    /// Which of its requirements are met, in their order.
+    pub require: Vec<bool>,
+}
+
+impl Explained<'_> {
+    /// Whether the rule matches.
+    pub fn matches(&self) -> bool {
+        self.when.iter().all(|holds| *holds)
+    }
+}
+
 /// What the rules say of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling<'p> {
@@ -190,6 +208,19 @@ impl Policy {
             }
         }
         ruling
+    }
+
+    /// What becomes of each rule, for whoever wrote them: those that the index passes over are looked at too.
+    pub fn explain(&self, facts: &Facts<'_>) -> Vec<Explained<'_>> {
+        let holding = |conditions: &[Condition], unknown| {
+            conditions.iter().map(|condition| self.holds(condition, facts, unknown)).collect()
+        };
+        let explained = |rule| Explained {
+            rule,
+            when: holding(&rule.when, rule.effect != Effect::Allow),
+            require: holding(&rule.require, false),
+        };
+        self.rules.iter().map(explained).collect()
     }
 
     /// Whether all conditions of `rule` hold.

@@ -16,7 +16,7 @@ use crate::json::{MAX_SAFE_INTEGER, Members, Node};
 use crate::sorted::{SortedMap, SortedSet};
 
 pub(crate) use narrow::Widened;
-pub use pattern::{DomainPattern, MAX_PATTERN_BYTES, MAX_RESOURCE_SEGMENTS, ResourcePattern};
+pub use pattern::{DomainPattern, MAX_PATTERN_BYTES, MAX_RESOURCE_SEGMENTS, ResourcePattern, is_resource};
 pub(crate) use wire::ConstraintsClaim;
 
 /// Most entries of `domains`, of `resources`, of `labels` and of one list in `context`.

@@ -13,15 +13,15 @@ use passgate_passport::jwk::MAX_JWKS_BYTES;
 use passgate_passport::key_set;
 use passgate_passport::trust::IssuerKey;
 
-use super::Paths;
 use super::doc::{Config, EngineKind, IssuerEntry, StoreKind};
 use super::error::{ConfigError, ConfigErrors};
+use super::{Paths, Policy};
 use crate::evaluator::{self, EvaluatorFile};
 use crate::files;
 use crate::http::authority::{self, Scheme};
 use crate::http::upstream::TrustRoots;
 use crate::plugins;
-use crate::policy::{self, Compiled, PolicyFile, RuleDoc, RulesMode, Written, texts};
+use crate::policy::{Compiled, PolicyFile, RuleDoc, RulesMode, Written, texts};
 use crate::signed_file::Refused;
 
 const MAX_CONNECTIONS: u64 = 100_000;
@@ -34,9 +34,7 @@ const DEFAULT_STORE_PATH: &str = "state/passgate.redb";
 
 /// What a configuration comes to.
 pub(super) struct Checked {
-    pub(super) bundle: Bundle,
-    pub(super) gate: Gate,
-    pub(super) rules: Option<Compiled>,
+    pub(super) policy: Policy,
     pub(super) paths: Paths,
     pub(super) trust_roots: TrustRoots,
 }
@@ -52,22 +50,38 @@ pub(super) fn check(file: &Path, base: &Path, config: &Config) -> Result<Checked
     let trust_roots = check.trust_roots(config)?;
     let paths = check.paths(config)?;
     let files = check.policy_files(config)?;
-    let mut bundle = check.bundle(config, &files)?;
+    let bundle = check.bundle(config)?;
+    let policy = policy(file, bundle, &config.guardrails, config.rules.as_deref(), config.rules_mode, &files)?;
+    Ok(Checked { policy, paths, trust_roots })
+}
+
+/// Compiles a policy whose own part stands in `file`, with what its policy files add.
+pub(super) fn policy(
+    file: &Path,
+    mut bundle: Bundle,
+    guardrails: &GuardrailsDoc,
+    rules: Option<&[RuleDoc]>,
+    mode: RulesMode,
+    files: &[(PathBuf, PolicyFile)],
+) -> Result<Policy, ConfigErrors> {
+    let check = Check { file, base: file };
+    bundle.routes.extend(files.iter().flat_map(|(_, file)| &file.routes).cloned());
+    let of_file = files.iter().find_map(|(_, file)| file.guardrails.as_ref());
+    of_file.unwrap_or(guardrails).clone_into(&mut bundle.guardrails);
     check.wildcards(&bundle.guardrails)?;
     if bundle.routes.is_empty() {
-        return Err(check
-            .error("routes", "lists nothing: every request is refused", Some("map a path to an action"))
-            .into());
+        let remedy = "map a path to an action";
+        return Err(check.error("routes", "lists nothing: every request is refused", Some(remedy)).into());
     }
     let evaluator = evaluator::native().map_err(|error| ConfigError::file(file, error.to_string(), None))?;
     let compile = |bundle: &Bundle| bundle.compile(evaluator.clone()).map_err(|error| ConfigError::bundle(file, error));
     let mut gate = compile(&bundle)?;
-    let rules = check.rules(config, &files, &gate)?;
+    let rules = check.rules(rules, mode, files, &gate)?;
     if let Some(rules) = &rules {
         bundle.rules = Some(rules.policy.to_tree());
         gate = compile(&bundle)?;
     }
-    Ok(Checked { bundle, gate, rules, paths, trust_roots })
+    Ok(Policy { bundle, gate, rules })
 }
 
 struct Check<'a> {
@@ -203,17 +217,16 @@ impl Check<'_> {
         Ok(Paths { store, attestation_key: self.base.join(&config.attestation.key_file), socket })
     }
 
-    fn bundle(&self, config: &Config, files: &[(PathBuf, PolicyFile)]) -> Result<Bundle, ConfigError> {
+    fn bundle(&self, config: &Config) -> Result<Bundle, ConfigError> {
         let issuers = config.issuers.iter().enumerate().map(|(i, entry)| self.issuer(i, entry));
-        let guardrails = files.iter().find_map(|(_, file)| file.guardrails.as_ref());
         Ok(Bundle {
             version: config.version,
             gate: config.gate.clone(),
             issuers: issuers.collect::<Result<_, _>>()?,
             self_issued: config.self_issued.clone(),
             foreign_agents: config.foreign_agents.clone(),
-            routes: config.routes.iter().chain(files.iter().flat_map(|(_, file)| &file.routes)).cloned().collect(),
-            guardrails: guardrails.unwrap_or(&config.guardrails).clone(),
+            routes: config.routes.clone(),
+            guardrails: config.guardrails.clone(),
             rules: None,
             action_passes: config.action_passes,
         })
@@ -243,24 +256,25 @@ impl Check<'_> {
     /// None where there are none, which is not the same as an empty list.
     fn rules(
         &self,
-        config: &Config,
+        own: Option<&[RuleDoc]>,
+        mode: RulesMode,
         files: &[(PathBuf, PolicyFile)],
         gate: &Gate,
     ) -> Result<Option<Compiled>, ConfigErrors> {
         let mut rules: Vec<(&Path, String, &RuleDoc)> = Vec::new();
-        let own = (self.file, config.rules.as_deref().unwrap_or_default());
+        let first = (self.file, own.unwrap_or_default());
         let of_files = files.iter().map(|(path, file)| (path.as_path(), file.rules.as_slice()));
-        for (path, docs) in [own].into_iter().chain(of_files) {
+        for (path, docs) in [first].into_iter().chain(of_files) {
             rules.extend(docs.iter().enumerate().map(|(i, doc)| (path, format!("rules[{i}]"), doc)));
         }
-        if config.rules.is_none() && files.is_empty() {
+        if own.is_none() && files.is_empty() {
             let problem = "is given, and there are no rules";
-            let is_given = config.rules_mode != RulesMode::Enforce;
+            let is_given = mode != RulesMode::Enforce;
             let unused = || self.error("rules_mode", problem, Some("add `rules`, or remove it")).into();
             return if is_given { Err(unused()) } else { Ok(None) };
         }
         let written: Vec<_> = rules.iter().map(|(file, at, doc)| Written { file, at, doc }).collect();
-        policy::compile(&written, config.rules_mode, gate).map(Some).map_err(|faults| {
+        crate::policy::compile(&written, mode, gate).map(Some).map_err(|faults| {
             let mut errors =
                 faults.into_iter().map(|fault| ConfigError::at_member(&fault.file, fault.at, fault.why, None));
             let first = errors.next().unwrap_or_else(|| self.error("rules", "cannot be compiled", None));

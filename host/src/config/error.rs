@@ -65,6 +65,12 @@ impl From<ConfigError> for ConfigErrors {
 }
 
 impl ConfigError {
+    /// The same with the position of its member in the text of its file, where that is not known yet.
+    #[must_use]
+    pub fn located(self) -> Self {
+        super::yaml::located(self)
+    }
+
     pub(super) fn file(file: &Path, problem: impl Into<String>, remedy: Option<&str>) -> Self {
         Self {
             file: file.to_owned(),

@@ -13,13 +13,13 @@ mod yaml;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use passgate_api::bundle::Bundle;
+use passgate_api::bundle::{Bundle, GuardrailsDoc};
 use passgate_core::gate::Gate;
 use serde::de::DeserializeOwned;
 
 use self::check::Checked;
 use crate::http::upstream::TrustRoots;
-use crate::policy::Compiled;
+use crate::policy::{Compiled, PolicyFile, RulesMode};
 
 pub use check::check_upstream;
 pub use doc::{
@@ -91,7 +91,7 @@ impl Config {
         let resolved_path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
         let checked = check::check(path, &base, &config).map_err(|errors| errors.map(yaml::located))?;
-        let Checked { bundle, gate, rules, paths, trust_roots } = checked;
+        let Checked { policy: Policy { bundle, gate, rules }, paths, trust_roots } = checked;
         Ok(Loaded { config, path: path.to_owned(), resolved_path, base, bundle, gate, rules, paths, trust_roots })
     }
 
@@ -112,6 +112,44 @@ impl Config {
 /// The first thing wrong with the file or its text.
 pub fn read_document<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     yaml::parse(path, &yaml::read(path)?)
+}
+
+/// Reads the text of such a file, as if it stood in `path`.
+///
+/// # Errors
+///
+/// The first thing wrong with the text.
+pub fn parse_document<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    yaml::parse(path, text)
+}
+
+/// A policy compiled.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The policy with the issuers' keys in it.
+    pub bundle: Bundle,
+    /// The gate that it describes.
+    pub gate: Gate,
+    /// Its rules, if there are any.
+    pub rules: Option<Compiled>,
+}
+
+/// Reads a policy file and compiles it for a gate that has nothing else: `bundle` has its name and its issuers.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+pub fn load_policy_file(path: &Path, bundle: Bundle) -> Result<(Policy, PolicyFile), ConfigErrors> {
+    let file: PolicyFile = read_document(path)?;
+    let files = [(path.to_owned(), file.clone())];
+    let policy = check::policy(path, bundle, &GuardrailsDoc::default(), None, RulesMode::Enforce, &files);
+    policy.map(|policy| (policy, file)).map_err(|errors| errors.map(yaml::located))
+}
+
+/// The JSON Schema of a policy file.
+#[must_use]
+pub fn policy_schema() -> serde_json::Value {
+    schemars::schema_for!(PolicyFile).to_value()
 }
 
 /// The JSON Schema of a configuration.

@@ -12,7 +12,9 @@ mod keys;
 mod ledger;
 mod passport;
 mod plugin;
+mod policy;
 mod serve;
+mod template;
 
 use clap::Subcommand;
 
@@ -42,9 +44,15 @@ pub(crate) enum Command {
     /// Sign, read and push the policy of a gate that runs elsewhere
     #[command(subcommand)]
     Bundle(bundle::Command),
+    /// Check, test and explain the policy
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Write, build, test and sign policy plugins, and give them what they read
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// List, show and apply policies to begin with
+    #[command(subcommand)]
+    Template(template::Command),
     /// Ask a gate without sending anything
     #[command(subcommand)]
     Gate(gate::Command),
@@ -67,7 +75,9 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Keys(command) => keys::run(&command, &context).await,
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
+        Command::Policy(command) => policy::run(&command, &context),
         Command::Plugin(command) => plugin::run(&command, &context).await,
+        Command::Template(command) => template::run(&command, &context),
         Command::Bundle(command) => bundle::run(&command, &context).await,
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context).await,
         Command::Ledger(command) => ledger::run(&command, &context).await,

@@ -4,14 +4,14 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use passgate_passport::constraints::Constraints;
+use passgate_passport::constraints::{Constraints, is_resource};
 
 use super::authenticate::Authenticated;
 use super::decide::{Evidence, record};
 use super::passes::PassUse;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, RateLimits};
-use crate::policy::{Effect, Facts, Mode, Outcome, Policy, Ruling, Value};
+use crate::policy::{Effect, Explained, Facts, Mode, Outcome, Policy, Ruling, Value};
 use crate::reason::{Class, Reason};
 use crate::route::{ArgumentFault, Declared, EffectClass, Needs, Route, Values};
 
@@ -74,6 +74,16 @@ pub(super) fn judge<'g>(
     }
 }
 
+/// What becomes of each rule in the face of a request, for whoever wrote them. Nothing of a request that no route maps.
+pub fn explain<'g>(gate: &'g Gate, authenticated: &Authenticated<'_>) -> Vec<Explained<'g>> {
+    let covered = authenticated.proof.covered();
+    let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
+    let (Some(policy), Some(route)) = (&gate.rules, route) else { return Vec::new() };
+    let constraints = authenticated.credential.constraints();
+    let values = route.read(covered, &needs(gate, &constraints));
+    policy.explain(&facts(authenticated, &constraints, route, &values))
+}
+
 const GUARDRAIL: &str = "rules";
 
 /// The first argument of the route that is none.
@@ -127,7 +137,10 @@ fn facts<'a>(
         resource: match &values.resource {
             None => Value::Unknown,
             Some(Declared::None) => Value::Nothing,
-            Some(Declared::At(resource)) => resource.as_deref().map_or(Value::Unknown, Value::Text),
+            // What could be read as another resource is none that is known.
+            Some(Declared::At(resource)) => {
+                resource.as_deref().filter(|text| is_resource(text)).map_or(Value::Unknown, Value::Text)
+            }
         },
         tier: credential.tier().as_str(),
         arguments: arguments.map(|(argument, read)| (argument.name.as_str(), value(read))).collect(),

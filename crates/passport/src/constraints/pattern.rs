@@ -120,7 +120,9 @@ fn is_bracketed(text: &str) -> bool {
     inner.is_some_and(|inner| !inner.is_empty() && inner.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b':')))
 }
 
-fn is_resource(text: &str) -> bool {
+/// Whether a text is a resource, in the one spelling that resources have.
+#[must_use]
+pub fn is_resource(text: &str) -> bool {
     let known = |b: u8| b.is_ascii_graphic() && !matches!(b, b'*' | b'%' | b'\\' | b'?' | b'#' | b'~');
     let is_segment = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(known);
     text.split('/').all(is_segment)

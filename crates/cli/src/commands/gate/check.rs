@@ -168,11 +168,7 @@ fn report(checked: &Checked, output: &Output) -> Result<(), Failure> {
             "not_checked": NOT_CHECKED,
         }));
     }
-    let paint = match checked.decision() {
-        DecisionKind::Allow => Paint::Good,
-        DecisionKind::StepUp => Paint::Wait,
-        DecisionKind::Deny => Paint::Bad,
-    };
+    let paint = Paint::of(checked.decision());
     let reason = checked.reason().map(|reason| format!(" {reason}")).unwrap_or_default();
     output.data(&format!("{}{reason}", output.paint(paint, checked.decision().as_str())))?;
     if let Some(detail) = checked.detail() {
@@ -190,7 +186,8 @@ fn report(checked: &Checked, output: &Output) -> Result<(), Failure> {
     NOT_CHECKED.iter().try_for_each(|line| output.data(&format!("not checked: {line}")))
 }
 
-fn guardrail_line(guardrail: &GuardrailRecord) -> String {
+/// One guardrail's result.
+pub(crate) fn guardrail_line(guardrail: &GuardrailRecord) -> String {
     let result = match guardrail.result {
         GuardrailOutcome::Pass => "pass",
         GuardrailOutcome::Fail => "fail",

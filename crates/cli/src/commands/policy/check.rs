@@ -1,0 +1,80 @@
+//! `policy check`: everything that is wrong with a policy.
+
+use std::path::PathBuf;
+
+use passgate_api::bundle::LevelDoc;
+use passgate_host::config::{self, Config, ConfigError, ConfigErrors};
+use serde_json::{Value, json};
+
+use super::trial::bare_gate;
+use crate::context::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::Paint;
+
+/// Arguments of `policy check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A policy file to check alone [default: the whole configuration]
+    file: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    let checked = match &args.file {
+        Some(file) => config::load_policy_file(file, bare_gate(LevelDoc::L2))
+            .map(|(policy, _)| (file.clone(), policy.bundle, policy.rules)),
+        None => {
+            let path = context.config_path()?;
+            Config::load_whole(&path).map(|loaded| (path, loaded.bundle, loaded.rules))
+        }
+    };
+    match checked {
+        Ok((path, bundle, rules)) => {
+            let rules = rules.map_or(0, |rules| rules.policy.rules().len());
+            if context.output.is_json() {
+                let found = json!({"ok": true, "routes": bundle.routes.len(), "rules": rules, "errors": []});
+                context.output.json(found)?;
+            } else {
+                let text = format!("{}: ok, {} routes, {rules} rules", path.display(), bundle.routes.len());
+                context.output.data(&context.output.paint(Paint::Good, &text))?;
+            }
+            Ok(Exit::Ok)
+        }
+        Err(errors) => {
+            tell(&errors, context)?;
+            Ok(Exit::Config)
+        }
+    }
+}
+
+fn tell(errors: &ConfigErrors, context: &Context) -> Result<(), Failure> {
+    let all = || std::iter::once(&errors.first).chain(&errors.others);
+    if context.output.is_json() {
+        let members: Vec<Value> = all().map(members).collect();
+        return context.output.json(json!({"ok": false, "errors": members}));
+    }
+    for error in all() {
+        context.output.data(&context.output.paint(Paint::Bad, &error.to_string()))?;
+        if let Some(line) = line_of(error) {
+            context.output.data(&format!("    {}", crate::inert::inert(line.trim())))?;
+        }
+    }
+    Ok(())
+}
+
+/// The line of the file that the error is about.
+fn line_of(error: &ConfigError) -> Option<String> {
+    let (line, _) = error.position?;
+    let text = std::fs::read_to_string(&error.file).ok()?;
+    text.lines().nth(usize::try_from(line.checked_sub(1)?).ok()?).map(str::to_owned)
+}
+
+fn members(error: &ConfigError) -> Value {
+    json!({
+        "file": error.file.display().to_string(),
+        "line": error.position.map(|(line, _)| line),
+        "column": error.position.map(|(_, column)| column),
+        "member": error.member,
+        "problem": error.problem,
+        "remedy": error.remedy,
+    })
+}

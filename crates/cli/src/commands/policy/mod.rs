@@ -1,0 +1,42 @@
+//! `policy`: checking, testing and explaining rules.
+
+mod cases;
+mod check;
+mod coverage;
+mod explain;
+mod schema;
+mod simulate;
+mod test;
+mod trial;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::exit::Outcome;
+
+pub(crate) use schema::write as write_schemas;
+
+/// Verbs of `policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find everything that is wrong with the policy, each with its place
+    Check(check::Args),
+    /// Run the tests of a policy, and show which rules none of them reaches
+    Test(test::Args),
+    /// Show what every guardrail and every rule says of a request, and why
+    Explain(explain::Args),
+    /// Show which decisions another policy would change
+    Simulate(simulate::Args),
+    /// Print the JSON Schema of policy files or of test files
+    Schema(schema::Args),
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
+    match command {
+        Command::Check(args) => check::run(args, context),
+        Command::Test(args) => test::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
+        Command::Simulate(args) => simulate::run(args, context),
+        Command::Schema(args) => schema::run(args, context),
+    }
+}
