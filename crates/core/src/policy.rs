@@ -178,6 +178,11 @@ impl Policy {
         self.rules.iter().any(|rule| rule.require.iter().any(|condition| condition.fact == Fact::Closed))
     }
 
+    /// Whether a rule takes texts out of what it lets through, which only those that forward can do.
+    pub fn redacts(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.redact.is_empty())
+    }
+
     /// The time zones that conditions name by their place.
     pub fn zones(&self) -> &[Zone] {
         &self.zones
@@ -234,6 +239,8 @@ impl Policy {
         match (&condition.test, &value) {
             (Test::Present, value) => (*value != Value::Unknown) != condition.negated,
             (_, Value::Unknown) => unknown,
+            // The table of the zone says nothing of that time.
+            (Test::Weekly(zone, _), Value::Number(now)) if self.minute(*zone, *now).is_none() => unknown,
             (test, value) => self.test(test, value) != condition.negated,
         }
     }
@@ -258,11 +265,15 @@ impl Policy {
             (Test::Length(least, most), Value::Text(text)) => *least <= text.len() && text.len() <= *most,
             (Test::Networks(networks), Value::Address(address)) => networks.iter().any(|net| net.contains(*address)),
             (Test::Weekly(zone, minutes), Value::Number(now)) => {
-                let minute = self.zones.get(*zone).and_then(|zone| zone.minute_of_week(*now));
+                let minute = self.minute(*zone, *now);
                 minute.is_some_and(|minute| minutes.iter().any(|(from, until)| *from <= minute && minute < *until))
             }
             _ => false,
         }
+    }
+
+    fn minute(&self, zone: usize, now: i64) -> Option<u32> {
+        self.zones.get(zone)?.minute_of_week(now)
     }
 
     fn has(&self, texts: &Texts, text: &str) -> bool {

@@ -15,6 +15,7 @@ use passgate_passport::trust::IssuerKey;
 
 use super::doc::{Config, EngineKind, IssuerEntry, StoreKind};
 use super::error::{ConfigError, ConfigErrors};
+use super::guardrails::stricter;
 use super::{Paths, Policy};
 use crate::evaluator::{self, EvaluatorFile};
 use crate::files;
@@ -66,8 +67,8 @@ pub(super) fn policy(
 ) -> Result<Policy, ConfigErrors> {
     let check = Check { file, base: file };
     bundle.routes.extend(files.iter().flat_map(|(_, file)| &file.routes).cloned());
-    let of_file = files.iter().find_map(|(_, file)| file.guardrails.as_ref());
-    of_file.unwrap_or(guardrails).clone_into(&mut bundle.guardrails);
+    let of_files = files.iter().filter_map(|(_, file)| file.guardrails.as_ref());
+    bundle.guardrails = of_files.fold(guardrails.clone(), |all, more| stricter(&all, more));
     check.wildcards(&bundle.guardrails)?;
     if bundle.routes.is_empty() {
         let remedy = "map a path to an action";
@@ -237,17 +238,6 @@ impl Check<'_> {
         for name in &config.policy_files {
             let path = self.base.join(name);
             let file: PolicyFile = super::read_document(&path)?;
-            let has_guardrails = config.guardrails != GuardrailsDoc::default()
-                || files.iter().any(|(_, other)| other.guardrails.is_some());
-            if file.guardrails.is_some() && has_guardrails {
-                let problem = "stand elsewhere too, and a gate has one set of them";
-                return Err(ConfigError::at_member(
-                    &path,
-                    "guardrails",
-                    problem,
-                    Some("put them together in one file"),
-                ));
-            }
             files.push((path, file));
         }
         Ok(files)

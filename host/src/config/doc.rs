@@ -38,7 +38,7 @@ pub struct Config {
     /// list, what no rule allows is denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Vec<RuleDoc>>,
-    /// Files with more routes and rules.
+    /// Files with more routes, guardrails and rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy_files: Vec<String>,
     /// Whether the rules decide, or are only recorded.

@@ -7,6 +7,7 @@
 mod check;
 mod doc;
 mod error;
+mod guardrails;
 mod scalars;
 mod yaml;
 

@@ -12,7 +12,7 @@ use crate::evaluator::EngineCase;
 use crate::plugins::Question;
 use crate::status_lists::Snapshot;
 
-/// Judges one request, and gives the body to forward instead of its own when plugins take something out of it.
+/// Judges one request, and gives the body to forward instead of its own when plugins or rules take something out of it.
 ///
 /// # Errors
 ///
@@ -38,8 +38,16 @@ async fn judge_and_ask(
     stamp: Stamp,
 ) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
     let case = core.engine.judge(gate, raw, stamp.now).await?;
+    let fault = |error: &dyn std::fmt::Display| {
+        RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now)
+    };
     if !core.plugins.concerns(case.action().unwrap_or_default()) {
-        return Ok((case, None));
+        let redacts = gate.rules.as_ref().is_some_and(|rules| rules.redacts());
+        return if redacts {
+            case.restrict(Vec::new(), raw.body).map_err(|error| fault(&error))
+        } else {
+            Ok((case, None))
+        };
     }
     // Who waits for plugins holds an instance of the evaluator: some are left for those who need no plugin.
     let Ok(_asking) = core.limits.asking.try_acquire() else {
@@ -49,6 +57,5 @@ async fn judge_and_ask(
     };
     let question = Question::new(case.shown(), gate, raw, stamp.now);
     let said = core.plugins.evaluate(question, case.is_denied()).await;
-    case.restrict(said, raw.body)
-        .map_err(|error| RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now))
+    case.restrict(said, raw.body).map_err(|error| fault(&error))
 }

@@ -28,7 +28,7 @@ pub struct PolicyFile {
     /// Routes, which come after those of the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteDoc>,
-    /// The guardrails, if neither the configuration nor another file has any.
+    /// Guardrails. Of each limit that stands in several files, the strictest counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guardrails: Option<GuardrailsDoc>,
     /// The rules, in any order.

@@ -59,6 +59,13 @@ fn the_policy_loads_and_decides_as_its_comments_say() {
         let ended = run(folder.path(), &arguments).exits(exit);
         assert!(ended.stdout.starts_with(word), "{path}: {}", ended.stdout);
     }
+    let ruled = format!("{}\n{}\n", fs::read_to_string(&path).unwrap(), policy[1]);
+    fs::write(&path, ruled).unwrap();
+    for (amount, exit, word) in [(20, 0, "allow"), (21, 2, "deny rule_missing")] {
+        let data = format!(r#"{{"amount_usd": {amount}, "merchant": "shop.example.com"}}"#);
+        let ended = run(folder.path(), &["gate", "check", "http://127.0.0.1:8787/pay", "-d", &data]).exits(exit);
+        assert!(ended.stdout.starts_with(word), "{amount}: {}", ended.stdout);
+    }
 }
 
 /// Runs a script in the folder until a command fails.

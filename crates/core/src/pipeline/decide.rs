@@ -158,7 +158,8 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let reason = admission_reason(admission)
         .or_else(|| first_reason(guardrails.iter().filter_map(|guardrail| guardrail.reason_code)));
     // Every claim must have its answer: an admission that answers less than was asked allows nothing.
-    let complete = admission.rates.len() == judged.demand.rates.len()
+    let complete = !judged.findings.redacts
+        && admission.rates.len() == judged.demand.rates.len()
         && admission.spends.len() == judged.demand.spends.len()
         && judged.pass_is_settled(admission);
     let (verdict, reason) = match reason {

@@ -64,6 +64,9 @@ pub(super) struct Findings {
     /// What the operator's rules say, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rules: Option<GuardrailRecord>,
+    /// Whether rules take texts out that are still in the body: nothing is forwarded before [`Judged::restrict`] has.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(super) redacts: bool,
 }
 
 /// The finding of one check.
@@ -107,6 +110,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         approval: judge_approval(&gate.guardrails, values.amount, &pass),
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
+        redacts: !ruled.redact.is_empty() && !covered.body().is_empty(),
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
@@ -134,7 +138,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         plugins: Vec::new(),
         pass,
         demand,
-        shown: Shown::of(authenticated, route, &needs),
+        shown: Shown::of(authenticated, route, &needs, ruled.redact),
     }
 }
 

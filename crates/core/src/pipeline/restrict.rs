@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::authenticate::Authenticated;
 use super::judge::Judged;
+use super::rules;
 use crate::attest::sha256_label;
 use crate::plugin::{MAX_REDACTED_BYTES, PluginOutcome, PluginRecord, PluginVerdict};
 use crate::reason::{Class, Reason};
@@ -28,10 +29,17 @@ pub(super) struct Shown {
     has_json_body: bool,
     /// Where in the body the texts stand that the judgement was made of.
     judged_texts: Vec<String>,
+    /// Where texts stand that rules take out.
+    redact: Vec<String>,
 }
 
 impl Shown {
-    pub(super) fn of(authenticated: &Authenticated<'_>, route: Option<&Route>, needs: &Needs<'_>) -> Self {
+    pub(super) fn of(
+        authenticated: &Authenticated<'_>,
+        route: Option<&Route>,
+        needs: &Needs<'_>,
+        redact: Vec<String>,
+    ) -> Self {
         let covered = authenticated.proof.covered();
         let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD].contains(name);
         let fields = covered.fields().filter(is_shown);
@@ -40,6 +48,7 @@ impl Shown {
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             has_json_body: route::has_json_body(covered),
             judged_texts: route.map(|route| route.judged_texts(needs)).unwrap_or_default(),
+            redact,
         }
     }
 }
@@ -70,7 +79,7 @@ impl Judged {
     }
 
     /// Takes in what the plugins said of the request, whose `body` is the one that was judged. Gives the body to forward
-    /// instead if they take strings out of it.
+    /// instead if they, or rules, take strings out of it.
     ///
     /// They can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
     /// cannot be taken out has given no answer. What refuses now charges no budget and spends no pass. What was taken in
@@ -113,6 +122,12 @@ impl Judged {
             }
         }
         self.plugins = plugins;
+        if core::mem::take(&mut self.findings.redacts) {
+            match self.locate_for_rules(body) {
+                Ok(located) => ranges.extend(located),
+                Err(NotRedactable) => self.findings.rules = Some(rules::unredactable()),
+            }
+        }
         if ranges.is_empty() {
             return None;
         }
@@ -127,6 +142,15 @@ impl Judged {
         }
         redacted.extend_from_slice(body.get(at..).unwrap_or_default());
         Some(redacted)
+    }
+
+    /// Where the texts stand that rules take out. What is not there needs no taking out; what is there and no text cannot
+    /// be.
+    fn locate_for_rules(&self, body: &[u8]) -> Result<Vec<core::ops::Range<usize>>, NotRedactable> {
+        let document = json::read(body, MAX_JSON_BODY_BYTES).map_err(|_| NotRedactable)?;
+        let is_there = |pointer: &&String| document.pointer(pointer).is_ok_and(|node| node.is_some());
+        let there: Vec<String> = self.shown.redact.iter().filter(is_there).cloned().collect();
+        if there.is_empty() { Ok(Vec::new()) } else { self.locate(&there, body) }
     }
 
     /// Where the strings at `pointers` stand. Only strings of a JSON body that was read as such, and never one that the

@@ -25,6 +25,8 @@ pub(super) struct Ruled<'g> {
     pub(super) record: Option<GuardrailRecord>,
     /// The limits of the rules that match, by their names.
     pub(super) rates: Vec<(&'g str, RateLimits)>,
+    /// Where in the body the texts stand that those rules do not let through.
+    pub(super) redact: Vec<String>,
 }
 
 /// For what values of a request are read at `gate`.
@@ -44,12 +46,12 @@ pub(super) fn judge<'g>(
 ) -> Ruled<'g> {
     let Some(route) = route else {
         let none = |_: &Policy| record(GUARDRAIL, GuardrailOutcome::NotApplicable, None, Evidence::new());
-        return Ruled { record: gate.rules.as_deref().map(none), rates: Vec::new() };
+        return Ruled { record: gate.rules.as_deref().map(none), ..Ruled::default() };
     };
     let fault = faulty(route, values);
     let Some(policy) = &gate.rules else {
         let fault = fault.map(|(reason, evidence)| record(GUARDRAIL, GuardrailOutcome::Fail, Some(reason), evidence));
-        return Ruled { record: fault, rates: Vec::new() };
+        return Ruled { record: fault, ..Ruled::default() };
     };
     let constraints = authenticated.credential.constraints();
     let facts = facts(authenticated, &constraints, route, values);
@@ -58,7 +60,7 @@ pub(super) fn judge<'g>(
     let (reason, evidence) =
         fault.map_or_else(|| said(&ruling, redeems), |(reason, evidence)| (Some(reason), evidence));
     if policy.mode() == Mode::Shadow {
-        return Ruled { record: Some(shadow(reason, evidence)), rates: Vec::new() };
+        return Ruled { record: Some(shadow(reason, evidence)), ..Ruled::default() };
     }
     if let (Ok(Some(pass)), Some(ttl)) = (pass, ruling.matched.iter().filter_map(|rule| rule.pass_ttl_seconds).min()) {
         pass.live_at_most(ttl);
@@ -71,7 +73,14 @@ pub(super) fn judge<'g>(
     Ruled {
         record: Some(record(GUARDRAIL, result, reason, evidence)),
         rates: ruling.matched.iter().map(|rule| (rule.name.as_str(), rule.rates)).collect(),
+        redact: ruling.matched.iter().flat_map(|rule| &rule.redact).cloned().collect(),
     }
+}
+
+/// What a record says where a text cannot be taken out.
+pub(super) fn unredactable() -> GuardrailRecord {
+    let evidence = Evidence::from_iter([text("requirement", "redact".to_string())]);
+    record(GUARDRAIL, GuardrailOutcome::Fail, Some(Reason::RuleUnmet), evidence)
 }
 
 /// What becomes of each rule in the face of a request, for whoever wrote them. Nothing of a request that no route maps.

@@ -5,6 +5,7 @@ mod foreign;
 mod freshness;
 mod passes;
 mod plugins;
+mod rules;
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;

@@ -82,7 +82,7 @@ impl Trial {
         let raw = raw(&request, &headers);
         let judged =
             match pipeline::judge_request(&self.gate, &raw, now, &passgate_passport::memory::PassportMemory::NOTHING) {
-                Ok((judged, _)) => judged,
+                Ok((judged, _)) => judged.restrict(Vec::new(), raw.body).0,
                 Err(refusal) => return Ok(Tried::Refused(refusal)),
             };
         let admitted = state::admit(judged.demand(), rows).map_err(Failure::unexpected)?;

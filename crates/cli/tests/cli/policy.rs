@@ -1,0 +1,191 @@
+//! `policy` and `template`: rules that are written, tested and explained.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Run, run};
+
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy.md");
+
+/// A folder with a gate, as `init` makes it.
+fn gate() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init", "demo"]).exits(0);
+    let demo = folder.path().join("demo");
+    (folder, demo)
+}
+
+/// The first block of YAML in the guide that begins with `first`.
+fn block(first: &str) -> String {
+    let guide = fs::read_to_string(GUIDE).unwrap();
+    let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.filter(|block| block.starts_with(first)).map(str::to_owned).next().unwrap()
+}
+
+fn add(folder: &Path, text: &str) {
+    let path = folder.join("passgate.yml");
+    let before = fs::read_to_string(&path).unwrap();
+    fs::write(path, format!("{before}\n{text}")).unwrap();
+}
+
+fn with_rules(rules: &str) -> (tempfile::TempDir, PathBuf, Run) {
+    let (folder, demo) = gate();
+    add(&demo, rules);
+    let checked = run(&demo, &["policy", "check"]);
+    (folder, demo, checked)
+}
+
+#[test]
+fn the_five_minutes_of_the_guide_are_as_written() {
+    let (_folder, demo) = gate();
+    let rules = block("rules:\n  - {name: search,");
+    add(&demo, &rules);
+    fs::write(demo.join("passgate_test.yml"), block("tests:\n")).unwrap();
+    assert!(run(&demo, &["policy", "check"]).exits(0).stdout.contains("ok, 4 routes, 2 rules"));
+    let passed = run(&demo, &["policy", "test", "--require-coverage"]).exits(0);
+    assert!(passed.stdout.contains("3 tests, 0 failed; 2 of 2 rules decide one"), "{}", passed.stdout);
+
+    let path = demo.join("passgate.yml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("at_most: 20", "at_most: 19")).unwrap();
+    let failed = run(&demo, &["policy", "test"]).exits(1);
+    let named = "expected allow by rule `small-payments`, and it is deny (rule_missing)";
+    assert!(failed.stdout.contains(named), "{}", failed.stdout);
+    assert!(failed.stdout.contains("rule `small-payments` decides no test"), "{}", failed.stdout);
+}
+
+#[test]
+fn the_recipes_of_the_guide_compile() {
+    let guide = fs::read_to_string(GUIDE).unwrap();
+    let recipes = guide.split("## Recipes").nth(1).unwrap();
+    let rules = recipes.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let indented = |block: &str| block.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let rules: String = rules.map(indented).collect();
+    let routes = r#"
+  - {method: GET, path: /files/read, action: "files:read", arguments: {file: {kind: path, at: {query: file}}}}
+  - {method: GET, path: /customers, action: "customers:read", records: {query: limit}}
+"#;
+    let (_folder, demo) = gate();
+    let path = demo.join("passgate.yml");
+    let text = fs::read_to_string(&path).unwrap().replacen("\nroutes:\n", &format!("\nroutes:{routes}"), 1);
+    fs::write(&path, format!("{text}\nrules:\n{rules}")).unwrap();
+    let checked = run(&demo, &["policy", "check"]);
+    assert!(checked.stdout.contains(" 6 rules"), "{}{}", checked.stdout, checked.stderr);
+    checked.exits(0);
+}
+
+#[test]
+fn everything_wrong_is_told_with_its_line() {
+    let (_folder, _, checked) = with_rules(
+        "rules:\n  - name: a\n    effect: allow\n    when: {actions: [\"web:search\"], domains: [x.example]}\n  - {name: b, effect: deny, when: {actions: [nothing]}}\n",
+    );
+    let text = checked.exits(3).stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.iter().any(|line| line.contains(": rules[0].when: looks at the domain")), "{text}");
+    assert!(lines.iter().any(|line| line.contains(": rules[1].when: matches no action of any route")), "{text}");
+    assert!(lines.contains(&r#"    when: {actions: ["web:search"], domains: [x.example]}"#), "{text}");
+
+    let (_folder, _, checked) = with_rules("rules:\n  - {name: a, effect: allow, wen: {}}\n");
+    assert!(checked.exits(3).stdout.contains("unknown member `wen`; did you mean `when`?"));
+    for (odd, why) in [
+        ("{name: a, effect: allow, when: {during: {zone: UTC, windows: [{from: no}]}}}", "reads differently"),
+        ("{name: a, effect: allow, pass_ttl_seconds: 0o10}", "reads differently"),
+        ("{name: a, name: b, effect: allow}", "stands twice"),
+        ("{name: a, effect: }", "has no value"),
+    ] {
+        let (_folder, _, checked) = with_rules(&format!("rules:\n  - {odd}\n"));
+        let text = checked.exits(3).stdout;
+        assert!(text.contains(why), "{odd}: {text}");
+    }
+    let (_folder, _, checked) = with_rules("rules:\n\t- {name: a, effect: allow}\n");
+    checked.exits(3);
+    let bulk = format!("rules:\n{}", "  - {name: a, effect: allow}\n".repeat(400_000));
+    let (_folder, _, checked) = with_rules(&bulk);
+    assert!(checked.exits(3).stdout.contains("longer than"));
+}
+
+#[test]
+fn a_request_is_explained_rule_by_rule() {
+    let (_folder, demo) = gate();
+    add(
+        &demo,
+        "rules:\n  - {name: payments, effect: allow, when: {actions: [\"payments:*\"]}}\n  - {name: large, effect: step_up, when: {amount_usd: {above: 9}}, approval: {count: 2}}\n",
+    );
+    let ask = |body: &str| {
+        fs::write(demo.join("request.yml"), format!("path: /pay\nbody: {{amount_usd: {body}}}\n")).unwrap();
+        run(&demo, &["policy", "explain", "-r", "request.yml"])
+    };
+    let allowed = ask("9").exits(0).stdout;
+    assert!(allowed.contains("rule payments                  allow     matches"), "{allowed}");
+    assert!(allowed.contains("does not match: amount has to be 9000001 to"), "{allowed}");
+    let waits = ask("10").exits(4).stdout;
+    assert!(waits.starts_with("step_up rule_step_up"), "{waits}");
+    assert!(waits.contains("approvals=2"), "{waits}");
+    let json = run(&demo, &["--format", "json", "policy", "explain", "-r", "request.yml"]).exits(4).json();
+    assert_eq!((&json["rule"], &json["rules"][0]["matches"]), (&"large".into(), &true.into()));
+    fs::write(demo.join("request.yml"), "path: /nowhere\n").unwrap();
+    run(&demo, &["policy", "explain", "-r", "request.yml"]).exits(2);
+}
+
+#[test]
+fn what_another_policy_would_change_is_shown() {
+    let (_folder, demo) = gate();
+    fs::write(
+        demo.join("passgate_test.yml"),
+        block("tests:\n").replace(", rule: search", "").replace(", rule: small-payments", ""),
+    )
+    .unwrap();
+    fs::copy(demo.join("passgate.yml"), demo.join("new.yml")).unwrap();
+    let new = fs::read_to_string(demo.join("new.yml")).unwrap();
+    fs::write(demo.join("new.yml"), format!("{new}\n{}", block("rules:\n  - {name: search,"))).unwrap();
+    let simulated = run(&demo, &["policy", "simulate", "new.yml", "--requests", "passgate_test.yml"]).exits(0).stdout;
+    assert!(simulated.contains("more is denied: "), "{simulated}");
+    assert!(simulated.contains("-> deny rule_missing"), "{simulated}");
+}
+
+#[test]
+fn every_template_passes_its_tests() {
+    let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+    let folder = tempfile::tempdir().unwrap();
+    let tested =
+        run(folder.path(), &["--format", "json", "policy", "test", "--require-coverage", templates]).exits(0).json();
+    assert_eq!(tested["files"].as_array().unwrap().len(), 30);
+    let listed = run(folder.path(), &["--format", "json", "template", "list"]).exits(0).json();
+    let groups: std::collections::BTreeSet<&str> =
+        listed["templates"].as_array().unwrap().iter().map(|row| row["group"].as_str().unwrap()).collect();
+    assert_eq!((listed["templates"].as_array().unwrap().len(), groups.len()), (30, 6));
+}
+
+#[test]
+fn a_template_becomes_part_of_the_policy() {
+    let (_folder, demo) = gate();
+    run(&demo, &["template", "apply", "code-review-agent"]).exits(0);
+    assert!(
+        fs::read_to_string(demo.join("passgate.yml"))
+            .unwrap()
+            .ends_with("policy_files:\n  - policies/code-review-agent.yml\n")
+    );
+    run(&demo, &["policy", "check"]).exits(0);
+    run(&demo, &["policy", "test", "policies"]).exits(0);
+
+    let own = demo.join("templates");
+    fs::create_dir(&own).unwrap();
+    fs::write(
+        own.join("mine.yml"),
+        "template: {title: Mine, group: Own, level: L2}\nrules: [{name: x, effect: allow, when: {labels: [x]}}]\n",
+    )
+    .unwrap();
+    assert!(run(&demo, &["template", "list"]).exits(0).stdout.contains("mine"));
+    assert!(run(&demo, &["template", "show", "mine"]).exits(0).stdout.contains("title: Mine"));
+    run(&demo, &["template", "apply", "nothing"]).exits(1);
+}
+
+#[test]
+fn no_bundle_takes_texts_out() {
+    let (_folder, demo, checked) =
+        with_rules("rules: [{name: a, effect: allow, when: {actions: [\"payments:*\"]}, redact: [/card]}]\n");
+    checked.exits(0);
+    run(&demo, &["keys", "generate", "--out", "keys/policy.jwk"]);
+    let signed = run(&demo, &["bundle", "sign", "--key", "keys/policy.jwk"]);
+    assert!(signed.exits(3).stderr.contains("redact"));
+}

@@ -1,0 +1,93 @@
+//! Guardrails from several files: of each limit, the strictest counts.
+
+use passgate_api::bundle::{ApprovalDoc, GuardrailsDoc, RateLimitsDoc, SpendLimitsDoc, WindowsDoc};
+
+/// What lets through what both do.
+pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> GuardrailsDoc {
+    let (rates, more) = (one.rate_limits, other.rate_limits);
+    let (spend, caps) = (one.spend_limits, other.spend_limits);
+    let (approval, threshold) = (one.approval_workflows, other.approval_workflows);
+    GuardrailsDoc {
+        rate_limits: RateLimitsDoc {
+            requests_per_minute: least(rates.requests_per_minute, more.requests_per_minute),
+            requests_per_hour: least(rates.requests_per_hour, more.requests_per_hour),
+            requests_per_day: least(rates.requests_per_day, more.requests_per_day),
+            per_gate: windows(rates.per_gate, more.per_gate),
+            per_tenant: windows(rates.per_tenant, more.per_tenant),
+            per_action: windows(rates.per_action, more.per_action),
+        },
+        spend_limits: SpendLimitsDoc {
+            per_transaction_usd: least(spend.per_transaction_usd, caps.per_transaction_usd),
+            daily_usd: least(spend.daily_usd, caps.daily_usd),
+            monthly_usd: least(spend.monthly_usd, caps.monthly_usd),
+        },
+        allowed_domains: match (&one.allowed_domains, &other.allowed_domains) {
+            (Some(one), Some(other)) => Some(both(one, other)),
+            (one, other) => one.clone().or_else(|| other.clone()),
+        },
+        approval_workflows: ApprovalDoc {
+            require_approval_above_usd: least(
+                approval.require_approval_above_usd,
+                threshold.require_approval_above_usd,
+            ),
+        },
+    }
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
+}
+
+fn windows(one: WindowsDoc, other: WindowsDoc) -> WindowsDoc {
+    WindowsDoc {
+        requests_per_minute: least(one.requests_per_minute, other.requests_per_minute),
+        requests_per_hour: least(one.requests_per_hour, other.requests_per_hour),
+        requests_per_day: least(one.requests_per_day, other.requests_per_day),
+    }
+}
+
+/// The domains of both lists: two patterns have either nothing in common or all that the narrower one has.
+fn both(one: &[String], other: &[String]) -> Vec<String> {
+    let within = |list: &[String], wide: &[String]| -> Vec<String> {
+        list.iter().filter(|pattern| wide.iter().any(|wide| covers(wide, pattern))).cloned().collect()
+    };
+    let mut both = within(one, other);
+    both.extend(within(other, one).into_iter().filter(|pattern| !one.contains(pattern)));
+    both
+}
+
+fn covers(wide: &str, narrow: &str) -> bool {
+    let (wide, narrow) = (wide.to_ascii_lowercase(), narrow.to_ascii_lowercase());
+    wide == narrow || wide.strip_prefix('*').is_some_and(|end| narrow.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_limit_the_strictest_counts() {
+        let read = |json| serde_json::from_value::<GuardrailsDoc>(json).unwrap();
+        let one = read(serde_json::json!({
+            "rate_limits": {"requests_per_minute": 10, "per_gate": {"requests_per_day": 5}},
+            "spend_limits": {"daily_usd": 100},
+            "allowed_domains": ["a.example", "*.b.example", "c.example"],
+        }));
+        let other = read(serde_json::json!({
+            "rate_limits": {"requests_per_minute": 20, "requests_per_hour": 7, "per_gate": {"requests_per_day": 3}},
+            "spend_limits": {"daily_usd": 50.5, "monthly_usd": 900},
+            "allowed_domains": ["*.example", "x.b.example", "d.example"],
+            "approval_workflows": {"require_approval_above_usd": 5},
+        }));
+        let merged = read(serde_json::json!({
+            "rate_limits": {"requests_per_minute": 10, "requests_per_hour": 7, "per_gate": {"requests_per_day": 3}},
+            "spend_limits": {"daily_usd": 50.5, "monthly_usd": 900},
+            "allowed_domains": ["a.example", "*.b.example", "c.example", "x.b.example"],
+            "approval_workflows": {"require_approval_above_usd": 5},
+        }));
+        assert_eq!(stricter(&one, &other), merged);
+        assert_eq!(stricter(&one, &GuardrailsDoc::default()), one);
+        let none = GuardrailsDoc { allowed_domains: Some(vec!["z.test".to_owned()]), ..GuardrailsDoc::default() };
+        assert_eq!(stricter(&one, &none).allowed_domains, Some(Vec::new()));
+    }
+}
