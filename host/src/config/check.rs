@@ -268,7 +268,7 @@ impl Check<'_> {
             let mut errors =
                 faults.into_iter().map(|fault| ConfigError::at_member(&fault.file, fault.at, fault.why, None));
             let first = errors.next().unwrap_or_else(|| self.error("rules", "cannot be compiled", None));
-            ConfigErrors { first, others: errors.collect() }
+            ConfigErrors { first: Box::new(first), others: errors.collect() }
         })
     }
 

@@ -47,20 +47,20 @@ impl std::error::Error for ConfigError {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     /// The first.
-    pub first: ConfigError,
+    pub first: Box<ConfigError>,
     /// The others.
     pub others: Vec<ConfigError>,
 }
 
 impl ConfigErrors {
     pub(super) fn map(self, change: impl Fn(ConfigError) -> ConfigError) -> Self {
-        Self { first: change(self.first), others: self.others.into_iter().map(change).collect() }
+        Self { first: Box::new(change(*self.first)), others: self.others.into_iter().map(change).collect() }
     }
 }
 
 impl From<ConfigError> for ConfigErrors {
     fn from(first: ConfigError) -> Self {
-        Self { first, others: Vec::new() }
+        Self { first: Box::new(first), others: Vec::new() }
     }
 }
 

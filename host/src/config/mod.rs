@@ -78,7 +78,7 @@ impl Config {
     ///
     /// The first [`ConfigError`].
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-        Self::load_whole(path).map_err(|errors| errors.first)
+        Self::load_whole(path).map_err(|errors| *errors.first)
     }
 
     /// As [`Config::load`], and tells of rules everything that is wrong with them.

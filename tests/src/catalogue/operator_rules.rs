@@ -138,7 +138,7 @@ rules:
   - {name: forced, effect: deny, when: {actions: ["files:read"], arguments: {force: {is: true}}}}
 "#,
     )?;
-    let body = |body: &str| Ok::<_, anyhow::Error>(with(&format!(r#"{{"force":false,{body}}}"#))?);
+    let body = |body: &str| with(&format!(r#"{{"force":false,{body}}}"#));
     let tested = Draft::new("Rules look at arguments; what is left out counts against the request.", tests)
         .send(body(r#""count":20"#)?, None)?
         .send(body(r#""count":21"#)?, Some("rule_missing"))?

@@ -22,6 +22,7 @@ mod passports;
 mod plugin_keys;
 #[cfg(test)]
 mod plugins;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod readme;

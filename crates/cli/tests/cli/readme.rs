@@ -42,7 +42,7 @@ fn the_policy_loads_and_decides_as_its_comments_say() {
     let folder = initialised();
     let path = folder.path().join("passgate.yml");
     let policy = blocks(README, "yaml");
-    assert_eq!(policy.len(), 1);
+    assert_eq!(policy.len(), 2);
     fs::write(&path, spliced(&fs::read_to_string(&path).unwrap(), policy[0])).unwrap();
     issued(folder.path(), "agent-1", &["web:*", "payments:create"]);
     for (path, data, exit, word) in [

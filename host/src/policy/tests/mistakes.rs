@@ -8,7 +8,6 @@ fn faults(rule: &str) -> Vec<String> {
 
 #[test]
 fn mistakes_in_a_rule_are_named_with_their_place() {
-    let allow = |rest: &str| format!("{{name: r, effect: allow, {rest}}}");
     for (rule, expected) in [
         ("{name: R, effect: allow, when: {actions: [bare]}}".to_owned(), "rules[0].name: use 1 to 64 of"),
         (allow(r#"when: {actions: ["payments:"]}"#), "rules[0].when.actions[0]: `payments:`: segment 1"),
@@ -53,6 +52,23 @@ fn mistakes_in_a_rule_are_named_with_their_place() {
             allow("when: {during: {zone: UTC, windows: [{until: '24:01'}]}}"),
             "rules[0].when.during.windows[0].until: `24:01`",
         ),
+    ] {
+        assert_told(&rule, expected);
+    }
+}
+
+fn allow(rest: &str) -> String {
+    format!("{{name: r, effect: allow, {rest}}}")
+}
+
+fn assert_told(rule: &str, expected: &str) {
+    let faults = faults(rule);
+    assert!(faults.iter().any(|fault| fault.contains(expected)), "{rule}: {faults:?}");
+}
+
+#[test]
+fn mistakes_in_arguments_and_obligations_are_named_with_their_place() {
+    for (rule, expected) in [
         (
             allow("when: {arguments: {path: {below: [/srv]}}}"),
             "rules[0].when.arguments.path: the route of `payments:create`",
@@ -91,8 +107,7 @@ fn mistakes_in_a_rule_are_named_with_their_place() {
         (allow("when: {amount_usd: {above: 5}}, require: {amount_usd: {below: 5}}"), "rules[0].require: is never met"),
         (allow("when: {tiers: [L1]}, require: {tiers: [L2, L3]}"), "rules[0].require: is never met"),
     ] {
-        let faults = faults(&rule);
-        assert!(faults.iter().any(|fault| fault.contains(expected)), "{rule}: {faults:?}");
+        assert_told(&rule, expected);
     }
 }
 

@@ -56,7 +56,8 @@ pub(super) fn decide(rules: &[RuleDoc], request: &Request) -> (&'static str, Opt
         sorted.into_iter().filter(|rule| holds(&rule.when, request, rule.effect != EffectDoc::Allow)).collect();
     let first =
         |wanted: &dyn Fn(&RuleDoc) -> bool| matching.iter().find(|rule| wanted(rule)).map(|rule| rule.name.clone());
-    let checks: [(&str, &dyn Fn(&RuleDoc) -> bool); 4] = [
+    type Wanted<'a> = &'a dyn Fn(&RuleDoc) -> bool;
+    let checks: [(&str, Wanted<'_>); 4] = [
         ("denied", &|rule| rule.effect == EffectDoc::Deny),
         ("unmet", &|rule| !holds(&rule.require, request, false)),
         ("step_up", &|rule| rule.effect == EffectDoc::StepUp),
@@ -206,5 +207,6 @@ fn in_network(network: &str, address: IpAddr) -> bool {
     };
     let (first, bits) = network.split_once('/').unwrap();
     let first: IpAddr = first.parse().unwrap();
-    first.is_ipv4() == address.is_ipv4() && digits(address).starts_with(&digits(first)[..bits.parse().unwrap()])
+    first.is_ipv4() == address.is_ipv4()
+        && digits(address).starts_with(digits(first).get(..bits.parse().unwrap()).unwrap())
 }

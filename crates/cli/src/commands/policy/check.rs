@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 }
 
 fn tell(errors: &ConfigErrors, context: &Context) -> Result<(), Failure> {
-    let all = || std::iter::once(&errors.first).chain(&errors.others);
+    let all = || std::iter::once(errors.first.as_ref()).chain(&errors.others);
     if context.output.is_json() {
         let members: Vec<Value> = all().map(members).collect();
         return context.output.json(json!({"ok": false, "errors": members}));

@@ -138,7 +138,7 @@ pub(super) fn policy(tests: &Path, cases: &Cases, context: &Context) -> Result<P
         let loaded = context.load()?;
         return Ok(Policy { bundle: loaded.bundle, gate: loaded.gate, rules: loaded.rules });
     };
-    Ok(config::load_policy_file(&file, bare_gate(LevelDoc::L2)).map_err(|errors| errors.first)?.0)
+    Ok(config::load_policy_file(&file, bare_gate(LevelDoc::L2)).map_err(|errors| *errors.first)?.0)
 }
 
 fn tried(file: &Path, context: &Context) -> Result<Report, Failure> {
