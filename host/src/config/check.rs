@@ -70,10 +70,6 @@ pub(super) fn policy(
     let of_files = files.iter().filter_map(|(_, file)| file.guardrails.as_ref());
     bundle.guardrails = of_files.fold(guardrails.clone(), |all, more| stricter(&all, more));
     check.wildcards(&bundle.guardrails)?;
-    if bundle.routes.is_empty() {
-        let remedy = "map a path to an action";
-        return Err(check.error("routes", "lists nothing: every request is refused", Some(remedy)).into());
-    }
     let evaluator = evaluator::native().map_err(|error| ConfigError::file(file, error.to_string(), None))?;
     let compile = |bundle: &Bundle| bundle.compile(evaluator.clone()).map_err(|error| ConfigError::bundle(file, error));
     let mut gate = compile(&bundle)?;

@@ -29,7 +29,6 @@ pub struct Config {
     #[serde(default)]
     pub foreign_agents: Vec<ForeignAgentDoc>,
     /// How requests map to actions; the first match counts.
-    #[serde(default)]
     pub routes: Vec<RouteDoc>,
     /// The guardrails.
     #[serde(default)]

@@ -186,7 +186,7 @@ mod tests {
         for (member, position) in [
             ("version", Some((1, 10))),
             ("rules", Some((3, 3))),
-            ("rules[0].when.actions[1]", Some((4, 24))),
+            ("rules[0].when.actions[1]", Some((4, 25))),
             ("rules[0].when.agents", Some((4, 11))),
             ("rules[1]", Some((5, 5))),
             ("rules[1].name.x", Some((5, 11))),
