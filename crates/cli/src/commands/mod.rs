@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod passport;
 mod plugin;
+mod policy;
 mod serve;
 
 use clap::Subcommand;
@@ -45,6 +46,9 @@ pub(crate) enum Command {
     /// Write, build, test and sign policy plugins, and give them what they read
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// Carry the policy's rules elsewhere
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Ask a gate without sending anything
     #[command(subcommand)]
     Gate(gate::Command),
@@ -68,6 +72,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
         Command::Plugin(command) => plugin::run(&command, &context).await,
+        Command::Policy(command) => policy::run(&command, &context),
         Command::Bundle(command) => bundle::run(&command, &context).await,
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context).await,
         Command::Ledger(command) => ledger::run(&command, &context).await,
