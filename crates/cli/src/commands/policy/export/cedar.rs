@@ -11,8 +11,7 @@ use passgate_core::policy::{Condition, Effect, Fact, Network, Rule, Test, Texts}
 use passgate_host::policy::Compiled;
 
 use super::shape::{self, Kind, Shape};
-use super::{File, Refusal, Source, expression};
-use crate::inert::inert;
+use super::{File, Refusal, Source, expression, remarks};
 
 /// The file with the policies.
 pub(super) const POLICIES: &str = "policies.cedar";
@@ -39,10 +38,7 @@ const HEAD: &str = "\
 pub(super) fn export(source: &Source<'_>, shape: &Shape) -> Result<Vec<File>, Vec<Refusal>> {
     let mut writer = Writer { compiled: source.compiled, refusals: Vec::new() };
     let mut policies = HEAD.to_owned();
-    policies.push_str("//\n// Not exported:\n");
-    for remark in &source.remarks {
-        policies.push_str(&format!("// - {}\n", inert(remark)));
-    }
+    policies.push_str(&remarks::comment("//", &source.remarks));
     for rule in source.compiled.policy.rules() {
         policies.push_str(&writer.rule(rule));
     }
@@ -76,7 +72,8 @@ fn schema(shape: &Shape) -> String {
 
 const fn type_of(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text => "String",
+        // Any text will do where rules look at no more than whether it is there.
+        Kind::Text | Kind::Any => "String",
         Kind::Labels => "Set<String>",
         Kind::Number => "Long",
         Kind::Address => "__cedar::ipaddr",

@@ -20,6 +20,9 @@ const MAX_MACHINE_BYTES: usize = 4 * 1024 * 1024;
 /// The most states that a comparison looks at.
 const MAX_COMPARED: usize = 200_000;
 
+/// The last character.
+const LAST: u32 = char::MAX as u32;
+
 /// An expression for a whole text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Written {
@@ -85,7 +88,7 @@ impl Form {
             HirKind::Class(Class::Unicode(class)) => self.characters(class),
             HirKind::Look(look) => self.look(*look)?.to_owned(),
             HirKind::Repetition(repetition) => self.repetition(repetition)?,
-            HirKind::Capture(capture) => format!("(?:{})", self.text(&capture.sub)?),
+            HirKind::Capture(capture) => self.text(&capture.sub)?,
             HirKind::Concat(parts) => parts.iter().map(|part| self.text(part)).collect::<Result<_, _>>()?,
             HirKind::Alternation(ways) => {
                 let ways: Vec<String> = ways.iter().map(|way| self.text(way)).collect::<Result<_, _>>()?;
@@ -121,9 +124,11 @@ impl Form {
             (1, None) => "+".to_owned(),
             (0, Some(1)) => "?".to_owned(),
             (least, None) => format!("{{{least},}}"),
+            (least, Some(most)) if least == most => format!("{{{least}}}"),
             (least, Some(most)) => format!("{{{least},{most}}}"),
         };
-        Ok(format!("(?:{part}){times}"))
+        let is_one = matches!(repetition.sub.kind(), HirKind::Class(_));
+        Ok(if is_one { format!("{part}{times}") } else { format!("(?:{part}){times}") })
     }
 
     /// A class of bytes. As characters it is taken to mean all that are not ASCII, or none of them.
@@ -139,7 +144,7 @@ impl Form {
         let mut ranges: Vec<(u32, u32)> =
             class.iter().filter(|r| r.start() < 0x80).map(|r| (r.start().into(), r.end().min(0x7f).into())).collect();
         if high != 0 {
-            ranges.push((0x80, char::MAX.into()));
+            ranges.push((0x80, LAST));
         }
         Ok(character_class(&ranges))
     }
@@ -157,7 +162,9 @@ impl Form {
 }
 
 fn character_literal(text: &str) -> String {
-    let one = |c: char| if c.is_ascii_graphic() { escape(c.encode_utf8(&mut [0; 4])) } else { code_point(c.into()) };
+    let one = |c: char| {
+        if c.is_ascii_graphic() || c == ' ' { escape(c.encode_utf8(&mut [0; 4])) } else { code_point(c.into()) }
+    };
     text.chars().map(one).collect()
 }
 
@@ -165,8 +172,10 @@ fn code_point(value: u32) -> String {
     format!("\\x{{{value:X}}}")
 }
 
-/// A class of characters; surrogates, which lie in no text, may be in it.
+/// A class of characters, its ranges in order. One that has the last character is written as what is not in it.
 fn character_class(ranges: &[(u32, u32)]) -> String {
+    let is_open = ranges.last().is_some_and(|(_, last)| *last == LAST);
+    let listed = if is_open { rest(ranges) } else { ranges.to_vec() };
     let end = |value: u32| match char::from_u32(value).filter(char::is_ascii_alphanumeric) {
         Some(c) => c.to_string(),
         None => code_point(value),
@@ -174,11 +183,27 @@ fn character_class(ranges: &[(u32, u32)]) -> String {
     let one = |(first, last): &(u32, u32)| {
         if first == last { end(*first) } else { format!("{}-{}", end(*first), end(*last)) }
     };
-    if ranges.is_empty() {
+    let text: String = listed.iter().map(one).collect();
+    match (is_open, listed.is_empty()) {
+        (true, true) => "(?s:.)".to_owned(),
+        (true, false) => format!("[^{text}]"),
+        (false, false) => format!("[{text}]"),
         // No character is in it.
-        return "[^\\x{0}-\\x{10FFFF}]".to_owned();
+        (false, true) => format!("[^{}-{}]", code_point(0), code_point(LAST)),
     }
-    format!("[{}]", ranges.iter().map(one).collect::<String>())
+}
+
+/// The ranges between these, and before them.
+fn rest(ranges: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut rest = Vec::new();
+    let mut next = 0;
+    for (first, last) in ranges {
+        if next < *first {
+            rest.push((next, first - 1));
+        }
+        next = last + 1;
+    }
+    rest
 }
 
 /// Bytes as pairs of digits: the first digits that go with the same second ones together.
@@ -260,5 +285,38 @@ impl Machine {
 
     fn is_dead(&self, state: StateID) -> bool {
         self.dfa.is_dead_state(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_scopes_are_found() {
+        let parts = |list: &[&str]| Some(list.iter().map(|t| (*t != "*").then(|| (*t).to_owned())).collect::<Vec<_>>());
+        assert_eq!(segments("payments:[^:]+:full"), parts(&["payments", "*", "full"]));
+        assert_eq!(segments(r"a\.b:[^:]+"), parts(&["a.b", "*"]));
+        for other in [
+            "[^:]+",
+            "a:b",
+            "a:[^:]+(:[^:]+)*",
+            "a.b:[^:]+",
+            "a:[^:]+x",
+            "a::[^:]+",
+            "a*:[^:]+",
+            "a|b:[^:]+",
+            r"\d:[^:]+",
+        ] {
+            assert_eq!(segments(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn pairs_of_digits_are_bytes() {
+        let pairs = |range: std::ops::RangeInclusive<u8>| pairs(&range.collect());
+        assert_eq!(pairs(0x61..=0x61), "(?:61)");
+        assert_eq!(pairs(0x2e..=0x31), "(?:2[ef]|3[01])");
+        assert_eq!(pairs(0x00..=0xff), "(?:[0123456789abcdef][0123456789abcdef])");
     }
 }

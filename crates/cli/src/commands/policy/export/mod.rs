@@ -171,7 +171,7 @@ fn report(target: Target, proof: &Proof, context: &Context) -> Outcome {
     if output.is_json() {
         output.json(json!({
             "target": target.as_str(), "seed": proof.seed, "requests": proof.cases,
-            "outcomes": proof.outcomes.to_json(), "difference": difference,
+            "outcomes": proof.outcomes.to_json(), "unseen": proof.unseen, "difference": difference,
         }))?;
     } else {
         output.members(&proof.lines(target.as_str()))?;
@@ -179,8 +179,8 @@ fn report(target: Target, proof: &Proof, context: &Context) -> Outcome {
             output.data(&crate::inert::inert_json(&difference.to_string()))?;
         }
     }
-    for outcome in proof.outcomes.missing() {
-        output.warn(&format!("no request came to {outcome}: the proof says nothing of it"));
+    for outcome in &proof.unseen {
+        output.warn(&format!("no request came to {outcome}, so nothing is shown of it: try more requests"));
     }
     if difference.is_some() {
         return Err(Failure::new(Exit::Unexpected, "export_differs", "the two engines decide differently")

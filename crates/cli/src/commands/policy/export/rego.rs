@@ -4,21 +4,26 @@
 //! fact that is not known is asked of the set `known`. Rules of a policy become elements of the sets `deny`, `step_up`,
 //! `allow`, `met` and `unmet`.
 
-use std::collections::BTreeSet;
-
 use passgate_core::policy::{Condition, Effect, Fact, Network, Rule, Test, Texts};
 use passgate_host::policy::Compiled;
 use serde_json::json;
 
 use super::expression::{self, Written};
 use super::shape::{self, Kind, Shape};
-use super::{File, Refusal, Source};
-use crate::inert::{inert, inert_json};
+use super::{File, Refusal, Source, remarks};
+use crate::inert::inert_json;
 
 /// The file with the module.
 pub(super) const MODULE: &str = "policy.rego";
 /// What to ask for: the decision, and the names of the rules behind it.
 pub(super) const QUERY: &str = "data.passgate.ruling";
+
+/// The longest list on one line, in bytes.
+const MAX_LIST: usize = 100;
+/// The longest text on one line, in bytes, of which each may take six: engines refuse lines of more than 1024.
+const MAX_LITERAL: usize = 150;
+/// The longest part of a longer one, in characters.
+const MAX_PART: usize = 75;
 
 const HEAD: &str = "\
 # The rules of a Passgate gate, which stay there what they are: this is a copy for Rego.
@@ -68,10 +73,7 @@ pub(super) fn export(source: &Source<'_>, shape: &Shape) -> Result<Vec<File>, Ve
         return Err(writer.refusals);
     }
     let mut text = HEAD.to_owned();
-    text.push_str("#\n# Not exported:\n");
-    for remark in &source.remarks {
-        text.push_str(&format!("# - {}\n", inert(remark)));
-    }
+    text.push_str(&remarks::comment("#", &source.remarks));
     let parts = [DECISION.to_owned(), sets(source.compiled), complete(shape), known(shape), rules, writer.lines];
     text.push_str("\npackage passgate\n");
     for part in parts.iter().filter(|part| !part.is_empty()) {
@@ -85,7 +87,7 @@ fn sets(compiled: &Compiled) -> String {
     let rules = compiled.policy.rules();
     let asking: Vec<&Rule> = rules.iter().filter(|rule| !rule.require.is_empty()).collect();
     let names: Vec<String> = asking.iter().map(|rule| quoted(&rule.name)).collect();
-    let mut text = format!("asking := [{}]\n", names.join(", "));
+    let mut text = format!("asking := {}\n", listed(['[', ']'], &names));
     let has = |effect| rules.iter().any(|rule| rule.effect == effect);
     let used = [
         ("deny", has(Effect::Deny)),
@@ -105,6 +107,7 @@ fn complete(shape: &Shape) -> String {
         Kind::Text | Kind::Address => format!("is_string({value})"),
         Kind::Labels => format!("is_array({value})"),
         Kind::Number => format!("is_number({value})"),
+        Kind::Any => "true".to_owned(),
     };
     let named = |fact: &Fact| (value(fact), shape::kind(fact).unwrap_or(Kind::Text));
     let given = shape::NAMED.iter().filter(|fact| shape::is_given(fact)).map(named);
@@ -115,7 +118,8 @@ fn complete(shape: &Shape) -> String {
     let mut text = format!("is_complete if {{\n{}\n}}\n", lines.join("\n"));
     let argument = |(name, kind): (&String, &Kind)| (value(&Fact::Argument(name.clone())), *kind);
     let optional = shape::NAMED.iter().filter(|fact| !shape::is_given(fact)).map(named);
-    for (value, kind) in optional.chain(shape.arguments.iter().map(argument)) {
+    let all = optional.chain(shape.arguments.iter().map(argument));
+    for (value, kind) in all.filter(|(_, kind)| *kind != Kind::Any) {
         let name = quoted(&value);
         text.push_str(&format!(
             "\nmistaken contains {name} if {{\n\t{value} != null\n\tnot {}\n}}\n",
@@ -129,7 +133,7 @@ fn complete(shape: &Shape) -> String {
 fn known(shape: &Shape) -> String {
     let arguments = shape.arguments.keys().map(|name| Fact::Argument(name.clone()));
     let mut text = "known contains name if some name in input.none\n".to_owned();
-    for fact in shape::NAMED.into_iter().chain(arguments) {
+    for fact in shape::NAMED.into_iter().filter(|fact| !shape::is_given(fact)).chain(arguments) {
         text.push_str(&format!("\nknown contains {} if {} != null\n", quoted(&fact.name()), value(&fact)));
     }
     text
@@ -185,6 +189,7 @@ impl Writer<'_> {
         let fact = &condition.fact;
         let is_known = format!("{} in known", quoted(&fact.name()));
         if condition.test == Test::Present {
+            let is_known = if shape::is_given(fact) { "true".to_owned() } else { is_known };
             return Ok(vec![if condition.negated { format!("not {is_known}") } else { is_known }]);
         }
         let test = self.named(fact, &condition.test)?;
@@ -242,7 +247,11 @@ impl Writer<'_> {
             Test::Length(least, most) => {
                 let digits = format!("count(hex.encode({value}))");
                 let twice = |bytes: usize| bytes.saturating_mul(2);
-                vec![format!("{{\n\t{digits} >= {}\n\t{digits} <= {}\n}}", twice(*least), twice(*most))]
+                if *least == 0 {
+                    vec![format!("{digits} <= {}", twice(*most))]
+                } else {
+                    vec![format!("{{\n\t{digits} >= {}\n\t{digits} <= {}\n}}", twice(*least), twice(*most))]
+                }
             }
             Test::Networks(networks) => networks.iter().flat_map(|net| within(&value, net)).collect(),
             Test::Weekly(place, spans) => {
@@ -258,17 +267,17 @@ impl Writer<'_> {
     fn texts(&self, texts: &Texts, value: &str) -> Result<Vec<String>, String> {
         let mut ways = Vec::new();
         if !texts.exact.is_empty() {
-            let listed: BTreeSet<String> = texts.exact.iter().map(|text| quoted(text)).collect();
-            ways.push(format!("{value} in {{{}}}", Vec::from_iter(listed).join(", ")));
+            let literals: Vec<String> = texts.exact.iter().map(|text| literal(text)).collect();
+            ways.push(format!("{value} in {}", listed(['{', '}'], &literals)));
         }
-        ways.extend(texts.begins.iter().map(|begin| format!("startswith({value}, {})", quoted(begin))));
-        ways.extend(texts.ends.iter().map(|end| format!("endswith({value}, {})", quoted(end))));
+        ways.extend(texts.begins.iter().map(|begin| format!("startswith({value}, {})", literal(begin))));
+        ways.extend(texts.ends.iter().map(|end| format!("endswith({value}, {})", literal(end))));
         for place in &texts.patterns {
             let written = self.compiled.expressions.get(*place).map(String::as_str).unwrap_or_default();
             let pattern = self.compiled.policy.patterns().get(*place).ok_or("its expression is missing")?;
             ways.push(match expression::write(written, pattern)? {
-                Written::Characters(text) => format!("regex.match({}, {value})", quoted(&text)),
-                Written::Bytes(text) => format!("regex.match({}, hex.encode({value}))", quoted(&text)),
+                Written::Characters(text) => format!("regex.match({}, {value})", literal(&text)),
+                Written::Bytes(text) => format!("regex.match({}, hex.encode({value}))", literal(&text)),
             });
         }
         Ok(ways)
@@ -304,7 +313,27 @@ fn value(fact: &Fact) -> String {
     }
 }
 
-/// A text as a literal.
+/// Elements between brackets, one a line where they are many.
+fn listed([open, close]: [char; 2], elements: &[String]) -> String {
+    let line = elements.join(", ");
+    if line.len() <= MAX_LIST {
+        format!("{open}{line}{close}")
+    } else {
+        format!("{open}\n\t{}\n{close}", elements.join(",\n\t"))
+    }
+}
+
+/// A text of any length, in parts on lines of their own where it is long.
+fn literal(text: &str) -> String {
+    if text.len() <= MAX_LITERAL {
+        return quoted(text);
+    }
+    let chars: Vec<char> = text.chars().collect();
+    let parts: Vec<String> = chars.chunks(MAX_PART).map(|part| quoted(&part.iter().collect::<String>())).collect();
+    format!("concat(\"\", [\n\t{}\n])", parts.join(",\n\t"))
+}
+
+/// A short text as a literal.
 fn quoted(text: &str) -> String {
     inert_json(&json!(text).to_string())
 }

@@ -3,6 +3,38 @@
 use passgate_core::gate::{Gate, RateLimits};
 use passgate_core::policy::{Mode, Policy, Rule};
 
+use crate::inert::inert;
+
+/// The longest line of a comment, in characters.
+const MAX_LINE: usize = 110;
+
+/// The lines as a list in a comment that begins with `mark`. Nothing in them ends the comment.
+pub(super) fn comment(mark: &str, lines: &[String]) -> String {
+    let mut text = format!("{mark}\n{mark} Not exported:\n");
+    for line in lines {
+        for (number, part) in wrapped(&inert(line)).into_iter().enumerate() {
+            let bullet = if number == 0 { "-" } else { " " };
+            text.push_str(&format!("{mark} {bullet} {part}\n"));
+        }
+    }
+    text
+}
+
+/// A text in lines of [`MAX_LINE`] characters, broken between words, or within one that is longer.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let chars: Vec<char> = word.chars().collect();
+        for part in chars.chunks(MAX_LINE).map(|part| part.iter().collect::<String>()) {
+            match lines.last_mut().filter(|line| line.chars().count() + part.chars().count() < MAX_LINE) {
+                Some(line) => line.push_str(&format!(" {part}")),
+                None => lines.push(part),
+            }
+        }
+    }
+    lines
+}
+
 /// What rules ask for beside a decision, a line each.
 pub(super) fn of_rules(policy: &Policy) -> Vec<String> {
     let mut lines = Vec::new();

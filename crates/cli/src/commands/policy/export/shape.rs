@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Number,
     /// An IP address.
     Address,
+    /// Anything: rules look at no more than whether it is there.
+    Any,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Labels => "labels",
             Self::Number => "an integer",
             Self::Address => "an address",
+            Self::Any => "anything",
         }
     }
 }
@@ -102,8 +105,7 @@ impl Shape {
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        // Of those whose presence alone is looked at, any text will do.
-        let kind = |(name, (kind, _)): (String, (Option<Kind>, &str))| (name, kind.unwrap_or(Kind::Text));
+        let kind = |(name, (kind, _)): (String, (Option<Kind>, &str))| (name, kind.unwrap_or(Kind::Any));
         Ok(Self { arguments: arguments.into_iter().map(kind).collect(), zones: compiled.zones.clone() })
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 
 use passgate_core::policy::{
     Condition, Effect, Fact, MINUTES_PER_WEEK, Network, Pattern, Policy, Rule, Test, Texts, Zone,
 };
 use passgate_host::policy::Compiled;
 
-use super::super::shape::Kind;
-use super::super::shape::{NAMED, Shape, can_be_nothing, is_given, kind};
+use super::super::shape::{Kind, NAMED, Shape, can_be_nothing, is_given, kind};
 use super::case::{Case, Known};
 use super::random::Random;
 
@@ -17,6 +17,9 @@ use super::random::Random;
 const MAX_TEXT_BYTES: usize = 10_000;
 /// Texts made for each pattern.
 const WORDS: usize = 12;
+/// How many characters of each of those are changed, and of the shortest of them.
+const EDITS: usize = 2;
+const MAX_EDITED: usize = 40;
 /// The most steps of a random walk through a pattern, before it goes to an end by the shortest way.
 const MAX_STEPS: usize = 12;
 /// A character of two bytes, so that bytes and characters differ.
@@ -33,12 +36,19 @@ type Choice = Option<Known>;
 pub(super) struct Generator {
     /// What each fact may be.
     choices: BTreeMap<Fact, Vec<Choice>>,
-    /// For each rule the facts that it looks at, with what satisfies it.
-    targets: Vec<Target>,
+    /// Everything that rules name, and what is next to it, with what makes the rule match otherwise; in random order.
+    bounds: Vec<Bound>,
+}
+
+/// One side of a bound that a rule sets.
+struct Bound {
+    fact: Fact,
+    choice: Choice,
+    rule: Rc<Match>,
 }
 
 /// What makes requests match a rule.
-struct Target {
+struct Match {
     /// Satisfies `when`.
     matching: BTreeMap<Fact, Vec<Choice>>,
     /// Satisfies what is required as well.
@@ -46,15 +56,26 @@ struct Target {
 }
 
 impl Generator {
-    pub(super) fn new(compiled: &Compiled) -> Self {
+    pub(super) fn new(compiled: &Compiled, random: &mut Random) -> Self {
         let policy = &compiled.policy;
         let choices = choices(compiled);
-        let target = |rule: &Rule| Target {
-            matching: satisfying(policy, rule, &rule.when, &choices),
-            met: satisfying(policy, rule, &[&rule.when[..], &rule.require[..]].concat(), &choices),
-        };
-        let targets = policy.rules().iter().map(target).collect();
-        Self { choices, targets }
+        let mut bounds = Vec::new();
+        for rule in policy.rules() {
+            let whole = [&rule.when[..], &rule.require[..]].concat();
+            let rule = Rc::new(Match {
+                matching: satisfying(policy, rule, &rule.when, &choices),
+                met: satisfying(policy, rule, &whole, &choices),
+            });
+            for condition in &whole {
+                let fact = &condition.fact;
+                let mut near: Vec<Choice> = named_by(condition, policy).into_iter().map(Some).collect();
+                near.extend(without_value(fact));
+                let bound = |choice| Bound { fact: fact.clone(), choice, rule: Rc::clone(&rule) };
+                bounds.extend(near.into_iter().map(bound));
+            }
+        }
+        random.shuffle(&mut bounds);
+        Self { choices, bounds }
     }
 
     /// A request in which every fact is anything.
@@ -66,21 +87,18 @@ impl Generator {
         case
     }
 
-    /// A request that matches a rule, met or not, as far as the others let it, with one fact moved half of the time.
-    pub(super) fn near(&self, random: &mut Random) -> Case {
+    /// A request on one side of a bound, each bound in turn, that matches the bound's rule otherwise, met or not, as far as
+    /// its other conditions let it.
+    pub(super) fn near(&self, number: u64, random: &mut Random) -> Case {
         let mut case = self.mixed(random);
-        let Some(target) = random.one(&self.targets) else { return case };
-        let wanted = if random.once_in(3) { &target.matching } else { &target.met };
+        let count = u64::try_from(self.bounds.len()).unwrap_or(u64::MAX).max(1);
+        let place = usize::try_from(number % count).unwrap_or_default();
+        let Some(Bound { fact, choice, rule }) = self.bounds.get(place) else { return case };
+        let wanted = if random.once_in(3) { &rule.matching } else { &rule.met };
         for (fact, choices) in wanted {
             put(&mut case, fact, random.one(choices));
         }
-        let facts: Vec<&Fact> = wanted.keys().collect();
-        if random.once_in(2)
-            && let Some(fact) = random.one(&facts)
-            && let Some(choices) = self.choices.get(fact)
-        {
-            put(&mut case, fact, random.one(choices));
-        }
+        put(&mut case, fact, Some(choice));
         case
     }
 }
@@ -131,11 +149,18 @@ fn choices(compiled: &Compiled) -> BTreeMap<Fact, Vec<Choice>> {
     }
     let choice = |(fact, values): (Fact, BTreeSet<Known>)| {
         let mut choices: Vec<Choice> = values.into_iter().map(Some).collect();
-        choices.extend((!is_given(&fact)).then_some(None));
-        choices.extend(can_be_nothing(&fact).then_some(Some(Known::Nothing)));
+        choices.extend(without_value(&fact));
         (fact, choices)
     };
     values.into_iter().map(choice).collect()
+}
+
+/// What a fact may be when it has no value: unknown, or known to be nothing.
+fn without_value(fact: &Fact) -> Vec<Choice> {
+    let mut choices = Vec::new();
+    choices.extend((!is_given(fact)).then_some(None));
+    choices.extend(can_be_nothing(fact).then_some(Some(Known::Nothing)));
+    choices
 }
 
 /// Values that no rule has to name.
@@ -144,6 +169,7 @@ fn strangers(fact: &Fact, kind: Kind) -> BTreeSet<Known> {
     match (fact, kind) {
         (Fact::Closed, _) => BTreeSet::from([text("true"), text("false")]),
         (Fact::Now, _) => TIMES.map(Known::Number).into(),
+        (_, Kind::Any) => BTreeSet::from([text("")]),
         (_, Kind::Text) => BTreeSet::from([text(FOREIGN), text(""), Known::Text(WIDE.to_string())]),
         (_, Kind::Labels) => BTreeSet::from([Known::Labels(Vec::new()), Known::Labels(vec![FOREIGN.to_owned()])]),
         (_, Kind::Number) => [0, 1, 7_000_000].map(Known::Number).into(),
@@ -282,9 +308,37 @@ fn words(pattern: &Pattern) -> Vec<String> {
             format!("{word}\n"),
             format!("x{word}"),
         ]);
+        let places = if number == 0 { 0..word.chars().count().min(MAX_EDITED) } else { 0..EDITS };
+        for place in places {
+            let place = if number == 0 { place } else { random.below(word.chars().count()) };
+            words.extend(edited(&word, place));
+        }
+        words.push(word.chars().map(confusable).collect());
         words.push(word);
     }
     words
+}
+
+/// The texts with one character left out or doubled at a place, or with a separator or another part there.
+fn edited(text: &str, place: usize) -> Vec<String> {
+    const PUT_IN: [&str; 4] = [":", "/", "x:", "x/"];
+    let before: String = text.chars().take(place).collect();
+    let after: String = text.chars().skip(place).collect();
+    let without: String = after.chars().skip(1).collect();
+    let same: String = after.chars().take(1).collect();
+    let mut texts = vec![format!("{before}{without}")];
+    texts.extend(PUT_IN.into_iter().chain([same.as_str()]).map(|part| format!("{before}{part}{after}")));
+    texts
+}
+
+/// What engines that know Unicode take for the same, as a digit or in another case.
+const fn confusable(c: char) -> char {
+    match c {
+        '0'..='9' => '\u{663}',
+        'k' | 'K' => '\u{212a}',
+        's' | 'S' => '\u{17f}',
+        other => other,
+    }
 }
 
 /// For each state the symbol that leads to an accepting one by the shortest way; none where no way leads there or it is one.

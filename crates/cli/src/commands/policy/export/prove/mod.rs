@@ -1,8 +1,8 @@
 //! Whether the exported rules decide as the gate's own do, on generated requests.
 //!
 //! This shows differences and their absence among the requests that were tried; it is no proof for all requests. Half of the
-//! requests are made to match a rule and then moved over one of its bounds, the others are random mixtures of what rules
-//! name, so that both sides of every comparison are met.
+//! requests are made to match a rule but for one fact, which goes through all values at the bounds that the rule sets; the
+//! others are random mixtures of what rules name.
 
 mod case;
 mod cedar;
@@ -38,6 +38,8 @@ pub(super) struct Proof {
     pub(super) seed: u64,
     /// What the gate's evaluator said of them.
     pub(super) outcomes: Outcomes,
+    /// Those of them that no request came to, though a rule says them: nothing is shown of these.
+    pub(super) unseen: Vec<&'static str>,
     /// The first difference.
     pub(super) difference: Option<Difference>,
 }
@@ -96,11 +98,12 @@ pub(super) fn prove(target: Target, files: &[File], compiled: &Compiled, wanted:
         Target::Cedar => Box::new(cedar::Cedar::new(files, compiled)?),
         Target::Rego => Box::new(rego::Rego::new(files, compiled)?),
     };
-    let generator = Generator::new(compiled);
     let mut random = Random::new(wanted.seed);
-    let mut proof = Proof { cases: 0, seed: wanted.seed, outcomes: Outcomes::default(), difference: None };
+    let generator = Generator::new(compiled, &mut random);
+    let mut proof =
+        Proof { cases: 0, seed: wanted.seed, outcomes: Outcomes::default(), unseen: Vec::new(), difference: None };
     for number in 0..wanted.cases {
-        let case = if number % 2 == 0 { generator.near(&mut random) } else { generator.mixed(&mut random) };
+        let case = if number % 2 == 0 { generator.near(number / 2, &mut random) } else { generator.mixed(&mut random) };
         proof.cases += 1;
         proof.outcomes.count(&compiled.policy, &case);
         if differs(&*engine, &compiled.policy, &case) {
@@ -113,6 +116,7 @@ pub(super) fn prove(target: Target, files: &[File], compiled: &Compiled, wanted:
             break;
         }
     }
+    proof.unseen = proof.outcomes.unseen(&compiled.policy);
     Ok(proof)
 }
 
@@ -175,9 +179,13 @@ impl Outcomes {
         Self::NAMES.into_iter().zip(self.0)
     }
 
-    /// What no request came to.
-    pub(super) fn missing(&self) -> impl Iterator<Item = &'static str> {
-        self.named().filter(|(_, count)| *count == 0).map(|(name, _)| name)
+    /// What no request came to, though the policy has a rule that says it.
+    fn unseen(&self, policy: &Policy) -> Vec<&'static str> {
+        let rules = policy.rules();
+        let has = |effect| rules.iter().any(|rule| rule.effect == effect);
+        let asks = rules.iter().any(|rule| !rule.require.is_empty());
+        let possible = [has(Effect::Deny), asks, has(Effect::StepUp), has(Effect::Allow), false];
+        self.named().zip(possible).filter(|((_, count), is)| *count == 0 && *is).map(|((name, _), _)| name).collect()
     }
 
     pub(super) fn to_json(self) -> Value {

@@ -26,6 +26,14 @@ impl Random {
         self.below(times) == 0
     }
 
+    /// Puts items into another order (Fisher and Yates).
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for place in (1..items.len()).rev() {
+            let other = self.below(place + 1);
+            items.swap(place, other);
+        }
+    }
+
     /// One of these; none when there are none.
     pub(super) fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         of.get(self.below(of.len()))

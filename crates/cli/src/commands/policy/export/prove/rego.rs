@@ -4,11 +4,18 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use passgate_host::policy::Compiled;
-use regorus::{CompiledPolicy, Engine as Regorus};
+use regorus::{CompiledPolicy, Engine as Regorus, PolicyLengthConfig};
 use serde_json::{Value, json};
 
 use super::super::rego::{MODULE, QUERY};
 use super::{Answer, Case, Decision, Engine, File, text};
+
+/// How large a module may be: that of many thousands of rules.
+const LIMITS: PolicyLengthConfig = PolicyLengthConfig {
+    max_col: std::num::NonZeroU32::new(1024).unwrap(),
+    max_file_bytes: std::num::NonZeroUsize::new(64 * 1024 * 1024).unwrap(),
+    max_lines: std::num::NonZeroUsize::new(2_000_000).unwrap(),
+};
 
 /// An engine of Rego with the exported module.
 pub(super) struct Rego<'a> {
@@ -21,6 +28,7 @@ impl<'a> Rego<'a> {
     pub(super) fn new(files: &[File], compiled: &'a Compiled) -> Result<Self, String> {
         let mut engine = Regorus::new();
         // What a function cannot work on is an error, and not merely false.
+        engine.set_policy_length_config(LIMITS);
         engine.set_strict_builtin_errors(true);
         engine.add_policy(MODULE.to_owned(), text(files, MODULE)?.to_owned()).map_err(|error| error.to_string())?;
         let module = engine.compile_with_entrypoint(&QUERY.into()).map_err(|error| error.to_string())?;
