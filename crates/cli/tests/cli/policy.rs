@@ -144,6 +144,23 @@ fn what_another_policy_would_change_is_shown() {
 }
 
 #[test]
+fn rules_are_exported_exactly_or_not_at_all() {
+    let (_folder, demo, checked) = with_rules(&block("rules:\n  - {name: search,"));
+    checked.exits(0);
+    let cedar = run(&demo, &["policy", "export", "--to", "cedar"]).exits(0).stdout;
+    assert!(cedar.contains("==> policies.cedar <==") && cedar.contains("permit"), "{cedar}");
+    let rego = run(&demo, &["policy", "export", "--to", "rego", "--out", "exported"]).exits(0);
+    assert_eq!(rego.stdout, "");
+    assert!(fs::read_to_string(demo.join("exported/policy.rego")).unwrap().contains("package passgate"));
+    let (_folder, demo, checked) =
+        with_rules("rules: [{name: r, effect: allow, when: {actions: [\"*:search:*\", \"web:*\"]}}]\n");
+    checked.exits(0);
+    let refused = run(&demo, &["policy", "export", "--to", "cedar", "--out", "exported"]).exits(3);
+    assert!(refused.stderr.contains("rule `r`: `action` cannot be expressed in Cedar"), "{}", refused.stderr);
+    assert!(!demo.join("exported").exists());
+}
+
+#[test]
 fn every_template_passes_its_tests() {
     let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ mod cases;
 mod check;
 mod coverage;
 mod explain;
+mod export;
 mod schema;
 mod simulate;
 mod test;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// Show which decisions another policy would change
     Simulate(simulate::Args),
+    /// Write the rules in the language of another policy engine, and prove that they decide the same there
+    Export(export::Args),
     /// Print the JSON Schema of policy files or of test files
     Schema(schema::Args),
 }
@@ -37,6 +40,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
         Command::Test(args) => test::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::Simulate(args) => simulate::run(args, context),
+        Command::Export(args) => export::run(args, context),
         Command::Schema(args) => schema::run(args, context),
     }
 }
