@@ -87,6 +87,8 @@ fn configure(folder: &Path, case: &Case, upstream: &str, engine: EngineKind) -> 
     let mut config = serde_json::to_value(&case.policy)?;
     let members = config.as_object_mut().context("a policy is an object")?;
     publish_lists(folder, case, members)?;
+    // A configuration has rules as they are written; a case has them compiled.
+    members.remove("rules");
     let mut set = |name: &str, value: Value| members.insert(name.to_owned(), value);
     set("upstream", json!({ "url": upstream }));
     set("evaluator", json!({ "engine": engine }));
@@ -96,8 +98,9 @@ fn configure(folder: &Path, case: &Case, upstream: &str, engine: EngineKind) -> 
     let path = folder.join(FILE_NAME);
     std::fs::write(&path, config.to_string())?;
     let mut loaded = Config::load(&path)?;
+    loaded.bundle.rules.clone_from(&case.policy.rules);
     ensure!(loaded.bundle == case.policy, "the configuration is another policy");
-    loaded.gate.evaluator = evaluator();
+    loaded.gate = loaded.bundle.compile(evaluator())?;
     Ok(loaded)
 }
 

@@ -96,15 +96,19 @@ pub enum ArgumentFault {
 }
 
 const LARGEST: i64 = 9_007_199_254_740_991;
+const LARGEST_DIGITS: usize = 16;
 
 impl ArgumentKind {
     /// Reads a text.
     pub fn read(self, text: &str) -> Option<ArgumentValue> {
         match self {
             Self::Integer => {
-                let number: i64 = text.parse().ok()?;
-                let is_plain = number.to_string() == text && number.unsigned_abs() <= LARGEST.unsigned_abs();
-                is_plain.then_some(ArgumentValue::Number(number))
+                // Read without its sign: the largest has 16 digits, which no unsigned reader has to check for overflow.
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                let size: u64 = digits.parse().ok().filter(|_| digits.len() <= LARGEST_DIGITS)?;
+                let size = i64::try_from(size).ok().filter(|size| *size <= LARGEST)?;
+                let number = if digits.len() < text.len() { -size } else { size };
+                (number.to_string() == text).then_some(ArgumentValue::Number(number))
             }
             Self::Address => {
                 let address: IpAddr = text.parse().ok()?;
