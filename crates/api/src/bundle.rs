@@ -358,7 +358,7 @@ pub enum ArgumentKindDoc {
     Integer,
     /// `true` or `false`.
     Boolean,
-    /// A path of files without `.`, `..`, empty segments, `\\`, `%`, control characters and a `~` at its beginning.
+    /// A path of files without `.`, `..`, empty segments, `\`, `%`, control characters and a `~` at its beginning.
     Path,
     /// A host, or the host of an http(s) URL, spelled canonically.
     Host,

@@ -91,6 +91,9 @@ pub struct Policy {
     /// Ordered by name.
     rules: Vec<Rule>,
     index: Index,
+    /// Told of each request, so not looked for in all rules each time.
+    asks_closed: bool,
+    redacts: bool,
 }
 
 /// What becomes of one rule in the face of a request.
@@ -165,7 +168,10 @@ impl Policy {
 
     fn in_order(mode: Mode, zones: Vec<Zone>, patterns: Vec<Pattern>, rules: Vec<Rule>) -> Self {
         let index = Index::of(&rules);
-        Self { mode, zones, patterns, rules, index }
+        let closed = |condition: &Condition| condition.fact == Fact::Closed;
+        let asks_closed = rules.iter().any(|rule| rule.when.iter().chain(&rule.require).any(closed));
+        let redacts = rules.iter().any(|rule| !rule.redact.is_empty());
+        Self { mode, zones, patterns, rules, index, asks_closed, redacts }
     }
 
     /// Whether the rules decide.
@@ -175,12 +181,12 @@ impl Policy {
 
     /// Whether a rule looks at [`Fact::Closed`].
     pub fn asks_closed(&self) -> bool {
-        self.rules.iter().any(|rule| rule.require.iter().any(|condition| condition.fact == Fact::Closed))
+        self.asks_closed
     }
 
     /// Whether a rule takes texts out of what it lets through, which only those that forward can do.
     pub fn redacts(&self) -> bool {
-        self.rules.iter().any(|rule| !rule.redact.is_empty())
+        self.redacts
     }
 
     /// The time zones that conditions name by their place.

@@ -140,7 +140,7 @@ pub fn retry_after_seconds(rates: &[RateView]) -> Option<u64> {
 /// Decides. Pure: calling it twice with the same arguments gives the same decision.
 ///
 /// Replay, revocation and suspension come first: they belong to authentication. Then the guardrails in their fixed order:
-/// permission scope, rate, spend, domain, PII, approval, then the operator's rules and after them the plugins. The first that denies is the reason,
+/// permission scope, rate, spend, domain, PII, approval, rules, and after them the plugins. The first that denies is the reason,
 /// whatever was found first, and when none does, the first that asks for approval.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let revocation = revocation_check(admission);

@@ -100,7 +100,10 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         target_domain: values.host.as_ref().and_then(|host| host.as_deref().ok()),
     };
     let mut pass = passes::pass_use(gate, authenticated, &judged);
-    let ruled = rules::judge(gate, authenticated, route, &values, &mut pass);
+    let mut ruled = rules::judge(gate, authenticated, route, &values, &mut pass);
+    if covered.body().is_empty() {
+        ruled.redact.clear();
+    }
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
@@ -110,7 +113,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         approval: judge_approval(&gate.guardrails, values.amount, &pass),
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
-        redacts: !ruled.redact.is_empty() && !covered.body().is_empty(),
+        redacts: !ruled.redact.is_empty(),
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());

@@ -122,7 +122,10 @@ impl Judged {
             }
         }
         self.plugins = plugins;
-        if core::mem::take(&mut self.findings.redacts) {
+        // Each time anew: what is taken in later must not bring back what is taken out here. A judgement that was handed
+        // over does not know what that is, and stays one that is not to be forwarded.
+        if !self.shown.redact.is_empty() {
+            self.findings.redacts = false;
             match self.locate_for_rules(body) {
                 Ok(located) => ranges.extend(located),
                 Err(NotRedactable) => self.findings.rules = Some(rules::unredactable()),

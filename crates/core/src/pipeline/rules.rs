@@ -36,7 +36,7 @@ pub(super) fn needs<'a>(gate: &Gate, limits: &'a Constraints) -> Needs<'a> {
 }
 
 /// Holds a request against the arguments that its route declares, and against the rules. An argument that is none refuses
-/// the request whatever they say: it would be read in another way behind the gate.
+/// the request whatever they say, and in shadow too: it would be read in another way behind the gate.
 pub(super) fn judge<'g>(
     gate: &'g Gate,
     authenticated: &Authenticated<'_>,
@@ -48,17 +48,16 @@ pub(super) fn judge<'g>(
         let none = |_: &Policy| record(GUARDRAIL, GuardrailOutcome::NotApplicable, None, Evidence::new());
         return Ruled { record: gate.rules.as_deref().map(none), ..Ruled::default() };
     };
-    let fault = faulty(route, values);
-    let Some(policy) = &gate.rules else {
-        let fault = fault.map(|(reason, evidence)| record(GUARDRAIL, GuardrailOutcome::Fail, Some(reason), evidence));
-        return Ruled { record: fault, ..Ruled::default() };
-    };
+    if let Some((reason, evidence)) = faulty(route, values) {
+        let fault = record(GUARDRAIL, GuardrailOutcome::Fail, Some(reason), evidence);
+        return Ruled { record: Some(fault), ..Ruled::default() };
+    }
+    let Some(policy) = &gate.rules else { return Ruled::default() };
     let constraints = authenticated.credential.constraints();
     let facts = facts(authenticated, &constraints, route, values);
     let ruling = policy.evaluate(&facts);
     let redeems = matches!(pass, Ok(Some(PassUse::Redeem { .. })));
-    let (reason, evidence) =
-        fault.map_or_else(|| said(&ruling, redeems), |(reason, evidence)| (Some(reason), evidence));
+    let (reason, evidence) = said(&ruling, redeems);
     if policy.mode() == Mode::Shadow {
         return Ruled { record: Some(shadow(reason, evidence)), ..Ruled::default() };
     }

@@ -170,7 +170,12 @@ impl Argument {
                 first
             }
             source @ ResourceSource::Path(_) => {
-                Cow::Owned(route.read_resource(source, reader).ok_or(ArgumentFault::Missing)?)
+                let text = route.read_resource(source, reader).ok_or(ArgumentFault::Missing)?;
+                // What is encoded here the API reads decoded.
+                if text.contains('%') {
+                    return Err(ArgumentFault::Invalid);
+                }
+                Cow::Owned(text)
             }
         };
         self.kind.read(&text).ok_or(ArgumentFault::Invalid)

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use super::*;
 use crate::policy::{Effect, Mode, Policy, Rule};
+use crate::route::{Argument, ArgumentKind, ResourceSource, ResourceTemplate};
 
 const BODY: &str = r#"{"usd":20,"to":"shop.example","card":"4111 1111","n":{"x":[7]}}"#;
 
@@ -41,6 +42,44 @@ fn texts_are_taken_out() {
     assert_eq!(forwarded.unwrap(), BODY.replace("4111 1111", "[redacted]"));
     let (decision, forwarded) = decided(&gate, r#"{"usd":20,"to":"shop.example"}"#, true);
     assert_eq!((decision.verdict.kind(), forwarded), (DecisionKind::Allow, None));
+}
+
+#[test]
+fn what_is_taken_in_later_brings_nothing_back() {
+    let gate = allowing(Mode::Enforce, &["/card"]);
+    let judged = Call::new("POST", "/pay", BODY).signed(1).judged(&gate).unwrap();
+    let (judged, once) = judged.restrict(Vec::new(), BODY.as_bytes());
+    let (_, twice) = judged.restrict(Vec::new(), BODY.as_bytes());
+    assert!(once.is_some());
+    assert_eq!(once, twice);
+}
+
+#[test]
+fn a_judgement_that_was_handed_over_takes_nothing_out() {
+    let gate = allowing(Mode::Enforce, &["/card"]);
+    let judged = Call::new("POST", "/pay", BODY).signed(1).judged(&gate).unwrap();
+    let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
+    let (handed, forwarded) = handed.restrict(Vec::new(), BODY.as_bytes());
+    let admission = admit(&mut LoadedRows::new(), &handed);
+    assert_eq!((decide(&handed, &admission).reason, forwarded), (Some(Reason::InternalError), None));
+}
+
+#[test]
+fn arguments_are_held_to_their_kind_whatever_rules_say() {
+    let path = PathPattern::parse("/files/{name}").unwrap();
+    let source = ResourceSource::Path(ResourceTemplate::parse("{name}", &path).unwrap());
+    let argument =
+        Argument { name: "name".to_owned(), kind: ArgumentKind::Text, source, is_optional: false, default: None };
+    for mode in [Some(Mode::Enforce), Some(Mode::Shadow), None] {
+        let mut gate = mode.map_or_else(gate, |mode| allowing(mode, &[]));
+        let route = Route { path: path.clone(), arguments: vec![argument.clone()], ..gate.routes[0].clone() };
+        gate.routes.insert(0, route);
+        for (target, reason) in [("/files/a", None), ("/files/a%20b", Some(Reason::ArgumentInvalid))] {
+            let judged = Call::new("GET", target, "").signed(1).judged(&gate).unwrap();
+            let admission = admit(&mut LoadedRows::new(), &judged);
+            assert_eq!(decide(&judged, &admission).reason, reason, "{mode:?} {target}");
+        }
+    }
 }
 
 #[test]
