@@ -20,8 +20,8 @@ pub use error::{BundleError, ReplaceError};
 use crate::bundle::{self, Bundle, WindowsDoc};
 use crate::origin;
 
-/// The longest bundle, in bytes of the token: some thousand routes.
-pub const MAX_BUNDLE_BYTES: usize = 1024 * 1024;
+/// The longest bundle, in bytes of the token: some ten thousand rules or routes.
+pub const MAX_BUNDLE_BYTES: usize = 4 * 1024 * 1024;
 /// How far ahead of the gate's clock a bundle may be dated, in seconds.
 pub const MAX_SKEW_SECONDS: i64 = 30;
 /// The media type of a bundle on the wire.

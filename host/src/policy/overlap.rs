@@ -1,18 +1,73 @@
 //! Rules that never decide anything, because of what they say themselves or because of others.
 
-use passgate_core::policy::{Condition, Effect, Fact, Rule, Test, Texts};
+use std::collections::{BTreeMap, BTreeSet};
+
+use passgate_core::policy::{Condition, Effect, Fact, Rule, Test, Texts, Value};
 
 /// Finds them; each rule comes with its place in what was written. What is found is said of that place and, if it is about
 /// one, of a member there.
 pub(super) fn find(rules: &[(usize, Rule)]) -> Vec<(usize, &'static str, String)> {
     let mut faults = Vec::new();
+    let wider = Wider::of(rules);
     for (place, rule) in rules {
         faults.extend(contradiction(rule).map(|(member, why)| (*place, member, why)));
-        let others = rules.iter().filter(|(other, _)| other != place);
+        let others = wider.than(rule).into_iter().filter_map(|at| rules.get(at)).filter(|(other, _)| other != place);
         let why = others.into_iter().find_map(|(other, stronger)| overruled(rule, stronger, place < other));
         faults.extend(why.map(|why| (*place, "", why)));
     }
     faults
+}
+
+/// Rules by what they look for, so that those which may overrule one are found without comparing all with all.
+pub(super) struct Wider<'r> {
+    /// Those that look for nothing that can be found.
+    always: Vec<usize>,
+    by_key: BTreeMap<(&'r Fact, String), Vec<usize>>,
+}
+
+impl<'r> Wider<'r> {
+    pub(super) fn of(rules: &'r [(usize, Rule)]) -> Self {
+        let mut shared: BTreeMap<(&Fact, String), usize> = BTreeMap::new();
+        for (fact, key) in rules.iter().flat_map(|(_, rule)| keys(rule)).flat_map(|(fact, keys)| with(fact, keys)) {
+            *shared.entry((fact, key)).or_default() += 1;
+        }
+        let mut wider = Self { always: Vec::new(), by_key: BTreeMap::new() };
+        for (at, (_, rule)) in rules.iter().enumerate() {
+            let crowd = |(fact, keys): &(&'r Fact, Vec<String>)| {
+                keys.iter().filter_map(|key| shared.get(&(*fact, key.clone()))).max().copied().unwrap_or_default()
+            };
+            match keys(rule).min_by_key(crowd) {
+                Some((fact, keys)) => {
+                    with(fact, keys).for_each(|key| wider.by_key.entry(key).or_default().push(at));
+                }
+                None => wider.always.push(at),
+            }
+        }
+        wider
+    }
+
+    /// The places of the rules that may match all that `rule` matches, in order. What they look for has to be found in every
+    /// text that a condition of it names, so in the first.
+    pub(super) fn than(&self, rule: &'r Rule) -> BTreeSet<usize> {
+        let mut places: BTreeSet<usize> = self.always.iter().copied().collect();
+        for condition in rule.when.iter().filter(|condition| !condition.negated) {
+            let Test::Texts(texts) = &condition.test else { continue };
+            let Some(first) = texts.exact.iter().chain(&texts.begins).chain(&texts.ends).next() else { continue };
+            for key in with(&condition.fact, Value::Text(first).keys()) {
+                places.extend(self.by_key.get(&key).into_iter().flatten());
+            }
+        }
+        places
+    }
+}
+
+/// What a rule looks for that can be found, condition by condition.
+fn keys(rule: &Rule) -> impl Iterator<Item = (&Fact, Vec<String>)> {
+    rule.when.iter().filter_map(|condition| Some((&condition.fact, condition.keys()?)))
+}
+
+fn with(fact: &Fact, keys: Vec<String>) -> impl Iterator<Item = (&Fact, String)> {
+    keys.into_iter().map(move |key| (fact, key))
 }
 
 /// Conditions of one rule that cannot hold together.
@@ -60,7 +115,7 @@ fn overruled(rule: &Rule, other: &Rule, is_first: bool) -> Option<String> {
 }
 
 /// Whether what all of `narrow` hold of, all of `wide` hold of.
-fn implies(narrow: &[Condition], wide: &[Condition]) -> bool {
+pub(super) fn implies(narrow: &[Condition], wide: &[Condition]) -> bool {
     wide.iter().all(|wide| {
         let covers = |narrow: &Condition| {
             let is_alike = narrow.fact == wide.fact && narrow.negated == wide.negated;

@@ -104,6 +104,18 @@ mod tests {
     }
 
     #[test]
+    fn a_megabyte_is_walked_through_once() {
+        let text = "a".repeat(1024 * 1024);
+        for expression in
+            ["(a*)*b", "(a|aa)+b", "(a|a?)+b", "(.*)(.*)(.*)(.*)(.*)b", "(.*a){12}b", "^(([a-z])+.)+[A-Z]([a-z])+$"]
+        {
+            let pattern = compile(expression).unwrap();
+            assert!(!pattern.matches(&text), "{expression}");
+            assert_eq!(pattern.matches(&format!("{text}b")), expression.ends_with('b'), "{expression}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_built_is_refused() {
         for bad in ["(", "a{2,1}", r"\p{Greek", "[é]", "(?=a)", r"(a)\1", &"x".repeat(1001)] {
             assert!(compile(bad).is_err(), "{bad}");

@@ -75,7 +75,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Keys(command) => keys::run(&command, &context).await,
         Command::Issuer(command) => issuer::run(&command, &context),
         Command::Passport(command) => passport::run(&command, &context).await,
-        Command::Policy(command) => policy::run(&command, &context),
+        Command::Policy(command) => policy::run(&command, &context).await,
         Command::Plugin(command) => plugin::run(&command, &context).await,
         Command::Template(command) => template::run(&command, &context),
         Command::Bundle(command) => bundle::run(&command, &context).await,

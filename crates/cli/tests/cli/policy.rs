@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Run, run};
+use crate::support::{Origin, Run, Served, issued, run, run_with_input};
 
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy.md");
 
@@ -141,6 +141,86 @@ fn what_another_policy_would_change_is_shown() {
     let simulated = run(&demo, &["policy", "simulate", "new.yml", "--requests", "passgate_test.yml"]).exits(0).stdout;
     assert!(simulated.contains("more is denied: "), "{simulated}");
     assert!(simulated.contains("-> deny rule_missing"), "{simulated}");
+}
+
+#[test]
+fn what_another_policy_would_have_decided_is_told_from_the_ledger() {
+    let (_folder, demo) = gate();
+    let rules = |most: u32, query: &str| {
+        format!(
+            "rules:\n  - {{name: pay, effect: allow, when: {{actions: [\"payments:*\"], amount_usd: {{at_most: {most}}}}}}}\n  \
+             - {{name: search, effect: allow, when: {{actions: [\"web:search\"]{query}}}}}\n"
+        )
+    };
+    let config = fs::read_to_string(demo.join("passgate.yml")).unwrap();
+    let declared = "action: \"web:search\", arguments: {q: {kind: text, at: {query: q}, optional: true}}}";
+    let other = config.replace("action: \"web:search\"}", declared);
+    assert_ne!(config, other);
+    fs::write(demo.join("other.yml"), format!("{other}\n{}", rules(10, ", arguments: {q: {is: known}}"))).unwrap();
+    add(&demo, &rules(20, ""));
+    fs::write(demo.join("same.yml"), fs::read_to_string(demo.join("passgate.yml")).unwrap()).unwrap();
+
+    let origin = Origin::start();
+    issued(&demo, "agent-1", &["web:search", "payments:create"]);
+    let served = Served::start(&demo, &origin.url);
+    let url = |path: &str| format!("{}{path}", served.url);
+    let pay = |usd: &str, code| run_with_input(&demo, &["call", &url("/pay"), "-d", "-"], usd.as_bytes()).exits(code);
+    pay(r#"{"amount_usd": 5}"#, 0);
+    pay(r#"{"amount_usd": 15}"#, 0);
+    pay(r#"{"amount_usd": 25}"#, 2);
+    run(&demo, &["call", &url("/search?q=known")]).exits(0);
+    run(&demo, &["call", &url("/records/7"), "-X", "DELETE"]).exits(2);
+    run(&demo, &["call", &url("/search"), "--replay", "1"]).exits(5);
+
+    let simulated =
+        |other: &str| run(&demo, &["--format", "json", "policy", "simulate", other, "--ledger"]).exits(0).json();
+    let same = simulated("same.yml");
+    assert_eq!((same["requests"].as_u64(), same["changes"].as_array().map(Vec::len)), (Some(7), Some(0)), "{same}");
+    assert_eq!(same["open"], serde_json::json!({}));
+    let changed = simulated("other.yml");
+    let changes = changed["changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 1, "{changed}");
+    assert_eq!((changes[0]["before"].as_str(), changes[0]["after"].as_str()), (Some("allow"), Some("deny")));
+    // What was searched for is not recorded, so nobody can tell.
+    assert_eq!(changed["open"], serde_json::json!({"arguments.q": 2}), "{changed}");
+    let of_nobody = ["policy", "simulate", "other.yml", "--ledger", "--agent", "nobody"];
+    assert!(run(&demo, &of_nobody).exits(0).stdout.starts_with("0 of 0 requests are decided otherwise"));
+    run(&demo, &["policy", "simulate", "other.yml", "--requests", "x_test.yml", "--agent", "nobody"]).exits(1);
+    run(&demo, &["policy", "simulate", "other.yml"]).exits(1);
+}
+
+#[test]
+fn what_rules_cost_is_measured() {
+    let (_folder, demo, checked) = with_rules(&block("rules:\n  - {name: search,"));
+    checked.exits(0);
+    let mut arguments = vec!["--format", "json", "policy", "bench", "--requests", "20"];
+    let mut engines = vec!["passgate"];
+    if cfg!(feature = "prove") {
+        arguments.extend(["--beside", "cedar", "--beside", "rego"]);
+        engines.extend(["cedar", "rego"]);
+    }
+    let measured = run(&demo, &arguments).exits(0).json();
+    assert_eq!((measured["rules"].as_u64(), measured["requests"].as_u64()), (Some(2), Some(20)));
+    let measured_engines = measured["engines"].as_array().unwrap();
+    let names: Vec<&str> = measured_engines.iter().map(|engine| engine["engine"].as_str().unwrap()).collect();
+    assert_eq!(names, engines);
+    for engine in measured_engines {
+        let time = |name: &str| engine[name].as_u64().unwrap();
+        assert!(0 < time("median_ns") && time("median_ns") <= time("p99_ns"), "{measured}");
+    }
+}
+
+#[cfg(feature = "prove")]
+#[test]
+fn exports_are_compared_with_what_they_were_made_of() {
+    let (_folder, demo, checked) = with_rules(&block("rules:\n  - {name: search,"));
+    checked.exits(0);
+    for target in ["cedar", "rego"] {
+        let compared = ["--format", "json", "policy", "export", "--to", target, "--prove", "2000"];
+        let compared = run(&demo, &compared).exits(0).json();
+        assert_eq!((compared["requests"].as_u64(), &compared["difference"]), (Some(2_000), &serde_json::Value::Null));
+        assert!(compared["outcomes"]["allowed"].as_u64() > Some(100), "{compared}");
+    }
 }
 
 #[test]

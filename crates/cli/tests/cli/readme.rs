@@ -42,7 +42,7 @@ fn the_policy_loads_and_decides_as_its_comments_say() {
     let folder = initialised();
     let path = folder.path().join("passgate.yml");
     let policy = blocks(README, "yaml");
-    assert_eq!(policy.len(), 2);
+    assert_eq!(policy.len(), 3);
     fs::write(&path, spliced(&fs::read_to_string(&path).unwrap(), policy[0])).unwrap();
     issued(folder.path(), "agent-1", &["web:*", "payments:create"]);
     for (path, data, exit, word) in [
@@ -66,6 +66,31 @@ fn the_policy_loads_and_decides_as_its_comments_say() {
         let ended = run(folder.path(), &["gate", "check", "http://127.0.0.1:8787/pay", "-d", &data]).exits(exit);
         assert!(ended.stdout.starts_with(word), "{amount}: {}", ended.stdout);
     }
+}
+
+#[test]
+fn rules_are_tested_and_exported_as_written() {
+    let folder = initialised();
+    let (path, yaml) = (folder.path().join("passgate.yml"), blocks(README, "yaml"));
+    let ruled = format!("{}\n{}\n", fs::read_to_string(&path).unwrap(), yaml[1]);
+    fs::write(&path, &ruled).unwrap();
+    fs::write(folder.path().join("passgate_test.yml"), yaml[2]).unwrap();
+    let block = blocks(README, "sh").into_iter().find(|block| block.contains("policy test")).unwrap();
+    let (script, proof) = block.rsplit_once('\n').unwrap();
+    let told = shell(folder.path(), script).exits(0);
+    assert!(told.stdout.contains("2 tests, 0 failed"), "{told:?}");
+    assert!(folder.path().join("exported/policies.cedar").exists());
+    assert!(proof.contains("--prove 10000"), "{proof}");
+    if cfg!(feature = "prove") {
+        for line in [proof.to_owned(), proof.replace("cedar", "rego")] {
+            let told = shell(folder.path(), &line).exits(0);
+            assert!(told.stdout.contains("requests  10000\n"), "{told:?}");
+            assert!(told.stdout.contains("no difference found"), "{told:?}");
+        }
+    }
+    fs::write(&path, ruled.replace("at_most: 20 ", "at_most: 19 ")).unwrap();
+    let told = shell(folder.path(), "passgate policy test").exits(1);
+    assert!(told.stdout.contains("by rule `small-payments`, and it is deny"), "{told:?}");
 }
 
 /// Runs a script in the folder until a command fails.

@@ -54,7 +54,7 @@ impl Index {
         for table in &self.tables {
             let mut wanted = alloc::vec![String::new()];
             for fact in &table.facts {
-                wanted = combined(&wanted, &asked(&facts.value(fact)));
+                wanted = combined(&wanted, &facts.value(fact).keys());
             }
             for key in wanted {
                 let from = table.keys.partition_point(|(known, _)| *known < key);
@@ -103,28 +103,30 @@ impl Condition {
 /// After these a text goes on that rules may leave open.
 const SEPARATORS: [char; 2] = [':', '/'];
 
-/// The keys under which rules stand that a value can match.
-fn asked(value: &Value<'_>) -> Vec<String> {
-    let mut keys = Vec::new();
-    let texts = match value {
-        Value::Text(text) => core::slice::from_ref(text),
-        Value::Labels(labels) => *labels,
-        _ => return keys,
-    };
-    for text in texts {
-        keys.push(["=", text].concat());
-        keys.push(String::from("<"));
-        for (at, c) in text.char_indices() {
-            let (before, from) = text.split_at(at);
-            if c == '.' {
-                keys.push([">", from].concat());
-            }
-            if SEPARATORS.contains(&c) {
-                keys.push(["<", before, c.encode_utf8(&mut [0; 4])].concat());
+impl Value<'_> {
+    /// The keys under which the index finds the conditions that it can match.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        let texts = match self {
+            Value::Text(text) => core::slice::from_ref(text),
+            Value::Labels(labels) => *labels,
+            _ => return keys,
+        };
+        for text in texts {
+            keys.push(["=", text].concat());
+            keys.push(String::from("<"));
+            for (at, c) in text.char_indices() {
+                let (before, from) = text.split_at(at);
+                if c == '.' {
+                    keys.push([">", from].concat());
+                }
+                if SEPARATORS.contains(&c) {
+                    keys.push(["<", before, c.encode_utf8(&mut [0; 4])].concat());
+                }
             }
         }
+        keys
     }
-    keys
 }
 
 /// Each of the keys with each of those that come after.

@@ -3,7 +3,7 @@
 use passgate_api::bundle::{EffectClassDoc, Scalar};
 use passgate_api::usd::Usd;
 use passgate_core::money::MicroUsd;
-use passgate_core::policy::{Facts, Outcome, Value};
+use passgate_core::policy::{Facts, Outcome, Rule, Value};
 use passgate_core::route::{ArgumentValue, EffectClass};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -289,6 +289,20 @@ proptest! {
             // In whatever order they are written.
             if kept.len() == rules.len() {
                 prop_assert_eq!(&outcome(&other, &request), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_that_covers_another_is_looked_at(docs in rules()) {
+        let gate = gate();
+        let alone = docs.iter().filter_map(|doc| Some(compiled(std::slice::from_ref(doc), &gate).ok()?.rules()[0].clone()));
+        let rules: Vec<(usize, Rule)> = alone.enumerate().collect();
+        let wider = overlap::Wider::of(&rules);
+        for (_, narrow) in &rules {
+            let found = wider.than(narrow);
+            for (place, wide) in &rules {
+                prop_assert!(!overlap::implies(&narrow.when, &wide.when) || found.contains(place), "{narrow:?} {wide:?}");
             }
         }
     }

@@ -56,7 +56,7 @@ enum DecisionArg {
 }
 
 impl FilterArgs {
-    fn to_query(&self) -> Query {
+    pub(crate) fn to_query(&self) -> Query {
         Query {
             agent_id: self.agent.clone(),
             gate_id: self.gate_id.clone(),

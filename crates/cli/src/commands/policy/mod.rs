@@ -1,10 +1,13 @@
 //! `policy`: checking, testing and explaining rules.
 
+mod bench;
 mod cases;
 mod check;
 mod coverage;
 mod explain;
 mod export;
+mod generated;
+mod recorded;
 mod schema;
 mod simulate;
 mod test;
@@ -13,7 +16,7 @@ mod trial;
 use clap::Subcommand;
 
 use crate::context::Context;
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 
 pub(crate) use schema::write as write_schemas;
 
@@ -26,6 +29,8 @@ pub(crate) enum Command {
     Test(test::Args),
     /// Show what every guardrail and every rule says of a request, and why
     Explain(explain::Args),
+    /// Measure what the rules cost, and how other engines do beside them
+    Bench(bench::Args),
     /// Show which decisions another policy would change
     Simulate(simulate::Args),
     /// Write the rules in the language of another policy engine, and prove that they decide the same there
@@ -34,13 +39,19 @@ pub(crate) enum Command {
     Schema(schema::Args),
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
+pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {
     match command {
         Command::Check(args) => check::run(args, context),
         Command::Test(args) => test::run(args, context),
         Command::Explain(args) => explain::run(args, context),
-        Command::Simulate(args) => simulate::run(args, context),
+        Command::Bench(args) => bench::run(args, context),
+        Command::Simulate(args) => simulate::run(args, context).await,
         Command::Export(args) => export::run(args, context),
         Command::Schema(args) => schema::run(args, context),
     }
+}
+
+fn no_rules() -> Failure {
+    Failure::config("the configuration has no rules, and guardrails are not looked at here")
+        .hint("write rules under `rules` or in a policy file")
 }

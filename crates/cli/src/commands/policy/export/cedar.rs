@@ -10,7 +10,7 @@ use passgate_api::view::is_hostile;
 use passgate_core::policy::{Condition, Effect, Fact, Network, Rule, Test, Texts};
 use passgate_host::policy::Compiled;
 
-use super::shape::{self, Kind, Shape};
+use super::super::generated::shape::{self, Kind, Shape};
 use super::{File, Refusal, Source, expression, remarks};
 
 /// The file with the policies.
@@ -151,6 +151,14 @@ impl Writer<'_> {
         }
         let test = format!("({})", self.test(&condition.test, fact)?);
         let test = if condition.negated { format!("!{test}") } else { test };
+        if let Test::Weekly(place, _) = condition.test {
+            let minute = self.minute(place);
+            return Ok(if unknown {
+                format!("({minute} < 0 || {test})")
+            } else {
+                format!("(0 <= {minute} && {test})")
+            });
+        }
         let Some(has) = has else { return Ok(test) };
         // What it is without a value: where that may be because there is none, negated tests hold of it.
         Ok(match (unknown, condition.negated) {
@@ -175,13 +183,18 @@ impl Writer<'_> {
                 Ok(any(networks.iter().map(within).collect()))
             }
             Test::Weekly(place, spans) => {
-                let zone = self.compiled.zones.get(*place).map(String::as_str).unwrap_or_default();
-                let minute = format!("context.clock[{}]", quoted(zone));
+                let minute = self.minute(*place);
                 let within = |(from, until): &(u32, u32)| format!("({from} <= {minute} && {minute} < {until})");
                 Ok(any(spans.iter().map(within).collect()))
             }
             Test::Present => Ok("true".to_owned()),
         }
+    }
+
+    /// What the clocks of a zone show, -1 when nobody knows.
+    fn minute(&self, place: usize) -> String {
+        let zone = self.compiled.zones.get(place).map(String::as_str).unwrap_or_default();
+        format!("context.clock[{}]", quoted(zone))
     }
 
     fn texts(&self, texts: &Texts, value: &str) -> Result<String, String> {

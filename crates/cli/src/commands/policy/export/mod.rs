@@ -10,27 +10,28 @@
 
 mod cedar;
 mod expression;
-#[cfg(passgate_prove)]
+mod kinds;
+#[cfg(feature = "prove")]
 mod prove;
 mod rego;
 mod remarks;
-mod shape;
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use passgate_core::route::Route;
 use passgate_host::config::Loaded;
 use passgate_host::files as host_files;
 use passgate_host::policy::Compiled;
 use serde_json::{Map, Value, json};
 
+use super::generated::shape::Shape;
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
-use shape::Shape;
 
 /// The most requests that `--prove` generates: some hours of work.
-#[cfg(passgate_prove)]
+#[cfg(feature = "prove")]
 const MAX_CASES: u64 = 100_000_000;
 
 /// Arguments of `policy export`.
@@ -45,11 +46,11 @@ pub(crate) struct Args {
     /// Replace files that are there
     #[arg(long, requires = "out")]
     force: bool,
-    #[cfg(passgate_prove)]
+    #[cfg(feature = "prove")]
     /// Compare the decisions of both engines about so many generated requests, and report on stdout
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_CASES))]
     prove: Option<u64>,
-    #[cfg(passgate_prove)]
+    #[cfg(feature = "prove")]
     /// What the generated requests depend on: the same seed gives the same requests
     #[arg(long, value_name = "N", default_value_t = 1, requires = "prove")]
     seed: u64,
@@ -57,7 +58,7 @@ pub(crate) struct Args {
 
 /// A language of policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Target {
+pub(super) enum Target {
     /// Policies, a schema and entities for Cedar
     Cedar,
     /// A module for Open Policy Agent and other engines of Rego
@@ -65,7 +66,7 @@ enum Target {
 }
 
 impl Target {
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Cedar => "cedar",
             Self::Rego => "rego",
@@ -91,6 +92,8 @@ struct Refusal {
 struct Source<'a> {
     /// The rules.
     compiled: &'a Compiled,
+    /// The routes that they are for.
+    routes: &'a [Route],
     /// The id of the gate.
     gate: &'a str,
     /// What is not exported, a line each.
@@ -99,12 +102,9 @@ struct Source<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     let loaded = context.load()?;
-    let compiled = loaded.rules.as_ref().ok_or_else(|| {
-        Failure::config("the configuration has no rules, and guardrails are not exported")
-            .hint("write rules under `rules` or in a policy file")
-    })?;
+    let compiled = loaded.rules.as_ref().ok_or_else(super::no_rules)?;
     let inexpressible = |refusals: Vec<Refusal>| refused(args.to, &refusals);
-    let shape = Shape::of(compiled, &loaded.gate.routes).map_err(inexpressible)?;
+    let shape = Shape::of(compiled);
     let files = export(args.to, &source(compiled, &loaded), &shape).map_err(inexpressible)?;
     if let Some(folder) = &args.out {
         write(folder, &files, args.force)?;
@@ -118,14 +118,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 impl Args {
     /// Whether the decisions of both engines are compared.
     const fn is_proof(&self) -> bool {
-        #[cfg(passgate_prove)]
+        #[cfg(feature = "prove")]
         return self.prove.is_some();
-        #[cfg(not(passgate_prove))]
+        #[cfg(not(feature = "prove"))]
         false
     }
 }
 
-#[cfg(passgate_prove)]
+#[cfg(feature = "prove")]
 fn compare(args: &Args, files: &[File], compiled: &Compiled, shape: &Shape, context: &Context) -> Outcome {
     let Some(cases) = args.prove else { return Ok(Exit::Ok) };
     let wanted = prove::Wanted { cases, seed: args.seed };
@@ -133,8 +133,20 @@ fn compare(args: &Args, files: &[File], compiled: &Compiled, shape: &Shape, cont
     report(args.to, &proof, context)
 }
 
+/// The other engine with the exported rules.
+#[cfg(feature = "prove")]
+pub(super) fn engine<'c>(
+    target: Target,
+    loaded: &Loaded,
+    compiled: &'c Compiled,
+) -> Result<Box<dyn prove::Engine + 'c>, Failure> {
+    let files = export(target, &source(compiled, loaded), &Shape::of(compiled));
+    let files = files.map_err(|refusals| refused(target, &refusals))?;
+    prove::engine(target, &files, compiled).map_err(Failure::unexpected)
+}
+
 /// This program was built without the other engines.
-#[cfg(not(passgate_prove))]
+#[cfg(not(feature = "prove"))]
 fn compare(_: &Args, _: &[File], _: &Compiled, _: &Shape, _: &Context) -> Outcome {
     Ok(Exit::Ok)
 }
@@ -142,11 +154,15 @@ fn compare(_: &Args, _: &[File], _: &Compiled, _: &Shape, _: &Context) -> Outcom
 fn source<'a>(compiled: &'a Compiled, loaded: &'a Loaded) -> Source<'a> {
     let mut remarks = remarks::of_rules(&compiled.policy);
     remarks.extend(remarks::of_gate(&loaded.gate));
-    Source { compiled, gate: &loaded.gate.id, remarks }
+    Source { compiled, routes: &loaded.gate.routes, gate: &loaded.gate.id, remarks }
 }
 
 /// The files, or everything that cannot be expressed.
 fn export(target: Target, source: &Source<'_>, shape: &Shape) -> Result<Vec<File>, Vec<Refusal>> {
+    let refusals = kinds::refusals(source.compiled, source.routes);
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
     match target {
         Target::Cedar => cedar::export(source, shape),
         Target::Rego => rego::export(source, shape),
@@ -190,7 +206,7 @@ fn print(target: Target, files: &[File], context: &Context) -> Result<(), Failur
     Ok(())
 }
 
-#[cfg(passgate_prove)]
+#[cfg(feature = "prove")]
 fn report(target: Target, proof: &prove::Proof, context: &Context) -> Outcome {
     let output = &context.output;
     let difference = proof.difference.as_ref().map(prove::Difference::to_json);
@@ -215,5 +231,6 @@ fn report(target: Target, proof: &prove::Proof, context: &Context) -> Outcome {
     Ok(Exit::Ok)
 }
 
-#[cfg(all(test, passgate_prove))]
+#[cfg(feature = "prove")]
+#[cfg(test)]
 mod tests;

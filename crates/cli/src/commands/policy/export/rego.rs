@@ -8,15 +8,15 @@ use passgate_core::policy::{Condition, Effect, Fact, Network, Rule, Test, Texts}
 use passgate_host::policy::Compiled;
 use serde_json::json;
 
+use super::super::generated::shape::{self, Kind, Shape};
 use super::expression::{self, Written};
-use super::shape::{self, Kind, Shape};
 use super::{File, Refusal, Source, remarks};
 use crate::inert::inert_json;
 
 /// The file with the module.
 pub(super) const MODULE: &str = "policy.rego";
 /// What to ask for: the decision, and the names of the rules behind it.
-#[cfg(passgate_prove)]
+#[cfg(feature = "prove")]
 pub(super) const QUERY: &str = "data.passgate.ruling";
 
 /// The longest list on one line, in bytes.
@@ -195,7 +195,10 @@ impl Writer<'_> {
             return Ok(vec![if condition.negated { format!("not {is_known}") } else { is_known }]);
         }
         let test = self.named(fact, &condition.test)?;
-        let is_given = shape::is_given(fact);
+        let (is_given, is_known) = match condition.test {
+            Test::Weekly(place, _) => (false, format!("{} >= 0", self.minute(place))),
+            _ => (shape::is_given(fact), is_known),
+        };
         Ok(match (unknown, condition.negated) {
             (true, false) if !is_given => vec![self.or_unknown(&test, &is_known)],
             (false, true) if !is_given => vec![is_known, format!("not {test}")],
@@ -257,13 +260,18 @@ impl Writer<'_> {
             }
             Test::Networks(networks) => networks.iter().flat_map(|net| within(&value, net)).collect(),
             Test::Weekly(place, spans) => {
-                let zone = self.compiled.zones.get(*place).map(String::as_str).unwrap_or_default();
-                let minute = format!("input.clock[{}]", quoted(zone));
+                let minute = self.minute(*place);
                 let within = |(from, until): &(u32, u32)| format!("{{\n\t{minute} >= {from}\n\t{minute} < {until}\n}}");
                 spans.iter().map(within).collect()
             }
             Test::Present => Vec::new(),
         })
+    }
+
+    /// What the clocks of a zone show, -1 when nobody knows.
+    fn minute(&self, place: usize) -> String {
+        let zone = self.compiled.zones.get(place).map(String::as_str).unwrap_or_default();
+        format!("input.clock[{}]", quoted(zone))
     }
 
     fn texts(&self, texts: &Texts, value: &str) -> Result<Vec<String>, String> {

@@ -12,7 +12,7 @@ use passgate_host::policy::Compiled;
 use serde_json::{Value, json};
 
 use super::super::cedar::{ENTITIES, POLICIES, REQUIREMENT, SCHEMA, address};
-use super::{Answer, Case, Decision, Engine, File, text};
+use super::{Answer, Case, Decision, Engine, File, Question, text};
 
 /// Cedar with the exported files.
 pub(super) struct Cedar<'a> {
@@ -57,6 +57,14 @@ impl<'a> Cedar<'a> {
         })
     }
 
+    fn asked(&self, case: &Case) -> Result<Request, String> {
+        let context = Context::from_json_value(self.request(case), Some((&self.schema, &self.action)));
+        let context = context.map_err(|error| error.to_string())?;
+        let (principal, action, gate) = (self.principal.clone(), self.action.clone(), self.gate.clone());
+        let request = Request::new(principal, action, gate, context, Some(&self.schema));
+        request.map_err(|error| error.to_string())
+    }
+
     fn ask(&self, policies: &PolicySet, request: &Request) -> Result<Response, String> {
         let response = Authorizer::new().is_authorized(request, policies, &self.entities);
         let error = response.diagnostics().errors().next().map(ToString::to_string);
@@ -95,11 +103,7 @@ fn rules(policies: &PolicySet) -> Result<BTreeMap<PolicyId, (String, String)>, S
 
 impl Engine for Cedar<'_> {
     fn answer(&self, case: &Case) -> Result<Answer, String> {
-        let context = Context::from_json_value(self.request(case), Some((&self.schema, &self.action)));
-        let context = context.map_err(|error| error.to_string())?;
-        let (principal, action, gate) = (self.principal.clone(), self.action.clone(), self.gate.clone());
-        let request = Request::new(principal, action, gate, context, Some(&self.schema));
-        let request = request.map_err(|error| error.to_string())?;
+        let request = self.asked(case)?;
         let whole = self.ask(&self.policies, &request)?;
         let mut answer = Answer::default();
         self.note(&whole, &mut answer)?;
@@ -115,5 +119,10 @@ impl Engine for Cedar<'_> {
     fn request(&self, case: &Case) -> Value {
         let ip = |known: IpAddr| json!({ "__extn": { "fn": "ip", "arg": address(known) } });
         case.to_json(self.compiled, ip)
+    }
+
+    fn prepared(&self, case: &Case) -> Result<Question<'_>, String> {
+        let request = self.asked(case)?;
+        Ok(Box::new(move || Ok(self.ask(&self.policies, &request)?.decision() == Said::Allow)))
     }
 }

@@ -6,8 +6,6 @@
 
 mod case;
 mod cedar;
-mod generate;
-mod random;
 mod rego;
 
 use std::collections::BTreeSet;
@@ -16,11 +14,9 @@ use passgate_core::policy::{Effect, Outcome, Policy};
 use passgate_host::policy::Compiled;
 use serde_json::{Map, Value, json};
 
-use super::shape::Shape;
+use super::super::generated::shape::Shape;
+use super::super::generated::{Case, Generator, Random};
 use super::{File, Target};
-use case::Case;
-use generate::Generator;
-use random::Random;
 
 /// What to try.
 pub(super) struct Wanted {
@@ -59,7 +55,7 @@ pub(super) struct Difference {
 
 /// What an engine says of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Answer {
+pub(in super::super) struct Answer {
     decision: Decision,
     /// The rules that match and deny.
     deny: BTreeSet<String>,
@@ -81,13 +77,20 @@ enum Decision {
 }
 
 /// An engine with the exported rules.
-trait Engine {
+pub(in super::super) trait Engine {
     /// What it says of a request; an error of any kind is one.
     fn answer(&self, case: &Case) -> Result<Answer, String>;
 
     /// The request as it is given to it.
     fn request(&self, case: &Case) -> Value;
+
+    /// The question in the engine's own form, to be asked as often as one likes: whether the request is allowed, perhaps
+    /// once a person has approved.
+    fn prepared(&self, case: &Case) -> Result<Question<'_>, String>;
 }
+
+/// Asks an engine about a request.
+pub(in super::super) type Question<'e> = Box<dyn Fn() -> Result<bool, String> + 'e>;
 
 /// Compares the exported rules with those that they were made of.
 ///
@@ -101,16 +104,13 @@ pub(super) fn prove(
     shape: &Shape,
     wanted: &Wanted,
 ) -> Result<Proof, String> {
-    let engine: Box<dyn Engine> = match target {
-        Target::Cedar => Box::new(cedar::Cedar::new(files, compiled)?),
-        Target::Rego => Box::new(rego::Rego::new(files, compiled)?),
-    };
+    let engine = engine(target, files, compiled)?;
     let mut random = Random::new(wanted.seed);
     let generator = Generator::new(compiled, shape, &mut random);
     let mut proof =
         Proof { cases: 0, seed: wanted.seed, outcomes: Outcomes::default(), unseen: Vec::new(), difference: None };
     for number in 0..wanted.cases {
-        let case = if number % 2 == 0 { generator.near(number / 2, &mut random) } else { generator.mixed(&mut random) };
+        let case = generator.request(number, &mut random);
         proof.cases += 1;
         proof.outcomes.count(&compiled.policy, &case);
         if differs(&*engine, &compiled.policy, &case) {
@@ -125,6 +125,18 @@ pub(super) fn prove(
     }
     proof.unseen = proof.outcomes.unseen(&compiled.policy);
     Ok(proof)
+}
+
+/// The engine of a language.
+pub(in super::super) fn engine<'c>(
+    target: Target,
+    files: &[File],
+    compiled: &'c Compiled,
+) -> Result<Box<dyn Engine + 'c>, String> {
+    Ok(match target {
+        Target::Cedar => Box::new(cedar::Cedar::new(files, compiled)?),
+        Target::Rego => Box::new(rego::Rego::new(files, compiled)?),
+    })
 }
 
 fn differs(engine: &dyn Engine, policy: &Policy, case: &Case) -> bool {

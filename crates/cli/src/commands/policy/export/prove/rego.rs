@@ -8,7 +8,7 @@ use regorus::{CompiledPolicy, Engine as Regorus, PolicyLengthConfig};
 use serde_json::{Value, json};
 
 use super::super::rego::{MODULE, QUERY};
-use super::{Answer, Case, Decision, Engine, File, text};
+use super::{Answer, Case, Decision, Engine, File, Question, text};
 
 /// How large a module may be: that of many thousands of rules.
 const LIMITS: PolicyLengthConfig = PolicyLengthConfig {
@@ -61,5 +61,16 @@ impl Engine for Rego<'_> {
 
     fn request(&self, case: &Case) -> Value {
         case.to_json(self.compiled, |known: IpAddr| json!(known.to_string()))
+    }
+
+    fn prepared(&self, case: &Case) -> Result<Question<'_>, String> {
+        let input = regorus::Value::from(self.request(case));
+        let (deny, name) = (regorus::Value::from("deny"), regorus::Value::from("decision"));
+        let decision =
+            move |ruling: &regorus::Value| ruling.as_object().ok().and_then(|members| members.get(&name)).cloned();
+        Ok(Box::new(move || {
+            let ruling = self.module.eval_with_input(input.clone()).map_err(|error| error.to_string())?;
+            decision(&ruling).map(|decision| decision != deny).ok_or_else(|| "there is no decision".to_owned())
+        }))
     }
 }

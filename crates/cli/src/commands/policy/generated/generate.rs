@@ -1,5 +1,6 @@
 //! Requests made of what rules name: the values themselves and those next to them.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -9,9 +10,9 @@ use passgate_core::policy::{
 };
 use passgate_host::policy::Compiled;
 
-use super::super::shape::{Kind, NAMED, Shape, can_be_nothing, is_given, kind};
 use super::case::{Case, Known};
 use super::random::Random;
+use super::shape::{Kind, NAMED, Shape, can_be_nothing, is_given, kind};
 
 /// The longest text that is made to test a bound on lengths, in bytes. Beyond that a bound is not tried.
 const MAX_TEXT_BYTES: usize = 10_000;
@@ -33,18 +34,21 @@ const TIMES: [i64; 4] = [1_774_746_000, 1_782_000_000, 1_792_890_000, 1_800_000_
 type Choice = Option<Known>;
 
 /// Makes requests.
-pub(super) struct Generator {
+pub(crate) struct Generator<'p> {
+    policy: &'p Policy,
     /// What each fact may be.
     choices: BTreeMap<Fact, Vec<Choice>>,
     /// Everything that rules name, and what is next to it, with what makes the rule match otherwise; in random order.
-    bounds: Vec<Bound>,
+    bounds: Vec<Bound<'p>>,
 }
 
 /// One side of a bound that a rule sets.
-struct Bound {
+struct Bound<'p> {
     fact: Fact,
     choice: Choice,
-    rule: Rc<Match>,
+    rule: &'p Rule,
+    /// Made when it is needed, and shared by the bounds of a rule.
+    matching: Rc<OnceCell<Match>>,
 }
 
 /// What makes requests match a rule.
@@ -55,31 +59,32 @@ struct Match {
     met: BTreeMap<Fact, Vec<Choice>>,
 }
 
-impl Generator {
-    pub(super) fn new(compiled: &Compiled, shape: &Shape, random: &mut Random) -> Self {
+impl<'p> Generator<'p> {
+    pub(crate) fn new(compiled: &'p Compiled, shape: &Shape, random: &mut Random) -> Self {
         let policy = &compiled.policy;
         let choices = choices(compiled, shape);
         let mut bounds = Vec::new();
         for rule in policy.rules() {
-            let whole = [&rule.when[..], &rule.require[..]].concat();
-            let rule = Rc::new(Match {
-                matching: satisfying(policy, rule, &rule.when, &choices),
-                met: satisfying(policy, rule, &whole, &choices),
-            });
-            for condition in &whole {
+            let matching = Rc::new(OnceCell::new());
+            for condition in rule.when.iter().chain(&rule.require) {
                 let fact = &condition.fact;
                 let mut near: Vec<Choice> = named_by(condition, policy).into_iter().map(Some).collect();
                 near.extend(without_value(fact));
-                let bound = |choice| Bound { fact: fact.clone(), choice, rule: Rc::clone(&rule) };
+                let bound = |choice| Bound { fact: fact.clone(), choice, rule, matching: Rc::clone(&matching) };
                 bounds.extend(near.into_iter().map(bound));
             }
         }
         random.shuffle(&mut bounds);
-        Self { choices, bounds }
+        Self { policy, choices, bounds }
+    }
+
+    /// One request of a row: each bound in turn, and as many in which every fact is anything.
+    pub(crate) fn request(&self, number: u64, random: &mut Random) -> Case {
+        if number.is_multiple_of(2) { self.near(number / 2, random) } else { self.mixed(random) }
     }
 
     /// A request in which every fact is anything.
-    pub(super) fn mixed(&self, random: &mut Random) -> Case {
+    fn mixed(&self, random: &mut Random) -> Case {
         let mut case = Case::default();
         for (fact, choices) in &self.choices {
             put(&mut case, fact, random.one(choices));
@@ -89,17 +94,25 @@ impl Generator {
 
     /// A request on one side of a bound, each bound in turn, that matches the bound's rule otherwise, met or not, as far as
     /// its other conditions let it.
-    pub(super) fn near(&self, number: u64, random: &mut Random) -> Case {
+    fn near(&self, number: u64, random: &mut Random) -> Case {
         let mut case = self.mixed(random);
         let count = u64::try_from(self.bounds.len()).unwrap_or(u64::MAX).max(1);
         let place = usize::try_from(number % count).unwrap_or_default();
-        let Some(Bound { fact, choice, rule }) = self.bounds.get(place) else { return case };
-        let wanted = if random.once_in(3) { &rule.matching } else { &rule.met };
+        let Some(Bound { fact, choice, rule, matching }) = self.bounds.get(place) else { return case };
+        let matching = matching.get_or_init(|| Match::of(rule, self.policy, &self.choices));
+        let wanted = if random.once_in(3) { &matching.matching } else { &matching.met };
         for (fact, choices) in wanted {
             put(&mut case, fact, random.one(choices));
         }
         put(&mut case, fact, Some(choice));
         case
+    }
+}
+
+impl Match {
+    fn of(rule: &Rule, policy: &Policy, choices: &BTreeMap<Fact, Vec<Choice>>) -> Self {
+        let whole = [&rule.when[..], &rule.require[..]].concat();
+        Self { matching: satisfying(policy, rule, &rule.when, choices), met: satisfying(policy, rule, &whole, choices) }
     }
 }
 

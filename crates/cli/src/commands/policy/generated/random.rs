@@ -1,10 +1,10 @@
 //! Random choices that depend on a seed alone.
 
 /// SplitMix64 (Steele, Lea and Flood 2014): enough to spread test cases, and nothing else.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
