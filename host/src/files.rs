@@ -125,6 +125,17 @@ pub fn write_public(path: &Path, bytes: &[u8], existing: Existing) -> Result<(),
     write(path, bytes, existing, PUBLIC_MODE)
 }
 
+/// Writes what a file holds anew, all of it or nothing: it keeps its mode, and links to it stay links.
+///
+/// # Errors
+///
+/// [`FileError::Io`] or [`FileError::Unwritable`]; the old file is then untouched.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let path = path.canonicalize().map_err(|source| io_error(path, source))?;
+    let mode = path.metadata().map_err(|source| io_error(&path, source))?.permissions().mode();
+    write(&path, bytes, Existing::Replace, mode & 0o7777)
+}
+
 /// Writes a private key as one line of JWK; see [`write_secret`].
 ///
 /// # Errors

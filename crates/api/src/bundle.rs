@@ -9,7 +9,7 @@ use passgate_core::policy::Tree;
 use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
-pub use compile::{BundleError, status_lists, trust_store};
+pub use compile::{BundleError, checked_pointer, status_lists, trust_store};
 
 pub use scalar::Scalar;
 
@@ -358,11 +358,13 @@ pub enum ArgumentKindDoc {
     Integer,
     /// `true` or `false`.
     Boolean,
-    /// A path of files without `.`, `..`, empty segments, `\`, `%`, control characters and a `~` at its beginning.
+    /// An absolute path of files without `.`, `..`, empty segments, `\`, `%` and control characters.
     Path,
+    /// The same without a `/` or `~` at its beginning, for an API that begins at a folder of its own.
+    RelativePath,
     /// A host, or the host of an http(s) URL, spelled canonically.
     Host,
-    /// An IP address in its one spelling.
+    /// An IP address in its one spelling, and none of IPv4 within IPv6.
     Address,
     /// Anything: rules can only ask whether it is there.
     Any,

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use crate::gate::RateLimits;
 
 pub use condition::{Condition, Fact, Facts, Network, Test, Texts, Value};
-pub use index::MAX_ANCHOR_KEYS;
+pub use index::{MAX_ANCHOR_KEYS, Sought};
 pub use pattern::{Arc, Pattern, State};
 pub use wire::{Corrupt, Tree};
 pub use zone::{MINUTES_PER_WEEK, Offset, Zone};

@@ -31,6 +31,8 @@ const MAX_BUNDLE_AGE_DAYS: u64 = 366;
 const MAX_SOCKET_PATH_BYTES: usize = 100;
 /// Room for a bundle of some hundred certificates, in bytes.
 const MAX_CA_BYTES: usize = 1024 * 1024;
+/// What is wrong with rules is told at so many places, each of which takes a look at the whole file.
+const MAX_TOLD: usize = 100;
 const DEFAULT_STORE_PATH: &str = "state/passgate.redb";
 
 /// What a configuration comes to.
@@ -261,10 +263,11 @@ impl Check<'_> {
         }
         let written: Vec<_> = rules.iter().map(|(file, at, doc)| Written { file, at, doc }).collect();
         crate::policy::compile(&written, mode, gate).map(Some).map_err(|faults| {
-            let mut errors =
-                faults.into_iter().map(|fault| ConfigError::at_member(&fault.file, fault.at, fault.why, None));
+            let untold = faults.len().saturating_sub(MAX_TOLD);
+            let told = faults.into_iter().take(MAX_TOLD);
+            let mut errors = told.map(|fault| ConfigError::at_member(&fault.file, fault.at, fault.why, None));
             let first = errors.next().unwrap_or_else(|| self.error("rules", "cannot be compiled", None));
-            ConfigErrors { first: Box::new(first), others: errors.collect() }
+            ConfigErrors { first: Box::new(first), others: errors.collect(), untold }
         })
     }
 

@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
         ConfigError::file(
             path,
             format!("cannot be read: {error}"),
-            Some("name another file with --config, or run `passgate init`"),
+            Some("name a file that can be read; `passgate init` makes a configuration"),
         )
     };
     let file = File::open(path).map_err(failed)?;

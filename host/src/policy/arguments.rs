@@ -82,11 +82,11 @@ impl Compiler<'_> {
             let bytes = |number: i64| usize::try_from(number.min(i64::from(u32::MAX))).unwrap_or_default();
             tests.extend(span.map(|(least, most)| (false, Test::Length(bytes(least), bytes(most)))));
         }
-        self.lists(at, doc, &mut tests);
+        self.lists(at, kind, doc, &mut tests);
         tests
     }
 
-    fn lists(&mut self, at: &str, doc: &ArgumentTestDoc, tests: &mut Vec<(bool, Test)>) {
+    fn lists(&mut self, at: &str, kind: ArgumentKind, doc: &ArgumentTestDoc, tests: &mut Vec<(bool, Test)>) {
         for (member, expression) in [("matches", &doc.matches), ("not_matches", &doc.not_matches)] {
             let place = expression.as_ref().and_then(|text| self.pattern(&format!("{at}.{member}"), text));
             let texts = place.map(|place| Texts { patterns: vec![place], ..Texts::default() });
@@ -95,9 +95,12 @@ impl Compiler<'_> {
         for (member, list) in [("below", &doc.below), ("not_below", &doc.not_below)] {
             let Some(list) = list else { continue };
             let at = format!("{at}.{member}");
-            let mut texts = self.texts(&at, list, |path| match ArgumentKind::Path.read(path) {
+            let mut texts = self.texts(&at, list, |path| match kind.read(path) {
                 Some(_) => Ok(Entry::Exact(path.to_owned())),
-                None => Err("use a path without `.`, `..`, empty segments, `\\` and `%`".to_owned()),
+                None => Err(format!(
+                    "use a path of the kind {}, without `.`, `..`, empty segments, `\\` and `%`",
+                    name_of(kind)
+                )),
             });
             let below = |path: &String| if path == "/" { path.clone() } else { format!("{path}/") };
             texts.begins = texts.exact.iter().map(below).collect();
@@ -161,19 +164,19 @@ impl Compiler<'_> {
 
     /// Refuses what is never true of the kind.
     fn of_another_kind(&mut self, at: &str, kind: ArgumentKind, doc: &ArgumentTestDoc) {
-        use ArgumentKind::{Address, Any, Boolean, Host, Integer, Path, Text};
+        use ArgumentKind::{Address, Any, Boolean, Host, Integer, Path, RelativePath, Text};
         let given = [
-            ("is", doc.is.is_some(), &[Text, Integer, Boolean, Path, Host, Address][..]),
-            ("one_of", doc.one_of.is_some(), &[Text, Integer, Path, Host, Address]),
-            ("none_of", doc.none_of.is_some(), &[Text, Integer, Path, Host, Address]),
+            ("is", doc.is.is_some(), &[Text, Integer, Boolean, Path, RelativePath, Host, Address][..]),
+            ("one_of", doc.one_of.is_some(), &[Text, Integer, Path, RelativePath, Host, Address]),
+            ("none_of", doc.none_of.is_some(), &[Text, Integer, Path, RelativePath, Host, Address]),
             ("at_least", doc.at_least.is_some(), &[Integer]),
             ("at_most", doc.at_most.is_some(), &[Integer]),
-            ("matches", doc.matches.is_some(), &[Text, Path]),
-            ("not_matches", doc.not_matches.is_some(), &[Text, Path]),
-            ("min_length", doc.min_length.is_some(), &[Text, Path]),
-            ("max_length", doc.max_length.is_some(), &[Text, Path]),
-            ("below", doc.below.is_some(), &[Path]),
-            ("not_below", doc.not_below.is_some(), &[Path]),
+            ("matches", doc.matches.is_some(), &[Text, Path, RelativePath]),
+            ("not_matches", doc.not_matches.is_some(), &[Text, Path, RelativePath]),
+            ("min_length", doc.min_length.is_some(), &[Text, Path, RelativePath]),
+            ("max_length", doc.max_length.is_some(), &[Text, Path, RelativePath]),
+            ("below", doc.below.is_some(), &[Path, RelativePath]),
+            ("not_below", doc.not_below.is_some(), &[Path, RelativePath]),
             ("hosts", doc.hosts.is_some(), &[Host]),
             ("not_hosts", doc.not_hosts.is_some(), &[Host]),
             ("networks", doc.networks.is_some(), &[Address]),
@@ -192,6 +195,15 @@ impl Compiler<'_> {
     }
 }
 
-fn name_of(kind: ArgumentKind) -> String {
-    format!("`{}`", format!("{kind:?}").to_lowercase())
+const fn name_of(kind: ArgumentKind) -> &'static str {
+    match kind {
+        ArgumentKind::Text => "`text`",
+        ArgumentKind::Integer => "`integer`",
+        ArgumentKind::Boolean => "`boolean`",
+        ArgumentKind::Path => "`path`",
+        ArgumentKind::RelativePath => "`relative_path`",
+        ArgumentKind::Host => "`host`",
+        ArgumentKind::Address => "`address`",
+        ArgumentKind::Any => "`any`",
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use passgate_api::bundle::EffectClassDoc;
+use passgate_api::bundle::{EffectClassDoc, checked_pointer};
 use passgate_core::gate::{Gate, RateLimits};
 use passgate_core::policy::{
     Approval, Condition, Effect, Fact, Facts, MINUTES_PER_WEEK, Mode, Pattern, Policy, Rule, Test, Texts, Value, Zone,
@@ -303,6 +303,8 @@ impl Compiler<'_> {
             self.fault(at, "bounds nothing: give a bound, or remove it");
         } else if from > until || until < lowest {
             self.fault(at, "nothing lies between the bounds: correct one of them");
+        } else if from < lowest || until > LARGEST {
+            self.fault(at, format!("bounds lie between {lowest} and {LARGEST}"));
         } else {
             return Some((from, until));
         }
@@ -333,13 +335,17 @@ impl Compiler<'_> {
 
     /// The routes whose requests the rule may match.
     fn reached(&mut self, at: &str, when: &[Condition], is_sound: bool) -> Vec<Route> {
-        let patterns = self.patterns.iter().map(|(_, pattern)| pattern.clone()).collect();
+        let of_route: Vec<&Condition> =
+            when.iter().filter(|condition| matches!(condition.fact, Fact::Action | Fact::Class)).collect();
+        let uses_patterns =
+            |condition: &&Condition| matches!(&condition.test, Test::Texts(texts) if !texts.patterns.is_empty());
+        let patterns = if of_route.iter().any(uses_patterns) { &self.patterns[..] } else { &[] };
+        let patterns = patterns.iter().map(|(_, pattern)| pattern.clone()).collect();
         let policy = Policy::new(Mode::Enforce, Vec::new(), patterns, Vec::new());
         let leads = |route: &&Route| {
             let class = route.class.map_or(Value::Unknown, |class| Value::Text(class.as_str()));
             let facts = Facts { action: route.action.as_str(), class, ..Facts::default() };
-            let of_route = when.iter().filter(|condition| matches!(condition.fact, Fact::Action | Fact::Class));
-            of_route.into_iter().all(|condition| policy.holds(condition, &facts, true))
+            of_route.iter().all(|condition| policy.holds(condition, &facts, true))
         };
         let reached: Vec<Route> = self.gate.routes.iter().filter(leads).cloned().collect();
         if reached.is_empty() && is_sound {
@@ -380,8 +386,8 @@ impl Compiler<'_> {
     fn redactions(&mut self, at: &str, pointers: &[String], routes: &[Route]) {
         for (i, pointer) in pointers.iter().enumerate() {
             let member = format!("{at}.redact[{i}]");
-            if !pointer.starts_with('/') {
-                self.fault(member, "write an RFC 6901 pointer, e.g. `/card/number`");
+            if let Err(error) = checked_pointer("", pointer) {
+                self.fault(member, error.why);
                 continue;
             }
             let judged = routes.iter().find(|route| route.judges(pointer));

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use passgate_core::gate::Gate;
 use passgate_core::policy::Policy;
 
+pub use pattern::parser;
+
 pub use doc::{
     AmountRangeDoc, ApprovalDoc, ArgumentTestDoc, ConditionsDoc, DayDoc, DuringDoc, EffectDoc, PolicyFile, RuleDoc,
     RulesMode, TemplateDoc, TierDoc, WindowDoc,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use passgate_core::policy::{Condition, Effect, Fact, Rule, Test, Texts, Value};
+use passgate_core::policy::{Condition, Effect, Fact, Network, Rule, Sought, Test, Texts, Value};
 
 /// Finds them; each rule comes with its place in what was written. What is found is said of that place and, if it is about
 /// one, of a member there.
@@ -23,6 +23,7 @@ pub(super) struct Wider<'r> {
     /// Those that look for nothing that can be found.
     always: Vec<usize>,
     by_key: BTreeMap<(&'r Fact, String), Vec<usize>>,
+    sought: BTreeMap<&'r Fact, Sought>,
 }
 
 impl<'r> Wider<'r> {
@@ -31,7 +32,10 @@ impl<'r> Wider<'r> {
         for (fact, key) in rules.iter().flat_map(|(_, rule)| keys(rule)).flat_map(|(fact, keys)| with(fact, keys)) {
             *shared.entry((fact, key)).or_default() += 1;
         }
-        let mut wider = Self { always: Vec::new(), by_key: BTreeMap::new() };
+        let mut wider = Self { always: Vec::new(), by_key: BTreeMap::new(), sought: BTreeMap::new() };
+        for condition in rules.iter().flat_map(|(_, rule)| &rule.when).filter(|condition| condition.keys().is_some()) {
+            wider.sought.entry(&condition.fact).or_default().add(condition);
+        }
         for (at, (_, rule)) in rules.iter().enumerate() {
             let crowd = |(fact, keys): &(&'r Fact, Vec<String>)| {
                 keys.iter().filter_map(|key| shared.get(&(*fact, key.clone()))).max().copied().unwrap_or_default()
@@ -53,7 +57,8 @@ impl<'r> Wider<'r> {
         for condition in rule.when.iter().filter(|condition| !condition.negated) {
             let Test::Texts(texts) = &condition.test else { continue };
             let Some(first) = texts.exact.iter().chain(&texts.begins).chain(&texts.ends).next() else { continue };
-            for key in with(&condition.fact, Value::Text(first).keys()) {
+            let Some(sought) = self.sought.get(&condition.fact) else { continue };
+            for key in with(&condition.fact, sought.keys(&Value::Text(first))) {
                 places.extend(self.by_key.get(&key).into_iter().flatten());
             }
         }
@@ -162,7 +167,7 @@ fn covers(wide: &Test, narrow: &Test) -> bool {
 fn covers_texts(wide: &Texts, narrow: &Texts) -> bool {
     let begins = |text: &String| wide.begins.iter().any(|begin| text.starts_with(begin.as_str()));
     let ends = |text: &String| wide.ends.iter().any(|end| text.ends_with(end.as_str()));
-    narrow.exact.iter().all(|text| wide.exact.contains(text) || begins(text) || ends(text))
+    narrow.exact.iter().all(|text| wide.exact.binary_search(text).is_ok() || begins(text) || ends(text))
         && narrow.begins.iter().all(begins)
         && narrow.ends.iter().all(ends)
         && narrow.patterns.iter().all(|place| wide.patterns.contains(place))
@@ -186,6 +191,14 @@ fn is_apart(one: &Test, other: &Test) -> bool {
             !one.iter().any(|(least, most)| other.iter().any(|(from, until)| least <= until && from <= most))
         }
         (Test::Length(least, most), Test::Length(from, until)) => most < from || until < least,
+        (Test::Networks(one), Test::Networks(other)) => {
+            let meet = |a: &Network, b: &Network| a.contains(b.address) || b.contains(a.address);
+            !one.iter().any(|one| other.iter().any(|other| meet(one, other)))
+        }
+        (Test::Weekly(zone, one), Test::Weekly(of, other)) => {
+            let meet = |(a, b): &(u32, u32), (c, d): &(u32, u32)| a < d && c < b;
+            zone == of && !one.iter().any(|one| other.iter().any(|other| meet(one, other)))
+        }
         _ => false,
     }
 }

@@ -7,8 +7,8 @@ use regex_automata::dfa::{Automaton, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::{Anchored, MatchKind, util::start};
-use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, Look};
+use regex_syntax::{Parser, ParserBuilder};
 
 /// The most states of one machine.
 const MAX_STATES: usize = 1_000;
@@ -17,14 +17,14 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Longest expression, in bytes.
 const MAX_EXPRESSION_BYTES: usize = 1_000;
 
-/// The machine that matches what the whole of `expression` does. Classes such as `\d` and `\w` are ASCII, and `.` is one
-/// byte other than a line feed.
+/// The machine that matches what the whole of `expression` does. Classes such as `\d` and `\w` are ASCII, and `.` is any one
+/// byte, a line feed too: what a rule forbids anywhere in a text it forbids on every line.
 pub(super) fn compile(expression: &str) -> Result<Pattern, String> {
     let too_large = || format!("it takes more than {MAX_STATES} states: use a simpler expression");
     if expression.len() > MAX_EXPRESSION_BYTES {
         return Err(format!("it is longer than {MAX_EXPRESSION_BYTES} bytes"));
     }
-    let hir = ParserBuilder::new().unicode(false).utf8(false).build().parse(expression).map_err(|e| last_line(&e))?;
+    let hir = parser().parse(expression).map_err(|error| last_line(&error))?;
     let whole = Hir::concat(vec![hir, Hir::look(Look::End)]);
     let nfa = thompson::Compiler::new()
         .configure(thompson::Config::new().utf8(false).nfa_size_limit(Some(MAX_BYTES)))
@@ -38,7 +38,16 @@ pub(super) fn compile(expression: &str) -> Result<Pattern, String> {
         .minimize(true);
     let dfa = dense::Builder::new().configure(config).build_from_nfa(&nfa).map_err(|_| too_large())?;
     let start = dfa.start_state(&start::Config::new().anchored(Anchored::Yes)).map_err(|e| e.to_string())?;
-    walk(&dfa, start).ok_or_else(too_large)
+    let pattern = walk(&dfa, start).ok_or_else(too_large)?;
+    if !pattern.states.iter().any(|state| state.accepts) {
+        return Err("it matches no text".to_owned());
+    }
+    Ok(pattern)
+}
+
+/// The parser of expressions in rules.
+pub fn parser() -> Parser {
+    ParserBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).build()
 }
 
 /// The message of the expression's parser without its picture.
@@ -93,6 +102,8 @@ mod tests {
             ("é+", &["éé"], &["e"]),
             (r"\bfoo\b.*", &["foo", "foo bar"], &["food", "a foo"]),
             ("(a*)*b", &["b", "aaab"], &["aaaa"]),
+            (".*DROP.*", &["DROP", "x\nDROP\nx"], &["drop"]),
+            (r"[^\n]*", &["a"], &["a\n"]),
         ] {
             let Ok(pattern) = compile(expression) else {
                 assert!(good.is_empty() && bad.is_empty(), "{expression}");
@@ -117,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_built_is_refused() {
-        for bad in ["(", "a{2,1}", r"\p{Greek", "[é]", "(?=a)", r"(a)\1", &"x".repeat(1001)] {
+        for bad in ["(", "a{2,1}", r"\p{Greek", "[é]", "(?=a)", r"(a)\1", "a^b", &"x".repeat(1001)] {
             assert!(compile(bad).is_err(), "{bad}");
         }
         for large in ["(a|b)*a(a|b){12}", "(.{1000}){1000}", "((a{100}){100}){100}"] {

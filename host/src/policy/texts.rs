@@ -113,5 +113,8 @@ pub(super) fn network(text: &str) -> Result<Network, String> {
     if bits > width || parsed.to_string() != address || has_more {
         return Err(why());
     }
+    if matches!(parsed, IpAddr::V6(v6) if bits >= 96 && v6.to_ipv4_mapped().is_some()) {
+        return Err("no argument has an address of IPv4 within IPv6: write the network of IPv4".to_owned());
+    }
     Ok(Network { address: parsed, bits })
 }

@@ -300,6 +300,7 @@ impl From<ArgumentKindDoc> for ArgumentKind {
             ArgumentKindDoc::Integer => Self::Integer,
             ArgumentKindDoc::Boolean => Self::Boolean,
             ArgumentKindDoc::Path => Self::Path,
+            ArgumentKindDoc::RelativePath => Self::RelativePath,
             ArgumentKindDoc::Host => Self::Host,
             ArgumentKindDoc::Address => Self::Address,
             ArgumentKindDoc::Any => Self::Any,
@@ -337,7 +338,12 @@ impl RecordsDoc {
     }
 }
 
-fn checked_pointer(at: &str, pointer: &str) -> Result<String, BundleError> {
+/// The pointer, if it is one of RFC 6901 to something in a document.
+///
+/// # Errors
+///
+/// That it is none, said of `at`.
+pub fn checked_pointer(at: &str, pointer: &str) -> Result<String, BundleError> {
     let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with('0') || rest.starts_with('1'));
     if !pointer.starts_with('/') || !escapes {
         return Err(error(

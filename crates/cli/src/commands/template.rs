@@ -54,33 +54,34 @@ pub(crate) fn run(command: &Command, context: &Context) -> Outcome {
     }
 }
 
-fn all(context: &Context) -> Result<Vec<Template>, Failure> {
-    let shipped = library::TEMPLATES.iter().map(|(name, text, tests)| Template {
-        name: (*name).to_owned(),
-        text: (*text).to_owned(),
-        tests: Some((*tests).to_owned()),
-        is_own: false,
-    });
-    let mut templates: Vec<Template> = shipped.collect();
-    let folder = context.base().join(OWN_FOLDER);
-    let Ok(entries) = folder.read_dir() else { return Ok(templates) };
-    for entry in entries.filter_map(Result::ok) {
-        let path = entry.path();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(name) = name.strip_suffix(".yml").filter(|name| !name.ends_with("_test")) else { continue };
-        let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
-        let tests = std::fs::read_to_string(folder.join(format!("{name}_test.yml"))).ok();
-        templates.retain(|known| known.name != name);
-        templates.push(Template { name: name.to_owned(), text, tests, is_own: true });
-    }
-    templates.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(templates)
+/// The names of all of them, in order.
+fn names(context: &Context) -> Vec<String> {
+    let mut names: Vec<String> = library::TEMPLATES.iter().map(|(name, _, _)| (*name).to_owned()).collect();
+    let entries = context.base().join(OWN_FOLDER).read_dir().into_iter().flatten().filter_map(Result::ok);
+    let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.extend(files.filter_map(|file| file.strip_suffix(".yml").map(str::to_owned)));
+    names.retain(|name| !name.ends_with("_test"));
+    names.sort();
+    names.dedup();
+    names
 }
 
+/// The operator's own template of this name, else the one that comes with the program.
 fn named(name: &str, context: &Context) -> Result<Template, Failure> {
-    let unknown =
-        || Failure::usage(format_args!("there is no template `{name}`")).hint("`passgate template list` shows them");
-    all(context)?.into_iter().find(|template| template.name == name).ok_or_else(unknown)
+    if !names(context).iter().any(|known| known == name) {
+        return Err(Failure::usage(format_args!("there is no template `{}`", inert(name)))
+            .hint("`passgate template list` shows them"));
+    }
+    let folder = context.base().join(OWN_FOLDER);
+    let path = folder.join(format!("{name}.yml"));
+    let shipped = library::TEMPLATES.iter().find(|(known, _, _)| *known == name);
+    if let Some((name, text, tests)) = shipped.filter(|_| !path.exists()) {
+        let (text, tests) = ((*text).to_owned(), Some((*tests).to_owned()));
+        return Ok(Template { name: (*name).to_owned(), text, tests, is_own: false });
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
+    let tests = std::fs::read_to_string(folder.join(format!("{name}_test.yml"))).ok();
+    Ok(Template { name: name.to_owned(), text, tests, is_own: true })
 }
 
 impl Template {
@@ -94,8 +95,11 @@ impl Template {
 
 fn list(context: &Context) -> Outcome {
     let mut rows = Vec::new();
-    for template in all(context)? {
-        rows.push((template.described()?, template));
+    for name in names(context) {
+        match named(&name, context).and_then(|template| Ok((template.described()?, template))) {
+            Ok(row) => rows.push(row),
+            Err(failure) => context.output.failure(&failure),
+        }
     }
     rows.sort_by(|(a, x), (b, y)| (&a.group, &x.name).cmp(&(&b.group, &y.name)));
     if context.output.is_json() {
@@ -110,7 +114,7 @@ fn list(context: &Context) -> Outcome {
             context.output.data(&inert(&doc.group))?;
             group = doc.group;
         }
-        context.output.data(&format!("  {:32}  {:?}  {}", template.name, doc.level, inert(&doc.title)))?;
+        context.output.data(&format!("  {:32}  {:?}  {}", inert(&template.name), doc.level, inert(&doc.title)))?;
     }
     Ok(Exit::Ok)
 }
@@ -145,13 +149,12 @@ fn apply(name: &str, context: &Context) -> Outcome {
         [(format!("{name}.yml"), Some(&template.text)), (format!("{name}_test.yml"), template.tests.as_ref())];
     for (file, text) in written {
         let Some(text) = text else { continue };
-        host_files::write_public(&folder.join(file), text.as_bytes(), Existing::Keep)
-            .map_err(|error| Failure::usage(error).hint("move that file away, or use another folder"))?;
+        copy(&folder.join(file), text, &entry)?;
     }
     policy::write_schemas(&base)?;
-    replace(&path, &after)?;
+    host_files::rewrite(&path, after.as_bytes()).map_err(Failure::usage)?;
     if let Err(error) = Config::load(&path) {
-        replace(&path, &before)?;
+        host_files::rewrite(&path, before.as_bytes()).map_err(Failure::usage)?;
         return Err(Failure::from(error)
             .hint(format_args!("the configuration is as it was; adapt {entry}, and add it to `policy_files`")));
     }
@@ -162,6 +165,17 @@ fn apply(name: &str, context: &Context) -> Outcome {
         .output
         .data(&format!("{entry} is part of {}; try `passgate policy test {POLICIES_FOLDER}`", path.display()))?;
     Ok(Exit::Ok)
+}
+
+/// Copies a file of the template, unless it is there as it comes.
+fn copy(path: &Path, text: &str, entry: &str) -> Result<(), Failure> {
+    match std::fs::read_to_string(path) {
+        Ok(found) if found == text => Ok(()),
+        Ok(_) => Err(Failure::usage(format_args!("{} is there already, and not as it comes", path.display())).hint(
+            format_args!("to use it as it is, add `{entry}` to `policy_files`; to begin anew, move it away first"),
+        )),
+        Err(_) => host_files::write_public(path, text.as_bytes(), Existing::Keep).map_err(Failure::usage),
+    }
 }
 
 /// The configuration with one more policy file; none when it lists some in a way of its own.
@@ -175,13 +189,11 @@ fn with_entry(text: &str, entry: &str) -> Option<String> {
     if !is_block || text.contains(entry) {
         return None;
     }
+    let next = lines.get(at + 1).filter(|line| line.trim_start().starts_with("- "));
+    let indent = next.map_or("  ", |line| line.split('-').next().unwrap_or_default()).to_owned();
     let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
-    lines.insert(at + 1, format!("  - {entry}"));
+    lines.insert(at + 1, format!("{indent}- {entry}"));
     Some(lines.join("\n") + "\n")
-}
-
-fn replace(path: &Path, text: &str) -> Result<(), Failure> {
-    host_files::write_public(path, text.as_bytes(), Existing::Replace).map_err(Failure::usage)
 }
 
 #[cfg(test)]
@@ -196,5 +208,7 @@ mod tests {
         assert_eq!(second, "version: 1\npolicy_files:\n  - policies/b.yml\n  - policies/a.yml\n");
         assert_eq!(with_entry(&second, "policies/a.yml"), None);
         assert_eq!(with_entry("policy_files: [x.yml]\n", "policies/a.yml"), None);
+        let flush = with_entry("policy_files:\n- x.yml\n", "policies/a.yml").unwrap();
+        assert_eq!(flush, "policy_files:\n- policies/a.yml\n- x.yml\n");
     }
 }

@@ -105,6 +105,17 @@ fn everything_wrong_is_told_with_its_line() {
 }
 
 #[test]
+fn thousands_of_mistakes_are_told_as_a_hundred() {
+    let rules: String =
+        (0..4_000).map(|n| format!("  - {{name: r{n}, effect: allow, when: {{actions: [nothing]}}}}\n")).collect();
+    let (_folder, demo, checked) = with_rules(&format!("rules:\n{rules}"));
+    let told = checked.exits(3).stdout;
+    assert_eq!(told.matches("matches no action of any route").count(), 100, "{told}");
+    assert!(told.ends_with("and 3900 more\n"), "{told}");
+    assert_eq!(run(&demo, &["--format", "json", "policy", "check"]).exits(3).json()["untold"], 3_900);
+}
+
+#[test]
 fn a_request_is_explained_rule_by_rule() {
     let (_folder, demo) = gate();
     add(
@@ -183,6 +194,11 @@ fn what_another_policy_would_have_decided_is_told_from_the_ledger() {
     assert_eq!((changes[0]["before"].as_str(), changes[0]["after"].as_str()), (Some("allow"), Some("deny")));
     // What was searched for is not recorded, so nobody can tell.
     assert_eq!(changed["open"], serde_json::json!({"arguments.q": 2}), "{changed}");
+    // Nor what becomes of a request that was held against another action.
+    let renamed = other.replace("action: \"web:search\"", "action: \"web:find\"");
+    fs::write(demo.join("renamed.yml"), format!("{renamed}\n{}", rules(20, "").replace("web:search", "web:find")))
+        .unwrap();
+    assert_eq!(simulated("renamed.yml")["open"], serde_json::json!({"permission_scope": 2}));
     let of_nobody = ["policy", "simulate", "other.yml", "--ledger", "--agent", "nobody"];
     assert!(run(&demo, &of_nobody).exits(0).stdout.starts_with("0 of 0 requests are decided otherwise"));
     run(&demo, &["policy", "simulate", "other.yml", "--requests", "x_test.yml", "--agent", "nobody"]).exits(1);

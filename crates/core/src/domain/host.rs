@@ -15,7 +15,8 @@ pub(super) fn is_name(host: &str) -> bool {
 /// Whether `host` is an IPv4 address in dotted decimals, or an IPv6 address in brackets.
 pub(super) fn is_address(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => is_ipv6(address),
+        // What connects to an address of IPv4 within IPv6 reaches that of IPv4, which lists would not see.
+        Some(address) => !address.starts_with("::ffff:") && is_ipv6(address),
         // This parser knows only four decimals without leading zeros, which is how addresses are written.
         None => host.parse::<Ipv4Addr>().is_ok(),
     }

@@ -17,15 +17,26 @@ pub const MAX_ANCHOR_KEYS: usize = 64;
 pub(super) struct Index {
     /// Those that can match anything.
     always: Vec<usize>,
-    tables: Vec<Table>,
+    pub(super) tables: Vec<Table>,
 }
 
 /// The rules that look at the same facts first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Table {
-    facts: Vec<Fact>,
+pub(super) struct Table {
+    pub(super) facts: Vec<(Fact, Sought)>,
     /// By key, each with the place of a rule.
     keys: Vec<(String, usize)>,
+}
+
+/// What conditions on a fact look for: texts are asked for nothing else, however long they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sought {
+    /// The longest whole text, if there is one.
+    exact: Option<usize>,
+    /// How long the beginnings are, in order.
+    begins: Vec<usize>,
+    /// How long the ends are, in order.
+    ends: Vec<usize>,
 }
 
 impl Index {
@@ -37,9 +48,19 @@ impl Index {
                 continue;
             };
             let keys = keys.into_iter().map(|key| (key, place));
-            match index.tables.iter_mut().find(|table| table.facts == facts) {
-                Some(table) => table.keys.extend(keys),
-                None => index.tables.push(Table { facts, keys: keys.collect() }),
+            let is_same = |table: &&mut Table| table.facts.iter().map(|(fact, _)| fact).eq(&facts);
+            let place = match index.tables.iter_mut().find(is_same) {
+                Some(table) => table,
+                None => {
+                    let facts = facts.into_iter().map(|fact| (fact, Sought::default())).collect();
+                    index.tables.push(Table { facts, keys: Vec::new() });
+                    let Some(table) = index.tables.last_mut() else { continue };
+                    table
+                }
+            };
+            place.keys.extend(keys);
+            for ((_, sought), condition) in place.facts.iter_mut().zip(&rule.when) {
+                sought.add(condition);
             }
         }
         for table in &mut index.tables {
@@ -53,8 +74,8 @@ impl Index {
         let mut places = self.always.clone();
         for table in &self.tables {
             let mut wanted = alloc::vec![String::new()];
-            for fact in &table.facts {
-                wanted = combined(&wanted, &facts.value(fact).keys());
+            for (fact, sought) in &table.facts {
+                wanted = combined(&wanted, &sought.keys(&facts.value(fact)));
             }
             for key in wanted {
                 let from = table.keys.partition_point(|(known, _)| *known < key);
@@ -87,9 +108,7 @@ impl Condition {
     /// The keys under which the index finds it; none when it cannot be looked for.
     pub fn keys(&self) -> Option<Vec<String>> {
         let Test::Texts(texts) = &self.test else { return None };
-        let open = |begin: &String| begin.is_empty() || begin.ends_with(SEPARATORS);
-        let is_found = texts.patterns.is_empty() && texts.begins.iter().all(open);
-        if self.negated || !is_found || !texts.ends.iter().all(|end| end.starts_with('.')) {
+        if self.negated || !texts.patterns.is_empty() {
             return None;
         }
         let mut keys = Vec::new();
@@ -100,30 +119,33 @@ impl Condition {
     }
 }
 
-/// After these a text goes on that rules may leave open.
-const SEPARATORS: [char; 2] = [':', '/'];
+impl Sought {
+    /// Looks for what a condition with [`Condition::keys`] does as well.
+    pub fn add(&mut self, condition: &Condition) {
+        let Test::Texts(texts) = &condition.test else { return };
+        self.exact = texts.exact.iter().map(String::len).chain(self.exact).max();
+        for (lengths, list) in [(&mut self.begins, &texts.begins), (&mut self.ends, &texts.ends)] {
+            lengths.extend(list.iter().map(String::len));
+            lengths.sort_unstable();
+            lengths.dedup();
+        }
+    }
 
-impl Value<'_> {
-    /// The keys under which the index finds the conditions that it can match.
-    pub fn keys(&self) -> Vec<String> {
+    /// The keys under which the conditions stand that a value can match.
+    pub fn keys(&self, value: &Value<'_>) -> Vec<String> {
         let mut keys = Vec::new();
-        let texts = match self {
+        let texts = match value {
             Value::Text(text) => core::slice::from_ref(text),
             Value::Labels(labels) => *labels,
             _ => return keys,
         };
         for text in texts {
-            keys.push(["=", text].concat());
-            keys.push(String::from("<"));
-            for (at, c) in text.char_indices() {
-                let (before, from) = text.split_at(at);
-                if c == '.' {
-                    keys.push([">", from].concat());
-                }
-                if SEPARATORS.contains(&c) {
-                    keys.push(["<", before, c.encode_utf8(&mut [0; 4])].concat());
-                }
+            if self.exact.is_some_and(|longest| text.len() <= longest) {
+                keys.push(["=", text].concat());
             }
+            keys.extend(self.begins.iter().filter_map(|length| text.get(..*length)).map(|begin| ["<", begin].concat()));
+            let from = |length: &usize| text.len().checked_sub(*length).and_then(|at| text.get(at..));
+            keys.extend(self.ends.iter().filter_map(from).map(|end| [">", end].concat()));
         }
         keys
     }

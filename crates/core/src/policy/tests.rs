@@ -43,6 +43,25 @@ fn a_request_is_held_against_the_rules_that_can_match_alone() {
 }
 
 #[test]
+fn a_long_text_is_looked_for_no_longer_than_rules_are() {
+    let argument = || Fact::Argument("t".to_string());
+    let policy = policy(vec![
+        rule("is", Effect::Allow, vec![texts(argument(), &["short"], &[], &[])]),
+        rule("begins", Effect::Allow, vec![texts(argument(), &[], &["/", "/a/"], &[])]),
+        rule("ends", Effect::Allow, vec![texts(argument(), &[], &[], &[".."])]),
+    ]);
+    let sought = &policy.index.tables[0].facts[0].1;
+    let long = "/".repeat(1024 * 1024) + "..";
+    let keys = sought.keys(&Value::Text(&long));
+    assert_eq!(keys, ["</", "<///", ">.."]);
+    assert_eq!(sought.keys(&Value::Text("é")), ["=é", ">é"]);
+    let value = crate::route::ArgumentValue::Text(long);
+    let facts = Facts { arguments: vec![("t", Some(&value))], ..Facts::default() };
+    let matched: Vec<&str> = policy.evaluate(&facts).matched.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(matched, ["begins", "ends"]);
+}
+
+#[test]
 fn open_ends_are_found() {
     let policy = policy(vec![
         rule("begins", Effect::Allow, vec![texts(Fact::Action, &[], &["payments:"], &[])]),

@@ -34,7 +34,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
                 let found = json!({"ok": true, "routes": bundle.routes.len(), "rules": rules, "errors": []});
                 context.output.json(found)?;
             } else {
-                let text = format!("{}: ok, {} routes, {rules} rules", path.display(), bundle.routes.len());
+                let path = crate::inert::inert(&path.display().to_string());
+                let text = format!("{path}: ok, {} routes, {rules} rules", bundle.routes.len());
                 context.output.data(&context.output.paint(Paint::Good, &text))?;
             }
             Ok(Exit::Ok)
@@ -50,13 +51,16 @@ fn tell(errors: &ConfigErrors, context: &Context) -> Result<(), Failure> {
     let all = || std::iter::once(errors.first.as_ref()).chain(&errors.others);
     if context.output.is_json() {
         let members: Vec<Value> = all().map(members).collect();
-        return context.output.json(json!({"ok": false, "errors": members}));
+        return context.output.json(json!({"ok": false, "errors": members, "untold": errors.untold}));
     }
     for error in all() {
-        context.output.data(&context.output.paint(Paint::Bad, &error.to_string()))?;
+        context.output.data(&context.output.paint(Paint::Bad, &crate::inert::inert(&error.to_string())))?;
         if let Some(line) = line_of(error) {
             context.output.data(&format!("    {}", crate::inert::inert(line.trim())))?;
         }
+    }
+    if errors.untold > 0 {
+        context.output.data(&format!("and {} more", errors.untold))?;
     }
     Ok(())
 }

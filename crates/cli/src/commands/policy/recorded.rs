@@ -35,6 +35,8 @@ pub(super) struct Recorded<'r> {
     others: DecisionKind,
     /// The argument for which it was refused, because it was not of its kind.
     argument: Option<&'r String>,
+    /// Whether it was refused by something that is no matter of policies.
+    is_refused: bool,
     /// What was decided.
     pub(super) decided: DecisionKind,
 }
@@ -61,6 +63,7 @@ impl<'r> Recorded<'r> {
         // A replay, say, is refused by none of them.
         let is_theirs = weight(said(true)).max(weight(said(false))) < weight(decided);
         let others = if is_theirs { decided } else { said(false) };
+        let is_refused = is_theirs && decided == DecisionKind::Deny;
         let rules = guardrails.iter().find(|one| one.guardrail == RULES);
         let argument = match rules.and_then(|rules| rules.evidence.get("argument")) {
             Some(EvidenceValue::Text(name)) => Some(name),
@@ -73,6 +76,7 @@ impl<'r> Recorded<'r> {
             request: record.request.as_ref()?,
             now: UnixMillis::from_rfc3339(&record.timestamp)?,
             others,
+            is_refused,
             decided,
         })
     }
@@ -85,7 +89,7 @@ impl<'r> Recorded<'r> {
     /// What it comes to with the rules of `gate`. What its other guardrails said stands.
     pub(super) fn under(&self, gate: &Gate) -> Verdict {
         let policy = gate.rules.as_deref().filter(|policy| policy.mode() == Mode::Enforce);
-        if self.others == DecisionKind::Deny {
+        if self.is_refused {
             return Verdict::Decided(DecisionKind::Deny, None);
         }
         if self.request.path.len() >= MAX_RECORDED_PATH {
@@ -93,10 +97,16 @@ impl<'r> Recorded<'r> {
         }
         let found = gate.routes.iter().find(|route| route.matches(&self.request.method, &self.request.path));
         let Some(route) = found else { return Verdict::Decided(DecisionKind::Deny, None) };
+        if self.request.action.as_deref() != Some(route.action.as_str()) {
+            // The passport was held against another action, or against none.
+            return Verdict::Depends(BTreeSet::from(["permission_scope".to_owned()]));
+        }
         if let Some(argument) = self.argument.filter(|name| route.arguments.iter().any(|other| other.name == **name)) {
             return Verdict::Depends(BTreeSet::from([Fact::Argument(argument.clone()).name().into_owned()]));
         }
-        let Some(policy) = policy else { return Verdict::Decided(self.others, None) };
+        let Some(policy) = policy.filter(|_| self.others != DecisionKind::Deny) else {
+            return Verdict::Decided(self.others, None);
+        };
         self.ruled(policy, route)
     }
 
@@ -104,7 +114,8 @@ impl<'r> Recorded<'r> {
         let facts = self.facts(route);
         let judged: Vec<Judged<'_>> =
             policy.rules().iter().filter_map(|rule| Judged::of(policy, rule, route, &facts)).collect();
-        let certain = judged.iter().filter(|rule| rule.is_certain()).max_by_key(|rule| rule.says);
+        // Of those that say the same the first by name, as in decisions.
+        let certain = judged.iter().rev().filter(|rule| rule.is_certain()).max_by_key(|rule| rule.says);
         let least = certain.map_or(Says::Missing, |rule| rule.says);
         let open: Vec<&Judged<'_>> = judged.iter().filter(|rule| !rule.is_certain() && rule.most() > least).collect();
         let possible = open.iter().flat_map(|rule| [rule.says, rule.most()]).map(|says| says.max(least));

@@ -52,11 +52,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     if !args.watch {
         return once(args, context);
     }
-    let mut seen = None;
+    let (mut files, mut seen) = (Vec::new(), None);
     loop {
-        let now = stamps(args, context);
+        let now = stamps(&files);
         if seen.as_ref() != Some(&now) {
-            seen = Some(now);
+            files = watched(args, context);
+            seen = Some(stamps(&files));
             if let Err(failure) = once(args, context) {
                 context.output.failure(&failure);
             }
@@ -66,17 +67,24 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     }
 }
 
-/// When the files that a run depends on were changed last.
-fn stamps(args: &Args, context: &Context) -> Vec<(PathBuf, Option<SystemTime>)> {
+/// The files that a run depends on.
+fn watched(args: &Args, context: &Context) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = found(args, context).unwrap_or_default();
+    files.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect::<Vec<_>>());
     let policies: Vec<PathBuf> = files.iter().filter_map(|file| policy_file(file, &Cases::read(file).ok()?)).collect();
     files.extend(policies);
     files.extend(context.config_path());
     if let Ok(loaded) = context.load() {
         files.extend(loaded.config.policy_files.iter().map(|name| loaded.base.join(name)));
     }
-    let changed = |file: &PathBuf| file.metadata().and_then(|meta| meta.modified()).ok();
-    files.into_iter().map(|file| (file.clone(), changed(&file))).collect()
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// When they were changed last. A folder is when files are added to it.
+fn stamps(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
+    files.iter().map(|file| file.metadata().and_then(|meta| meta.modified()).ok()).collect()
 }
 
 fn once(args: &Args, context: &Context) -> Outcome {

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use super::*;
-use crate::policy::{Effect, Mode, Policy, Rule};
+use crate::policy::{Condition, Effect, Fact, Mode, Policy, Rule, Test, Texts};
 use crate::route::{Argument, ArgumentKind, ResourceSource, ResourceTemplate};
 
 const BODY: &str = r#"{"usd":20,"to":"shop.example","card":"4111 1111","n":{"x":[7]}}"#;
@@ -32,6 +32,24 @@ fn decided(gate: &Gate, body: &str, restrict: bool) -> (Decision, Option<String>
     }
     let admission = admit(&mut LoadedRows::new(), &judged);
     (decide(&judged, &admission), forwarded.map(|body| String::from_utf8(body).unwrap()))
+}
+
+#[test]
+fn nothing_is_known_of_what_no_route_declares() {
+    let closed = Texts { exact: vec!["true".to_owned()], ..Texts::default() };
+    let condition = Condition { fact: Fact::Closed, negated: false, test: Test::Texts(closed) };
+    let rule = Rule { require: vec![condition], ..allowing(Mode::Enforce, &[]).rules.unwrap().rules()[0].clone() };
+    let gate = Gate { rules: Some(Arc::new(Policy::new(Mode::Enforce, Vec::new(), Vec::new(), vec![rule]))), ..gate() };
+    for (more, reason) in [
+        ("", None),
+        (r#","query":{}"#, Some(Reason::RuleUnmet)),
+        (r#","query":{"match_all":{}}"#, Some(Reason::RuleUnmet)),
+        (r#","usdx":{}"#, Some(Reason::RuleUnmet)),
+        (r#","force":[]"#, Some(Reason::RuleUnmet)),
+    ] {
+        let body = format!(r#"{{"usd":20,"to":"shop.example"{more}}}"#);
+        assert_eq!(decided(&gate, &body, true).0.reason, reason, "{body}");
+    }
 }
 
 #[test]

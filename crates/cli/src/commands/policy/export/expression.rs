@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 
 use passgate_core::policy::Pattern;
+use passgate_host::policy;
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::{primitives::StateID, start};
 use regex_automata::{Anchored, MatchKind};
+use regex_syntax::escape;
 use regex_syntax::hir::{Class, ClassBytes, ClassUnicode, Hir, HirKind, Look, Repetition};
 use regex_syntax::utf8::{Utf8Range, Utf8Sequences};
-use regex_syntax::{ParserBuilder, escape};
 
 /// What building a machine to compare with may take, in bytes. An expression that takes more is written for bytes.
 const MAX_MACHINE_BYTES: usize = 4 * 1024 * 1024;
@@ -38,7 +39,7 @@ pub(super) enum Written {
 ///
 /// Why there is none.
 pub(super) fn write(expression: &str, pattern: &Pattern) -> Result<Written, String> {
-    let hir = ParserBuilder::new().unicode(false).utf8(false).build().parse(expression).map_err(|e| e.to_string())?;
+    let hir = policy::parser().parse(expression).map_err(|error| error.to_string())?;
     if let Ok(text) = whole(&hir, &Form::Characters)
         && says_the_same(&text, pattern)
     {
