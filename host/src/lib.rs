@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod open_files;
 pub mod plugins;
 pub mod policy;
+mod policy_files;
 pub mod ready;
 mod signed_file;
 pub mod status_lists;

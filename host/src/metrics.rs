@@ -37,6 +37,7 @@ pub struct Metrics {
     panics: Counter,
     accept_failures: Counter,
     evaluator_reload_failures: Counter,
+    policy_reload_failures: Counter,
     plugin_calls: Family<PluginCallLabels, Counter>,
     plugin_seconds: Histogram,
     plugin_reload_failures: Family<PluginLabels, Counter>,
@@ -80,6 +81,7 @@ impl Default for Metrics {
             panics: Counter::default(),
             accept_failures: Counter::default(),
             evaluator_reload_failures: Counter::default(),
+            policy_reload_failures: Counter::default(),
             plugin_calls: Family::default(),
             plugin_seconds: Histogram::new(PLUGIN_BUCKETS),
             plugin_reload_failures: Family::default(),
@@ -121,6 +123,11 @@ impl Metrics {
             "evaluator_reload_failures",
             "Changed evaluator files that could not be put in force",
             self.evaluator_reload_failures.clone(),
+        );
+        registry.register(
+            "policy_reload_failures",
+            "Changed policies that could not be put in force",
+            self.policy_reload_failures.clone(),
         );
         registry.register("plugin_calls", "Calls of plugins by how they ended", self.plugin_calls.clone());
         registry.register("plugin_seconds", "How long calls of plugins took", self.plugin_seconds.clone());
@@ -172,6 +179,11 @@ impl Metrics {
     /// Counts a failure to accept a connection.
     pub fn accept_failed(&self) {
         self.accept_failures.inc();
+    }
+
+    /// A changed policy could not be put in force.
+    pub fn policy_reload_failed(&self) {
+        self.policy_reload_failures.inc();
     }
 
     /// Counts a changed evaluator that could not be put in force.

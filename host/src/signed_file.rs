@@ -143,6 +143,12 @@ impl SignedFile {
     }
 }
 
+impl Stamp {
+    pub(crate) fn of(files: &[PathBuf]) -> Self {
+        Self(files.iter().map(|path| look(path)).collect())
+    }
+}
+
 /// What files look like from outside. While that is the same, so is what they hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamp(Vec<Option<[i64; 6]>>);

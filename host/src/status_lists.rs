@@ -74,6 +74,16 @@ impl Snapshot {
         }
     }
 
+    /// Another gate with the lists of this one that are good for it. Its tokens count on from those of this one, so that who
+    /// has taken in those before takes in these.
+    fn under(&self, gate: Gate) -> Self {
+        let mut next = Self { gate: Arc::new(gate), tokens: BTreeMap::new(), taken: self.taken };
+        for ((_, uri), token) in &self.tokens {
+            next.take_in(uri, &token.token, token.at);
+        }
+        next
+    }
+
     /// The gate alone.
     pub(crate) fn gate(&self) -> Arc<Gate> {
         Arc::clone(&self.gate)
@@ -122,6 +132,15 @@ impl InForce {
             let mut gate = gate.clone();
             Arc::make_mut(&mut gate.gate).mint_with(vec![key.clone()]);
             Some(gate)
+        });
+    }
+
+    /// Puts another policy of the same gate in force; `signing` is the key that signs records.
+    pub(crate) fn put(&self, gate: Gate, signing: impl FnOnce() -> PublicKey) {
+        self.change(|before| {
+            let mut gate = Gate { challenge_key: before.challenge_key.clone(), ..gate };
+            gate.mint_with(vec![signing()]);
+            Some(before.under(gate))
         });
     }
 
@@ -279,7 +298,7 @@ pub fn gate_at(loaded: &Loaded, now: UnixMillis) -> (Snapshot, Vec<Problem>) {
 
 /// Reads the files again and again, until `stop` completes.
 pub(crate) async fn keep_reading(
-    mut files: StatusListFiles,
+    files: Arc<Mutex<StatusListFiles>>,
     in_force: Arc<InForce>,
     env: Arc<dyn Environment>,
     stop: impl Future<Output = ()>,
@@ -287,21 +306,22 @@ pub(crate) async fn keep_reading(
     let mut stop = std::pin::pin!(stop);
     let mut ticks = interval(READ_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !files.is_empty() {
+    loop {
         tokio::select! {
             biased;
             () = &mut stop => return,
             _ = ticks.tick() => {}
         }
-        let (in_force, now) = (Arc::clone(&in_force), env.now());
+        let (files, in_force, now) = (Arc::clone(&files), Arc::clone(&in_force), env.now());
         // Files can be slow, and inflating takes its time: both happen where no request waits.
         let reading = tokio::task::spawn_blocking(move || {
-            in_force.change(|gate| files.read(gate, now));
-            files
+            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            if !files.is_empty() {
+                in_force.change(|gate| files.read(gate, now));
+            }
         });
-        match reading.await {
-            Ok(read) => files = read,
-            Err(error) => return tracing::error!(%error, "status lists are not read any more"),
+        if let Err(error) = reading.await {
+            return tracing::error!(%error, "status lists are not read any more");
         }
     }
 }

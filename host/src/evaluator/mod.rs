@@ -13,7 +13,7 @@ mod file;
 mod native;
 mod pool;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use passgate_api::driver::{Judge, RefusalRecord};
 use passgate_core::attest::Stamp;
@@ -38,8 +38,20 @@ pub struct Engine(Kind);
 enum Kind {
     /// In this program.
     Native(Box<Judge>),
-    /// In wasmtime: the pool in force. A request takes it once.
-    Component(RwLock<Arc<Pool>>),
+    /// In wasmtime. A request takes a pool once.
+    Component {
+        pools: RwLock<Pools>,
+        /// Held by whoever makes the next ones of these.
+        changing: Mutex<()>,
+    },
+}
+
+/// Instances, of which each has one policy opened in it.
+#[derive(Clone)]
+struct Pools {
+    in_force: Arc<Pool>,
+    /// Those of the policy before, for requests that took the gate before the policy changed.
+    before: Option<Arc<Pool>>,
 }
 
 impl Engine {
@@ -64,7 +76,8 @@ impl Engine {
         max_body_bytes: usize,
     ) -> Result<Self, ComponentError> {
         let pool = Pool::open(evaluator, policy, challenge_key, chain, max_body_bytes)?;
-        Ok(Self(Kind::Component(RwLock::new(Arc::new(pool)))))
+        let pools = RwLock::new(Pools { in_force: Arc::new(pool), before: None });
+        Ok(Self(Kind::Component { pools, changing: Mutex::default() }))
     }
 
     /// The component that decides; `None` when this program does.
@@ -80,17 +93,38 @@ impl Engine {
     ///
     /// When the evaluator does not open the policy; the one before stays in force.
     pub fn replace(&self, evaluator: Evaluator) -> Result<(), ComponentError> {
-        if let (Kind::Component(in_force), Some(pool)) = (&self.0, self.pool()) {
-            let pool = Arc::new(pool.with(evaluator)?);
-            *in_force.write().unwrap_or_else(PoisonError::into_inner) = pool;
-        }
+        self.change(|pools| {
+            let in_force = Arc::new(pools.in_force.with(evaluator)?);
+            Ok(Pools { in_force, before: pools.before })
+        })
+    }
+
+    /// Opens another policy, the canonical JSON of a bundle, for the requests that take the gate once that is in force.
+    /// Where this program decides, there is nothing to open.
+    ///
+    /// # Errors
+    ///
+    /// When the evaluator does not open it; the one before stays in force.
+    pub fn open(&self, policy: Vec<u8>) -> Result<(), ComponentError> {
+        self.change(|pools| {
+            let in_force = Arc::new(pools.in_force.under(policy)?);
+            Ok(Pools { in_force, before: Some(pools.in_force) })
+        })
+    }
+
+    fn change(&self, next: impl FnOnce(Pools) -> Result<Pools, ComponentError>) -> Result<(), ComponentError> {
+        let Kind::Component { pools, changing } = &self.0 else { return Ok(()) };
+        // Opening takes its time, in which requests go on.
+        let _changing = changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = next(taken(pools))?;
+        *pools.write().unwrap_or_else(PoisonError::into_inner) = changed;
         Ok(())
     }
 
     fn pool(&self) -> Option<Arc<Pool>> {
         match &self.0 {
             Kind::Native(_) => None,
-            Kind::Component(in_force) => Some(taken(in_force)),
+            Kind::Component { pools, .. } => Some(taken(pools).in_force),
         }
     }
 
@@ -111,7 +145,7 @@ impl Engine {
                 let judged = judge.judge(gate, raw, now).map_err(|refusal| refused(&refusal))?;
                 return Ok(EngineCase::native(judged));
             }
-            Kind::Component(in_force) => taken(in_force),
+            Kind::Component { pools, .. } => taken(pools).of(&gate.policy.sha256),
         };
         pool.judge(gate, raw, now).await.map(EngineCase::component).map_err(|why| match why {
             pool::Refused::Judged(record) => *record,
@@ -120,6 +154,17 @@ impl Engine {
     }
 }
 
-fn taken(in_force: &RwLock<Arc<Pool>>) -> Arc<Pool> {
-    Arc::clone(&in_force.read().unwrap_or_else(PoisonError::into_inner))
+fn taken(pools: &RwLock<Pools>) -> Pools {
+    pools.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+impl Pools {
+    /// The instances for a gate with the policy of this digest. A request that took the gate two policies ago is judged under
+    /// the one in force.
+    fn of(self, policy_sha256: &str) -> Arc<Pool> {
+        match self.before {
+            Some(before) if before.policy_sha256() == policy_sha256 => before,
+            _ => self.in_force,
+        }
+    }
 }

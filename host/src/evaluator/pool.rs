@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use passgate_api::driver::RefusalRecord;
-use passgate_core::attest::Stamp;
+use passgate_core::attest::{Stamp, sha256_label};
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::RawRequest;
 use passgate_core::time::UnixMillis;
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::key::PublicKey;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
@@ -31,6 +32,7 @@ const KEPT_MEMORY_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Pool {
     evaluator: Evaluator,
     policy: String,
+    policy_sha256: String,
     challenge_key: ChallengeKey,
     /// When the chain of this gate's records was started, and with which random bits: its name follows from them.
     chain: Stamp,
@@ -84,6 +86,7 @@ impl Pool {
         let memory_bytes = BASE_MEMORY_BYTES.saturating_add(max_body_bytes.saturating_mul(4));
         Self::start(Self {
             evaluator,
+            policy_sha256: digest(&policy),
             policy,
             challenge_key,
             chain,
@@ -99,15 +102,35 @@ impl Pool {
     ///
     /// As [`Pool::open`].
     pub(super) fn with(&self, evaluator: Evaluator) -> Result<Self, ComponentError> {
+        self.opened(evaluator, self.policy.clone())
+    }
+
+    /// The same for another policy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::open`].
+    pub(super) fn under(&self, policy: Vec<u8>) -> Result<Self, ComponentError> {
+        let policy = String::from_utf8(policy).map_err(|error| ComponentError::Policy(error.to_string()))?;
+        self.opened(self.evaluator.clone(), policy)
+    }
+
+    fn opened(&self, evaluator: Evaluator, policy: String) -> Result<Self, ComponentError> {
         Self::start(Self {
             evaluator,
-            policy: self.policy.clone(),
+            policy_sha256: digest(&policy),
+            policy,
             challenge_key: self.challenge_key.clone(),
             chain: self.chain,
             memory_bytes: self.memory_bytes,
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(MAX_INSTANCES)),
         })
+    }
+
+    /// As records name the policy.
+    pub(super) fn policy_sha256(&self) -> &str {
+        &self.policy_sha256
     }
 
     pub(super) fn evaluator(&self) -> &Evaluator {
@@ -240,6 +263,10 @@ impl Drop for Lent {
             self.pool.idle().push(instance);
         }
     }
+}
+
+fn digest(policy: &str) -> String {
+    sha256_label(&Sha256::digest(policy).into())
 }
 
 fn failed(error: wasmtime::Error) -> String {

@@ -19,7 +19,7 @@ mod upkeep;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use passgate_api::driver::Driver;
@@ -49,6 +49,7 @@ use crate::http::upstream::{Upstream, UpstreamConfig};
 use crate::metrics::Metrics;
 use crate::open_files;
 use crate::plugins::PluginHost;
+use crate::policy_files::{self, Governed, PolicyFiles};
 use crate::ready::ReadyInfo;
 use crate::status_lists::{self, InForce, Snapshot, StatusListFiles};
 use crate::store::{self, Store, StoredKeys};
@@ -184,7 +185,7 @@ impl Gateway {
             server_limits(&loaded),
             served,
             info,
-            Watched { lists, evaluator_file },
+            Watched { lists: Arc::new(Mutex::new(lists)), evaluator_file, policy_files: PolicyFiles::of(&loaded) },
         ))
     }
 }
@@ -298,8 +299,9 @@ async fn bind(address: &str) -> Result<TcpListener, ServeError> {
 
 /// Files that are read again while the gateway serves.
 struct Watched {
-    lists: StatusListFiles,
+    lists: Arc<Mutex<StatusListFiles>>,
     evaluator_file: Option<EvaluatorFile>,
+    policy_files: PolicyFiles,
 }
 
 /// A gateway that serves. Dropping it without [`RunningGateway::shutdown`] cuts everything off.
@@ -327,7 +329,17 @@ impl RunningGateway {
         let door = Arc::new(Door::new(Arc::clone(&core)));
         let data_plane = tokio::spawn(server::serve(listener, limits, door, stopped(stopping.clone())));
         let (gate, env) = (Arc::clone(&core.gate), Arc::clone(&core.env));
-        tokio::spawn(status_lists::keep_reading(watched.lists, gate, env, stopped(stopping.clone())));
+        let lists = Arc::clone(&watched.lists);
+        tokio::spawn(status_lists::keep_reading(lists, gate, env, stopped(stopping.clone())));
+        let driver = Arc::clone(&core.driver);
+        let governed = Governed {
+            gate: Arc::clone(&core.gate),
+            engine: Arc::clone(&core.engine),
+            lists: watched.lists,
+            metrics: core.metrics.clone(),
+            signing: Box::new(move || driver.writer().public_key().clone()),
+        };
+        tokio::spawn(policy_files::keep_loaded(watched.policy_files, governed, stopped(stopping.clone())));
         if let Some(file) = watched.evaluator_file {
             let (engine, metrics) = (Arc::clone(&core.engine), core.metrics.clone());
             tokio::spawn(evaluator::keep_loaded(file, engine, metrics, stopped(stopping.clone())));

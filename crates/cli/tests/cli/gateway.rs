@@ -1,6 +1,8 @@
 //! `serve`, `call` and the control plane together.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -178,4 +180,85 @@ fn a_gate_that_cannot_start_says_why() {
     let nowhere = tempfile::tempdir().unwrap();
     let ended = run(nowhere.path(), &["serve"]).exits(3);
     assert!(ended.stderr.contains("passgate init"), "{}", ended.stderr);
+}
+
+/// Replaces the configuration as an editor does, and waits until `is_so`.
+fn rewritten(folder: &std::path::Path, text: &str, is_so: impl Fn() -> bool) {
+    fs::write(folder.join("passgate.yml.new"), text).unwrap();
+    fs::rename(folder.join("passgate.yml.new"), folder.join("passgate.yml")).unwrap();
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the policy was not read again");
+}
+
+#[test]
+fn a_policy_is_put_in_force_while_requests_go_on() {
+    for engine in ["component", "native"] {
+        let folder = initialised();
+        let path = folder.path().join("passgate.yml");
+        let control = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = fs::read_to_string(&path).unwrap();
+        let config = config.replace(
+            "control: {",
+            &format!("evaluator: {{engine: {engine}}}\ncontrol: {{metrics_listen: \"{control}\", "),
+        );
+        fs::write(&path, config).unwrap();
+        let origin = Origin::start();
+        issued(folder.path(), "agent-1", &["web:search", "payments:create"]);
+        let served = Served::start(folder.path(), &origin.url);
+        let first = fs::read_to_string(&path).unwrap();
+        let call = |path: &str| run(folder.path(), &["call", &format!("{}{path}", served.url), "--format", "json"]);
+        let failures = || {
+            let mut stream = TcpStream::connect(control).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: metrics\r\nconnection: close\r\n\r\n").unwrap();
+            let mut metrics = String::new();
+            stream.read_to_string(&mut metrics).unwrap();
+            metrics
+                .lines()
+                .find_map(|line| line.strip_prefix("passgate_policy_reload_failures_total ").map(str::to_owned))
+        };
+        call("/search").exits(0);
+
+        // Requests that never stop, of which none may be refused for another reason than the rules.
+        let (stop, ended) = std::sync::mpsc::channel::<()>();
+        let (url, base) = (format!("{}/search", served.url), folder.path().to_owned());
+        let calling = std::thread::spawn(move || {
+            let mut seen = std::collections::BTreeSet::new();
+            while ended.try_recv().is_err() {
+                let answer = run(&base, &["call", &url, "--format", "json"]).json();
+                seen.insert(answer["reason_code"].as_str().unwrap_or("allow").to_owned());
+            }
+            seen
+        });
+        let denying = format!("{}\nrules: []\n", first.replace("\nversion: 1\n", "\nversion: 2\n"));
+        rewritten(folder.path(), &denying, || call("/search").json()["reason_code"] == "rule_missing");
+        let versions =
+            run(folder.path(), &["--format", "json", "ledger", "query", "--decision", "deny", "--limit", "1"]);
+        assert_eq!(versions.exits(0).json()["attestations"][0]["policy"]["version"], 2);
+
+        // A mistake, a lower version, the same version with other rules, and what takes a restart.
+        let mistakes = [
+            denying.replace("rules: []", "rules: [{name: x, effect: allow, when: {actions: [nothing]}}]"),
+            first.clone(),
+            denying.replace("rules: []", "rules: [{name: x, effect: allow}]"),
+            denying.replace("version: 2", "version: 3").replace("evaluator: {", "log: {level: error}\nevaluator: {"),
+        ];
+        for (count, mistake) in (1..).zip(&mistakes) {
+            rewritten(folder.path(), mistake, || failures().as_deref() == Some(count.to_string().as_str()));
+            assert_eq!(call("/search").exits(2).json()["reason_code"], "rule_missing", "{mistake}");
+        }
+        let allowing =
+            denying.replace("version: 2", "version: 3").replace("rules: []", "rules: [{name: x, effect: allow}]");
+        rewritten(folder.path(), &allowing, || call("/search").code == 0);
+        stop.send(()).unwrap();
+        let seen = calling.join().unwrap();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["allow", "rule_missing"], "{engine}");
+        assert_eq!(failures().as_deref(), Some("4"));
+        assert_eq!(served.stop("-TERM"), 0);
+        run(folder.path(), &["ledger", "verify"]).exits(0);
+    }
 }
