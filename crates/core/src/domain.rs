@@ -29,7 +29,7 @@ pub enum DomainError {
     /// Too long, empty, or not ASCII.
     #[error("the target must be 1 to 2048 printable ASCII characters without spaces or backslashes")]
     Text,
-    /// Not an http or https URL, or it carries user information, a port or a fragment.
+    /// Not an http or https URL, or it carries user information or a port.
     #[error("the target must be a host or an http(s) URL without user information and with the default port")]
     Url,
     /// The host is not spelled canonically.

@@ -233,8 +233,17 @@ impl Check<'_> {
 
     fn policy_files(&self, config: &Config) -> Result<Vec<(PathBuf, PolicyFile)>, ConfigError> {
         let mut files: Vec<(PathBuf, PolicyFile)> = Vec::new();
-        for name in &config.policy_files {
+        for (i, name) in config.policy_files.iter().enumerate() {
             let path = self.base.join(name);
+            // Opening a pipe would wait for its writer.
+            if !path.is_file() {
+                let problem = format!("{} is no file that can be read", path.display());
+                return Err(self.error(
+                    format!("policy_files[{i}]"),
+                    problem,
+                    Some("paths start at this configuration"),
+                ));
+            }
             let file: PolicyFile = super::read_document(&path)?;
             files.push((path, file));
         }
