@@ -44,9 +44,11 @@ async fn the_case_files_are_what_the_catalogue_makes() {
     let (made, found) = (catalogue::generate().await.unwrap(), case::texts().unwrap());
     let remedy = "run `cargo run -p passgate-tests --example bless` and read the difference";
     assert_eq!(made.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>(), "other files: {remedy}");
-    for (name, text) in &made {
-        assert!(found[name] == *text, "{name}.json is not what the catalogue makes: {remedy}");
-    }
+    // In which order documents within a case have their members depends on what else is built.
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let other: Vec<&String> =
+        made.iter().filter(|(name, text)| read(&found[*name]) != read(text)).map(|(name, _)| name).collect();
+    assert!(other.is_empty(), "{other:?} are not what the catalogue makes: {remedy}");
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ fn with_claims(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Resu
     let token = scout()?.issue()?;
     let mut claims = serde_json::from_slice(&crate::surface::payload(&token)?)?;
     change(&mut claims);
-    Ok(jws::sign(&key(scout()?.issuer_seed), TokenType::Passport, &serde_json::to_vec(&claims)?))
+    Ok(jws::sign(&key(scout()?.issuer_seed), TokenType::Passport, &serde_json_canonicalizer::to_vec(&claims)?))
 }
 
 fn tokens() -> Result<Vec<Recipe>> {

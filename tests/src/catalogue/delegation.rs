@@ -110,7 +110,7 @@ fn forged(
     });
     change(claims.as_object_mut().context("claims are an object")?);
     let signer = signer.unwrap_or(chain.seed);
-    let token = jws::sign(&key(signer), TokenType::Passport, &serde_json::to_vec(&claims)?);
+    let token = jws::sign(&key(signer), TokenType::Passport, &serde_json_canonicalizer::to_vec(&claims)?);
     Ok(chain.with_token(&token, seed))
 }
 
@@ -212,7 +212,9 @@ fn declaring() -> Result<Bundle> {
 
 fn limits() -> Result<Vec<Recipe>> {
     let resources = chain(&[json!({ "resources": ["customers/*"] }), json!({ "resources": ["customers/42"] })])?;
-    let post = |chain: &ChainDraft, body: Value| chain.ask("POST", "/crm").json(&body.to_string());
+    let post = |chain: &ChainDraft, body: Value| {
+        chain.ask("POST", "/crm").json(&serde_json_canonicalizer::to_string(&body).unwrap_or_default())
+    };
     let resource = Draft::new("A passport that limits resources reaches those only.", declaring()?)
         .send(resources.ask("GET", "/crm/42"), None)?
         .send(post(&resources, json!({ "customer": "customers/42" })), None)?

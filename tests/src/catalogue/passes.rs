@@ -219,7 +219,7 @@ fn forged(change: Value) -> Result<String> {
     let payload = crate::surface::payload(&token)?;
     let mut claims: serde_json::Map<String, Value> = serde_json::from_slice(&payload)?;
     claims.extend(change.as_object().context("claims are an object")?.clone());
-    Ok(jws::sign(&attestation_key(), TokenType::ActionPass, &serde_json::to_vec(&claims)?))
+    Ok(jws::sign(&attestation_key(), TokenType::ActionPass, &serde_json_canonicalizer::to_vec(&claims)?))
 }
 
 fn refusals() -> Result<Vec<Recipe>> {

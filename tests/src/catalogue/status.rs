@@ -43,7 +43,7 @@ fn list(revoked: &[u64]) -> NewStatusList {
 /// A list of two bits an entry: valid, revoked, suspended, and a value that means nothing here.
 fn wide_list() -> String {
     let stream = [0x78, 0xda, 0x7b, 0x02, 0x00, 0x00, 0xe5, 0x00, 0xe5];
-    let claims = json!({ "iat": ISSUED_AT, "sub": URI, "status_list": { "bits": 2, "lst": b64::encode(&stream) } });
+    let claims = json!({ "iat": ISSUED_AT, "status_list": { "bits": 2, "lst": b64::encode(&stream) }, "sub": URI });
     jws::sign(&key(ISSUER_SEED), TokenType::StatusList, claims.to_string().as_bytes())
 }
 

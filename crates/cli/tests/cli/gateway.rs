@@ -206,9 +206,10 @@ fn a_policy_is_put_in_force_while_requests_go_on() {
             "control: {",
             &format!("evaluator: {{engine: {engine}}}\ncontrol: {{metrics_listen: \"{control}\", "),
         );
-        fs::write(&path, config).unwrap();
+        let config = config.replace("requests_per_minute: 60\n", "requests_per_minute: 60000\n");
+        fs::write(&path, config.replace("requests_per_hour: 1000\n", "requests_per_hour: 60000\n")).unwrap();
         let origin = Origin::start();
-        issued(folder.path(), "agent-1", &["web:search", "payments:create"]);
+        issued(folder.path(), "agent-1", &["web:search"]);
         let served = Served::start(folder.path(), &origin.url);
         let first = fs::read_to_string(&path).unwrap();
         let call = |path: &str| run(folder.path(), &["call", &format!("{}{path}", served.url), "--format", "json"]);
@@ -238,7 +239,8 @@ fn a_policy_is_put_in_force_while_requests_go_on() {
         rewritten(folder.path(), &denying, || call("/search").json()["reason_code"] == "rule_missing");
         let versions =
             run(folder.path(), &["--format", "json", "ledger", "query", "--decision", "deny", "--limit", "1"]);
-        assert_eq!(versions.exits(0).json()["attestations"][0]["policy"]["version"], 2);
+        let record = versions.exits(0).json()["attestations"][0].take();
+        assert_eq!(record["policy"]["version"], 2, "{record}");
 
         // A mistake, a lower version, the same version with other rules, and what takes a restart.
         let mistakes = [
