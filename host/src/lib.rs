@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod logging;
+mod look_again;
 pub mod metrics;
 pub mod open_files;
 pub mod plugins;

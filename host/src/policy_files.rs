@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use passgate_passport::json;
 use passgate_passport::key::PublicKey;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{self, Config, Loaded};
 use crate::evaluator::Engine;
+use crate::look_again::look_again;
 use crate::metrics::Metrics;
 use crate::signed_file::Stamp;
 use crate::status_lists::{InForce, StatusListFiles};
@@ -46,13 +46,15 @@ pub(crate) struct PolicyFiles {
 impl PolicyFiles {
     /// Those of what is put in force now.
     pub(crate) fn of(loaded: &Loaded) -> Self {
-        let watched = files(loaded, &loaded.config);
+        let watched = files(loaded, &[&loaded.config]);
         Self { loaded: Box::new(loaded.clone()), seen: Stamp::of(&watched), watched, problem: None }
     }
 
     /// Puts what the files say in force, if they changed. What cannot be used leaves the policy as it is; it is logged and
     /// counted.
     fn look(&mut self, governed: &Governed) {
+        // Who took the gate before the policy changed has taken an instance long since.
+        governed.engine.let_go();
         let now = Stamp::of(&self.watched);
         if now == self.seen {
             return;
@@ -74,13 +76,11 @@ impl PolicyFiles {
             tracing::error!(why, "the policy's files changed and cannot be used; the one before stays in force");
         }
         self.problem = problem;
-        let mut watched = files(&self.loaded, &self.loaded.config);
         // What could not be used may name other files, of which one is mended next.
-        if let Ok(written) = config::read_document::<Config>(&self.loaded.path) {
-            watched.extend(files(&self.loaded, &written));
-        }
-        watched.sort();
-        watched.dedup();
+        let watched = match config::read_document::<Config>(&self.loaded.path) {
+            Ok(written) => files(&self.loaded, &[&self.loaded.config, &written]),
+            Err(_) => files(&self.loaded, &[&self.loaded.config]),
+        };
         if watched != self.watched {
             // How those that join looked before they were read is not known: all are read once more.
             (self.watched, self.seen) = (watched, Stamp::of(&[]));
@@ -92,7 +92,8 @@ impl PolicyFiles {
         let loaded = Config::load(&self.loaded.path).map_err(|error| error.to_string())?;
         self.only_the_policy_changed(&loaded)?;
         let (before, after) = (&self.loaded.gate.policy, &loaded.gate.policy);
-        if after.sha256 == before.sha256 {
+        // Where status lists are read from is no part of the digest.
+        if after.sha256 == before.sha256 && loaded.config.issuers == self.loaded.config.issuers {
             return Ok(None);
         }
         if after.version <= before.version {
@@ -130,10 +131,11 @@ impl PolicyFiles {
     }
 }
 
-/// The files that the policy of `config` stands in.
-fn files(loaded: &Loaded, config: &Config) -> Vec<PathBuf> {
-    let named = config.policy_files.iter();
-    let keys = config.issuers.iter().filter_map(|issuer| issuer.keys_file.as_ref());
+/// The files that the policies of these configurations stand in.
+fn files(loaded: &Loaded, configs: &[&Config]) -> Vec<PathBuf> {
+    let named = configs.iter().flat_map(|config| &config.policy_files);
+    let issuers = configs.iter().flat_map(|config| &config.issuers);
+    let keys = issuers.filter_map(|issuer| issuer.keys_file.as_ref());
     let mut files: Vec<PathBuf> = named.chain(keys).map(|name| loaded.base.join(name)).collect();
     files.push(loaded.path.clone());
     files.sort();
@@ -142,26 +144,8 @@ fn files(loaded: &Loaded, config: &Config) -> Vec<PathBuf> {
 }
 
 /// Looks at the files again and again until `stop` completes.
-pub(crate) async fn keep_loaded(mut files: PolicyFiles, governed: Governed, stop: impl Future<Output = ()>) {
+pub(crate) async fn keep_loaded(files: PolicyFiles, governed: Governed, stop: impl Future<Output = ()>) {
     let governed = Arc::new(governed);
-    let mut stop = std::pin::pin!(stop);
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut stop => return,
-            _ = ticks.tick() => {}
-        }
-        let governed = Arc::clone(&governed);
-        // Compiling takes its time: it happens where no request waits.
-        let looking = tokio::task::spawn_blocking(move || {
-            files.look(&governed);
-            files
-        });
-        match looking.await {
-            Ok(looked) => files = looked,
-            Err(error) => return tracing::error!(%error, "the policy's files are not looked at any more"),
-        }
-    }
+    let look = move |files: &mut PolicyFiles| files.look(&governed);
+    look_again("the policy's files are", LOOK_EVERY, files, look, stop).await;
 }

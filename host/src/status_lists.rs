@@ -12,10 +12,10 @@ use passgate_core::time::UnixMillis;
 use passgate_passport::key::PublicKey;
 use passgate_passport::status::{self, StatusList, StatusListContext};
 use sha2::{Digest as _, Sha256};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::Loaded;
 use crate::env::Environment;
+use crate::look_again::look_again;
 
 /// How often the files are read.
 const READ_EVERY: Duration = Duration::from_secs(2);
@@ -303,27 +303,13 @@ pub(crate) async fn keep_reading(
     env: Arc<dyn Environment>,
     stop: impl Future<Output = ()>,
 ) {
-    let mut stop = std::pin::pin!(stop);
-    let mut ticks = interval(READ_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut stop => return,
-            _ = ticks.tick() => {}
+    let look = move |files: &mut Arc<Mutex<StatusListFiles>>| {
+        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+        if !files.is_empty() {
+            in_force.change(|gate| files.read(gate, env.now()));
         }
-        let (files, in_force, now) = (Arc::clone(&files), Arc::clone(&in_force), env.now());
-        // Files can be slow, and inflating takes its time: both happen where no request waits.
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-            if !files.is_empty() {
-                in_force.change(|gate| files.read(gate, now));
-            }
-        });
-        if let Err(error) = reading.await {
-            return tracing::error!(%error, "status lists are not read any more");
-        }
-    }
+    };
+    look_again("status lists are", READ_EVERY, files, look, stop).await;
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use passgate_core::gate::EvaluatorRef;
 use passgate_passport::plugin_signature::GATE_WORLD;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::component::{Evaluator, MAX_COMPONENT_BYTES};
 use super::{ComponentError, Engine};
 use crate::config::EvaluatorDoc;
+use crate::look_again::look_again;
 use crate::metrics::Metrics;
 use crate::signed_file::{Refused, SignedFile, Stamp, Trust};
 
@@ -76,33 +76,17 @@ impl EvaluatorFile {
 /// Looks at the file again and again until `stop` completes, and puts what it holds in force. What cannot be used leaves
 /// the evaluator as it is; it is logged and counted.
 pub(crate) async fn keep_loaded(
-    mut file: EvaluatorFile,
+    file: EvaluatorFile,
     engine: Arc<Engine>,
     metrics: Metrics,
     stop: impl Future<Output = ()>,
 ) {
-    let mut stop = std::pin::pin!(stop);
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut stop => return,
-            _ = ticks.tick() => {}
+    let look = move |file: &mut EvaluatorFile| {
+        if file.has_changed() {
+            reload(file, &engine, &metrics);
         }
-        let (engine, metrics) = (Arc::clone(&engine), metrics.clone());
-        // Compiling takes its time: it happens where no request waits.
-        let looking = tokio::task::spawn_blocking(move || {
-            if file.has_changed() {
-                reload(&mut file, &engine, &metrics);
-            }
-            file
-        });
-        match looking.await {
-            Ok(looked) => file = looked,
-            Err(error) => return tracing::error!(%error, "the evaluator's file is not looked at any more"),
-        }
-    }
+    };
+    look_again("the evaluator's file is", LOOK_EVERY, file, look, stop).await;
 }
 
 fn reload(file: &mut EvaluatorFile, engine: &Engine, metrics: &Metrics) {

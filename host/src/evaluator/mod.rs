@@ -112,6 +112,13 @@ impl Engine {
         })
     }
 
+    /// Lets go of the instances of the policy before.
+    pub(crate) fn let_go(&self) {
+        if let Kind::Component { pools, .. } = &self.0 {
+            pools.write().unwrap_or_else(PoisonError::into_inner).before = None;
+        }
+    }
+
     fn change(&self, next: impl FnOnce(Pools) -> Result<Pools, ComponentError>) -> Result<(), ComponentError> {
         let Kind::Component { pools, changing } = &self.0 else { return Ok(()) };
         // Opening takes its time, in which requests go on.
@@ -159,8 +166,8 @@ fn taken(pools: &RwLock<Pools>) -> Pools {
 }
 
 impl Pools {
-    /// The instances for a gate with the policy of this digest. A request that took the gate two policies ago is judged under
-    /// the one in force.
+    /// The instances for a gate with the policy of this digest. A request that took the gate longer ago is judged under the
+    /// policy in force.
     fn of(self, policy_sha256: &str) -> Arc<Pool> {
         match self.before {
             Some(before) if before.policy_sha256() == policy_sha256 => before,

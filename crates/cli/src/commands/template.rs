@@ -174,7 +174,10 @@ fn copy(path: &Path, text: &str, entry: &str) -> Result<(), Failure> {
         Ok(_) => Err(Failure::usage(format_args!("{} is there already, and not as it comes", path.display())).hint(
             format_args!("to use it as it is, add `{entry}` to `policy_files`; to begin anew, move it away first"),
         )),
-        Err(_) => host_files::write_public(path, text.as_bytes(), Existing::Keep).map_err(Failure::usage),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            host_files::write_public(path, text.as_bytes(), Existing::Keep).map_err(Failure::usage)
+        }
+        Err(error) => Err(Failure::io("read", path, &error)),
     }
 }
 

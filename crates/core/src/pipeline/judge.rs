@@ -204,7 +204,7 @@ fn request_record(covered: &CoveredRequest<'_>) -> RequestRecord {
         .chain_update(covered.query().unwrap_or_default());
     RequestRecord {
         method: covered.method().to_string(),
-        path: super::parse::cut(covered.path(), 512),
+        path: super::parse::cut(covered.path(), super::parse::MAX_RECORDED_PATH_BYTES),
         payload_sha256: Some(sha256_label(&Sha256::digest(covered.body()).into())),
         target_sha256: Some(sha256_label(&target.finalize().into())),
         ..RequestRecord::default()

@@ -39,7 +39,7 @@ pub use authenticate::{Authenticated, authenticate};
 pub use credential::subjects;
 pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retry_after_seconds};
 pub use judge::{HandoffError, Judged, judge};
-pub use parse::{MAX_HEADERS, Parsed, RawRequest, Refusal, parse};
+pub use parse::{MAX_HEADERS, MAX_RECORDED_PATH_BYTES, Parsed, RawRequest, Refusal, parse};
 pub use rules::explain;
 
 use passgate_passport::memory::{Recall, SeenChain};

@@ -18,7 +18,7 @@ use crate::time::UnixMillis;
 /// The most field lines a request may have.
 pub const MAX_HEADERS: usize = 100;
 /// How much of a path is recorded.
-const MAX_RECORDED_PATH_BYTES: usize = 512;
+pub const MAX_RECORDED_PATH_BYTES: usize = 512;
 
 /// A request as the network side received it.
 #[derive(Debug, Clone, Copy)]

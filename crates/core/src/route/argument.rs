@@ -120,6 +120,7 @@ impl ArgumentKind {
             }
             Self::Host => domain::target_host(text).ok().map(ArgumentValue::Text),
             Self::Boolean if text != "true" && text != "false" => None,
+            Self::Path | Self::RelativePath if text.len() > MAX_PATH_ARGUMENT_BYTES => None,
             Self::Path if !text.strip_prefix('/').is_some_and(|below| below.is_empty() || is_path(below)) => None,
             Self::RelativePath if text.starts_with('~') || !is_path(text) => None,
             Self::Any => Some(ArgumentValue::Text(String::new())),
@@ -144,7 +145,7 @@ impl ArgumentKind {
 fn is_path(text: &str) -> bool {
     let bad = |c: char| c.is_control() || c == '\\' || c == '%';
     let is_name = |segment: &str| !matches!(segment, "" | "." | "..");
-    text.len() < MAX_PATH_ARGUMENT_BYTES && !text.contains(bad) && text.split('/').all(is_name)
+    !text.contains(bad) && text.split('/').all(is_name)
 }
 
 impl Argument {
@@ -206,14 +207,8 @@ impl Route {
             return true;
         }
         let Node::Object(members) = node else { return false };
-        let is_declared = |within: &str| within.strip_prefix(&*pointer).is_some_and(|rest| rest.starts_with('/'));
         if members.is_empty() {
-            let pointers = sources.iter().filter_map(|source| match source {
-                ValueSource::Pointer(pointer) => Some(pointer),
-                ValueSource::Query(_) => None,
-            });
-            let amount = self.amount.iter().map(|amount| &amount.pointer);
-            return pointer.is_empty() || pointers.chain(amount).any(|within| is_declared(within));
+            return pointer.is_empty() || self.judges(pointer);
         }
         members.iter().all(|(name, value)| {
             let before = pointer.len();
@@ -271,7 +266,8 @@ mod tests {
             assert!(Path.read(bad).is_none() && RelativePath.read(bad).is_none(), "{bad}");
         }
         for (kind, root) in [(Path, "/"), (RelativePath, "")] {
-            assert!(kind.read(&(root.to_string() + &"a".repeat(MAX_PATH_ARGUMENT_BYTES))).is_none());
+            let longest = root.to_string() + &"a".repeat(MAX_PATH_ARGUMENT_BYTES - root.len());
+            assert!(kind.read(&longest).is_some() && kind.read(&(longest + "a")).is_none());
         }
     }
 

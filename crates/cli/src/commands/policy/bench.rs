@@ -29,7 +29,6 @@ pub(crate) struct Args {
     /// What the requests depend on: the same seed gives the same requests
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    #[cfg(feature = "prove")]
     /// Measure the engine of this language with the exported rules in the same run
     #[arg(long, value_enum, value_name = "LANGUAGE")]
     beside: Vec<super::export::Target>,
@@ -43,6 +42,9 @@ struct Measured {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    if !args.beside.is_empty() {
+        super::needs_engines()?;
+    }
     let loaded = context.load()?;
     let compiled = loaded.rules.as_ref().ok_or_else(super::no_rules)?;
     let cases = requests(compiled, args);

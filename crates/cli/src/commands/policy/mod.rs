@@ -51,6 +51,15 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Outcome {
     }
 }
 
+/// Refuses what only a program does that brings the engines of other languages along.
+fn needs_engines() -> Result<(), Failure> {
+    if cfg!(feature = "prove") {
+        return Ok(());
+    }
+    Err(Failure::usage("this program was built without the engines of other languages")
+        .hint("build it with `cargo build --release --features prove`"))
+}
+
 fn no_rules() -> Failure {
     Failure::config("the configuration has no rules, and guardrails are not looked at here")
         .hint("write rules under `rules` or in a policy file")

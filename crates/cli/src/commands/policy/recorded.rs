@@ -7,12 +7,11 @@ use passgate_core::attest::{
     ActionPassUse, AgentRecord, DecisionKind, EvidenceValue, GuardrailOutcome, Record, RequestRecord,
 };
 use passgate_core::gate::Gate;
+use passgate_core::pipeline::MAX_RECORDED_PATH_BYTES;
 use passgate_core::policy::{Condition, Effect, Fact, Facts, Mode, Policy, Rule, Value};
 use passgate_core::route::{Declared, EffectClass, Route};
 use passgate_core::time::UnixMillis;
 
-/// Records hold no more of a path, in bytes.
-const MAX_RECORDED_PATH: usize = 512;
 /// The guardrail of rules in a record.
 const RULES: &str = "rules";
 
@@ -92,7 +91,7 @@ impl<'r> Recorded<'r> {
         if self.is_refused {
             return Verdict::Decided(DecisionKind::Deny, None);
         }
-        if self.request.path.len() >= MAX_RECORDED_PATH {
+        if self.request.path.len() >= MAX_RECORDED_PATH_BYTES {
             return Verdict::Depends(BTreeSet::from(["path".to_owned()]));
         }
         let found = gate.routes.iter().find(|route| route.matches(&self.request.method, &self.request.path));

@@ -59,7 +59,8 @@ struct Change {
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let wanted = args.filter.to_query();
     if !args.ledger && wanted != Query::default() {
-        return Err(Failure::usage("which records are wanted matters with --ledger alone"));
+        return Err(Failure::usage("which records are wanted matters with --ledger alone")
+            .hint("add --ledger, or leave the filters out"));
     }
     let other = Config::load(&args.other)?;
     let mut found = Found::default();

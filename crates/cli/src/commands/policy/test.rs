@@ -70,9 +70,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
 /// The files that a run depends on.
 fn watched(args: &Args, context: &Context) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = found(args, context).unwrap_or_default();
-    files.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect::<Vec<_>>());
     let policies: Vec<PathBuf> = files.iter().filter_map(|file| policy_file(file, &Cases::read(file).ok()?)).collect();
+    files.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect::<Vec<_>>());
     files.extend(policies);
+    files.extend(named(args, context));
     files.extend(context.config_path());
     if let Ok(loaded) = context.load() {
         files.extend(loaded.config.policy_files.iter().map(|name| loaded.base.join(name)));
@@ -105,11 +106,16 @@ fn once(args: &Args, context: &Context) -> Outcome {
     Ok(if failed || idle { Exit::Unexpected } else { Exit::Ok })
 }
 
-fn found(args: &Args, context: &Context) -> Result<Vec<PathBuf>, Failure> {
+/// The files and folders that are asked for.
+fn named(args: &Args, context: &Context) -> Vec<PathBuf> {
     let named = if args.files.is_empty() { vec![context.base()] } else { args.files.clone() };
+    let here = |path: PathBuf| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path };
+    named.into_iter().map(here).collect()
+}
+
+fn found(args: &Args, context: &Context) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
-    for path in named {
-        let path = if path.as_os_str().is_empty() { PathBuf::from(".") } else { path };
+    for path in named(args, context) {
         if !path.is_dir() {
             found.push(path);
             continue;

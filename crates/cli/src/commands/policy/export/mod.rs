@@ -31,7 +31,6 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::files;
 
 /// The most requests that `--prove` generates: some hours of work.
-#[cfg(feature = "prove")]
 const MAX_CASES: u64 = 100_000_000;
 
 /// Arguments of `policy export`.
@@ -46,11 +45,9 @@ pub(crate) struct Args {
     /// Replace files that are there
     #[arg(long, requires = "out")]
     force: bool,
-    #[cfg(feature = "prove")]
     /// Compare the decisions of both engines about so many generated requests, and report on stdout
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_CASES))]
     prove: Option<u64>,
-    #[cfg(feature = "prove")]
     /// What the generated requests depend on: the same seed gives the same requests
     #[arg(long, value_name = "N", default_value_t = 1, requires = "prove")]
     seed: u64,
@@ -101,6 +98,9 @@ struct Source<'a> {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
+    if args.prove.is_some() {
+        super::needs_engines()?;
+    }
     let loaded = context.load()?;
     let compiled = loaded.rules.as_ref().ok_or_else(super::no_rules)?;
     let inexpressible = |refusals: Vec<Refusal>| refused(args.to, &refusals);
@@ -109,20 +109,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Outcome {
     if let Some(folder) = &args.out {
         write(folder, &files, args.force)?;
         context.output.say(&format!("written: {}", folder.display()));
-    } else if !args.is_proof() {
+    } else if args.prove.is_none() {
         print(args.to, &files, context)?;
     }
     compare(args, &files, compiled, &shape, context)
-}
-
-impl Args {
-    /// Whether the decisions of both engines are compared.
-    const fn is_proof(&self) -> bool {
-        #[cfg(feature = "prove")]
-        return self.prove.is_some();
-        #[cfg(not(feature = "prove"))]
-        false
-    }
 }
 
 #[cfg(feature = "prove")]
