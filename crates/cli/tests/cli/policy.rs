@@ -267,6 +267,11 @@ fn every_template_passes_its_tests() {
     let groups: std::collections::BTreeSet<&str> =
         listed["templates"].as_array().unwrap().iter().map(|row| row["group"].as_str().unwrap()).collect();
     assert_eq!((listed["templates"].as_array().unwrap().len(), groups.len()), (30, 5));
+    for template in listed["templates"].as_array().unwrap() {
+        let (_folder, fresh) = gate();
+        run(&fresh, &["template", "apply", template["name"].as_str().unwrap()]).exits(0);
+        run(&fresh, &["policy", "test", "policies"]).exits(0);
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ async fn start_gate(folder: &Path, tools: &Tools, port: Option<u16>) -> Result<(
 
 async fn keep(folder: &Path, stage: &mut Stage<'_>, context: &Context) -> Result<(), Failure> {
     let stop = stop_signal()?;
-    let visitor = stage.hire("visitor", "Visitor", &["web:search", "payments:create", "email:send"])?;
+    let visitor = stage.hire("visitor", "Visitor", &["web:search", "payments:create", "mail:send"])?;
     let url = stage.url("");
     let config = folder.join("passgate.yml");
     let (config, credentials) = (config.display(), visitor.path.display());

@@ -17,7 +17,7 @@ const CALLS_PER_MINUTE: u32 = 60;
 
 /// Plays all of it.
 pub(crate) async fn play(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let agent = stage.hire("shopper", "Shopping agent", &["web:search", "payments:create", "email:send"])?;
+    let agent = stage.hire("shopper", "Shopping agent", &["web:search", "payments:create", "mail:send"])?;
     permissions(stage, &agent).await?;
     let payment = spending(stage, &agent).await?;
     theft(stage, &agent, &payment).await?;
