@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use passgate_api::bundle::{GuardrailsDoc, IssuerStatusDoc, IssuerTierDoc};
+use passgate_api::bundle::{GuardrailsDoc, IssuerStatusDoc, IssuerTierDoc, SpendLimitsDoc};
 use passgate_core::attest::Writer;
 use passgate_store::Durability;
 use tokio::net::TcpListener;
@@ -153,6 +153,12 @@ fn guardrails(doc: &GuardrailsDoc) -> Vec<String> {
     let usd = |amount: Option<passgate_api::usd::Usd>, what: &str| amount.map(|usd| format!("{what} {} USD", usd.0));
     let shared =
         [rates.per_gate, rates.per_tenant, rates.per_action].iter().any(|windows| *windows != Default::default());
+    let capped = SpendLimitsDoc {
+        per_transaction_usd: spend.per_transaction_usd,
+        daily_usd: spend.daily_usd,
+        monthly_usd: spend.monthly_usd,
+        ..SpendLimitsDoc::default()
+    } != *spend;
     [
         rate(rates.requests_per_minute, "minute"),
         rate(rates.requests_per_hour, "hour"),
@@ -161,6 +167,7 @@ fn guardrails(doc: &GuardrailsDoc) -> Vec<String> {
         usd(spend.per_transaction_usd, "at most"),
         usd(spend.daily_usd, "daily"),
         usd(spend.monthly_usd, "monthly"),
+        capped.then(|| "shared spend caps".to_owned()),
         doc.allowed_domains.as_ref().map(|domains| format!("{} allowed domains", domains.len())),
         usd(doc.approval_workflows.require_approval_above_usd, "approval above"),
     ]

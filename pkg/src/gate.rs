@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use passgate_api::answer::{self, ToCover};
 use passgate_api::bundle::Bundle;
 use passgate_api::driver::{Decided, Judge, Minted, RefusalRecord, Refused};
-use passgate_core::attest::{Body, Chain, Draft, Link, Stamp};
+use passgate_core::attest::{Body, BudgetOutcome, Chain, Draft, Link, Stamp};
 use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_line};
 use passgate_core::pipeline::{self, Judged, RateView, Refusal, Verdict};
@@ -26,7 +26,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::passport::milliseconds;
 use crate::report;
-use shapes::{Answer, OutcomeDoc, RequestDoc, ResponseDoc, SubjectDoc, ToSign};
+use shapes::{Answer, OutcomeDoc, ReconciliationDoc, RequestDoc, ResponseDoc, SubjectDoc, ToSign};
 
 /// The longest policy, in bytes; that of a bundle.
 const MAX_POLICY_BYTES: usize = 1024 * 1024;
@@ -251,7 +251,8 @@ impl Gate {
         Ok(standing.suspended_at.is_some())
     }
 
-    /// Step 9: what became of an allowed request, once. What was charged is given back when the upstream certainly saw nothing.
+    /// Step 9: what became of an allowed request, once. What was charged is given back when the upstream certainly saw nothing,
+    /// and stays charged where it may have acted.
     ///
     /// # Errors
     ///
@@ -268,18 +269,47 @@ impl Gate {
         let key = Lease::row_key(decision);
         let leased = self.rows.get(&key).map(|row| Lease::read(&key, &row.value));
         let lease = leased.transpose().map_err(|error| error.to_string())?;
-        let released = outcome.releases_budget();
-        let writes = match (&lease, released) {
-            (Some(lease), true) => {
+        let budget = outcome.budget();
+        let writes = match (&lease, budget) {
+            (Some(lease), BudgetOutcome::Released) => {
+                let rows = self.load(lease.charged_rows());
+                lease.release(&rows).map_err(|error| error.to_string())?
+            }
+            (Some(lease), BudgetOutcome::Held) => vec![lease.clone().held().write(decision)],
+            _ => Vec::new(),
+        };
+        let deletes = if budget == BudgetOutcome::Held { vec![allowed] } else { vec![key, allowed] };
+        let outcome = outcome.into_record(lease.as_ref().map(|_| budget));
+        let body = Body::Outcome { decision_id: decision.to_owned(), outcome };
+        let draft = self.chain.draft(&self.link, &stamp, &body);
+        self.wait(draft, writes, deletes)
+    }
+
+    /// What became of an allowed request whose outcome was not known: what it charged is given back, or stays charged for good.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gate::decide`], and when nothing that the decision charged is held.
+    pub fn reconcile(&mut self, reconciliation: &str, now: f64, random: &[u8]) -> Result<(), String> {
+        self.is_free()?;
+        let what: ReconciliationDoc = json::parse_into(reconciliation.as_bytes(), MAX_ARGUMENT_BYTES)
+            .map_err(|error| format!("reconciliation: {error}"))?;
+        let stamp = shapes::stamp(now, random)?;
+        let key = Lease::row_key(&what.decision_id);
+        let leased = self.rows.get(&key).map(|row| Lease::read(&key, &row.value));
+        let lease = leased.transpose().map_err(|error| error.to_string())?;
+        let lease = lease.filter(|lease| !lease.is_under_way(stamp.now.seconds()));
+        let lease = lease.ok_or("nothing that this decision charged is held")?;
+        let (decision_id, reconciliation) = what.into_record()?;
+        let writes = match reconciliation.budget {
+            BudgetOutcome::Released => {
                 let rows = self.load(lease.charged_rows());
                 lease.release(&rows).map_err(|error| error.to_string())?
             }
             _ => Vec::new(),
         };
-        let outcome = outcome.into_record(lease.as_ref().map(|_| released));
-        let body = Body::Outcome { decision_id: decision.to_owned(), outcome };
-        let draft = self.chain.draft(&self.link, &stamp, &body);
-        self.wait(draft, writes, vec![key, allowed])
+        let draft = self.chain.draft(&self.link, &stamp, &Body::Reconciliation { decision_id, reconciliation });
+        self.wait(draft, writes, vec![key])
     }
 
     /// Takes in the signature of what waits for it. Gives the record, and makes the change that it records.

@@ -88,6 +88,14 @@ export interface Outcome {
   readonly responseSha256?: string
 }
 
+/** What became of an allowed request whose outcome was not known. */
+export interface Reconciliation {
+  /** Whether it was carried out: if not, what it charged is given back. */
+  readonly carriedOut: boolean
+  /** How that is known: at most 256 characters. */
+  readonly note?: string
+}
+
 /** What waits for its signature: a record, and the one-action pass of its decision. */
 interface ToSign {
   readonly signingInput: string
@@ -177,6 +185,21 @@ export class Gate {
     return this.#next(async () => {
       const { now, bits } = await this.#stamp()
       guarded('request_invalid', () => this.#handle.settle(attestationId, json, now, bits))
+      return (await this.#commit()).record
+    })
+  }
+
+  /**
+   * Says what became of an allowed request whose outcome was not known: it ended as `timed_out` or `aborted`, or was not settled
+   * within an hour. Gives the record.
+   *
+   * @throws {@link PassgateError} `request_invalid` when nothing that the decision charged is held.
+   */
+  async reconcile(attestationId: string, found: Reconciliation): Promise<string> {
+    const json = plainJson('request_invalid', 'reconciliation', { ...found, decisionId: attestationId })
+    return this.#next(async () => {
+      const { now, bits } = await this.#stamp()
+      guarded('request_invalid', () => this.#handle.reconcile(json, now, bits))
       return (await this.#commit()).record
     })
   }

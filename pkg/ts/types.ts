@@ -108,6 +108,7 @@ export interface Constraints {
     readonly per_transaction_micro_usd?: number
     readonly daily_micro_usd?: number
     readonly monthly_micro_usd?: number
+    readonly total_micro_usd?: number
   }
   readonly rate?: {
     readonly requests_per_minute?: number
@@ -119,6 +120,7 @@ export interface Constraints {
   readonly context?: Readonly<Record<string, string | readonly string[]>>
   readonly max_records?: number
   readonly purpose?: string
+  readonly task?: string
   readonly labels?: readonly string[]
 }
 

@@ -48,6 +48,7 @@ export interface GateHandle {
   suspend(subject: string, now: number, random: Uint8Array): boolean
   reinstate(subject: string, now: number, random: Uint8Array): boolean
   settle(decision: string, outcome: string, now: number, random: Uint8Array): void
+  reconcile(reconciliation: string, now: number, random: Uint8Array): void
   commit(signature: Uint8Array): string
   signPass(signature: Uint8Array): void
   minted(): string

@@ -383,7 +383,7 @@ fn operator(method: &str, target: &str, body: &str) -> Request {
 
 fn bindings(next_key: Option<&SecretKey>) -> Value {
     let digest: String = Sha256::digest(api_key()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let keys = json!([{ "id": "tests", "sha256": digest, "scopes": ["ledger:read", "revoke", "bundle:write"] }]);
+    let keys = json!([{ "id": "tests", "sha256": digest, "scopes": ["ledger:read", "revoke", "budget:write", "bundle:write"] }]);
     let first = attestation_key();
     let mut bindings = json!({
         "PASSGATE_BUNDLE_KEYS": jwk::emit_set([bundle_key().public()]),

@@ -101,6 +101,27 @@ describe('a gate in memory', () => {
     }
   })
 
+  test('what nobody knows to be spent stays charged until somebody says so', async () => {
+    const gate = await opened()
+    const pay = async () => gate.decide(await payment(10))
+    const told = async (record) => (await verifyAttestation(record, { keys: [gate.publicJwk] })).record
+    for (const [carriedOut, next] of [[false, 'allow'], [true, 'deny']]) {
+      const { attestationId, decision } = await pay()
+      assert.equal(decision, 'allow')
+      await assert.rejects(gate.reconcile(attestationId, { carriedOut: false }), code('request_invalid'), 'it may be under way')
+      const outcome = await told(await gate.settle(attestationId, { result: 'timed_out' }))
+      assert.equal(outcome.outcome.budget, 'held')
+      assert.equal((await pay()).decision, 'deny')
+      const found = await told(await gate.reconcile(attestationId, { carriedOut, note: 'as the shop says' }))
+      assert.deepEqual(
+        [found.kind, found.decision_id, found.reconciliation],
+        ['reconciliation', attestationId, { budget: carriedOut ? 'committed' : 'released', note: 'as the shop says' }],
+      )
+      await assert.rejects(gate.reconcile(attestationId, { carriedOut: false }), code('request_invalid'), 'once')
+      if (next === 'deny') assert.equal((await pay()).decision, 'deny')
+    }
+  })
+
   test('what cannot be signed was not decided', async () => {
     let fails = false
     const signer = {

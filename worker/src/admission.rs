@@ -1,8 +1,10 @@
 //! The object of one root agent, or of the whole gate: admits, decides, signs and appends, in one call.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
-use passgate_api::driver::Answer;
+use passgate_api::driver::{Answer, Driver};
+use passgate_api::http::documents::Reconciliation;
 use passgate_core::pipeline::Judged;
 use passgate_core::state::{Subject, restart_fence};
 use passgate_passport::sorted::SortedMap;
@@ -78,6 +80,7 @@ impl Admission {
         match message.path.as_str() {
             "/admit" => self.admit(&message).await,
             "/settle" => self.settle(&message).await,
+            "/reconcile" => self.reconcile(&message).await,
             "/deny" => self.deny(&message),
             "/ask-again" => self.ask_again(&message),
             "/records" => json(&self.chain.records(&message.parse()?).await?),
@@ -222,12 +225,22 @@ impl Admission {
         Ok(())
     }
 
+    /// What is no decision joins the chain that is open, also when the gate has changed its level since.
+    async fn open_driver(&self, message: &Message) -> Result<Rc<Driver>, Failure> {
+        match self.chain.open_driver() {
+            Some(driver) => Ok(driver),
+            None => self.chain.driver(&message.gate()?).await,
+        }
+    }
+
+    async fn reconcile(&self, message: &Message) -> Result<Vec<u8>, Failure> {
+        let what: Reconciliation = message.parse()?;
+        let driver = self.open_driver(message).await?;
+        json(&driver.reconcile(&what.decision_id, what.record(), message.stamp()?).await?.jws)
+    }
+
     async fn settle(&self, message: &Message) -> Result<Vec<u8>, Failure> {
-        // An outcome joins the chain that is open, also when the gate has changed its level since the decision.
-        let driver = match self.chain.open_driver() {
-            Some(driver) => driver,
-            None => self.chain.driver(&message.gate()?).await?,
-        };
+        let driver = self.open_driver(message).await?;
         testing::panic_at("settle");
         driver.settle(message.field(DECISION_FIELD)?, message.parse()?, message.stamp()?).await?;
         testing::panic_at("settled");

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use passgate_api::edge;
 use passgate_api::http::control::{Controlled, OperationError, respond};
-use passgate_api::http::documents::Revocation;
+use passgate_api::http::documents::{Reconciliation, Revocation};
 use passgate_api::http::intake::IntakeError;
 use passgate_api::http::keys::ApiKeys;
 use passgate_api::http::reply::{Body, Reply};
 use passgate_api::http::route::{Route, RouteError};
 use passgate_api::http::standing::{Change, Suspension};
+use passgate_api::view;
 use passgate_core::attest::Writer;
 use passgate_core::gate::Gate;
 use passgate_core::state::{Standing, Subject};
@@ -21,15 +22,16 @@ use passgate_passport::key::PublicKey;
 use passgate_passport::key_set::DatedKey;
 use passgate_store::{Ledger, StoreError};
 use serde::Serialize;
+use serde_json::Value;
 use worker::{Context, Env, Headers, Request, Response, ResponseBuilder};
 
 use crate::calls::{self, Call, CallError};
 use crate::intake::{self, Line};
 use crate::ledger::GateLedger;
 use crate::messages::{AFTER_FIELD, CURRENT_FIELD, RECORD_FIELD, Recorded, Told};
-use crate::object::REVOKED;
+use crate::object::{NOT_HELD, REVOKED};
 use crate::policy::{self, Policy};
-use crate::{clock, lists, settings, upstream};
+use crate::{clock, handler, lists, settings, upstream};
 
 /// What the paths of the gate's own routes start with.
 pub(crate) const PREFIX: &str = "/.passgate/";
@@ -231,6 +233,30 @@ impl Controlled for Control {
         let Recorded { record, changed, .. } = self.recorded(path, what).await?;
         Ok(Change { record, changed })
     }
+
+    async fn reconcile(&self, what: &Reconciliation) -> Result<String, OperationError> {
+        let stamp = crate::testing::stamp().map_or_else(clock::stamp, Ok).map_err(OperationError::Gate)?;
+        let found = self.ledger.record(&what.decision_id).await?;
+        let agent = found.as_ref().and_then(|record| decided_agent(&record.jws));
+        let (issuer, agent_id) = agent.ok_or_else(|| StoreError::NotHeld(what.decision_id.clone()))?;
+        let asked = async {
+            let object = calls::admission(&self.env, &handler::object_of(&self.policy, &issuer, &agent_id))?;
+            Call::new("/reconcile").stamp(stamp).gate(&self.policy.gate.record()).json(what).ask(&object).await
+        };
+        asked.await.map_err(|error: CallError| match error {
+            CallError::Refused(NOT_HELD, _) => StoreError::NotHeld(what.decision_id.clone()).into(),
+            error => StoreError::Unavailable(error.to_string()).into(),
+        })
+    }
+}
+
+/// The issuer and the root agent of a decision, from its record.
+fn decided_agent(jws: &str) -> Option<(String, String)> {
+    let attestation = view::attestation(jws).ok()?;
+    let agent = attestation.get("agent")?;
+    let root = agent.get("delegated_by").and_then(|chain| chain.get(0)).unwrap_or(agent);
+    let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+    Some((text(agent, "issuer")?, text(root, "agent_id")?))
 }
 
 impl Control {

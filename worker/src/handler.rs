@@ -192,15 +192,8 @@ impl Life<'_> {
     }
 
     fn object_of(&self, judged: &Judged) -> String {
-        let Policy { gate, current, .. } = &*self.policy;
-        let name = match current.admission {
-            AdmissionDoc::Gate => format!("{}/gate", gate.id),
-            AdmissionDoc::Agent => {
-                let agent = judged.agent();
-                format!("{}/agent/{}", gate.id, agent_key(&agent.issuer, agent.root_agent_id()))
-            }
-        };
-        testing::site_name(&name)
+        let agent = judged.agent();
+        object_of(&self.policy, &agent.issuer, agent.root_agent_id())
     }
 
     /// Steps 8 and 9.
@@ -305,6 +298,16 @@ impl Life<'_> {
             }
         });
     }
+}
+
+/// The object that decides about an agent and all that it hands on to.
+pub(crate) fn object_of(policy: &Policy, issuer: &str, root_agent_id: &str) -> String {
+    let Policy { gate, current, .. } = policy;
+    let name = match current.admission {
+        AdmissionDoc::Gate => format!("{}/gate", gate.id),
+        AdmissionDoc::Agent => format!("{}/agent/{}", gate.id, agent_key(issuer, root_agent_id)),
+    };
+    testing::site_name(&name)
 }
 
 /// The judgement is under a policy older than the agent's object has seen.

@@ -35,6 +35,9 @@ const META_COUNTING: &str = "counting_since";
 /// The status of an answer to a reinstatement of what is revoked.
 pub(crate) const REVOKED: u16 = 409;
 
+/// The status of an answer to a reconciliation where nothing is held.
+pub(crate) const NOT_HELD: u16 = 410;
+
 /// Why a message was not carried out. Nothing was changed.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -55,6 +58,7 @@ impl From<StoreError> for Failure {
         let status = match error {
             StoreError::Corrupt(_) => 500,
             StoreError::Revoked(_) => REVOKED,
+            StoreError::NotHeld(_) => NOT_HELD,
             _ => 503,
         };
         Self::new(status, error)

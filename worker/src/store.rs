@@ -8,7 +8,7 @@ use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 use passgate_store::backend::{self, Fault};
 use passgate_store::{
     Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    State, StoreError, StoredRecord,
+    Settlement, State, StoreError, StoredRecord,
 };
 
 use crate::sql::{Database, SqlTables};
@@ -47,10 +47,10 @@ impl State for ObjectStore {
         &self,
         chain_uid: &str,
         decision_id: &str,
-        release: bool,
+        how: Settlement,
         mut seal: SealOutcome,
     ) -> Result<Entry, StoreError> {
-        self.write(|tables| backend::settle(tables, chain_uid, decision_id, release, &mut seal))
+        self.write(|tables| backend::settle(tables, chain_uid, decision_id, how, &mut seal))
     }
 
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {

@@ -443,7 +443,7 @@ pub struct GuardrailsDoc {
     /// Rate limits of each agent, and of what `per_…` names.
     #[serde(default)]
     pub rate_limits: RateLimitsDoc,
-    /// Spend caps of each agent.
+    /// Spend caps of each agent, and of what `per_…` names.
     #[serde(default)]
     pub spend_limits: SpendLimitsDoc,
     /// Domains that may be targeted: `api.example.com`, `*.example.com`. Absent: not checked. Empty: none.
@@ -503,12 +503,60 @@ pub struct SpendLimitsDoc {
     /// The most one request may spend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_transaction_usd: Option<Usd>,
-    /// The most one UTC day may spend.
+    /// The most one agent, with all that it hands on to, may spend in a UTC day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daily_usd: Option<Usd>,
-    /// The most one UTC month may spend.
+    /// The same in a UTC month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monthly_usd: Option<Usd>,
+    /// Caps of each agent by itself: what it hands on counts for whom it hands it to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub per_actor: SpendCapsDoc,
+    /// Caps of the whole gate.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub per_gate: SpendCapsDoc,
+    /// Caps of all agents of one issuer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub per_tenant: SpendCapsDoc,
+    /// Caps of one agent for one action.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub per_action: SpendCapsDoc,
+    /// Caps of each task that an issuer names in passports. With any of them, nobody spends without such a task.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub per_task: TaskCapsDoc,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What may be spent in each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SpendCapsDoc {
+    /// In a UTC day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_usd: Option<Usd>,
+    /// In a UTC month.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_usd: Option<Usd>,
+}
+
+/// What a task may spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TaskCapsDoc {
+    /// In a UTC day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_usd: Option<Usd>,
+    /// In a UTC month.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_usd: Option<Usd>,
+    /// In all, until nothing was spent for 400 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_usd: Option<Usd>,
 }
 
 /// When a person has to approve.

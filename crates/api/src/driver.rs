@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use passgate_core::attest::{
     Body, Chain, DecisionKind, Entry, FoldedRecord, GapRecord, GateRecord, Link, OutcomeRecord, PluginKeyRecord,
-    PreviousChain, Stamp, Writer, sha256_label,
+    PreviousChain, ReconciliationRecord, Stamp, Writer, sha256_label,
 };
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
@@ -23,7 +23,7 @@ use passgate_core::pipeline::{self, Permit, RateView, RawRequest, Refusal, Verdi
 use passgate_core::plugin::PluginVerdict;
 use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, NonceAnswer, Subject};
-use passgate_store::{Admitted, SealRecord, State, StoreError};
+use passgate_store::{Admitted, SealRecord, Settlement, State, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -284,20 +284,38 @@ impl Driver {
     }
 
     /// Step 9: records what became of an allowed request, and says in the record what became of the budgets it charged:
-    /// given back when [`OutcomeResult::releases_budget`](passgate_core::attest::OutcomeResult::releases_budget). Settling
-    /// again gives nothing back.
+    /// [`OutcomeResult::budget`](passgate_core::attest::OutcomeResult::budget). Settling again gives nothing back.
     ///
     /// # Errors
     ///
     /// When the store cannot record it; what was charged may then be given back or not.
     pub async fn settle(&self, decision_id: String, outcome: OutcomeRecord, stamp: Stamp) -> Result<Entry, StoreError> {
-        let release = outcome.result.releases_budget();
+        let how = Settlement::Outcome(outcome.result.budget());
         let (pen, id) = (Arc::clone(&self.pen), decision_id.clone());
         let seal = Box::new(move |budget, link: &Link| {
             let outcome = OutcomeRecord { budget, ..outcome.clone() };
             pen.at(link).seal(link, &stamp, Body::Outcome { decision_id: id.clone(), outcome })
         });
-        self.state.settle(self.chain_uid(), &decision_id, release, seal).await
+        self.state.settle(self.chain_uid(), &decision_id, how, seal).await
+    }
+
+    /// Says what became of an allowed request whose outcome was not known, with its record, and gives back what it charged or
+    /// leaves it charged for good.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotHeld`] when there is nothing to say it of; else when the store cannot record it: what was charged may
+    /// then be given back or not, and it is safe to repeat.
+    pub async fn reconcile(
+        &self,
+        decision_id: &str,
+        reconciliation: ReconciliationRecord,
+        stamp: Stamp,
+    ) -> Result<Entry, StoreError> {
+        let how = Settlement::Reconciliation { budget: reconciliation.budget, now: stamp.now.seconds() };
+        let body = Body::Reconciliation { decision_id: decision_id.to_owned(), reconciliation };
+        let mut seal = self.sealing(body, stamp);
+        self.state.settle(self.chain_uid(), decision_id, how, Box::new(move |_, link: &Link| seal(link))).await
     }
 
     /// Revokes `subject`. When this returns, the next admission is refused.

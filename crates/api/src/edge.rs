@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use error::{BundleError, ReplaceError};
 
-use crate::bundle::{self, Bundle, WindowsDoc};
+use crate::bundle::{self, Bundle, SpendCapsDoc, TaskCapsDoc, WindowsDoc};
 use crate::origin;
 
 /// The longest bundle, in bytes of the token: some ten thousand rules or routes.
@@ -163,13 +163,19 @@ impl EdgeBundle {
         if self.edge.admission == AdmissionDoc::Gate {
             return Ok(());
         }
-        let rates = &self.policy.guardrails.rate_limits;
-        let shared = [("per_gate", rates.per_gate), ("per_tenant", rates.per_tenant)];
-        match shared.into_iter().find(|(_, windows)| *windows != WindowsDoc::default()) {
+        let (rates, spend) = (&self.policy.guardrails.rate_limits, &self.policy.guardrails.spend_limits);
+        let shared = [
+            ("rate_limits.per_gate", rates.per_gate != WindowsDoc::default()),
+            ("rate_limits.per_tenant", rates.per_tenant != WindowsDoc::default()),
+            ("spend_limits.per_gate", spend.per_gate != SpendCapsDoc::default()),
+            ("spend_limits.per_tenant", spend.per_tenant != SpendCapsDoc::default()),
+            ("spend_limits.per_task", spend.per_task != TaskCapsDoc::default()),
+        ];
+        match shared.into_iter().find(|(_, is_set)| *is_set) {
             None => Ok(()),
             Some((name, _)) => Err(BundleError::member(
-                format!("policy.guardrails.rate_limits.{name}"),
-                "counts the calls of all agents together, which takes `admission: gate` in `edge`; set it, or remove \
+                format!("policy.guardrails.{name}"),
+                "counts what several agents do together, which takes `admission: gate` in `edge`; set it, or remove \
                  the limit",
             )),
         }

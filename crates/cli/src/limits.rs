@@ -28,6 +28,9 @@ pub(crate) struct LimitArgs {
     /// What may be spent in a month, in USD
     #[arg(long, value_name = "USD", value_parser = usd, help_heading = HEADING)]
     spend_monthly: Option<MicroUsd>,
+    /// What may be spent as long as the passport lives, in USD
+    #[arg(long, value_name = "USD", value_parser = usd, help_heading = HEADING)]
+    spend_total: Option<MicroUsd>,
     /// Requests in a minute
     #[arg(long, value_name = "N", help_heading = HEADING)]
     rate_per_minute: Option<u64>,
@@ -52,6 +55,9 @@ pub(crate) struct LimitArgs {
     /// What the work is for
     #[arg(long, value_name = "TEXT", help_heading = HEADING)]
     purpose: Option<String>,
+    /// The task that the work belongs to, by a name of your own
+    #[arg(long, value_name = "ID", help_heading = HEADING)]
+    task: Option<String>,
     /// What the holder has been in touch with; may be given several times
     #[arg(long = "label", value_name = "LABEL", help_heading = HEADING)]
     labels: Vec<String>,
@@ -96,6 +102,7 @@ impl LimitArgs {
                     ("per_transaction_micro_usd", micro(self.spend_per_transaction)),
                     ("daily_micro_usd", micro(self.spend_daily)),
                     ("monthly_micro_usd", micro(self.spend_monthly)),
+                    ("total_micro_usd", micro(self.spend_total)),
                 ]),
             ),
             (
@@ -111,6 +118,7 @@ impl LimitArgs {
             ("context", (!context.is_empty()).then(|| json!(context))),
             ("max_records", self.max_records.map(Value::from)),
             ("purpose", self.purpose.as_deref().map(Value::from)),
+            ("task", self.task.as_deref().map(Value::from)),
             ("labels", list(&self.labels)),
         ];
         members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
@@ -132,7 +140,7 @@ fn read(json: &[u8], name: &str) -> Result<Constraints, Failure> {
 
 /// The limits of both. One that both state is refused: which of them was meant is not known.
 fn both(file: Constraints, flags: Constraints) -> Result<Constraints, Failure> {
-    let SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd } = file.spend;
+    let SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd, total_micro_usd } = file.spend;
     let RateCaps { requests_per_minute, requests_per_hour, requests_per_day } = file.rate;
     let mut context = file.context;
     for (name, values) in flags.context {
@@ -149,6 +157,7 @@ fn both(file: Constraints, flags: Constraints) -> Result<Constraints, Failure> {
             )?,
             daily_micro_usd: one(daily_micro_usd, flags.spend.daily_micro_usd, "spend-daily")?,
             monthly_micro_usd: one(monthly_micro_usd, flags.spend.monthly_micro_usd, "spend-monthly")?,
+            total_micro_usd: one(total_micro_usd, flags.spend.total_micro_usd, "spend-total")?,
         },
         rate: RateCaps {
             requests_per_minute: one(requests_per_minute, flags.rate.requests_per_minute, "rate-per-minute")?,
@@ -160,6 +169,7 @@ fn both(file: Constraints, flags: Constraints) -> Result<Constraints, Failure> {
         context,
         max_records: one(file.max_records, flags.max_records, "max-records")?,
         purpose: one(file.purpose, flags.purpose, "purpose")?,
+        task: one(file.task, flags.task, "task")?,
         labels: one(file.labels, flags.labels, "label")?,
     })
 }
@@ -210,12 +220,14 @@ pub(crate) fn all(constraints: &Constraints) -> Vec<Limit> {
         words,
         json,
     };
-    let SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd } = constraints.spend;
+    let SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd, total_micro_usd } =
+        constraints.spend;
     let RateCaps { requests_per_minute, requests_per_hour, requests_per_day } = constraints.rate;
     let spend = [
         ("per_transaction_micro_usd", "spend per request", per_transaction_micro_usd),
         ("daily_micro_usd", "spend per day", daily_micro_usd),
         ("monthly_micro_usd", "spend per month", monthly_micro_usd),
+        ("total_micro_usd", "spend in all", total_micro_usd),
     ];
     let rate = [
         ("requests_per_minute", "requests per minute", requests_per_minute),
@@ -251,6 +263,8 @@ pub(crate) fn all(constraints: &Constraints) -> Vec<Limit> {
     limits.extend(records.map(|most| whole("max_records", "records", format!("at most {most}"), most.into())));
     let purpose = constraints.purpose.as_ref();
     limits.extend(purpose.map(|text| whole("purpose", "purpose", text.clone(), text.as_str().into())));
+    let task = constraints.task.as_ref();
+    limits.extend(task.map(|text| whole("task", "task", text.clone(), text.as_str().into())));
     let labels = constraints.labels.as_ref();
     limits.extend(labels.map(|list| Limit::of_list("labels", list.iter().map(String::as_str))));
     limits
@@ -308,6 +322,7 @@ mod tests {
         "--spend-per-transaction=1.5",
         "--spend-daily=20",
         "--spend-monthly=0",
+        "--spend-total=300",
         "--rate-per-minute=6",
         "--rate-per-hour=60",
         "--rate-per-day=600",
@@ -319,13 +334,15 @@ mod tests {
         "--context=team.a=x=y",
         "--max-records=100",
         "--purpose=refunds",
+        "--task=T-1",
         "--label=pii",
     ];
 
     #[test]
     fn every_flag_is_the_limit_it_names() {
         let claim = json!({
-            "spend": {"per_transaction_micro_usd": 1_500_000, "daily_micro_usd": 20_000_000, "monthly_micro_usd": 0},
+            "spend": {"per_transaction_micro_usd": 1_500_000, "daily_micro_usd": 20_000_000, "monthly_micro_usd": 0,
+                "total_micro_usd": 300_000_000},
             "rate": {"requests_per_minute": 6, "requests_per_hour": 60, "requests_per_day": 600},
             "domains": ["api.example.com", "*.example.org"],
             "resources": ["customers/*"],

@@ -1,8 +1,6 @@
 //! The records of one chain.
 
-use passgate_core::attest::{
-    self, Body, BudgetOutcome, GateRecord, OutcomeRecord, OutcomeResult, PreviousChain, sha256_label,
-};
+use passgate_core::attest::{self, Body, GateRecord, OutcomeRecord, PreviousChain, ReconciliationRecord, sha256_label};
 
 use crate::bindings::exports::passgate::gate::evaluator as wit;
 use crate::convert;
@@ -69,15 +67,7 @@ impl wit::GuestChain for Chain {
     }
 
     fn outcome(&self, decision_id: String, outcome: wit::Outcome, place: wit::Place) -> Result<wit::Draft, String> {
-        let budget =
-            outcome.released.map(|released| if released { BudgetOutcome::Released } else { BudgetOutcome::Committed });
-        let result = match outcome.result {
-            wit::OutcomeResult::Completed => OutcomeResult::Completed,
-            wit::OutcomeResult::Unreachable => OutcomeResult::Unreachable,
-            wit::OutcomeResult::TimedOut => OutcomeResult::TimedOut,
-            wit::OutcomeResult::Aborted => OutcomeResult::Aborted,
-            wit::OutcomeResult::NotForwarded => OutcomeResult::NotForwarded,
-        };
+        let (budget, result) = (outcome.budget.map(convert::budget), convert::outcome_result(outcome.result));
         let outcome = OutcomeRecord {
             budget,
             duration_ms: outcome.duration_ms,
@@ -88,5 +78,16 @@ impl wit::GuestChain for Chain {
             status: outcome.status,
         };
         self.draft(&Body::Outcome { decision_id, outcome }, &place)
+    }
+
+    fn reconciliation(
+        &self,
+        decision_id: String,
+        budget: wit::BudgetOutcome,
+        note: Option<String>,
+        place: wit::Place,
+    ) -> Result<wit::Draft, String> {
+        let reconciliation = ReconciliationRecord { budget: convert::budget(budget), note };
+        self.draft(&Body::Reconciliation { decision_id, reconciliation }, &place)
     }
 }

@@ -1,7 +1,7 @@
 //! Records of the WIT from and to the values of core, member by member.
 
 use passgate_api::driver::{PluginRefusal, Refused};
-use passgate_core::attest::{DecisionKind, Draft, Link, Stamp};
+use passgate_core::attest::{BudgetOutcome, DecisionKind, Draft, Link, OutcomeResult, Stamp};
 use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::RateView;
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
@@ -145,12 +145,38 @@ pub(crate) fn write(write: Write) -> wit::Write {
     wit::Write { key: write.key, value: write.value, expires_at: write.expires_at }
 }
 
+pub(crate) fn outcome_result(result: wit::OutcomeResult) -> OutcomeResult {
+    match result {
+        wit::OutcomeResult::Completed => OutcomeResult::Completed,
+        wit::OutcomeResult::Unreachable => OutcomeResult::Unreachable,
+        wit::OutcomeResult::TimedOut => OutcomeResult::TimedOut,
+        wit::OutcomeResult::Aborted => OutcomeResult::Aborted,
+        wit::OutcomeResult::NotForwarded => OutcomeResult::NotForwarded,
+    }
+}
+
+pub(crate) fn budget(budget: wit::BudgetOutcome) -> BudgetOutcome {
+    match budget {
+        wit::BudgetOutcome::Committed => BudgetOutcome::Committed,
+        wit::BudgetOutcome::Released => BudgetOutcome::Released,
+        wit::BudgetOutcome::Held => BudgetOutcome::Held,
+    }
+}
+
+pub(crate) fn from_budget(budget: BudgetOutcome) -> wit::BudgetOutcome {
+    match budget {
+        BudgetOutcome::Committed => wit::BudgetOutcome::Committed,
+        BudgetOutcome::Released => wit::BudgetOutcome::Released,
+        BudgetOutcome::Held => wit::BudgetOutcome::Held,
+    }
+}
+
 pub(crate) fn charge(charge: wit::Charge) -> Charge {
-    Charge { row_key: charge.row_key, amount: MicroUsd(charge.amount) }
+    Charge { row_key: charge.row_key, amount: MicroUsd(charge.amount), expires_at: charge.expires_at }
 }
 
 pub(crate) fn from_charge(charge: Charge) -> wit::Charge {
-    wit::Charge { row_key: charge.row_key, amount: charge.amount.0 }
+    wit::Charge { row_key: charge.row_key, amount: charge.amount.0, expires_at: charge.expires_at }
 }
 
 pub(crate) fn demand(demand: &Demand) -> wit::Demand {
@@ -182,10 +208,11 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
             .iter()
             .map(|claim| wit::SpendClaim {
                 per: claim.per.clone(),
-                agent: claim.agent.clone(),
+                account: claim.account.clone(),
                 period: match claim.period {
                     SpendPeriod::Day => wit::SpendPeriod::Day,
                     SpendPeriod::Month => wit::SpendPeriod::Month,
+                    SpendPeriod::Total => wit::SpendPeriod::Total,
                 },
                 cap: claim.cap.0,
                 amount: claim.amount.0,
@@ -193,6 +220,7 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
                     SpendMode::Charge => wit::SpendMode::Charge,
                     SpendMode::Probe => wit::SpendMode::Probe,
                 },
+                until: claim.until,
             })
             .collect(),
     }

@@ -43,6 +43,7 @@ impl wit::GuestJudgement for Judgement {
             delegated_by: agent.delegated_by.iter().map(delegator).collect(),
             labels: agent.labels.clone(),
             purpose: agent.purpose.clone(),
+            task: agent.task.clone(),
             covered: judged.covered_fields().to_vec(),
             denied: judged.is_denied(),
         }

@@ -56,6 +56,19 @@ impl wit::Guest for Component {
         Lease::row_key(&attestation_id)
     }
 
+    fn budget_of(result: wit::OutcomeResult) -> wit::BudgetOutcome {
+        convert::from_budget(convert::outcome_result(result).budget())
+    }
+
+    fn hold(attestation_id: String, lease: wit::Row) -> Result<wit::Write, String> {
+        let lease = Lease::read(&lease.key, &lease.value).map_err(|error| error.to_string())?;
+        Ok(convert::write(lease.held().write(&attestation_id)))
+    }
+
+    fn is_under_way(lease: wit::Row, now: i64) -> Result<bool, String> {
+        Ok(Lease::read(&lease.key, &lease.value).map_err(|error| error.to_string())?.is_under_way(now))
+    }
+
     fn charged_rows(lease: wit::Row) -> Result<Vec<String>, String> {
         let lease = Lease::read(&lease.key, &lease.value).map_err(|error| error.to_string())?;
         Ok(lease.charged_rows().map(str::to_owned).collect())

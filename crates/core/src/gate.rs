@@ -18,7 +18,7 @@ use crate::domain::DomainPattern;
 use crate::money::MicroUsd;
 use crate::policy::Policy;
 use crate::route::Route;
-use crate::state::RateWindow;
+use crate::state::{RateWindow, SpendPeriod};
 use crate::status::StatusLists;
 use crate::time::UnixMillis;
 
@@ -124,15 +124,43 @@ pub struct RatePolicy {
     pub action: RateLimits,
 }
 
-/// Spend caps of each agent.
+/// Spend caps by period; absent means no cap, 0 means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SpendLimits {
-    /// Of one request.
-    pub per_transaction: Option<MicroUsd>,
+pub struct SpendCaps {
     /// Of one UTC day.
     pub daily: Option<MicroUsd>,
     /// Of one UTC month.
     pub monthly: Option<MicroUsd>,
+    /// As long as it goes on. Of a task only.
+    pub total: Option<MicroUsd>,
+}
+
+impl SpendCaps {
+    /// The caps that are set, shortest period first.
+    pub fn periods(&self) -> impl Iterator<Item = (SpendPeriod, MicroUsd)> {
+        let pairs =
+            [(SpendPeriod::Day, self.daily), (SpendPeriod::Month, self.monthly), (SpendPeriod::Total, self.total)];
+        pairs.into_iter().filter_map(|(period, cap)| Some((period, cap?)))
+    }
+}
+
+/// Spend caps by whose spending counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpendLimits {
+    /// Of one request.
+    pub per_transaction: Option<MicroUsd>,
+    /// Of each agent that an issuer vouches for, with all that it hands on to.
+    pub agent: SpendCaps,
+    /// Of each agent by itself: one that was handed something counts apart from who handed it on.
+    pub actor: SpendCaps,
+    /// Of the whole gate.
+    pub gate: SpendCaps,
+    /// Of all agents of one issuer.
+    pub tenant: SpendCaps,
+    /// Of each agent for each action.
+    pub action: SpendCaps,
+    /// Of each task that an issuer names. With any of these, nobody else spends.
+    pub task: SpendCaps,
 }
 
 /// The guardrails of a gate.

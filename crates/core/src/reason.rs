@@ -138,6 +138,7 @@ reasons! {
     DelegationWidensContext "delegation_widens_context" Credential "credential_rejected" "The passport has more than the one it was made from.";
     DelegationWidensMaxRecords "delegation_widens_max_records" Credential "credential_rejected" "The passport has more than the one it was made from.";
     DelegationChangesPurpose "delegation_changes_purpose" Credential "credential_rejected" "The passport has more than the one it was made from.";
+    DelegationChangesTask "delegation_changes_task" Credential "credential_rejected" "The passport has more than the one it was made from.";
     DelegationDropsLabel "delegation_drops_label" Credential "credential_rejected" "The passport has more than the one it was made from.";
     ProofMissing "proof_missing" Credential "credential_missing" "The request carries no proof of possession.";
     ProofMalformed "proof_malformed" Credential "proof_malformed" "The proof of possession is malformed.";
@@ -177,6 +178,8 @@ reasons! {
     SpendTransactionExceeded "spend_per_transaction_exceeded" Policy "spend_per_transaction_exceeded" "The amount is above the cap for one transaction.";
     SpendDailyExceeded "spend_daily_exceeded" Policy "spend_daily_exceeded" "The daily spend cap would be exceeded.";
     SpendMonthlyExceeded "spend_monthly_exceeded" Policy "spend_monthly_exceeded" "The monthly spend cap would be exceeded.";
+    SpendTotalExceeded "spend_total_exceeded" Policy "spend_total_exceeded" "The spend cap of the task or of the passport would be exceeded.";
+    SpendTaskMissing "spend_task_missing" Policy "spend_task_missing" "Spending needs a passport whose issuer names the task that it is for.";
     DomainMissing "domain_missing" Policy "domain_missing" "The route needs a target domain and the request has none.";
     DomainInvalid "domain_invalid" Policy "domain_invalid" "The target domain is not spelled canonically.";
     DomainNotAllowed "domain_not_allowed" Policy "domain_not_allowed" "The target domain is not on the allowlist.";

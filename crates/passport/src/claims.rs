@@ -192,7 +192,8 @@ fn agent_name(value: &Node<'_>) -> Result<String, ClaimsError> {
 }
 
 /// Whether `text` can be shown to people: 1 to [`MAX_ID_CHARS`] characters, none of which changes how others are shown.
-pub(crate) fn is_plain_text(text: &str) -> bool {
+#[must_use]
+pub fn is_plain_text(text: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&text.chars().count()) && !text.chars().any(is_disruptive)
 }
 

@@ -11,7 +11,7 @@ mod wire;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::claims::{ClaimsError, invalid, is_plain_text, optional};
+use crate::claims::{ClaimsError, identifier, invalid, is_plain_text, optional};
 use crate::json::{MAX_SAFE_INTEGER, Members, Node};
 use crate::sorted::{SortedMap, SortedSet};
 
@@ -44,6 +44,8 @@ pub struct Constraints {
     pub max_records: Option<u64>,
     /// What the work is for: 1 to 256 characters without control and direction characters.
     pub purpose: Option<String>,
+    /// The task that the work belongs to, under a name that its issuer chose: 1 to 256 visible ASCII characters.
+    pub task: Option<String>,
     /// What the holder has been in touch with. Labels say more the more there are: none may be dropped down a chain.
     /// 1 to 64 of `a-z 0-9 _ . -` each; at most [`MAX_ENTRIES`].
     pub labels: Option<SortedSet<String>>,
@@ -58,6 +60,8 @@ pub struct SpendCaps {
     pub daily_micro_usd: Option<u64>,
     /// Of a month.
     pub monthly_micro_usd: Option<u64>,
+    /// Of the whole life of the passport.
+    pub total_micro_usd: Option<u64>,
 }
 
 /// Rate caps in requests from 0 to 2^53-1; 0 is none.
@@ -109,8 +113,8 @@ impl Constraints {
         const CLAIM: &str = "constraints";
         let members = value.as_object().filter(|members| !members.is_empty());
         let members = members.ok_or(invalid(CLAIM, "is no object with a member: leave it out instead"))?;
-        const KNOWN: [&str; 8] =
-            ["spend", "rate", "domains", "resources", "context", "max_records", "purpose", "labels"];
+        const KNOWN: [&str; 9] =
+            ["spend", "rate", "domains", "resources", "context", "max_records", "purpose", "task", "labels"];
         closed(members, CLAIM, &KNOWN)?;
         Ok(Self {
             spend: optional(members, "spend", spend)?.unwrap_or_default(),
@@ -120,6 +124,7 @@ impl Constraints {
             context: optional(members, "context", context)?.unwrap_or_default(),
             max_records: optional(members, "max_records", |value| amount(value, "constraints.max_records"))?,
             purpose: optional(members, "purpose", purpose)?,
+            task: optional(members, "task", |value| identifier(value, "constraints.task"))?,
             labels: optional(members, "labels", labels)?,
         })
     }
@@ -167,9 +172,10 @@ fn amount(value: &Node<'_>, claim: &'static str) -> Result<u64, ClaimsError> {
 }
 
 fn spend(value: &Node<'_>) -> Result<SpendCaps, ClaimsError> {
-    let known = ["per_transaction_micro_usd", "daily_micro_usd", "monthly_micro_usd"];
-    let [per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd] = amounts(value, "constraints.spend", known)?;
-    Ok(SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd })
+    let known = ["per_transaction_micro_usd", "daily_micro_usd", "monthly_micro_usd", "total_micro_usd"];
+    let [per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd, total_micro_usd] =
+        amounts(value, "constraints.spend", known)?;
+    Ok(SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd, total_micro_usd })
 }
 
 fn rate(value: &Node<'_>) -> Result<RateCaps, ClaimsError> {

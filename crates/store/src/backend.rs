@@ -24,7 +24,7 @@ use passgate_core::state::{
     RotationError, RowCorrupt, Subject, Write,
 };
 
-use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, StoreError};
+use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, Settlement, StoreError};
 
 pub use encoding::{decode_record, encode_record};
 pub use standing::{follow, reinstate, standing, suspend};
@@ -177,28 +177,41 @@ pub fn append(tables: &mut impl Tables, uid: &str, seal: &mut SealRecord) -> Res
 ///
 /// # Errors
 ///
-/// Those of [`append`], and `Corrupt` when the lease or a row that it charged cannot be read.
+/// Those of [`append`], `Corrupt` when the lease or a row that it charged cannot be read, and `NotHeld` when there is
+/// nothing to reconcile.
 pub fn settle(
     tables: &mut impl Tables,
     uid: &str,
     decision_id: &str,
-    release: bool,
+    how: Settlement,
     seal: &mut SealOutcome,
 ) -> Result<Entry, Fault> {
     let (number, link) = next_link(tables, uid)?;
     let lease_key = Lease::row_key(decision_id);
     let lease = tables.row(&lease_key)?.map(|row| Lease::read(&lease_key, &row)).transpose()?;
+    let budget = match how {
+        Settlement::Outcome(budget) => budget,
+        Settlement::Reconciliation { budget, now } if lease.as_ref().is_some_and(|lease| !lease.is_under_way(now)) => {
+            budget
+        }
+        Settlement::Reconciliation { .. } => {
+            return Err(Fault::Request(StoreError::NotHeld(decision_id.to_owned())));
+        }
+    };
     let given_back = match &lease {
-        Some(lease) if release => lease.release(&load(tables, lease.charged_rows().map(str::to_owned))?)?,
+        Some(lease) if budget == BudgetOutcome::Released => {
+            lease.release(&load(tables, lease.charged_rows().map(str::to_owned))?)?
+        }
         _ => Vec::new(),
     };
-    let budget = lease.as_ref().map(|_| if release { BudgetOutcome::Released } else { BudgetOutcome::Committed });
-    let entry = sealed(tables, uid, &link, || seal(budget, &link))?;
+    let entry = sealed(tables, uid, &link, || seal(lease.as_ref().map(|_| budget), &link))?;
     for write in given_back {
         tables.put_row(write)?;
     }
-    if let Some(lease) = lease {
-        tables.delete_row(&lease_key, Some(lease.expires_at()))?;
+    match lease {
+        Some(lease) if budget == BudgetOutcome::Held => tables.put_row(lease.held().write(decision_id))?,
+        Some(lease) => tables.delete_row(&lease_key, Some(lease.expires_at()))?,
+        None => {}
     }
     tables.put_record(&entry, end_after(number, &entry))?;
     Ok(entry)

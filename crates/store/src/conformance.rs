@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use passgate_core::attest::{
-    AgentRecord, Body, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, KeyRotationRecord, OutcomeRecord,
-    OutcomeResult, PluginKeyRecord, PolicyRecord, RequestRecord, RevocationCheck, RotationScope, Stamp, Writer,
-    sha256_label,
+    AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, KeyRotationRecord,
+    Link, OutcomeRecord, OutcomeResult, PluginKeyRecord, PolicyRecord, ReconciliationRecord, RequestRecord,
+    RevocationCheck, RotationScope, Stamp, Writer, sha256_label,
 };
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::ledger::{Break, HeadBuilder, Report, Verifier, head_line, record_line};
@@ -33,7 +33,8 @@ use passgate_core::state::{
 use passgate_core::time::UnixMillis;
 
 use crate::{
-    Admitted, Changed, Cursor, Filter, Ledger, SealDecision, SealOutcome, SealRecord, State, StoreError, StoredRecord,
+    Admitted, Changed, Cursor, Filter, Ledger, SealDecision, SealOutcome, SealRecord, Settlement, State, StoreError,
+    StoredRecord,
 };
 
 /// When the stores under test start: a store that begins with a replay fence begins with the one of this Unix second.
@@ -74,6 +75,9 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     leases::an_unsettled_lease_expires_and_stays_charged(&make().await).await;
     #[cfg(panic = "unwind")]
     leases::a_failing_seal_settles_nothing(&make().await).await;
+    leases::a_held_lease_stays_charged_until_it_is_reconciled(&make().await).await;
+    leases::a_request_without_an_outcome_is_reconciled_after_an_hour(&make().await).await;
+    leases::totals_are_kept_as_long_as_what_they_are_of(&make().await).await;
     leases::charges_and_releases_at_once_keep_the_cap(&make().await).await;
     ledger::chains_are_linear(&make().await).await;
     ledger::chains_start_once(&make().await).await;
@@ -198,7 +202,25 @@ impl Kit {
             };
             writer.seal(link, &stamp(now), Body::Outcome { decision_id: id.clone(), outcome })
         });
-        store.settle(self.chain_uid(), decision_id, result.releases_budget(), seal).await
+        store.settle(self.chain_uid(), decision_id, Settlement::Outcome(result.budget()), seal).await
+    }
+
+    /// Says what became of a decision whose outcome is not known.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn reconcile(
+        &self,
+        store: &impl State,
+        decision_id: &str,
+        budget: BudgetOutcome,
+    ) -> Result<Entry, StoreError> {
+        let how = Settlement::Reconciliation { budget, now: self.now() };
+        let decision = decision_id.to_owned();
+        let reconciliation = ReconciliationRecord { budget, note: None };
+        let mut seal = self.seal_record(Body::Reconciliation { decision_id: decision, reconciliation });
+        store.settle(self.chain_uid(), decision_id, how, Box::new(move |_, link: &Link| seal(link))).await
     }
 
     /// Revokes `subject`.
@@ -300,6 +322,7 @@ impl Kit {
             passport_id: "pass_1".to_owned(),
             passport_sha256: "sha256:00".to_owned(),
             purpose: None,
+            task: None,
             trust_tier: "L2".to_owned(),
         };
         DecisionRecord {
@@ -377,7 +400,15 @@ fn with_rate(mut demand: Demand, window: RateWindow, limit: u32) -> Demand {
 /// A demand with `amount` of a budget of `cap`, in micro-USD.
 fn with_spend(mut demand: Demand, period: SpendPeriod, cap: u64, amount: u64) -> Demand {
     let (cap, amount, mode) = (MicroUsd(cap), MicroUsd(amount), SpendMode::Charge);
-    demand.spends.push(SpendClaim { per: "agent".to_owned(), agent: "agent".to_owned(), period, cap, amount, mode });
+    demand.spends.push(SpendClaim {
+        per: "agent".to_owned(),
+        account: "agent".to_owned(),
+        period,
+        cap,
+        amount,
+        mode,
+        until: None,
+    });
     demand
 }
 

@@ -11,7 +11,7 @@ use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 
 use crate::{
     Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    State, StoreError, StoredRecord,
+    Settlement, State, StoreError, StoredRecord,
 };
 
 /// An operation of a store.
@@ -195,10 +195,10 @@ impl<S: State> State for FailingStore<S> {
         &self,
         chain_uid: &str,
         decision_id: &str,
-        release: bool,
+        how: Settlement,
         seal: SealOutcome,
     ) -> Result<Entry, StoreError> {
-        self.run(Verb::Settle, self.inner.settle(chain_uid, decision_id, release, seal)).await
+        self.run(Verb::Settle, self.inner.settle(chain_uid, decision_id, how, seal)).await
     }
 
     async fn revoke(&self, chain_uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Entry, StoreError> {

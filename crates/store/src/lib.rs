@@ -80,6 +80,20 @@ pub struct Admitted {
     pub entry: Option<Entry>,
 }
 
+/// What becomes of what a decision charged, and who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The outcome of its request.
+    Outcome(BudgetOutcome),
+    /// An operator at this Unix second, of a request whose outcome was not known.
+    Reconciliation {
+        /// What becomes of it.
+        budget: BudgetOutcome,
+        /// When.
+        now: i64,
+    },
+}
+
 /// What a suspension or a reinstatement leaves.
 #[derive(Debug, Clone)]
 pub struct Changed {
@@ -116,15 +130,16 @@ pub trait State: Shared {
     /// Appends a record to `chain_uid`.
     async fn append(&self, chain_uid: &str, seal: SealRecord) -> Result<Entry, StoreError>;
 
-    /// Appends to `chain_uid` the record `seal` makes of the outcome of the decision `decision_id`, and ends its lease if
-    /// there is one: with `release` the charged amounts go back to the periods they were charged to, else they stay
-    /// charged. A lease can be ended once, so settling again only adds a record; so does settling a decision that
-    /// charged nothing, or whose lease was swept.
+    /// Appends to `chain_uid` the record `seal` makes of what became of the decision `decision_id`, and of its lease if
+    /// there is one: the charged amounts are given back to the periods they were charged to, stay charged for good, or stay
+    /// charged until it is known. A lease can be ended once, so settling again only adds a record; so does settling a
+    /// decision that charged nothing, or whose lease was swept. To reconcile there has to be a lease of a request that is
+    /// over: else [`StoreError::NotHeld`], and nothing is recorded.
     async fn settle(
         &self,
         chain_uid: &str,
         decision_id: &str,
-        release: bool,
+        how: Settlement,
         seal: SealOutcome,
     ) -> Result<Entry, StoreError>;
 
@@ -280,6 +295,11 @@ pub enum StoreError {
         "the {0} is revoked, and a revocation cannot be lifted: whoever is to act again needs what is not revoked, such as a new passport"
     )]
     Revoked(Box<Subject>),
+    /// There is nothing to reconcile. A mistake of whoever asks; nothing was written.
+    #[error(
+        "nothing that the decision {0} charged is held: it charged nothing, is settled, was reconciled, is younger than an hour and may be under way, or is older than 30 days"
+    )]
+    NotHeld(String),
     /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.
     #[error(transparent)]
     PluginKey(#[from] PluginKeyError),

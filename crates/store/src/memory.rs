@@ -12,7 +12,7 @@ use passgate_core::state::{self, Demand, KeyHistory, KeyRotation, RowMap, Standi
 use crate::backend::{self, Chain, Fault, Tables};
 use crate::{
     Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    State, StoreError, StoredRecord,
+    Settlement, State, StoreError, StoredRecord,
 };
 
 /// State and ledger of one process, lost when it ends. One lock makes every verb one transaction.
@@ -59,10 +59,10 @@ impl State for MemoryStore {
         &self,
         chain_uid: &str,
         decision_id: &str,
-        release: bool,
+        how: Settlement,
         mut seal: SealOutcome,
     ) -> Result<Entry, StoreError> {
-        Ok(backend::settle(&mut *self.lock(), chain_uid, decision_id, release, &mut seal)?)
+        Ok(backend::settle(&mut *self.lock(), chain_uid, decision_id, how, &mut seal)?)
     }
 
     async fn revoke(

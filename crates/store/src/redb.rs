@@ -33,7 +33,7 @@ use passgate_core::state::{Demand, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Loa
 use crate::backend::{self, Fault};
 use crate::{
     Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    State, StoreError, StoredRecord,
+    Settlement, State, StoreError, StoredRecord,
 };
 use file::File;
 use tables::{Reader, Writable};
@@ -147,11 +147,11 @@ impl State for RedbStore {
         &self,
         chain_uid: &str,
         decision_id: &str,
-        release: bool,
+        how: Settlement,
         mut seal: SealOutcome,
     ) -> Result<Entry, StoreError> {
         let (uid, decision_id) = (chain_uid.to_owned(), decision_id.to_owned());
-        self.write(move |tables| backend::settle(tables, &uid, &decision_id, release, &mut seal)).await
+        self.write(move |tables| backend::settle(tables, &uid, &decision_id, how, &mut seal)).await
     }
 
     async fn revoke(

@@ -41,11 +41,12 @@ fn admits_exactly_one_of_many(store: &(impl State + Ledger)) {
         let agent = "agent".to_owned();
         demand.spends.push(SpendClaim {
             per: "agent".to_owned(),
-            agent,
+            account: agent,
             period: SpendPeriod::Day,
             cap,
             amount,
             mode: SpendMode::Charge,
+            until: None,
         });
         demand
     });
@@ -63,7 +64,15 @@ fn keeps_the_cap(store: &(impl State + Ledger)) {
     let demand = |nonce: &str, mode| {
         let mut demand = kit.demand(nonce);
         let (agent, cap, amount) = ("agent".to_owned(), MicroUsd(CAP), MicroUsd(70));
-        demand.spends.push(SpendClaim { per: "agent".to_owned(), agent, period: SpendPeriod::Day, cap, amount, mode });
+        demand.spends.push(SpendClaim {
+            per: "agent".to_owned(),
+            account: agent,
+            period: SpendPeriod::Day,
+            cap,
+            amount,
+            mode,
+            until: None,
+        });
         demand
     };
     // Counted after the store charges and before it gives back, so never more than what the store has charged.

@@ -1,6 +1,8 @@
 //! Guardrails from several files: of each limit, the strictest counts.
 
-use passgate_api::bundle::{ApprovalDoc, GuardrailsDoc, RateLimitsDoc, SpendLimitsDoc, WindowsDoc};
+use passgate_api::bundle::{
+    ApprovalDoc, GuardrailsDoc, RateLimitsDoc, SpendCapsDoc, SpendLimitsDoc, TaskCapsDoc, WindowsDoc,
+};
 
 /// What lets through what both do.
 pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> GuardrailsDoc {
@@ -20,6 +22,15 @@ pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> Guardrails
             per_transaction_usd: least(spend.per_transaction_usd, caps.per_transaction_usd),
             daily_usd: least(spend.daily_usd, caps.daily_usd),
             monthly_usd: least(spend.monthly_usd, caps.monthly_usd),
+            per_actor: periods(spend.per_actor, caps.per_actor),
+            per_gate: periods(spend.per_gate, caps.per_gate),
+            per_tenant: periods(spend.per_tenant, caps.per_tenant),
+            per_action: periods(spend.per_action, caps.per_action),
+            per_task: TaskCapsDoc {
+                daily_usd: least(spend.per_task.daily_usd, caps.per_task.daily_usd),
+                monthly_usd: least(spend.per_task.monthly_usd, caps.per_task.monthly_usd),
+                total_usd: least(spend.per_task.total_usd, caps.per_task.total_usd),
+            },
         },
         allowed_domains: match (&one.allowed_domains, &other.allowed_domains) {
             (Some(one), Some(other)) => Some(both(one, other)),
@@ -43,6 +54,13 @@ fn windows(one: WindowsDoc, other: WindowsDoc) -> WindowsDoc {
         requests_per_minute: least(one.requests_per_minute, other.requests_per_minute),
         requests_per_hour: least(one.requests_per_hour, other.requests_per_hour),
         requests_per_day: least(one.requests_per_day, other.requests_per_day),
+    }
+}
+
+fn periods(one: SpendCapsDoc, other: SpendCapsDoc) -> SpendCapsDoc {
+    SpendCapsDoc {
+        daily_usd: least(one.daily_usd, other.daily_usd),
+        monthly_usd: least(one.monthly_usd, other.monthly_usd),
     }
 }
 
@@ -70,18 +88,20 @@ mod tests {
         let read = |json| serde_json::from_value::<GuardrailsDoc>(json).unwrap();
         let one = read(serde_json::json!({
             "rate_limits": {"requests_per_minute": 10, "per_gate": {"requests_per_day": 5}},
-            "spend_limits": {"daily_usd": 100},
+            "spend_limits": {"daily_usd": 100, "per_tenant": {"daily_usd": 1000}, "per_task": {"total_usd": 50}},
             "allowed_domains": ["a.example", "*.b.example", "c.example"],
         }));
         let other = read(serde_json::json!({
             "rate_limits": {"requests_per_minute": 20, "requests_per_hour": 7, "per_gate": {"requests_per_day": 3}},
-            "spend_limits": {"daily_usd": 50.5, "monthly_usd": 900},
+            "spend_limits": {"daily_usd": 50.5, "monthly_usd": 900, "per_tenant": {"monthly_usd": 9000, "daily_usd": 999},
+                "per_task": {"total_usd": 51, "daily_usd": 5}},
             "allowed_domains": ["*.example", "x.b.example", "d.example"],
             "approval_workflows": {"require_approval_above_usd": 5},
         }));
         let merged = read(serde_json::json!({
             "rate_limits": {"requests_per_minute": 10, "requests_per_hour": 7, "per_gate": {"requests_per_day": 3}},
-            "spend_limits": {"daily_usd": 50.5, "monthly_usd": 900},
+            "spend_limits": {"daily_usd": 50.5, "monthly_usd": 900, "per_tenant": {"daily_usd": 999, "monthly_usd": 9000},
+                "per_task": {"total_usd": 50, "daily_usd": 5}},
             "allowed_domains": ["a.example", "*.b.example", "c.example", "x.b.example"],
             "approval_workflows": {"require_approval_above_usd": 5},
         }));

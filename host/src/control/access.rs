@@ -25,7 +25,9 @@ use crate::env::{Environment, RandomError};
 use crate::gateway::ErrorClass;
 use crate::status_lists::{self, InForce};
 use crate::store::{self, Store, remedy};
-use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState, Rotated, Rotation};
+use passgate_api::http::documents::{
+    ExportFormat, Query, QueryPage, Reconciliation, Revocation, RevocationState, Rotated, Rotation,
+};
 
 /// An operation that could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +68,9 @@ impl AccessError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Key(_) => ErrorClass::Configuration,
-            Self::Operation(OperationError::Store(StoreError::PluginKey(_) | StoreError::Revoked(_))) => {
-                ErrorClass::Unexpected
-            }
+            Self::Operation(OperationError::Store(
+                StoreError::PluginKey(_) | StoreError::Revoked(_) | StoreError::NotHeld(_),
+            )) => ErrorClass::Unexpected,
             Self::NoStore { .. }
             | Self::Volatile
             | Self::Client(
@@ -87,6 +89,16 @@ impl AccessError {
         match self {
             Self::Operation(OperationError::Store(StoreError::Revoked(_))) => true,
             Self::Client(ClientError::Refused { status, code, .. }) => *status == 409 && code == control::REVOKED_CODE,
+            _ => false,
+        }
+    }
+
+    /// Whether it is that there is nothing to reconcile.
+    #[must_use]
+    pub fn is_not_held(&self) -> bool {
+        match self {
+            Self::Operation(OperationError::Store(StoreError::NotHeld(_))) => true,
+            Self::Client(ClientError::Refused { status, code, .. }) => *status == 409 && code == control::NOT_HELD_CODE,
             _ => false,
         }
     }
@@ -226,6 +238,18 @@ impl Access {
         match self {
             Self::Running(client) => Ok(client.change(which, what).await?),
             Self::Offline(offline) => Ok(standing::change(&offline.recording().await?, which, what).await?),
+        }
+    }
+
+    /// Says what became of a request whose outcome was not known. Gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`], [`AccessError::is_not_held`] when there is nothing to say it of; else it may have happened or not.
+    pub async fn reconcile(&self, what: &Reconciliation) -> Result<Map<String, Value>, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.reconcile(what).await?),
+            Self::Offline(offline) => Ok(control::reconcile(&offline.recording().await?, what).await?),
         }
     }
 

@@ -20,7 +20,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::remote::{Remote, RemoteGate, RemoteGateError};
-use passgate_api::http::documents::{ExportFormat, Query, QueryPage, Revocation, RevocationState, Rotated, Rotation};
+use passgate_api::http::documents::{
+    ExportFormat, Query, QueryPage, Reconciliation, Revocation, RevocationState, Rotated, Rotation,
+};
 use passgate_api::http::route::PluginKey;
 use passgate_api::http::standing::{Change, Suspension};
 
@@ -213,6 +215,16 @@ impl ControlClient {
         let response = self.request(Method::POST, which.path(), body.into()).await?;
         let changed = response.status() == StatusCode::CREATED;
         Ok(Change { record: self.parsed(response).await?, changed })
+    }
+
+    /// Says what became of a request whose outcome was not known, and gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn reconcile(&self, what: &Reconciliation) -> Result<Map<String, Value>, ClientError> {
+        let body = serde_json::to_vec(what).map_err(exchange)?;
+        self.document(Method::POST, "/v1/reconciliations", body.into()).await
     }
 
     /// Since when something is revoked or suspended.

@@ -28,8 +28,8 @@ pub use client::{ClientError, ControlClient};
 pub(crate) use operations::Keys;
 pub use operations::{OperationError, Operations};
 pub use passgate_api::http::documents::{
-    DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Revocation, RevocationState,
-    Rotated, Rotation,
+    DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Reconciliation, Revocation,
+    RevocationState, Rotated, Rotation,
 };
 pub use passgate_api::http::route::PluginKey;
 pub use passgate_api::http::standing::{Change, Suspension};

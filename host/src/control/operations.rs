@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use passgate_api::driver::Driver;
 use passgate_api::http::control::Controlled;
 pub use passgate_api::http::control::OperationError;
-use passgate_api::http::documents::{Revocation, Rotated, Rotation};
+use passgate_api::http::documents::{Reconciliation, Revocation, Rotated, Rotation};
 use passgate_api::http::route::PluginKey;
 use passgate_api::http::standing::{Change, Suspension};
 use passgate_core::attest::{RotationScope, Stamp, Writer};
@@ -188,5 +188,10 @@ impl Controlled for Operations {
             Suspension::Reinstate => driver.reinstate(subject, stamp).await?,
         };
         Ok(Change { record: done.entry.jws, changed: done.changed })
+    }
+
+    async fn reconcile(&self, what: &Reconciliation) -> Result<String, OperationError> {
+        let (driver, stamp) = self.recording()?;
+        Ok(driver.reconcile(&what.decision_id, what.record(), stamp).await?.jws)
     }
 }

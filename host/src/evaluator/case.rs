@@ -268,6 +268,7 @@ impl Case for ComponentCase {
                 passport_id: facts.passport_id,
                 passport_sha256: facts.passport_sha256,
                 purpose: facts.purpose,
+                task: facts.task,
                 trust_tier: facts.trust_tier,
             }),
             evaluator: self.lent.evaluator().clone(),

@@ -61,10 +61,11 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
     };
     let spend = |claim: wit::SpendClaim| SpendClaim {
         per: claim.per,
-        agent: claim.agent,
+        account: claim.account,
         period: match claim.period {
             wit::SpendPeriod::Day => SpendPeriod::Day,
             wit::SpendPeriod::Month => SpendPeriod::Month,
+            wit::SpendPeriod::Total => SpendPeriod::Total,
         },
         cap: MicroUsd(claim.cap),
         amount: MicroUsd(claim.amount),
@@ -72,6 +73,7 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
             wit::SpendMode::Charge => SpendMode::Charge,
             wit::SpendMode::Probe => SpendMode::Probe,
         },
+        until: claim.until,
     };
     let wit::NonceClaim { key, nonce, remember_until } = demand.nonce;
     Demand {

@@ -10,7 +10,7 @@ use passgate_host::control::ClientError;
 use passgate_store::failing::{FailingStore, Failure, Verb};
 use passgate_store::{
     Admitted, Changed, Cursor, Durability, Filter, Ledger, MemoryStore, Page, SealDecision, SealOutcome, SealRecord,
-    SealStart, State, StoreError, StoredRecord,
+    SealStart, Settlement, State, StoreError, StoredRecord,
 };
 
 use crate::origin::{Origin, ok};
@@ -154,8 +154,8 @@ impl State for Explosive {
         self.inner.append(uid, seal).await
     }
 
-    async fn settle(&self, uid: &str, id: &str, release: bool, seal: SealOutcome) -> Result<Entry, StoreError> {
-        self.inner.settle(uid, id, release, seal).await
+    async fn settle(&self, uid: &str, id: &str, how: Settlement, seal: SealOutcome) -> Result<Entry, StoreError> {
+        self.inner.settle(uid, id, how, seal).await
     }
 
     async fn revoke(&self, uid: &str, subject: Subject, at: i64, seal: SealRecord) -> Result<Entry, StoreError> {

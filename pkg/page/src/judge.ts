@@ -90,6 +90,7 @@ const CHAIN_SENTENCES: Readonly<Record<string, string>> = {
   delegation_widens_resources: 'A passport touches what the one it was made from may not.',
   delegation_widens_context: 'A passport allows values that the one it was made from does not.',
   delegation_widens_max_records: 'A passport returns more records than the one it was made from.',
+  delegation_changes_task: 'A passport is for another task than the one it was made from.',
   delegation_changes_purpose: 'A passport is for another purpose than the one it was made from.',
   delegation_drops_label: 'A passport lacks a label of the one it was made from.',
 }

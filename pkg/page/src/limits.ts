@@ -22,11 +22,12 @@ function contextLimits(context: Constraints['context']): Limit[] {
   })
 }
 
-function all({ spend, rate, domains, resources, context, max_records, purpose, labels }: Constraints): Limit[] {
+function all({ spend, rate, domains, resources, context, max_records, purpose, task, labels }: Constraints): Limit[] {
   const texts: readonly (readonly [string, Content | undefined])[] = [
     ['spend at once', spend?.per_transaction_micro_usd === undefined ? undefined : usd(spend.per_transaction_micro_usd)],
     ['spend a day', spend?.daily_micro_usd === undefined ? undefined : usd(spend.daily_micro_usd)],
     ['spend a month', spend?.monthly_micro_usd === undefined ? undefined : usd(spend.monthly_micro_usd)],
+    ['spend in all', spend?.total_micro_usd === undefined ? undefined : usd(spend.total_micro_usd)],
     ['a minute', rate?.requests_per_minute === undefined ? undefined : requests(rate.requests_per_minute)],
     ['an hour', rate?.requests_per_hour === undefined ? undefined : requests(rate.requests_per_hour)],
     ['a day', rate?.requests_per_day === undefined ? undefined : requests(rate.requests_per_day)],
@@ -34,6 +35,7 @@ function all({ spend, rate, domains, resources, context, max_records, purpose, l
     ['only resources', resources && entries(resources)],
     ['records at once', max_records === undefined ? undefined : count(max_records)],
     ['purpose', purpose === undefined ? undefined : visible(purpose)],
+    ['task', task === undefined ? undefined : visible(task)],
     ['labels', labels && entries(labels)],
   ]
   const given = texts.flatMap(([title, value]): Limit[] => (value === undefined ? [] : [[title, value]]))

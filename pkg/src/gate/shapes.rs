@@ -2,7 +2,7 @@
 
 use passgate_api::answer::Response;
 use passgate_api::driver::Refused;
-use passgate_core::attest::{BudgetOutcome, OutcomeRecord, OutcomeResult, Stamp};
+use passgate_core::attest::{BudgetOutcome, OutcomeRecord, OutcomeResult, ReconciliationRecord, Stamp};
 use passgate_core::pipeline::RawRequest;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
@@ -105,16 +105,15 @@ pub(super) struct OutcomeDoc {
 }
 
 impl OutcomeDoc {
-    /// Whether the upstream certainly saw nothing.
-    pub(super) fn releases_budget(&self) -> bool {
-        self.result.releases_budget()
+    /// What becomes of what was charged.
+    pub(super) fn budget(&self) -> BudgetOutcome {
+        self.result.budget()
     }
 
-    /// `released` is what became of what was charged, if anything was.
-    pub(super) fn into_record(self, released: Option<bool>) -> OutcomeRecord {
-        let budget = |released| if released { BudgetOutcome::Released } else { BudgetOutcome::Committed };
+    /// `budget` is what became of what was charged, if anything was.
+    pub(super) fn into_record(self, budget: Option<BudgetOutcome>) -> OutcomeRecord {
         OutcomeRecord {
-            budget: released.map(budget),
+            budget,
             duration_ms: self.duration_ms,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
@@ -122,6 +121,25 @@ impl OutcomeDoc {
             result: self.result,
             status: self.status,
         }
+    }
+}
+
+/// What became of a request whose outcome was not known.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ReconciliationDoc {
+    pub(super) decision_id: String,
+    carried_out: bool,
+    note: Option<String>,
+}
+
+impl ReconciliationDoc {
+    pub(super) fn into_record(self) -> Result<(String, ReconciliationRecord), String> {
+        if self.note.as_ref().is_some_and(|note| !passgate_passport::claims::is_plain_text(note)) {
+            return Err("note: not 1 to 256 characters without control and direction characters".to_owned());
+        }
+        let budget = if self.carried_out { BudgetOutcome::Committed } else { BudgetOutcome::Released };
+        Ok((self.decision_id, ReconciliationRecord { budget, note: self.note }))
     }
 }
 

@@ -117,7 +117,7 @@ fn forged(
 fn violations() -> Result<Vec<Recipe>> {
     let limits = json!({
         "spend": { "daily_micro_usd": 1000 }, "rate": { "requests_per_day": 10 }, "domains": ["*.shop.example"],
-        "resources": ["records/*"], "context": { "tenant": ["a"] }, "max_records": 5, "purpose": "research",
+        "resources": ["records/*"], "context": { "tenant": ["a"] }, "max_records": 5, "purpose": "research", "task": "T-1",
         "labels": ["pii"],
     });
     let parent = ChainDraft::limited("agent_scout", SCOUT, &["web:*"], &limits, |claims| {
@@ -170,6 +170,7 @@ fn violations() -> Result<Vec<Recipe>> {
         ("constraints", json!({ "context": { "tenant": ["a", "b"] } }), "delegation_widens_context"),
         ("constraints", json!({ "max_records": 6 }), "delegation_widens_max_records"),
         ("constraints", json!({ "purpose": "shopping" }), "delegation_changes_purpose"),
+        ("constraints", json!({ "task": "T-2" }), "delegation_changes_task"),
         ("constraints", json!({ "labels": ["web"] }), "delegation_drops_label"),
         ("constraints", json!({ "max_usd": 1 }), "passport_malformed"),
         ("constraints", json!({}), "passport_malformed"),
@@ -308,7 +309,27 @@ fn counters() -> Result<Vec<Recipe>> {
     let renewal = Draft::new("A renewed passport goes on with the budget of the one before.", plain()?)
         .send(pay(&renewed, "9"), None)?
         .send(pay(&again, "2"), exceeded)?;
+    let total = |micro: u64| json!({ "spend": { "total_micro_usd": micro } });
+    let whole = chain(&[total(10_000_000), total(4_000_000)])?;
+    let exhausted = Some("spend_total_exceeded");
+    let totals = Draft::new("A total is spent once, however many days it takes.", plain()?)
+        .send(pay(&whole, "4"), None)?
+        .send(pay(&whole, "0.01"), exhausted)?
+        .send(pay(&whole.prefix(0), "6"), None)?
+        .send(pay(&whole.prefix(0), "0.01"), exhausted)?;
+    let task = |name: &str| json!({ "task": name });
+    let tasks = policy(json!({ "spend_limits": { "per_task": { "total_usd": 10 } } }))?;
+    let (first, second) = (chain(&[task("T-1"), json!({})])?, chain(&[task("T-2")])?);
+    let tasks = Draft::new("A task spends what its issuer's passports spend, and who has none spends nothing.", tasks)
+        .send(pay(&first, "6"), None)?
+        .send(pay(&first.prefix(0), "4"), None)?
+        .send(pay(&first.prefix(0), "0.01"), exhausted)?
+        .send(pay(&second, "10"), None)?
+        .send(pay(&chain(&[json!({}), task("T-3")])?, "1"), Some("spend_task_missing"))?
+        .send(search(&free(0)?), None)?;
     Ok(vec![
+        ("constraints_total_deny", totals),
+        ("constraints_task", tasks),
         ("delegation_budgets_deny", budgets),
         ("delegation_gate_limits_deny", shared),
         ("constraints_transaction_deny", cap),

@@ -13,6 +13,7 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     let mut recipes = amounts()?;
     recipes.extend(bodies()?);
     recipes.extend(caps()?);
+    recipes.extend(shared_caps()?);
     Ok(recipes)
 }
 
@@ -95,6 +96,26 @@ fn bodies() -> Result<Vec<Recipe>> {
         ("body_duplicate_members_deny", duplicates),
         ("body_json_suffix", suffix),
     ])
+}
+
+fn shared_caps() -> Result<Vec<Recipe>> {
+    let cap = |limits: serde_json::Value| policy(json!({ "spend_limits": limits }));
+    let courier = PassportDraft::new("agent_courier", 12, &["payments:*"])?.issue()?;
+    let action = Draft::new("Each action has its own budget.", cap(json!({ "per_action": { "daily_usd": 50 } }))?)
+        .send(pay("50")?, None)?
+        .send(pay("0.01")?, Some("spend_daily_exceeded"))?;
+    let everybody = Draft::new(
+        "The gate, an issuer and an agent by itself have budgets.",
+        cap(json!({ "per_gate": { "monthly_usd": 80 }, "per_tenant": { "daily_usd": 70 }, "per_actor": { "daily_usd": 50 } }))?,
+    )
+    .send(pay("50")?, None)?
+    .send(pay("1")?, Some("spend_daily_exceeded"))?
+    .send(RequestDraft::new("POST", "/pay", &courier, 12).json("{\"amount\":21}"), Some("spend_daily_exceeded"))?
+    .send(RequestDraft::new("POST", "/pay", &courier, 12).json("{\"amount\":20}"), None)?
+    .at(DAY)
+    .send(pay("10.01")?, Some("spend_monthly_exceeded"))?
+    .send(pay("10")?, None)?;
+    Ok(vec![("spend_of_each_action_deny", action), ("spend_of_everybody", everybody)])
 }
 
 fn caps() -> Result<Vec<Recipe>> {

@@ -88,8 +88,18 @@ async fn an_upstream_that_is_down_keeps_the_budget_because_nobody_knows_what_it_
     // The runtime says the same of a refused connection and of one that broke after the request was sent.
     let (answer, outcome) = call(&edge, &order(&agent)).await;
     assert_eq!(verdict_upstream(&answer), (502, "upstream_failed".to_owned()), "{}", edge.log());
-    assert_eq!((&outcome["result"], &outcome["budget"]), (&json!("aborted"), &json!("committed")));
+    assert_eq!((&outcome["result"], &outcome["budget"]), (&json!("aborted"), &json!("held")));
     assert_eq!(verdict(&edge.send(&order(&agent)).await.unwrap()), refused(403, "spend_daily_exceeded"));
+    let reconcile = |id: &str| json!({ "decision_id": id, "budget": "released", "note": "it was down" }).to_string();
+    let found = reconcile(answer.attestation_id().unwrap());
+    let told = edge.control("POST", "/.passgate/v1/reconciliations", &found).await.unwrap();
+    assert_eq!(told.status, 201, "{}", String::from_utf8_lossy(&told.body));
+    assert_eq!(serde_json::from_slice::<Value>(&told.body).unwrap()["kind"], "reconciliation");
+    for nothing in [found, reconcile("att_01JZZZZZZZZZZZZZZZZZZZZZZZ")] {
+        let refused = edge.control("POST", "/.passgate/v1/reconciliations", &nothing).await.unwrap();
+        assert_eq!(refused.status, 409, "{}", String::from_utf8_lossy(&refused.body));
+    }
+    assert_eq!(verdict_upstream(&edge.send(&order(&agent)).await.unwrap()), (502, "upstream_failed".to_owned()));
     assert_ledger(&edge).await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy,
+    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy, SpendCaps,
     SpendLimits,
 };
 use passgate_core::money::Unit;
@@ -27,9 +27,10 @@ use sha2::{Digest as _, Sha256};
 use super::{
     ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardrailsDoc,
     IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, RateLimitsDoc, RecordsDoc, ResourceDoc,
-    RouteDoc, SelfIssuedDoc, UnitDoc, ValueDoc, WindowsDoc,
+    RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
 };
 use crate::origin;
+use crate::usd::Usd;
 
 mod foreign;
 
@@ -381,17 +382,33 @@ impl GuardrailsDoc {
             DomainPattern::parse(text).map_err(|e| error(format!("guardrails.allowed_domains[{i}]"), e))
         };
         let domains = self.allowed_domains.as_ref().map(|list| list.iter().enumerate().map(parse).collect());
+        let spend = &self.spend_limits;
         Ok(Guardrails {
             rates: self.rate_limits.compile()?,
             spend: SpendLimits {
-                per_transaction: self.spend_limits.per_transaction_usd.map(|usd| usd.0),
-                daily: self.spend_limits.daily_usd.map(|usd| usd.0),
-                monthly: self.spend_limits.monthly_usd.map(|usd| usd.0),
+                per_transaction: spend.per_transaction_usd.map(|usd| usd.0),
+                agent: caps([spend.daily_usd, spend.monthly_usd, None]),
+                actor: spend.per_actor.compile(),
+                gate: spend.per_gate.compile(),
+                tenant: spend.per_tenant.compile(),
+                action: spend.per_action.compile(),
+                task: caps([spend.per_task.daily_usd, spend.per_task.monthly_usd, spend.per_task.total_usd]),
             },
             allowed_domains: domains.transpose()?,
             require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
         })
     }
+}
+
+impl SpendCapsDoc {
+    fn compile(self) -> SpendCaps {
+        caps([self.daily_usd, self.monthly_usd, None])
+    }
+}
+
+fn caps(of: [Option<Usd>; 3]) -> SpendCaps {
+    let [daily, monthly, total] = of.map(|usd| usd.map(|usd| usd.0));
+    SpendCaps { daily, monthly, total }
 }
 
 impl ActionPassesDoc {

@@ -41,7 +41,7 @@ fn set(pointer: &str, value: Value) -> Value {
 fn a_policy_compiles() {
     let gate = compile(&policy()).unwrap();
     assert_eq!((gate.id.as_str(), gate.policy.version, gate.routes.len()), ("gate_1", 3, 2));
-    assert_eq!(gate.guardrails.spend.daily.map(|usd| usd.0), Some(100_500_000));
+    assert_eq!(gate.guardrails.spend.agent.daily.map(|usd| usd.0), Some(100_500_000));
     assert_eq!(gate.guardrails.rates.gate.requests_per_day, Some(1000));
     assert_eq!(gate.origin.authority, "gate.example");
 }

@@ -328,7 +328,7 @@ fn what_was_charged_is_given_back_when_the_upstream_saw_nothing() {
     assert_eq!(settle(&first.attestation_id, OutcomeResult::Unreachable, 3), Some(BudgetOutcome::Released));
     let Answer::Forward(second) = ask(4) else { panic!("the second fits again") };
     assert_eq!(settle(&first.attestation_id, OutcomeResult::Unreachable, 5), None);
-    assert_eq!(settle(&second.attestation_id, OutcomeResult::TimedOut, 6), Some(BudgetOutcome::Committed));
+    assert_eq!(settle(&second.attestation_id, OutcomeResult::TimedOut, 6), Some(BudgetOutcome::Held));
     assert_eq!(reason(&ask(7)), Some(Reason::SpendDailyExceeded));
     world.verify();
 }

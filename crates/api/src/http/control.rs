@@ -14,7 +14,8 @@ use passgate_store::{Ledger, Page, Shared, StoreError};
 use serde_json::{Map, Value};
 
 use super::documents::{
-    DocumentError, ExportFormat, Query, QueryPage, Revocation, RevocationState, cursor_text, from_body, from_query,
+    DocumentError, ExportFormat, Query, QueryPage, Reconciliation, Revocation, RevocationState, cursor_text, from_body,
+    from_query,
 };
 use super::export::export;
 use super::ledger;
@@ -30,6 +31,9 @@ const MAX_PAGES_PER_QUERY: usize = 20;
 
 /// The code of the refusal to reinstate what is revoked.
 pub const REVOKED_CODE: &str = "revoked";
+
+/// The code of the refusal to reconcile where nothing is held.
+pub const NOT_HELD_CODE: &str = "not_held";
 
 /// A gate as its control routes see it.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
@@ -75,6 +79,14 @@ pub trait Controlled: Shared {
     /// [`StoreError::Revoked`] when what is revoked is to be reinstated; else when it cannot be carried out: the change may
     /// then be in force or not, and is safe to repeat.
     async fn change(&self, which: Suspension, what: &Revocation) -> Result<Change, OperationError>;
+
+    /// Says what became of a request whose outcome was not known, and gives the record of it as signed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotHeld`] when there is nothing to say it of; else when it cannot be carried out: it may then have
+    /// happened or not, and is safe to repeat.
+    async fn reconcile(&self, what: &Reconciliation) -> Result<String, OperationError>;
 }
 
 /// An operation that did not succeed.
@@ -102,6 +114,7 @@ impl From<OperationError> for Reply {
             OperationError::Store(StoreError::PluginKey(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Rotation(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Revoked(_)) => (409, REVOKED_CODE, "What is revoked stays revoked."),
+            OperationError::Store(StoreError::NotHeld(_)) => (409, NOT_HELD_CODE, "There is nothing to reconcile."),
             OperationError::Store(StoreError::Corrupt(_)) | OperationError::View(_) => {
                 (500, "store_corrupt", "What is stored cannot be read.")
             }
@@ -160,6 +173,11 @@ async fn answer(
         Route::Suspend => standing::answer(gate.as_ref(), Suspension::Suspend, &from_body(body, limit)?).await?,
         Route::Reinstate => standing::answer(gate.as_ref(), Suspension::Reinstate, &from_body(body, limit)?).await?,
         Route::Revocation => Reply::json(200, &revocation(gate.as_ref(), &from_query(query)?).await?),
+        Route::Reconcile => {
+            let what: Reconciliation = from_body(body, limit)?;
+            what.check()?;
+            Reply::json_text(201, view::attestation_json(&gate.reconcile(&what).await?)?)
+        }
         Route::Bundle | Route::PutBundle => Reply::not_found("this gate does not run on a bundle"),
         Route::PluginKey(_) | Route::PutPluginKey(_) | Route::DeletePluginKey(_) => {
             Reply::not_found("this gate has no plugins")
@@ -244,6 +262,16 @@ pub async fn revocation(gate: &dyn Controlled, of: &Revocation) -> Result<Revoca
 /// [`OperationError`]; the revocation may then be in force or not, and is safe to repeat.
 pub async fn revoke(gate: &dyn Controlled, what: &Revocation) -> Result<Map<String, Value>, OperationError> {
     Ok(view::attestation(&gate.revoke(what).await?)?)
+}
+
+/// Says what became of a request whose outcome was not known. Gives the record of it.
+///
+/// # Errors
+///
+/// [`OperationError`]; it may then have happened or not, and is safe to repeat.
+pub async fn reconcile(gate: &dyn Controlled, what: &Reconciliation) -> Result<Map<String, Value>, OperationError> {
+    what.check()?;
+    Ok(view::attestation(&gate.reconcile(what).await?)?)
 }
 
 fn exported(gate: Arc<dyn Controlled>, query: &Query) -> Result<Reply, OperationError> {

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use passgate_core::attest::DecisionKind;
+use passgate_core::attest::{BudgetOutcome, DecisionKind, ReconciliationRecord};
 use passgate_core::pipeline;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
+use passgate_passport::claims::is_plain_text;
 use passgate_passport::delegation::Link;
-use passgate_passport::id::{PASSPORT_PREFIX, is_id};
+use passgate_passport::id::{ATTESTATION_PREFIX, PASSPORT_PREFIX, is_id};
 use passgate_passport::json::{self, JsonError, Members, Node};
 use passgate_store::{Cursor, Filter};
 use serde::de::{DeserializeOwned, Error as _};
@@ -41,6 +42,47 @@ pub struct Rotated {
     pub attestation_id: Option<String>,
     /// The thumbprint of the key that signs now.
     pub kid: String,
+}
+
+/// What became of an allowed request whose outcome was not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reconciliation {
+    /// The attestation id of the decision.
+    pub decision_id: String,
+    /// `committed` when it was carried out, `released` when it was not.
+    pub budget: BudgetOutcome,
+    /// How that is known: 1 to 256 characters without control characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Reconciliation {
+    /// As it is recorded.
+    #[must_use]
+    pub fn record(&self) -> ReconciliationRecord {
+        ReconciliationRecord { budget: self.budget, note: self.note.clone() }
+    }
+
+    /// Whether it says something that can be recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`DocumentError`] names the member.
+    pub fn check(&self) -> Result<(), DocumentError> {
+        if !is_id(&self.decision_id, ATTESTATION_PREFIX) {
+            return Err(DocumentError::new("`decision_id` is no attestation id: it is `att_` and 26 characters"));
+        }
+        if self.budget == BudgetOutcome::Held {
+            return Err(DocumentError::new("`budget` is `committed` or `released`: it is held already"));
+        }
+        if self.note.as_ref().is_some_and(|note| !is_plain_text(note)) {
+            return Err(DocumentError::new(
+                "`note` is not 1 to 256 characters without control and direction characters",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What to revoke, suspend or reinstate: a [`Subject`] whose ids can be those of something. A revocation that hits nothing

@@ -158,7 +158,7 @@ fn entry(doc: &EntryDoc) -> Result<Entry, &'static str> {
     let sha256 = digest(&doc.sha256).ok_or("`sha256` is not 64 hex digits or 43 base64url characters")?;
     let scopes: Option<Vec<Scope>> = doc.scopes.iter().map(|name| Scope::from_name(name)).collect();
     let scopes = scopes.filter(|scopes| !scopes.is_empty());
-    let scopes = scopes.ok_or("`scopes` is one or more of `ledger:read`, `revoke`, `bundle:write`")?;
+    let scopes = scopes.ok_or("`scopes` is one or more of `ledger:read`, `revoke`, `budget:write`, `bundle:write`")?;
     Ok(Entry { id: doc.id.clone(), sha256, scopes })
 }
 

@@ -14,6 +14,7 @@
 //! | `GET /v1/revocations` | `ledger:read` | since when something is revoked or suspended |
 //! | `POST /v1/suspensions` | `revoke` | suspends a passport, an agent, a key or an issuer |
 //! | `POST /v1/reinstatements` | `revoke` | ends its suspension |
+//! | `POST /v1/reconciliations` | `budget:write` | says what became of a request whose outcome was not known |
 //! | `GET /v1/bundle` | `bundle:write` | the signed bundle that was put and is in force; only where the gate runs on one |
 //! | `PUT /v1/bundle` | `bundle:write` | replaces it |
 //! | `GET /v1/plugins/{name}/keys/{key}` | `bundle:write` | the value of a plugin's key, as it was put; only where there are plugins |
@@ -45,13 +46,15 @@ pub enum Scope {
     LedgerRead,
     /// Revoking, suspending and reinstating.
     Revoke,
+    /// Saying what became of requests whose outcome was not known.
+    BudgetWrite,
     /// Replacing the bundle, the status lists, what plugins read and the attestation key.
     BundleWrite,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 3] = [Self::LedgerRead, Self::Revoke, Self::BundleWrite];
+    pub const ALL: [Self; 4] = [Self::LedgerRead, Self::Revoke, Self::BudgetWrite, Self::BundleWrite];
 
     /// The scope as it is written.
     #[must_use]
@@ -59,6 +62,7 @@ impl Scope {
         match self {
             Self::LedgerRead => "ledger:read",
             Self::Revoke => "revoke",
+            Self::BudgetWrite => "budget:write",
             Self::BundleWrite => "bundle:write",
         }
     }
@@ -103,6 +107,8 @@ pub enum Route {
     Suspend,
     /// `POST /v1/reinstatements`
     Reinstate,
+    /// `POST /v1/reconciliations`
+    Reconcile,
     /// `GET /v1/bundle`
     Bundle,
     /// `PUT /v1/bundle`
@@ -171,6 +177,7 @@ impl Route {
             ["revocations"] => vec![Self::Revocation, Self::Revoke],
             ["suspensions"] => vec![Self::Suspend],
             ["reinstatements"] => vec![Self::Reinstate],
+            ["reconciliations"] => vec![Self::Reconcile],
             ["bundle"] => vec![Self::Bundle, Self::PutBundle],
             ["plugins", plugin, "keys", key] => {
                 let named = PluginKey { plugin: decoded(plugin)?, key: decoded(key)? };
@@ -200,7 +207,8 @@ impl Route {
             | Self::RevokePassport(_)
             | Self::Revoke
             | Self::Suspend
-            | Self::Reinstate => "POST",
+            | Self::Reinstate
+            | Self::Reconcile => "POST",
             Self::PutBundle | Self::PutStatusLists | Self::PutPluginKey(_) => "PUT",
             Self::DeletePluginKey(_) => "DELETE",
         }
@@ -215,6 +223,7 @@ impl Route {
                 Some(Scope::LedgerRead)
             }
             Self::RevokePassport(_) | Self::Revoke | Self::Suspend | Self::Reinstate => Some(Scope::Revoke),
+            Self::Reconcile => Some(Scope::BudgetWrite),
             Self::RotateKey
             | Self::Bundle
             | Self::PutBundle
@@ -282,6 +291,7 @@ mod tests {
             ("GET", "/v1/status-lists/k", Route::StatusList("k".to_owned())),
             ("PUT", "/v1/status-lists", Route::PutStatusLists),
             ("GET", "/v1/plugins/shops/keys/list", Route::PluginKey(key("shops", "list"))),
+            ("POST", "/v1/reconciliations", Route::Reconcile),
             ("PUT", "/v1/plugins/shops/keys/a%2Fb", Route::PutPluginKey(key("shops", "a/b"))),
             ("DELETE", "/v1/plugins/keys/keys/keys", Route::DeletePluginKey(key("keys", "keys"))),
         ] {

@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+mod budgets;
 mod bundle;
 mod call;
 mod completions;
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     /// Read, export and verify the ledger
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Show what is charged and not known to be spent, and say what became of it
+    #[command(subcommand)]
+    Budgets(budgets::Command),
     /// Check the configuration, files, store, gateway and upstream
     Doctor(doctor::Args),
     /// Print the completions of a shell
@@ -81,6 +85,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Bundle(command) => bundle::run(&command, &context).await,
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context).await,
         Command::Ledger(command) => ledger::run(&command, &context).await,
+        Command::Budgets(command) => budgets::run(&command, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Completions(args) => completions::run(&args, &context),
     }

@@ -16,8 +16,8 @@ pub(crate) use place::RecordPlace;
 pub use records::{
     ActionPassRecord, ActionPassUse, AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, DelegatorRecord,
     EvidenceValue, FoldedRecord, GapRecord, GateRecord, GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord,
-    OutcomeResult, PluginKeyRecord, PolicyRecord, PreviousChain, Record, RequestRecord, RevocationCheck,
-    StatusListRecord,
+    OutcomeResult, PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord, Record, RequestRecord,
+    RevocationCheck, StatusListRecord,
 };
 pub use rotation::{JwkRecord, KeyRotationRecord, RotationScope};
 pub use writer::{Chain, Draft, Entry, EntryIndex, Link, Stamp, Writer};

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::records::{
     AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
-    OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
+    OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord, RequestRecord, RevocationCheck,
+    StatusListRecord,
 };
 use super::rotation::KeyRotationRecord;
 use super::writer::EntryIndex;
@@ -96,6 +97,8 @@ pub(super) struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason_code: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reconciliation: Option<&'a ReconciliationRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a RequestRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revocation: Option<RevocationCheck>,
@@ -150,6 +153,7 @@ impl<'a> Payload<'a> {
             prev: frame.place.prev.as_deref(),
             previous_chain: None,
             reason_code: None,
+            reconciliation: None,
             request: None,
             revocation: None,
             revoked: None,
@@ -192,6 +196,11 @@ impl<'a> Payload<'a> {
             Body::PluginKey(key) => Self { plugin_key: Some(key), ..Self::new(frame, Kind::PluginKey) },
             Body::KeyRotation(rotation) => Self { key_rotation: Some(rotation), ..Self::new(frame, Kind::KeyRotation) },
             Body::Suspension(subject) => Self { subject: Some(subject), ..Self::new(frame, Kind::Suspension) },
+            Body::Reconciliation { decision_id, reconciliation } => Self {
+                decision_id: Some(decision_id),
+                reconciliation: Some(reconciliation),
+                ..Self::new(frame, Kind::Reconciliation)
+            },
             Body::Reinstatement(subject) => Self { subject: Some(subject), ..Self::new(frame, Kind::Reinstatement) },
         }
     }

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 
 use super::records::{
     AgentRecord, DecisionKind, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind, OutcomeRecord,
-    PluginKeyRecord, PolicyRecord, PreviousChain, RequestRecord, RevocationCheck, StatusListRecord,
+    PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord, RequestRecord, RevocationCheck,
+    StatusListRecord,
 };
 use super::rotation::KeyRotationRecord;
 use crate::gate::EvaluatorRef;
@@ -78,6 +79,7 @@ fn is_member(name: &str, value: &Node<'_>) -> bool {
         "policy" => is::<PolicyRecord>(value),
         "previous_chain" => is::<PreviousChain>(value),
         "reason_code" => is::<Reason>(value),
+        "reconciliation" => is::<ReconciliationRecord>(value),
         "request" => is::<RequestRecord>(value),
         "revocation" => is::<RevocationCheck>(value),
         "revoked" => is::<Subject>(value),

@@ -79,6 +79,9 @@ pub struct Record {
     /// Why a decision is not an allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_code: Option<Reason>,
+    /// What became of a request whose outcome was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciliation: Option<ReconciliationRecord>,
     /// The request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestRecord>,
@@ -126,6 +129,8 @@ pub enum Kind {
     Suspension,
     /// The end of a suspension.
     Reinstatement,
+    /// What became of an allowed request whose outcome was not known.
+    Reconciliation,
 }
 
 impl Kind {
@@ -143,6 +148,7 @@ impl Kind {
             Self::KeyRotation => "key_rotation",
             Self::Suspension => "suspension",
             Self::Reinstatement => "reinstatement",
+            Self::Reconciliation => "reconciliation",
         }
     }
 }
@@ -200,6 +206,13 @@ pub enum Body {
     Suspension(Subject),
     /// `kind: reinstatement`.
     Reinstatement(Subject),
+    /// `kind: reconciliation`, of the decision with this id.
+    Reconciliation {
+        /// The decision's attestation id.
+        decision_id: String,
+        /// What became of it.
+        reconciliation: ReconciliationRecord,
+    },
 }
 
 /// The members of a decision.
@@ -287,6 +300,9 @@ pub struct AgentRecord {
     /// What the work is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
+    /// The task that the work belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// The tier the gate computed.
     pub trust_tier: String,
 }
@@ -489,6 +505,8 @@ pub enum BudgetOutcome {
     Committed,
     /// The amounts were given back.
     Released,
+    /// The amounts stay charged until it is known what became of the request: see [`ReconciliationRecord`].
+    Held,
 }
 
 /// How an allowed request ended.
@@ -508,14 +526,26 @@ pub enum OutcomeResult {
 }
 
 impl OutcomeResult {
-    /// Whether what the decision charged is given back: only when the upstream certainly saw nothing. Where it may have
-    /// acted, the money may have been spent.
-    pub const fn releases_budget(self) -> bool {
+    /// What becomes of what the decision charged: it is given back only when the upstream certainly saw nothing. Where it
+    /// may have acted, the money may have been spent.
+    pub const fn budget(self) -> BudgetOutcome {
         match self {
-            Self::Unreachable | Self::NotForwarded => true,
-            Self::Completed | Self::TimedOut | Self::Aborted => false,
+            Self::Unreachable | Self::NotForwarded => BudgetOutcome::Released,
+            Self::Completed => BudgetOutcome::Committed,
+            Self::TimedOut | Self::Aborted => BudgetOutcome::Held,
         }
     }
+}
+
+/// What became of a request whose outcome nobody knew, as an operator found out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub struct ReconciliationRecord {
+    /// What becomes of what the decision charged: it was spent, or is given back.
+    pub budget: BudgetOutcome,
+    /// How the operator knows, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The head of another chain.

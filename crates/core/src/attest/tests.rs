@@ -37,6 +37,7 @@ fn agent() -> AgentRecord {
         labels: vec!["pii".to_owned()],
         passport_id: "pass_1".to_owned(),
         passport_sha256: "sha256:00".to_owned(),
+        task: Some("T-1".to_owned()),
         purpose: Some("\u{202e}\"".to_owned()),
         trust_tier: "L2".to_owned(),
     }
@@ -132,6 +133,13 @@ fn bodies() -> Vec<Body> {
         Body::KeyRotation(rotation()),
         Body::Suspension(Subject::Issuer("issuer".to_owned())),
         Body::Reinstatement(Subject::Issuer("issuer".to_owned())),
+        Body::Reconciliation {
+            decision_id: "att_1".to_owned(),
+            reconciliation: ReconciliationRecord {
+                budget: BudgetOutcome::Released,
+                note: Some("order 7 is not in the shop's books".to_owned()),
+            },
+        },
     ]
 }
 
@@ -254,15 +262,15 @@ fn equal_inputs_seal_to_equal_bytes() {
 
 #[test]
 fn a_budget_is_given_back_only_when_the_upstream_saw_nothing() {
-    for (result, name, releases) in [
-        (OutcomeResult::Completed, "completed", false),
-        (OutcomeResult::Unreachable, "unreachable", true),
-        (OutcomeResult::TimedOut, "timed_out", false),
-        (OutcomeResult::Aborted, "aborted", false),
-        (OutcomeResult::NotForwarded, "not_forwarded", true),
+    for (result, name, budget) in [
+        (OutcomeResult::Completed, "completed", BudgetOutcome::Committed),
+        (OutcomeResult::Unreachable, "unreachable", BudgetOutcome::Released),
+        (OutcomeResult::TimedOut, "timed_out", BudgetOutcome::Held),
+        (OutcomeResult::Aborted, "aborted", BudgetOutcome::Held),
+        (OutcomeResult::NotForwarded, "not_forwarded", BudgetOutcome::Released),
     ] {
         assert_eq!(serde_json::to_value(result).unwrap(), name);
-        assert_eq!(result.releases_budget(), releases, "{name}");
+        assert_eq!(result.budget(), budget, "{name}");
     }
 }
 

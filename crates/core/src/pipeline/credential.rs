@@ -65,6 +65,19 @@ impl Credential {
         }
     }
 
+    /// The agent that acts.
+    pub(super) fn agent_id(&self) -> &str {
+        match self {
+            Self::Passports(chain) => &chain.leaf().claims.sub,
+            Self::Listed(agent) => &agent.id,
+        }
+    }
+
+    /// The task that the issuer names. What an agent that hands on calls a task is its own word, of which it has many.
+    pub(super) fn issued_task(&self) -> Option<&str> {
+        self.passports()?.root().constraints.task.as_deref()
+    }
+
     /// The claims of the passport that its issuer signed, which name its status list.
     pub(super) fn issued_claims(&self) -> Option<&Claims> {
         self.passports().map(|chain| &chain.root().claims)
@@ -108,6 +121,7 @@ impl Credential {
                 passport_id: String::new(),
                 passport_sha256: String::new(),
                 purpose: None,
+                task: None,
                 trust_tier: agent.tier.as_str().to_string(),
             },
         }
@@ -149,6 +163,7 @@ fn of_chain(chain: &VerifiedChain) -> AgentRecord {
         passport_id: claims.jti.clone(),
         passport_sha256: sha256_label(&chain.token_sha256()),
         purpose: constraints.purpose.clone(),
+        task: constraints.task.clone(),
         trust_tier: chain.tier().as_str().to_string(),
     }
 }

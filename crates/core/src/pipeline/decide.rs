@@ -15,9 +15,7 @@ use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailReco
 use crate::money::MicroUsd;
 use crate::plugin::{PluginOutcome, PluginRecord};
 use crate::reason::{Class, Reason};
-use crate::state::{
-    Admission, NonceAnswer, PER_PASSPORT, RateAnswer, RateWindow, SpendAnswer, SpendClaim, SpendPeriod,
-};
+use crate::state::{Admission, NonceAnswer, PER_AGENT, RateAnswer, RateWindow, SpendAnswer, SpendClaim, SpendPeriod};
 
 /// A decision.
 #[derive(Debug, PartialEq, Eq)]
@@ -290,8 +288,8 @@ fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
         let least = alike.map(|(claim, answer)| headroom(claim, answer)).min();
         if least == Some(headroom(claim, answer)) {
             let name = |figure: &str| {
-                let of = if claim.per == PER_PASSPORT { "passport_" } else { "" };
-                Cow::Owned([of, claim.period.name(), figure].concat())
+                let (of, mark) = if claim.per == PER_AGENT { ("", "") } else { (claim.per.as_str(), "_") };
+                Cow::Owned([of, mark, claim.period.name(), figure].concat())
             };
             evidence.insert(name("_cap_micro_usd"), EvidenceValue::Number(claim.cap.0));
             evidence.insert(name("_spent_before_micro_usd"), EvidenceValue::Number(answer.spent_before.0));
@@ -312,6 +310,7 @@ impl SpendPeriod {
         match self {
             Self::Day => "daily",
             Self::Month => "monthly",
+            Self::Total => "total",
         }
     }
 
@@ -319,6 +318,7 @@ impl SpendPeriod {
         match self {
             Self::Day => Reason::SpendDailyExceeded,
             Self::Month => Reason::SpendMonthlyExceeded,
+            Self::Total => Reason::SpendTotalExceeded,
         }
     }
 }

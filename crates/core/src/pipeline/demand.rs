@@ -9,12 +9,15 @@ use passgate_passport::proof::PROOF_WINDOW_SECONDS;
 use super::authenticate::Authenticated;
 use super::credential::Credential;
 use super::judge::Findings;
-use crate::gate::{Gate, RateLimits};
+use crate::gate::{Gate, RateLimits, SpendCaps};
 use crate::money::MicroUsd;
 use crate::state::{
-    Demand, NonceClaim, PER_AGENT, PER_PASSPORT, RateClaim, RateWindow, SpendClaim, SpendMode, SpendPeriod, agent_key,
-    digest_key,
+    Demand, NonceClaim, PER_AGENT, PER_PASSPORT, RateClaim, RateWindow, SpendClaim, SpendMode, agent_key, digest_key,
 };
+use crate::time::UnixMillis;
+
+/// What a task spent is remembered for so long after the last time: 400 days.
+const TASK_SECONDS: i64 = 400 * 86_400;
 
 /// What the decision about an authenticated request asks of the state.
 ///
@@ -30,7 +33,8 @@ pub(super) fn demand(
     of_rules: &[(&str, RateLimits)],
 ) -> Demand {
     let (credential, proof) = (&authenticated.credential, &authenticated.proof);
-    let counted = Counted { gate, credential, agent: agent_key(credential.issuer(), credential.root_agent_id()) };
+    let agent = agent_key(credential.issuer(), credential.root_agent_id());
+    let counted = Counted { gate, credential, agent, now: authenticated.now };
     Demand {
         now: authenticated.now,
         nonce: NonceClaim {
@@ -42,7 +46,7 @@ pub(super) fn demand(
         subjects: credential.subjects(proof.key_thumbprint()),
         pass: None,
         rates: counted.rates(action, of_rules),
-        spends: amount.map(|amount| counted.spends(amount, findings)).unwrap_or_default(),
+        spends: amount.map(|amount| counted.spends(action, amount, findings)).unwrap_or_default(),
     }
 }
 
@@ -52,6 +56,7 @@ struct Counted<'a> {
     credential: &'a Credential,
     /// The agent that the issuer vouches for.
     agent: String,
+    now: UnixMillis,
 }
 
 impl Counted<'_> {
@@ -88,21 +93,34 @@ impl Counted<'_> {
         RateClaim { per: per.to_string(), counter: [&self.gate.id, ":", counter].concat(), limit, window }
     }
 
-    fn spends(&self, amount: MicroUsd, findings: &Findings) -> Vec<SpendClaim> {
+    fn spends(&self, action: Option<&str>, amount: MicroUsd, findings: &Findings) -> Vec<SpendClaim> {
         let mode = if findings.forwardable() { SpendMode::Charge } else { SpendMode::Probe };
-        let spend = &self.gate.guardrails.spend;
-        let of_gate = [(SpendPeriod::Day, spend.daily), (SpendPeriod::Month, spend.monthly)];
-        let claim = |per: &str, account: &str, period, cap: Option<MicroUsd>| {
-            let agent = [&self.gate.id, ":", account].concat();
-            Some(SpendClaim { per: per.to_string(), agent, period, cap: cap?, amount, mode })
+        let of = &self.gate.guardrails.spend;
+        let mut claims = Vec::new();
+        let mut claim = |per: &str, account: &str, caps: &SpendCaps, until: Option<i64>| {
+            claims.extend(caps.periods().map(|(period, cap)| {
+                let account = [&self.gate.id, ":", account].concat();
+                SpendClaim { per: per.to_string(), account, period, cap, amount, mode, until }
+            }));
         };
-        let mut claims: Vec<SpendClaim> =
-            of_gate.into_iter().filter_map(|(period, cap)| claim(PER_AGENT, &self.agent, period, cap)).collect();
+        claim(PER_AGENT, &self.agent, &of.agent, None);
+        claim("actor", &[&self.agent, ":actor:", &agent_key(self.credential.agent_id(), "")].concat(), &of.actor, None);
+        claim("gate", "gate", &of.gate, None);
+        claim("tenant", &agent_key(self.credential.issuer(), ""), &of.tenant, None);
+        claim("action", &[&self.agent, ":action:", action.unwrap_or_default()].concat(), &of.action, None);
+        if let Some(task) = self.credential.issued_task() {
+            let account = ["task:", &agent_key(self.credential.issuer(), task)].concat();
+            claim("task", &account, &of.task, Some(self.now.seconds().saturating_add(TASK_SECONDS)));
+        }
         for (link, account) in self.accounts() {
-            let caps = link.constraints.spend;
-            let of_link = [(SpendPeriod::Day, caps.daily_micro_usd), (SpendPeriod::Month, caps.monthly_micro_usd)];
-            let of_link = of_link.into_iter();
-            claims.extend(of_link.filter_map(|(period, cap)| claim(PER_PASSPORT, &account, period, cap.map(MicroUsd))));
+            let own = link.constraints.spend;
+            let [daily, monthly, total] = [own.daily_micro_usd, own.monthly_micro_usd, own.total_micro_usd];
+            let [daily, monthly, total] = [daily, monthly, total].map(|cap| cap.map(MicroUsd));
+            claim(PER_PASSPORT, &account, &SpendCaps { daily, monthly, total: None }, None);
+            // That of a root begins anew with a new passport, unlike its days and months.
+            let whole = [&account, ":", &link.claims.jti].concat();
+            let total = SpendCaps { total, ..SpendCaps::default() };
+            claim(PER_PASSPORT, &whole, &total, Some(link.claims.exp));
         }
         claims
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::authenticate::Authenticated;
+use super::credential::Credential;
 use super::decide::{Decision, revocation_check};
 use super::demand::demand;
 use super::limits::{self, Limits};
@@ -107,7 +108,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
-        spend: judge_spend(limits.transaction_cap, values.amount),
+        spend: judge_spend(gate, credential, limits.transaction_cap, values.amount),
         transaction_cap: limits.transaction_cap,
         domain: judge_domain(&limits, values.host.as_ref()),
         approval: judge_approval(&gate.guardrails, values.amount, &pass),
@@ -153,10 +154,17 @@ fn judge_scope(route: Option<&Route>, authenticated: &Authenticated<'_>, values:
     limits::outside(&authenticated.credential.constraints(), route, values)
 }
 
-fn judge_spend(transaction_cap: Option<MicroUsd>, amount: Option<Result<MicroUsd, Reason>>) -> Finding {
+fn judge_spend(
+    gate: &Gate,
+    credential: &Credential,
+    transaction_cap: Option<MicroUsd>,
+    amount: Option<Result<MicroUsd, Reason>>,
+) -> Finding {
+    let needs_task = gate.guardrails.spend.task.periods().next().is_some();
     match amount {
         None => Finding::NotApplicable,
         Some(Err(reason)) => Finding::Fail(reason),
+        Some(Ok(_)) if needs_task && credential.issued_task().is_none() => Finding::Fail(Reason::SpendTaskMissing),
         Some(Ok(amount)) if transaction_cap.is_some_and(|cap| amount > cap) => {
             Finding::Fail(Reason::SpendTransactionExceeded)
         }

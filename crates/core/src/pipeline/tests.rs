@@ -1,3 +1,4 @@
+mod budgets;
 mod chains;
 mod challenges;
 mod dpop;
@@ -65,7 +66,7 @@ fn gate() -> Gate {
         ..Guardrails::default()
     };
     guardrails.spend.per_transaction = usd(100);
-    guardrails.spend.daily = usd(120);
+    guardrails.spend.agent.daily = usd(120);
     guardrails.rates.agent = RateLimits { requests_per_minute: Some(3), ..RateLimits::default() };
     Gate {
         id: "gate_1".to_owned(),

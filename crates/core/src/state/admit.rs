@@ -178,14 +178,18 @@ fn charge(
         answers.push(SpendAnswer { fits, spent_before: crate::money::MicroUsd(spent) });
         if let (Some(total), SpendMode::Charge) = (total, claim.mode) {
             let value = total.to_be_bytes().to_vec();
-            let expires_at = Some(rows::spend_expiry(demand.now.seconds()));
-            charges.push((Write { key, value, expires_at }, claim.amount));
+            let expires_at = rows::spend_expiry(claim, demand.now);
+            charges.push((Write { key, value, expires_at: Some(expires_at) }, claim.amount, expires_at));
         }
     }
     if answers.iter().all(|answer| answer.fits) {
-        let some = charges.iter().filter(|(_, amount)| amount.0 > 0);
-        charged.extend(some.map(|(write, amount)| Charge { row_key: write.key.clone(), amount: *amount }));
-        writes.extend(charges.into_iter().map(|(write, _)| write));
+        let some = charges.iter().filter(|(_, amount, _)| amount.0 > 0);
+        charged.extend(some.map(|(write, amount, expires_at)| Charge {
+            row_key: write.key.clone(),
+            amount: *amount,
+            expires_at: *expires_at,
+        }));
+        writes.extend(charges.into_iter().map(|(write, ..)| write));
     }
     Ok(answers)
 }

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
 pub use key_history::{KEY_HISTORY_KEY, KeyHistory, KeyRotation, RotationError};
-pub use lease::{Charge, LEASE_SECONDS, Lease};
+pub use lease::{Charge, LEASE_SECONDS, Lease, UNDER_WAY_SECONDS};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
 pub use standing::{Standing, suspension_key, suspension_write};
@@ -141,7 +141,7 @@ pub enum SpendMode {
     Probe,
 }
 
-/// The period of a budget, in UTC.
+/// The period of a budget; days and months are those of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpendPeriod {
@@ -149,15 +149,17 @@ pub enum SpendPeriod {
     Day,
     /// A calendar month.
     Month,
+    /// As long as what it is of goes on: a passport, a task.
+    Total,
 }
 
 /// One amount to charge to one budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpendClaim {
-    /// What the budget is for, for the evidence: `agent` or `passport`.
+    /// What the budget is of, for the evidence: `agent`, `actor`, `gate`, `tenant`, `action`, `task` or `passport`.
     pub per: String,
-    /// Whose budget, by [`agent_key`].
-    pub agent: String,
+    /// The budget's identity.
+    pub account: String,
     /// Which period of it.
     pub period: SpendPeriod,
     /// The cap of the period.
@@ -166,6 +168,9 @@ pub struct SpendClaim {
     pub amount: MicroUsd,
     /// Charge or probe.
     pub mode: SpendMode,
+    /// Of a total, the Unix second until which what it is of can go on: it is remembered for as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
 }
 
 /// The state's answer to a whole [`Demand`]. Only [`admit`] makes it, so a decision without an admission does not

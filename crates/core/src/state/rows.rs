@@ -77,13 +77,18 @@ pub(super) fn spend_key(claim: &SpendClaim, now: UnixMillis) -> String {
     let period = match claim.period {
         SpendPeriod::Day => now.utc_day(),
         SpendPeriod::Month => now.utc_month(),
+        SpendPeriod::Total => "total".to_string(),
     };
-    ["s:", &claim.agent, ":", &period].concat()
+    ["s:", &claim.account, ":", &period].concat()
 }
 
-/// When a spend row written at Unix second `now` may be swept.
-pub(super) fn spend_expiry(now: i64) -> i64 {
-    now.saturating_add(MONTH_SECONDS + SPEND_GRACE_SECONDS)
+/// When a spend row that is charged at `now` may be swept.
+pub(super) fn spend_expiry(claim: &SpendClaim, now: UnixMillis) -> i64 {
+    let ends = match claim.until {
+        Some(until) if claim.period == SpendPeriod::Total => until,
+        _ => now.seconds().saturating_add(MONTH_SECONDS),
+    };
+    ends.saturating_add(SPEND_GRACE_SECONDS)
 }
 
 /// The write that revokes `subject` from `at` (Unix seconds) on. Revocations never expire.

@@ -34,7 +34,15 @@ fn rate(window: RateWindow, limit: u32) -> RateClaim {
 
 fn spend(period: SpendPeriod, cap: u64, amount: u64) -> SpendClaim {
     let (cap, amount) = (MicroUsd(cap), MicroUsd(amount));
-    SpendClaim { per: PER_AGENT.to_owned(), agent: "agent".to_owned(), period, cap, amount, mode: SpendMode::Charge }
+    SpendClaim {
+        per: PER_AGENT.to_owned(),
+        account: "agent".to_owned(),
+        period,
+        cap,
+        amount,
+        mode: SpendMode::Charge,
+        until: None,
+    }
 }
 
 /// Long enough that no fence matters.

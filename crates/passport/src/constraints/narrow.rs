@@ -16,6 +16,7 @@ pub(crate) enum Widened {
     Context,
     MaxRecords,
     Purpose,
+    Task,
     Labels,
 }
 
@@ -37,6 +38,8 @@ impl Constraints {
             max_records: number(self.max_records, child.max_records).map_err(|Wider| Widened::MaxRecords)?,
             purpose: stricter(self.purpose, child.purpose.as_ref(), |parent, child| parent == child)
                 .map_err(|Wider| Widened::Purpose)?,
+            task: stricter(self.task, child.task.as_ref(), |parent, child| parent == child)
+                .map_err(|Wider| Widened::Task)?,
             labels: stricter(self.labels, child.labels.as_ref(), |parent, child| child.is_superset(parent))
                 .map_err(|Wider| Widened::Labels)?,
         })
@@ -73,6 +76,7 @@ fn spend(parent: SpendCaps, child: SpendCaps) -> Result<SpendCaps, Wider> {
         per_transaction_micro_usd: number(parent.per_transaction_micro_usd, child.per_transaction_micro_usd)?,
         daily_micro_usd: number(parent.daily_micro_usd, child.daily_micro_usd)?,
         monthly_micro_usd: number(parent.monthly_micro_usd, child.monthly_micro_usd)?,
+        total_micro_usd: number(parent.total_micro_usd, child.total_micro_usd)?,
     })
 }
 

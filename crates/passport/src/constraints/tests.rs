@@ -17,13 +17,14 @@ fn constraints(claim: Value) -> Constraints {
 
 fn full() -> Value {
     json!({
-        "spend": {"per_transaction_micro_usd": 1, "daily_micro_usd": 2, "monthly_micro_usd": 3},
+        "spend": {"per_transaction_micro_usd": 1, "daily_micro_usd": 2, "monthly_micro_usd": 3, "total_micro_usd": 7},
         "rate": {"requests_per_minute": 4, "requests_per_hour": 5, "requests_per_day": 6},
         "domains": ["api.example.com", "*.example.org", "192.0.2.7", "[2001:db8::1]"],
         "resources": ["customers/42/notes", "files/*"],
         "context": {"purpose_code": ["a", "b"], "user": ["u-1"]},
         "max_records": 100,
         "purpose": "Answer tickets",
+        "task": "T-1",
         "labels": ["pii", "untrusted-input"],
     })
 }
@@ -37,12 +38,12 @@ fn every_member_is_read_and_written_in_its_documented_bytes() {
     assert_eq!(
         written,
         concat!(
-            r#"{"spend":{"per_transaction_micro_usd":1,"daily_micro_usd":2,"monthly_micro_usd":3},"#,
+            r#"{"spend":{"per_transaction_micro_usd":1,"daily_micro_usd":2,"monthly_micro_usd":3,"total_micro_usd":7},"#,
             r#""rate":{"requests_per_minute":4,"requests_per_hour":5,"requests_per_day":6},"#,
             r#""domains":["api.example.com","*.example.org","192.0.2.7","[2001:db8::1]"],"#,
             r#""resources":["customers/42/notes","files/*"],"#,
             r#""context":{"purpose_code":["a","b"],"user":["u-1"]},"#,
-            r#""max_records":100,"purpose":"Answer tickets","labels":["pii","untrusted-input"]}"#
+            r#""max_records":100,"purpose":"Answer tickets","task":"T-1","labels":["pii","untrusted-input"]}"#
         )
     );
     assert_eq!(constraints(serde_json::from_str(&written).unwrap()), read);
@@ -108,6 +109,10 @@ fn wrong_types_limits_and_spellings() {
         json!({"purpose": "a\nb"}),
         json!({"purpose": "a".repeat(257)}),
         json!({"purpose": ["a"]}),
+        json!({"task": ""}),
+        json!({"task": "a b"}),
+        json!({"task": "ü"}),
+        json!({"task": "a".repeat(257)}),
         json!({"labels": "pii"}),
         json!({"labels": ["PII"]}),
         json!({"labels": [""]}),
@@ -237,6 +242,7 @@ fn each_limit_narrows_and_does_not_widen() {
         (Widened::Spend, json!({"spend": {"per_transaction_micro_usd": 5}})),
         (Widened::Spend, json!({"spend": {"daily_micro_usd": 5}})),
         (Widened::Spend, json!({"spend": {"monthly_micro_usd": 5}})),
+        (Widened::Spend, json!({"spend": {"total_micro_usd": 5}})),
         (Widened::Rate, json!({"rate": {"requests_per_minute": 5}})),
         (Widened::Rate, json!({"rate": {"requests_per_hour": 5}})),
         (Widened::Rate, json!({"rate": {"requests_per_day": 5}})),
@@ -263,6 +269,7 @@ fn each_limit_narrows_and_does_not_widen() {
             json!({"context": {"user": ["u", "w"]}}),
         ),
         (Widened::Purpose, json!({"purpose": "A"}), json!({"purpose": "A"}), json!({"purpose": "a"})),
+        (Widened::Task, json!({"task": "T-1"}), json!({"task": "T-1"}), json!({"task": "t-1"})),
         (Widened::Labels, json!({"labels": ["a"]}), json!({"labels": ["a", "b"]}), json!({"labels": ["b"]})),
         (Widened::Labels, json!({"labels": ["a"]}), json!({"labels": ["a"]}), json!({"labels": []})),
     ] {

@@ -26,6 +26,8 @@ pub(crate) struct ConstraintsClaim<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     purpose: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<&'a SortedSet<String>>,
 }
 
@@ -37,6 +39,8 @@ struct Spend {
     daily_micro_usd: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     monthly_micro_usd: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_micro_usd: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -59,9 +63,10 @@ impl Serialize for Constraints {
 impl<'a> ConstraintsClaim<'a> {
     /// `None` when there is nothing to say: an empty claim is refused.
     pub(crate) fn of(constraints: &'a Constraints) -> Option<Self> {
-        let SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd } = constraints.spend;
+        let SpendCaps { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd, total_micro_usd } =
+            constraints.spend;
         let RateCaps { requests_per_minute, requests_per_hour, requests_per_day } = constraints.rate;
-        let spend = Spend { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd };
+        let spend = Spend { per_transaction_micro_usd, daily_micro_usd, monthly_micro_usd, total_micro_usd };
         let rate = Rate { requests_per_minute, requests_per_hour, requests_per_day };
         (!constraints.is_empty()).then(|| Self {
             spend: (constraints.spend != SpendCaps::default()).then_some(spend),
@@ -71,6 +76,7 @@ impl<'a> ConstraintsClaim<'a> {
             context: &constraints.context,
             max_records: constraints.max_records,
             purpose: constraints.purpose.as_deref(),
+            task: constraints.task.as_deref(),
             labels: constraints.labels.as_ref(),
         })
     }

@@ -144,6 +144,9 @@ violations! {
     /// Another purpose than the parent's.
     ChangesPurpose "delegation_changes_purpose"
         "its purpose is not that of its parent";
+    /// Another task than the parent's.
+    ChangesTask "delegation_changes_task"
+        "its task is not that of its parent";
     /// A label of the parent is gone.
     DropsLabel "delegation_drops_label"
         "it lacks a label that its parent has: labels are only added";
@@ -165,6 +168,7 @@ impl From<Widened> for Violation {
             Widened::Context => Self::WidensContext,
             Widened::MaxRecords => Self::WidensMaxRecords,
             Widened::Purpose => Self::ChangesPurpose,
+            Widened::Task => Self::ChangesTask,
             Widened::Labels => Self::DropsLabel,
         }
     }

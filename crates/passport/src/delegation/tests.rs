@@ -247,7 +247,8 @@ fn codes_are_stable_and_each_violation_has_its_own() {
          delegation_id_reused delegation_lifetime delegation_outlives_parent delegation_predates_parent \
          delegation_status delegation_widens_scope delegation_widens_audience delegation_widens_tier \
          delegation_widens_spend delegation_widens_rate delegation_widens_domains delegation_widens_resources \
-         delegation_widens_context delegation_widens_max_records delegation_changes_purpose delegation_drops_label"
+         delegation_widens_context delegation_widens_max_records delegation_changes_purpose delegation_changes_task \
+         delegation_drops_label"
     );
     assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), codes.len());
 }

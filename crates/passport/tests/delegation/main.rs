@@ -65,6 +65,7 @@ fn permits(chain: &VerifiedChain, request: &Request) -> bool {
         Request::Amount("per_transaction_micro_usd", amount) => within(spend.per_transaction_micro_usd, *amount),
         Request::Amount("daily_micro_usd", amount) => within(spend.daily_micro_usd, *amount),
         Request::Amount("monthly_micro_usd", amount) => within(spend.monthly_micro_usd, *amount),
+        Request::Amount("total_micro_usd", amount) => within(spend.total_micro_usd, *amount),
         Request::Amount("requests_per_minute", amount) => within(rate.requests_per_minute, *amount),
         Request::Amount("requests_per_hour", amount) => within(rate.requests_per_hour, *amount),
         Request::Amount("requests_per_day", amount) => within(rate.requests_per_day, *amount),

@@ -98,13 +98,14 @@ enum Kind {
 }
 
 /// What a link may state, by JSON pointer.
-const STATEMENTS: [(&str, Kind); 16] = [
+const STATEMENTS: [(&str, Kind); 18] = [
     ("/permissions", Kind::Patterns(':')),
     ("/aud", Kind::Texts),
     ("/trust_tier", Kind::Tier),
     ("/constraints/spend/per_transaction_micro_usd", Kind::Number),
     ("/constraints/spend/daily_micro_usd", Kind::Number),
     ("/constraints/spend/monthly_micro_usd", Kind::Number),
+    ("/constraints/spend/total_micro_usd", Kind::Number),
     ("/constraints/rate/requests_per_minute", Kind::Number),
     ("/constraints/rate/requests_per_hour", Kind::Number),
     ("/constraints/rate/requests_per_day", Kind::Number),
@@ -114,6 +115,7 @@ const STATEMENTS: [(&str, Kind); 16] = [
     ("/constraints/context/v", Kind::Texts),
     ("/constraints/max_records", Kind::Number),
     ("/constraints/purpose", Kind::Purpose),
+    ("/constraints/task", Kind::Purpose),
     ("/constraints/labels", Kind::Labels),
 ];
 

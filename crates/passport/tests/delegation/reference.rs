@@ -18,7 +18,7 @@ pub(crate) enum Request {
     Gate(&'static str),
 }
 
-const SPEND: [&str; 3] = ["per_transaction_micro_usd", "daily_micro_usd", "monthly_micro_usd"];
+const SPEND: [&str; 4] = ["per_transaction_micro_usd", "daily_micro_usd", "monthly_micro_usd", "total_micro_usd"];
 const RATE: [&str; 3] = ["requests_per_minute", "requests_per_hour", "requests_per_day"];
 
 /// Everything that can be asked. No passport names `z`, so a wildcard always has a request to show for it.
@@ -156,7 +156,10 @@ fn broken(above: &Value, child: &Value, is_parent: bool) -> Option<&'static str>
     let text = |link: &Value, name: &str| link[name].as_str().map(str::to_owned);
     let tier = |link: &Value| text(link, "trust_tier").unwrap_or("L2".to_owned());
     let (own, wide) = (label_set(child), label_set(above));
-    let purposes = (&child["constraints"]["purpose"], &above["constraints"]["purpose"]);
+    let changes = |name: &str| {
+        let (own, wide) = (&child["constraints"][name], &above["constraints"][name]);
+        !own.is_null() && !wide.is_null() && own != wide
+    };
     let lives = number(child, "/exp") - number(child, "/iat");
     let rules = [
         ("sub", child["sub"] == above["sub"]),
@@ -164,7 +167,8 @@ fn broken(above: &Value, child: &Value, is_parent: bool) -> Option<&'static str>
         ("jti", child["jti"] == above["jti"]),
         ("tier", !child["trust_tier"].is_null() && tier(child) > tier(above)),
         ("labels", !child["constraints"]["labels"].is_null() && !own.is_superset(&wide)),
-        ("purpose", !purposes.0.is_null() && !purposes.1.is_null() && purposes.0 != purposes.1),
+        ("purpose", changes("purpose")),
+        ("task", changes("task")),
         ("depth", is_parent && number(child, "/delegation/depth_left") >= number(above, "/delegation/depth_left")),
         ("exp", number(child, "/exp") > number(above, "/exp")),
         ("iat", number(child, "/iat") < number(above, "/iat")),

@@ -6,7 +6,7 @@ use crate::StoredRecord;
 
 const RECORD_FORMAT: u8 = 1;
 /// By their byte: only ever appended to.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::ChainStart,
     Kind::Decision,
     Kind::Outcome,
@@ -18,6 +18,7 @@ const KINDS: [Kind; 11] = [
     Kind::KeyRotation,
     Kind::Suspension,
     Kind::Reinstatement,
+    Kind::Reconciliation,
 ];
 const DECISIONS: [Option<DecisionKind>; 4] =
     [None, Some(DecisionKind::Allow), Some(DecisionKind::Deny), Some(DecisionKind::StepUp)];
@@ -140,7 +141,8 @@ mod tests {
                 "plugin_key",
                 "key_rotation",
                 "suspension",
-                "reinstatement"
+                "reinstatement",
+                "reconciliation"
             ],
             "stored records are read by these places"
         );

@@ -3,12 +3,12 @@
 use futures_util::future::join_all;
 use passgate_core::attest::{BudgetOutcome, Entry, Kind, OutcomeResult, Record};
 use passgate_core::passport::b64;
-use passgate_core::state::{Demand, LEASE_SECONDS, SpendMode, SpendPeriod};
+use passgate_core::state::{Demand, LEASE_SECONDS, SpendMode, SpendPeriod, UNDER_WAY_SECONDS};
 
 use super::{Kit, with_spend};
 #[cfg(panic = "unwind")]
-use crate::StoreError;
-use crate::{Ledger, State};
+use crate::Settlement;
+use crate::{Ledger, State, StoreError};
 
 async fn started(store: &impl State) -> Kit {
     let kit = Kit::new("gate");
@@ -56,7 +56,7 @@ pub(super) async fn a_released_lease_gives_back_what_was_charged(store: &(impl S
     for (nonce, result) in [("a", OutcomeResult::Unreachable), ("b", OutcomeResult::NotForwarded)] {
         let mut both = with_spend(demand(&kit, nonce), SpendPeriod::Month, 100, 60);
         both.spends.push(both.spends.first().cloned().expect("a claim"));
-        both.spends.iter_mut().skip(2).for_each(|claim| "other".clone_into(&mut claim.agent));
+        both.spends.iter_mut().skip(2).for_each(|claim| "other".clone_into(&mut claim.account));
         let id = allowed(&kit, store, both).await.expect("it fits");
         assert_eq!(allowed(&kit, store, demand(&kit, &format!("{nonce} full"))).await, None, "charged while under way");
         assert_eq!(settled(&kit, store, &id, result).await, Some(BudgetOutcome::Released));
@@ -66,14 +66,66 @@ pub(super) async fn a_released_lease_gives_back_what_was_charged(store: &(impl S
 }
 
 pub(super) async fn a_committed_lease_stays_charged(store: &impl State) {
-    for (number, result) in
-        [OutcomeResult::Completed, OutcomeResult::TimedOut, OutcomeResult::Aborted].iter().enumerate()
-    {
-        let kit = started(store).await.later(i64::try_from(number).unwrap_or(0) * 86_400);
-        let id = allowed(&kit, store, demand(&kit, &format!("a {number}"))).await.expect("it fits");
-        assert_eq!(settled(&kit, store, &id, *result).await, Some(BudgetOutcome::Committed));
-        assert_eq!(spent(&kit, store, &format!("b {number}")).await, 60);
+    let kit = started(store).await;
+    let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
+    assert_eq!(settled(&kit, store, &id, OutcomeResult::Completed).await, Some(BudgetOutcome::Committed));
+    assert_eq!(spent(&kit, store, "b").await, 60);
+    let late = kit.later(86_400).reconcile(store, &id, BudgetOutcome::Released).await;
+    assert!(matches!(late, Err(StoreError::NotHeld(of)) if of == id), "what is spent stays spent");
+}
+
+pub(super) async fn a_held_lease_stays_charged_until_it_is_reconciled(store: &(impl State + Ledger)) {
+    for (day, result, budget, left) in [
+        (0, OutcomeResult::TimedOut, BudgetOutcome::Released, 0),
+        (1, OutcomeResult::Aborted, BudgetOutcome::Committed, 60),
+    ] {
+        let kit = started(store).await.later(day * 86_400);
+        let id = allowed(&kit, store, demand(&kit, &format!("a {day}"))).await.expect("it fits");
+        assert_eq!(settled(&kit, store, &id, result).await, Some(BudgetOutcome::Held));
+        assert_eq!(spent(&kit, store, &format!("b {day}")).await, 60, "it stays charged");
+        let entry = kit.reconcile(store, &id, budget).await.expect("it is held");
+        let record = read(&entry);
+        assert_eq!((record.kind, record.decision_id.as_deref()), (Kind::Reconciliation, Some(id.as_str())));
+        assert_eq!(record.reconciliation.expect("what was found").budget, budget);
+        assert_eq!(spent(&kit, store, &format!("c {day}")).await, left);
+        let again = kit.reconcile(store, &id, BudgetOutcome::Released).await;
+        assert!(matches!(again, Err(StoreError::NotHeld(_))), "once");
+        assert_eq!(spent(&kit, store, &format!("d {day}")).await, left);
+        // Of each day a start, two decisions, an outcome, a reconciliation and three looks.
+        assert!(kit.verify_ledger(store).await.is_ok());
     }
+}
+
+pub(super) async fn a_request_without_an_outcome_is_reconciled_after_an_hour(store: &impl State) {
+    let kit = started(store).await;
+    let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
+    let early = kit.later(UNDER_WAY_SECONDS - 1).reconcile(store, &id, BudgetOutcome::Released).await;
+    assert!(matches!(early, Err(StoreError::NotHeld(_))), "it may be under way");
+    kit.later(UNDER_WAY_SECONDS).reconcile(store, &id, BudgetOutcome::Released).await.expect("it is over");
+    assert_eq!(spent(&kit, store, "b").await, 0);
+    for nobodys in ["att_01JZZZZZZZZZZZZZZZZZZZZZZZ", &id] {
+        assert!(kit.later(86_400).reconcile(store, nobodys, BudgetOutcome::Released).await.is_err());
+    }
+}
+
+/// A total goes on where days and months begin anew, and is remembered for as long as what it is of can go on.
+pub(super) async fn totals_are_kept_as_long_as_what_they_are_of(store: &impl State) {
+    let kit = started(store).await;
+    let until = kit.now() + 200 * 86_400;
+    let total = |kit: &Kit, nonce: &str| {
+        let mut demand = with_spend(kit.demand(nonce), SpendPeriod::Total, 100, 60);
+        demand.nonce.remember_until += 400 * 86_400;
+        demand.spends.iter_mut().for_each(|claim| claim.until = Some(until));
+        demand
+    };
+    let id = allowed(&kit, store, total(&kit, "a")).await.expect("it fits");
+    let later = kit.later(199 * 86_400);
+    while store.sweep(later.now(), 100).await.expect("sweeps") > 0 {}
+    assert_eq!(allowed(&later, store, total(&later, "b")).await, None, "nothing begins anew");
+    assert_eq!(settled(&later, store, &id, OutcomeResult::Unreachable).await, None, "the lease is gone by then");
+    while store.sweep(until + 41 * 86_400, 100).await.expect("sweeps") > 0 {}
+    let over = kit.later(242 * 86_400);
+    assert!(allowed(&over, store, total(&over, "c")).await.is_some(), "then it is forgotten");
 }
 
 pub(super) async fn a_lease_is_settled_once(store: &impl State) {
@@ -129,7 +181,8 @@ pub(super) async fn a_failing_seal_settles_nothing(store: &(impl State + Ledger)
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
     let panics = Box::new(|_, _: &_| std::panic::resume_unwind(Box::new("no")));
-    let failed = store.settle(kit.chain_uid(), &id, true, panics).await;
+    let how = Settlement::Outcome(BudgetOutcome::Released);
+    let failed = store.settle(kit.chain_uid(), &id, how, panics).await;
     assert!(matches!(failed, Err(StoreError::SealFailed(_))), "{failed:?}");
     let unstarted = Kit::new("gate").settle(store, &id, OutcomeResult::Unreachable).await;
     assert!(matches!(unstarted, Err(StoreError::ChainState(_))), "{unstarted:?}");

@@ -98,6 +98,11 @@ impl Controlled for TestGate {
         };
         Ok(Change { record: done.entry.jws, changed: done.changed })
     }
+
+    async fn reconcile(&self, what: &Reconciliation) -> Result<String, OperationError> {
+        let number = u8::try_from(self.store.calls(Verb::Settle)).unwrap() + 201;
+        Ok(self.driver.reconcile(&what.decision_id, what.record(), stamp(number)).await?.jws)
+    }
 }
 
 /// A whole answer: its status, and its body or the error that breaks it off.

@@ -34,6 +34,10 @@ fn routes() -> Vec<(Route, Option<Scope>)> {
         (Route::Revocation, Some(Scope::LedgerRead)),
         (Route::RevokePassport(id()), Some(Scope::Revoke)),
         (Route::Revoke, Some(Scope::Revoke)),
+        (Route::Suspend, Some(Scope::Revoke)),
+        (Route::Reinstate, Some(Scope::Revoke)),
+        (Route::Reconcile, Some(Scope::BudgetWrite)),
+        (Route::RotateKey, Some(Scope::BundleWrite)),
         (Route::Bundle, Some(Scope::BundleWrite)),
         (Route::PutBundle, Some(Scope::BundleWrite)),
         (Route::PutStatusLists, Some(Scope::BundleWrite)),
@@ -52,13 +56,15 @@ fn every_route_opens_to_its_scope_alone() {
         ("reader", sha256(&key(1)), &["ledger:read"]),
         ("revoker", sha256(&key(2)), &["revoke"]),
         ("writer", sha256(&key(3)), &["bundle:write"]),
-        ("all", sha256(&key(4)), &["ledger:read", "revoke", "bundle:write"]),
+        ("treasurer", sha256(&key(5)), &["budget:write"]),
+        ("all", sha256(&key(4)), &["ledger:read", "revoke", "budget:write", "bundle:write"]),
     ];
     let keys = ApiKeys::from_json(&list(&entries)).unwrap();
     let holders = [
         ("reader", 1, vec![Scope::LedgerRead]),
         ("revoker", 2, vec![Scope::Revoke]),
         ("writer", 3, vec![Scope::BundleWrite]),
+        ("treasurer", 5, vec![Scope::BudgetWrite]),
         ("all", 4, Scope::ALL.to_vec()),
     ];
     for (route, needs) in routes() {

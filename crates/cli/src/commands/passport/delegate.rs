@@ -176,6 +176,7 @@ impl Parent {
             Violation::WidensContext => limit("context", "choose --context among these values"),
             Violation::WidensMaxRecords => limit("max_records", "give no more"),
             Violation::ChangesPurpose => limit("purpose", "leave --purpose out"),
+            Violation::ChangesTask => limit("task", "leave --task out"),
             Violation::DropsLabel => limit("labels", "repeat them with --label, or leave it out"),
             _ => return None,
         })

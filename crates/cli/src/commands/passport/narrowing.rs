@@ -59,6 +59,7 @@ fn inherited(parent: &Constraints, child: &Constraints) -> Constraints {
             per_transaction_micro_usd: child.spend.per_transaction_micro_usd.or(spend.per_transaction_micro_usd),
             daily_micro_usd: child.spend.daily_micro_usd.or(spend.daily_micro_usd),
             monthly_micro_usd: child.spend.monthly_micro_usd.or(spend.monthly_micro_usd),
+            total_micro_usd: child.spend.total_micro_usd.or(spend.total_micro_usd),
         },
         rate: RateCaps {
             requests_per_minute: child.rate.requests_per_minute.or(rate.requests_per_minute),
@@ -70,6 +71,7 @@ fn inherited(parent: &Constraints, child: &Constraints) -> Constraints {
         context,
         max_records: child.max_records.or(parent.max_records),
         purpose: child.purpose.clone().or_else(|| parent.purpose.clone()),
+        task: child.task.clone().or_else(|| parent.task.clone()),
         labels: child.labels.clone().or_else(|| parent.labels.clone()),
     }
 }

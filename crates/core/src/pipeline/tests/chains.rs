@@ -35,24 +35,24 @@ pub(super) fn chain(permissions: &[&str], limits: &[&str]) -> String {
 }
 
 /// A request signed with the key of the chain's last agent.
-fn call(method: &'static str, path: &str, body: &str, chain: &str, nonce: u32) -> Call {
+pub(super) fn call(method: &'static str, path: &str, body: &str, chain: &str, nonce: u32) -> Call {
     let mut call = Call::new(method, path, body);
     call.headers[0].1 = chain.as_bytes().to_vec();
     call.key = SecretKey::from_seed([AGENTS[chain.matches('~').count()]; 32]);
     call.signed(nonce)
 }
 
-fn pay(usd: &str, chain: &str, nonce: u32) -> Call {
+pub(super) fn pay(usd: &str, chain: &str, nonce: u32) -> Call {
     call("POST", "/pay", &format!(r#"{{"usd":{usd},"to":"shop.example"}}"#), chain, nonce)
 }
 
-fn reason(rows: &mut LoadedRows, gate: &Gate, call: &Call) -> Option<Reason> {
+pub(super) fn reason(rows: &mut LoadedRows, gate: &Gate, call: &Call) -> Option<Reason> {
     let judged = call.judged(gate).unwrap();
     let admission = admit(rows, &judged);
     decide(&judged, &admission).reason
 }
 
-fn open_gate() -> Gate {
+pub(super) fn open_gate() -> Gate {
     Gate { guardrails: Guardrails::default(), ..gate() }
 }
 
@@ -182,7 +182,7 @@ fn counters_of_one_chain_are_not_those_of_another() {
     let cap = r#"{"spend":{"daily_micro_usd":9000000}}"#;
     let (one, other) = (demand(&chain(&["payments:*"], &["", cap])), demand(&chain(&["payments:*"], &["", "", cap])));
     assert_eq!((one.spends.len(), other.spends.len()), (1, 1));
-    assert_ne!(one.spends[0].agent, other.spends[0].agent);
+    assert_ne!(one.spends[0].account, other.spends[0].account);
 }
 
 #[test]

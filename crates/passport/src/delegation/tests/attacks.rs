@@ -39,6 +39,8 @@ fn attacks() -> Vec<(Violation, &'static str, Value)> {
         (V::WidensContext, "/constraints", json!({"context": {"user": ["u", "v"]}})),
         (V::WidensMaxRecords, "/constraints", json!({"max_records": 6})),
         (V::ChangesPurpose, "/constraints", json!({"purpose": "Payouts"})),
+        (V::WidensSpend, "/constraints", json!({"spend": {"total_micro_usd": 10}})),
+        (V::ChangesTask, "/constraints", json!({"task": "T-2"})),
         (V::DropsLabel, "/constraints", json!({"labels": ["web"]})),
     ]
 }
@@ -46,8 +48,9 @@ fn attacks() -> Vec<(Violation, &'static str, Value)> {
 /// Limits that the root sets and the middle inherits.
 fn limits() -> Value {
     json!({
-        "spend": {"daily_micro_usd": 5}, "rate": {"requests_per_day": 5}, "domains": ["*.example.com"],
-        "resources": ["a/*"], "context": {"user": "u"}, "max_records": 5, "purpose": "Refunds", "labels": ["pii"],
+        "spend": {"daily_micro_usd": 5, "total_micro_usd": 9}, "rate": {"requests_per_day": 5}, "domains": ["*.example.com"],
+        "resources": ["a/*"], "context": {"user": "u"}, "max_records": 5, "purpose": "Refunds", "task": "T-1",
+        "labels": ["pii"],
     })
 }
 
