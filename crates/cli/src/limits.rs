@@ -349,6 +349,7 @@ mod tests {
             "context": {"env": ["prod", "test"], "team.a": ["x=y"]},
             "max_records": 100,
             "purpose": "refunds",
+            "task": "T-1",
             "labels": ["pii"],
         });
         let constraints = parsed(EVERY).constraints().unwrap();
@@ -357,8 +358,8 @@ mod tests {
         assert_eq!(parsed(&[]).constraints().unwrap(), Constraints::default());
         let paths: Vec<String> = all(&constraints).iter().map(Limit::path).collect();
         assert_eq!(paths[1], "constraints.spend.daily_micro_usd");
-        assert_eq!(paths[9], "constraints.context.team.a");
-        assert_eq!((all(&constraints)[1].words.as_str(), paths.len()), ("at most 20.00 USD", 13));
+        assert_eq!(paths[10], "constraints.context.team.a");
+        assert_eq!((all(&constraints)[1].words.as_str(), paths.len()), ("at most 20.00 USD", 15));
     }
 
     #[test]
