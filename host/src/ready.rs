@@ -169,6 +169,7 @@ fn guardrails(doc: &GuardrailsDoc) -> Vec<String> {
         usd(spend.monthly_usd, "monthly"),
         capped.then(|| "shared spend caps".to_owned()),
         doc.allowed_domains.as_ref().map(|domains| format!("{} allowed domains", domains.len())),
+        doc.pii_controls.as_ref().map(|_| "personal data".to_owned()),
         usd(doc.approval_workflows.require_approval_above_usd, "approval above"),
     ]
     .into_iter()

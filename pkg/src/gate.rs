@@ -162,15 +162,20 @@ impl Gate {
         let headers = request.headers();
         let raw = request.raw(&headers, body);
         let to_cover = ToCover::of(&raw).answering(self.gate.challenge(stamp.now));
+        let mut redacted = None;
         let Step { refused, minting, draft, writes, fields } = match self.judge.judge(&self.gate, &raw, stamp.now) {
-            Ok(judged) => self.admit(&judged, &stamp)?,
+            Ok(judged) => {
+                let (judged, body) = judged.restrict(Vec::new(), body);
+                redacted = body;
+                self.admit(&judged, &stamp)?
+            }
             Err(refusal) => self.refuse(&refusal, &stamp),
         };
         let attestation_id = draft.index().attestation_id.clone();
         let swept = self.sweep(stamp.now.seconds())?;
         let answer = match refused {
             None if minting.is_some() => Answer::minting(&attestation_id),
-            None => Answer::allowed(&attestation_id, fields),
+            None => Answer::allowed(&attestation_id, fields).with_body(redacted),
             Some(refused) => {
                 let refused = Refused { attestation_id: Some(attestation_id), ..refused };
                 Answer::refused(&refused, answer::refusal(&refused, &self.gate.id, to_cover))

@@ -71,6 +71,8 @@ class Gate:
         place = self.place(now, random)
         try:
             if judged.tag == "ok":
+                # What goes upstream in place of the body, if the policy takes texts out of it.
+                self.forwarded = self.call("[method]judgement.restrict", judged.payload, [], request.body)
                 return self.admit(judged.payload, now, place)
             draft = ok(self.call("[method]refusal.attest", judged.payload, self.chain, place))
             return self.refuse(self.call("[method]refusal.refused", judged.payload), [], draft)

@@ -153,7 +153,11 @@ function request(gate, raw, store, ledger, at) {
     judged = expected(thrown)
   }
   try {
-    if (judged instanceof component.Judgement) return answered(gate, decide(judged, store, ledger, at), ledger)
+    if (judged instanceof component.Judgement) {
+      // It gives what goes upstream in place of the body, if the policy takes texts out of it.
+      judged.restrict([], text.encode(raw.body))
+      return answered(gate, decide(judged, store, ledger, at), ledger)
+    }
     const draft = judged.attest(ledger.chain, ledger.place(at))
     return answered(gate, { verdict: 'deny', refused: judged.refused(), rates: [], draft }, ledger)
   } finally {

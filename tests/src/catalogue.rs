@@ -8,6 +8,7 @@ mod foreign;
 mod money;
 mod operator_rules;
 mod passes;
+mod pii;
 mod policy;
 mod proofs;
 mod requests;
@@ -55,6 +56,7 @@ pub async fn generate() -> Result<BTreeMap<String, String>> {
 fn recipes() -> Result<Vec<Recipe>> {
     let groups = [
         rules::recipes()?,
+        pii::recipes()?,
         money::recipes()?,
         operator_rules::recipes()?,
         credentials::recipes()?,

@@ -109,7 +109,7 @@ impl Life<'_> {
             Err(error) => return fault(Reason::InternalError, &error, &self.policy.gate.id, &line),
         };
         let to_cover = ToCover::of(&raw).answering(self.policy.gate.challenge(stamp.now));
-        let (judged, answer) = match self.judge_and_admit(&raw, stamp).await {
+        let (judged, redacted, answer) = match self.judge_and_admit(&raw, stamp).await {
             Ok(decided) => decided,
             Err(refusal) => return self.refuse(&refusal, to_cover, &line).await,
         };
@@ -122,20 +122,23 @@ impl Life<'_> {
                     fields.extend(headers::proxy_claims(peer, self.limits().scheme, taken.authority.as_deref()));
                 }
                 let Intake { line, body, .. } = taken;
+                let body = redacted.unwrap_or(body);
                 let Line { method, path, query, .. } = line.clone();
                 self.carry(*allowed, &judged, Outbound { method, path, query, fields, body }, &line).await
             }
         }
     }
 
-    /// Steps 1 to 7; once more under the newer policy when the agent's object has seen one.
-    async fn judge_and_admit(&mut self, raw: &RawRequest<'_>, stamp: Stamp) -> Result<(Judged, Answer), Refusal> {
+    /// Steps 1 to 7; once more under the newer policy when the agent's object has seen one. The bytes are the body to forward
+    /// where texts are taken out of it.
+    async fn judge_and_admit(&mut self, raw: &RawRequest<'_>, stamp: Stamp) -> Result<Admitted, Refusal> {
         testing::panic_at("judge");
         let mut is_again = false;
         loop {
             let judged = JUDGE.judge(&self.policy.gate, raw, stamp.now)?;
+            let (judged, redacted) = judged.restrict(Vec::new(), raw.body);
             let why = match self.admit(&judged, stamp).await {
-                Ok(answer) => return Ok((judged, answer)),
+                Ok(answer) => return Ok((judged, redacted, answer)),
                 Err(Outdated) if is_again => "the policy changes too fast",
                 Err(Outdated) => match policy::newer_than(&self.policy, &self.env).await {
                     Some(newer) => {
@@ -146,7 +149,7 @@ impl Life<'_> {
                 },
             };
             let fault = Answer::fault(Reason::InternalError, &why, Some(&judged));
-            return Ok((judged, fault));
+            return Ok((judged, None, fault));
         }
     }
 
@@ -309,6 +312,9 @@ pub(crate) fn object_of(policy: &Policy, issuer: &str, root_agent_id: &str) -> S
     };
     testing::site_name(&name)
 }
+
+/// A judgement, the body to forward in place of the request's, and the answer.
+type Admitted = (Judged, Option<Vec<u8>>, Answer);
 
 /// The judgement is under a policy older than the agent's object has seen.
 struct Outdated;

@@ -5,6 +5,7 @@
 mod compile;
 mod scalar;
 
+use passgate_core::pii::Class;
 use passgate_core::policy::Tree;
 use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
@@ -449,9 +450,82 @@ pub struct GuardrailsDoc {
     /// Domains that may be targeted: `api.example.com`, `*.example.com`. Absent: not checked. Empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_domains: Option<Vec<String>>,
+    /// What becomes of personal data and secrets. Absent: they are not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pii_controls: Option<PiiControlsDoc>,
     /// When a person has to approve.
     #[serde(default)]
     pub approval_workflows: ApprovalDoc,
+}
+
+/// What becomes of personal data and secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PiiControlsDoc {
+    /// What becomes of every class that `classes` does not name.
+    pub mode: PiiModeDoc,
+    /// What becomes of single classes: `card`, `iban`, `us_ssn`, `us_itin`, `us_routing`, `passport_number`, `secret`, `phone`,
+    /// `email`, `ip`.
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, PiiModeDoc>"))]
+    pub classes: SortedMap<Class, PiiModeDoc>,
+    /// What becomes of a request whose body is no text, or coded. Absent: it is refused, unless everything is only logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unscannable: Option<UnscannableDoc>,
+}
+
+/// What becomes of what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PiiModeDoc {
+    /// It is not looked for.
+    Off,
+    /// It is counted in the record.
+    LogOnly,
+    /// It is taken out of what is forwarded; where it cannot be, the request is refused.
+    Redact,
+    /// The request is refused.
+    Block,
+}
+
+/// What becomes of a request that cannot be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum UnscannableDoc {
+    /// It passes, and the record says that it was not looked at.
+    Allow,
+    /// It is refused.
+    Deny,
+}
+
+impl PiiControlsDoc {
+    /// What becomes of a class.
+    #[must_use]
+    pub fn mode_of(&self, class: Class) -> PiiModeDoc {
+        self.classes.get(&class).copied().unwrap_or(self.mode)
+    }
+
+    /// Whether a request that cannot be looked at is refused.
+    #[must_use]
+    pub fn denies_unscannable(&self) -> bool {
+        let acts = Class::ALL.into_iter().any(|class| self.mode_of(class) > PiiModeDoc::LogOnly);
+        self.unscannable.map_or(acts, |unscannable| unscannable == UnscannableDoc::Deny)
+    }
+
+    /// The strictest of both, class by class.
+    #[must_use]
+    pub fn stricter(&self, other: &Self) -> Self {
+        let mode_of = |class: Class| (class, self.mode_of(class).max(other.mode_of(class)));
+        let denies = self.denies_unscannable() || other.denies_unscannable();
+        Self {
+            mode: PiiModeDoc::Off,
+            classes: Class::ALL.into_iter().map(mode_of).collect(),
+            unscannable: Some(if denies { UnscannableDoc::Deny } else { UnscannableDoc::Allow }),
+        }
+    }
 }
 
 /// Rate limits.

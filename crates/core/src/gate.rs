@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::attest::{GateRecord, PolicyRecord};
 use crate::domain::DomainPattern;
 use crate::money::MicroUsd;
+use crate::pii::Classes;
 use crate::policy::Policy;
 use crate::route::Route;
 use crate::state::{RateWindow, SpendPeriod};
@@ -163,6 +164,19 @@ pub struct SpendLimits {
     pub task: SpendCaps,
 }
 
+/// What becomes of personal data and secrets, class by class; a class in none of them is not looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PiiControls {
+    /// A request with any of these is refused.
+    pub block: Classes,
+    /// These are taken out of what is forwarded.
+    pub redact: Classes,
+    /// These are counted.
+    pub log: Classes,
+    /// Whether a body that cannot be looked at refuses its request.
+    pub denies_unscannable: bool,
+}
+
 /// The guardrails of a gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Guardrails {
@@ -172,6 +186,8 @@ pub struct Guardrails {
     pub spend: SpendLimits,
     /// Domains that routes with a declared domain may target. Absent: not checked. Empty: none.
     pub allowed_domains: Option<Vec<DomainPattern>>,
+    /// What becomes of personal data and secrets. Absent: they are not looked for.
+    pub pii: Option<PiiControls>,
     /// Amounts above this need a person's approval.
     pub require_approval_above: Option<MicroUsd>,
 }
@@ -329,6 +345,13 @@ impl Gate {
     pub fn challenge(&self, now: UnixMillis) -> Option<String> {
         let key = self.challenge_key.as_ref().filter(|_| self.profile.challenge)?;
         Some(key.challenge(&self.id, now.seconds()))
+    }
+
+    /// Whether texts may be taken out of requests without a plugin saying so: then whoever judges calls
+    /// [`Judged::restrict`](crate::pipeline::Judged::restrict), or nothing is forwarded.
+    pub fn redacts(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.redacts())
+            || self.guardrails.pii.is_some_and(|pii| !pii.redact.is_empty())
     }
 
     /// What the level demands and the policy does not.

@@ -23,6 +23,7 @@ pub mod gate;
 pub mod ledger;
 pub mod money;
 pub mod path;
+pub mod pii;
 pub mod pipeline;
 pub mod plugin;
 pub mod policy;

@@ -183,6 +183,9 @@ reasons! {
     DomainMissing "domain_missing" Policy "domain_missing" "The route needs a target domain and the request has none.";
     DomainInvalid "domain_invalid" Policy "domain_invalid" "The target domain is not spelled canonically.";
     DomainNotAllowed "domain_not_allowed" Policy "domain_not_allowed" "The target domain is not on the allowlist.";
+    PiiBlocked "pii_blocked" Policy "pii_blocked" "The request has personal data or a secret that does not pass this gate.";
+    PiiUnredactable "pii_unredactable" Policy "pii_unredactable" "The request has personal data or a secret where it cannot be taken out.";
+    PiiUnscannable "pii_unscannable" Policy "pii_unscannable" "The body cannot be searched for personal data: send text that is not coded.";
     ApprovalRequired "approval_required" StepUp "approval_required" "The action needs a person's approval.";
     ArgumentMissing "argument_missing" Policy "argument_missing" "The route needs an argument and the request has none.";
     ArgumentInvalid "argument_invalid" Policy "argument_invalid" "An argument is not of its kind, or not in its one spelling.";

@@ -36,6 +36,10 @@ pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> Guardrails
             (Some(one), Some(other)) => Some(both(one, other)),
             (one, other) => one.clone().or_else(|| other.clone()),
         },
+        pii_controls: match (&one.pii_controls, &other.pii_controls) {
+            (Some(one), Some(other)) => Some(one.stricter(other)),
+            (one, other) => one.clone().or_else(|| other.clone()),
+        },
         approval_workflows: ApprovalDoc {
             require_approval_above_usd: least(
                 approval.require_approval_above_usd,

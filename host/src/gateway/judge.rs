@@ -42,8 +42,7 @@ async fn judge_and_ask(
         RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now)
     };
     if !core.plugins.concerns(case.action().unwrap_or_default()) {
-        let redacts = gate.rules.as_ref().is_some_and(|rules| rules.redacts());
-        return if redacts {
+        return if gate.redacts() {
             case.restrict(Vec::new(), raw.body).map_err(|error| fault(&error))
         } else {
             Ok((case, None))

@@ -155,6 +155,8 @@ pub(super) struct Answer {
     response: Option<ResponseDoc>,
     /// The fields that an allowed request's answer gets.
     headers: Vec<(&'static str, String)>,
+    /// What goes upstream in place of the body: JSON text. `null` when it is the body itself.
+    body: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -172,6 +174,10 @@ impl From<Response> for ResponseDoc {
 }
 
 impl Answer {
+    pub(super) fn with_body(self, body: Option<Vec<u8>>) -> Self {
+        Self { body: body.map(|body| String::from_utf8_lossy(&body).into_owned()), ..self }
+    }
+
     /// An allow with a one-action pass, whose answer is made when the pass is signed. Until then there is one that allows
     /// nothing.
     pub(super) fn minting(attestation_id: &str) -> Self {
@@ -181,7 +187,7 @@ impl Answer {
 
     pub(super) fn allowed(attestation_id: &str, headers: Vec<(&'static str, String)>) -> Self {
         let attestation_id = attestation_id.to_owned();
-        Self { decision: "allow", attestation_id, reason_code: None, detail: None, response: None, headers }
+        Self { decision: "allow", attestation_id, reason_code: None, detail: None, response: None, headers, body: None }
     }
 
     pub(super) fn refused(refused: &Refused, response: Response) -> Self {
@@ -192,6 +198,7 @@ impl Answer {
             detail: Some(refused.detail.clone()),
             response: Some(response.into()),
             headers: Vec::new(),
+            body: None,
         }
     }
 }

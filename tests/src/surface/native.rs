@@ -116,15 +116,17 @@ async fn drive_step(
     let request = step.request.as_ref().context("a step is a change or a request")?;
     let headers = headers(request);
     let raw = raw(request, &headers);
-    let answer = match handover {
-        Handover::None => driver.decide(gate, &raw, stamp).await,
-        Handover::Bytes => match driver::judge(gate, &raw, stamp.now) {
-            Ok(judged) => over(driver.admit(Box::new(Judged::from_bytes(&judged.to_bytes())?), stamp).await)?,
-            Err(refusal) => {
-                let refusal = RefusalRecord::from_bytes(&RefusalRecord::new(gate, &refusal, stamp.now).to_bytes())?;
-                over(driver.record_refusal(&refusal, stamp).await)?
-            }
-        },
+    let judged = driver::judge(gate, &raw, stamp.now).map(|judged| judged.restrict(Vec::new(), raw.body).0);
+    let answer = match (handover, judged) {
+        (Handover::None, Ok(judged)) => driver.admit(Box::new(judged), stamp).await,
+        (Handover::None, Err(_)) => driver.decide(gate, &raw, stamp).await,
+        (Handover::Bytes, Ok(judged)) => {
+            over(driver.admit(Box::new(Judged::from_bytes(&judged.to_bytes())?), stamp).await)?
+        }
+        (Handover::Bytes, Err(refusal)) => {
+            let refusal = RefusalRecord::from_bytes(&RefusalRecord::new(gate, &refusal, stamp.now).to_bytes())?;
+            over(driver.record_refusal(&refusal, stamp).await)?
+        }
     };
     answered(gate, &answer, ledger).await
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy, SpendCaps,
-    SpendLimits,
+    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PiiControls, PolicyRef, Profile, RateLimits,
+    RatePolicy, SpendCaps, SpendLimits,
 };
 use passgate_core::money::Unit;
+use passgate_core::pii::Class;
 use passgate_core::policy::Policy;
 use passgate_core::route::{
     AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate, Route,
@@ -26,8 +27,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardrailsDoc,
-    IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, RateLimitsDoc, RecordsDoc, ResourceDoc,
-    RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
+    IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, PiiControlsDoc, PiiModeDoc, RateLimitsDoc,
+    RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
 };
 use crate::origin;
 use crate::usd::Usd;
@@ -395,8 +396,21 @@ impl GuardrailsDoc {
                 task: caps([spend.per_task.daily_usd, spend.per_task.monthly_usd, spend.per_task.total_usd]),
             },
             allowed_domains: domains.transpose()?,
+            pii: self.pii_controls.as_ref().map(PiiControlsDoc::compile),
             require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
         })
+    }
+}
+
+impl PiiControlsDoc {
+    fn compile(&self) -> PiiControls {
+        let of = |mode: PiiModeDoc| Class::ALL.into_iter().filter(|class| self.mode_of(*class) == mode).collect();
+        PiiControls {
+            block: of(PiiModeDoc::Block),
+            redact: of(PiiModeDoc::Redact),
+            log: of(PiiModeDoc::LogOnly),
+            denies_unscannable: self.denies_unscannable(),
+        }
     }
 }
 

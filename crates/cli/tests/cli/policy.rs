@@ -297,13 +297,3 @@ fn a_template_becomes_part_of_the_policy() {
     assert!(run(&demo, &["template", "show", "mine"]).exits(0).stdout.contains("title: Mine"));
     run(&demo, &["template", "apply", "nothing"]).exits(1);
 }
-
-#[test]
-fn no_bundle_takes_texts_out() {
-    let (_folder, demo, checked) =
-        with_rules("rules: [{name: a, effect: allow, when: {actions: [\"payments:*\"]}, redact: [/card]}]\n");
-    checked.exits(0);
-    run(&demo, &["keys", "generate", "--out", "keys/policy.jwk"]);
-    let signed = run(&demo, &["bundle", "sign", "--key", "keys/policy.jwk", "--out", "bundle.jwt"]);
-    assert!(signed.exits(3).stderr.contains("redact"));
-}

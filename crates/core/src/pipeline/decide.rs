@@ -10,6 +10,7 @@ use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Finding, HandoffError, Judged};
+use super::pii;
 use super::restrict::first_reason;
 use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord, RevocationCheck};
 use crate::money::MicroUsd;
@@ -148,7 +149,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         rate(judged, &rates),
         spend(judged, admission),
         stateless("domain", judged.findings.domain, domain_evidence(judged)),
-        stateless("pii", Finding::NotApplicable, SortedMap::new()),
+        pii::guardrail(judged.findings.pii.as_ref()),
         stateless("approval", judged.approval(admission), approval_evidence(judged)),
     ];
     guardrails.extend(judged.findings.rules.clone());

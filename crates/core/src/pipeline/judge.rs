@@ -14,6 +14,7 @@ use super::decide::{Decision, revocation_check};
 use super::demand::demand;
 use super::limits::{self, Limits};
 use super::passes::{self, JudgedValues, PassUse};
+use super::pii::{self, PiiFindings};
 use super::restrict::Shown;
 use super::rules;
 use crate::attest::{
@@ -60,6 +61,9 @@ pub(super) struct Findings {
     pub(super) transaction_cap: Option<MicroUsd>,
     pub(super) domain: Finding,
     /// The threshold above which a person approves, when the action has an amount.
+    /// What of it is personal data or a secret, where that is looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pii: Option<PiiFindings>,
     pub(super) approval: Finding,
     pub(super) approval_above: Option<MicroUsd>,
     /// What the operator's rules say, where there are any.
@@ -105,16 +109,19 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     if covered.body().is_empty() {
         ruled.redact.clear();
     }
+    let (pii, to_mask) = pii::judge(gate, covered).unzip();
+    let to_mask = to_mask.unwrap_or_default();
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
         spend: judge_spend(gate, credential, limits.transaction_cap, values.amount),
         transaction_cap: limits.transaction_cap,
         domain: judge_domain(&limits, values.host.as_ref()),
+        pii,
         approval: judge_approval(&gate.guardrails, values.amount, &pass),
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
-        redacts: !ruled.redact.is_empty(),
+        redacts: !ruled.redact.is_empty() || !to_mask.pointers.is_empty(),
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
@@ -142,7 +149,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         plugins: Vec::new(),
         pass,
         demand,
-        shown: Shown::of(authenticated, route, &needs, ruled.redact),
+        shown: Shown::of(authenticated, route, &needs, ruled.redact, to_mask),
     }
 }
 
@@ -253,7 +260,8 @@ impl Findings {
     }
 
     fn reasons(&self) -> impl Iterator<Item = Reason> {
-        let failed = [self.spend, self.domain, self.approval].into_iter().filter_map(|finding| match finding {
+        let pii = self.pii.as_ref().map_or(Finding::NotApplicable, |pii| pii.finding);
+        let failed = [self.spend, self.domain, pii, self.approval].into_iter().filter_map(|finding| match finding {
             Finding::Fail(reason) => Some(reason),
             Finding::Pass | Finding::NotApplicable => None,
         });

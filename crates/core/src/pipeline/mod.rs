@@ -32,6 +32,7 @@ mod judge;
 mod limits;
 mod parse;
 mod passes;
+mod pii;
 mod restrict;
 mod rules;
 

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::authenticate::Authenticated;
 use super::judge::Judged;
+use super::pii::{PiiFindings, ToMask};
 use super::rules;
 use crate::attest::sha256_label;
 use crate::plugin::{MAX_REDACTED_BYTES, PluginOutcome, PluginRecord, PluginVerdict};
@@ -31,6 +32,8 @@ pub(super) struct Shown {
     judged_texts: Vec<String>,
     /// Where texts stand that rules take out.
     redact: Vec<String>,
+    /// Where texts stand of which parts are taken out.
+    to_mask: ToMask,
 }
 
 impl Shown {
@@ -39,6 +42,7 @@ impl Shown {
         route: Option<&Route>,
         needs: &Needs<'_>,
         redact: Vec<String>,
+        to_mask: ToMask,
     ) -> Self {
         let covered = authenticated.proof.covered();
         let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD].contains(name);
@@ -49,6 +53,7 @@ impl Shown {
             has_json_body: route::has_json_body(covered),
             judged_texts: route.map(|route| route.judged_texts(needs)).unwrap_or_default(),
             redact,
+            to_mask,
         }
     }
 }
@@ -131,20 +136,45 @@ impl Judged {
                 Err(NotRedactable) => self.findings.rules = Some(rules::unredactable()),
             }
         }
-        if ranges.is_empty() {
+        let mut edits: Vec<Edit> = ranges.into_iter().map(|range| (range, REDACTED.to_vec())).collect();
+        if !self.shown.to_mask.pointers.is_empty() {
+            self.findings.redacts = false;
+            match self.mask(body) {
+                // What is taken out whole comes first, and stays.
+                Ok(masked) => edits.extend(masked),
+                Err(NotRedactable) => self.refuse_pii(),
+            }
+        }
+        if edits.is_empty() {
             return None;
         }
-        ranges.sort_by_key(|range: &core::ops::Range<usize>| range.start);
-        ranges.dedup();
-        let mut redacted = Vec::with_capacity(body.len() + ranges.len() * REDACTED.len());
-        let mut at = 0;
-        for range in ranges {
-            redacted.extend_from_slice(body.get(at..range.start).unwrap_or_default());
-            redacted.extend_from_slice(REDACTED);
-            at = range.end;
+        edits.sort_by_key(|(range, _)| range.start);
+        edits.dedup_by(|(later, _), (range, _)| later == range);
+        let redacted = edited(body, &edits);
+        if !self.shown.to_mask.pointers.is_empty() && !self.shown.to_mask.is_clean(&redacted) {
+            self.refuse_pii();
         }
-        redacted.extend_from_slice(body.get(at..).unwrap_or_default());
         Some(redacted)
+    }
+
+    fn refuse_pii(&mut self) {
+        self.findings.pii.iter_mut().for_each(PiiFindings::refuse);
+    }
+
+    /// The strings of which parts are taken out, without them.
+    fn mask(&mut self, body: &[u8]) -> Result<Vec<Edit>, NotRedactable> {
+        let to_mask = &self.shown.to_mask;
+        let ranges = self.locate(&to_mask.pointers, body)?;
+        let document = json::read(body, MAX_JSON_BODY_BYTES).map_err(|_| NotRedactable)?;
+        let texts = to_mask.pointers.iter().map(|pointer| to_mask.masked(&document, pointer));
+        let edits: Vec<Edit> = ranges
+            .into_iter()
+            .zip(texts)
+            .map(|(range, text)| Some((range, text?)))
+            .collect::<Option<_>>()
+            .ok_or(NotRedactable)?;
+        self.findings.pii.iter_mut().for_each(|pii| pii.note_masked(edits.len()));
+        Ok(edits)
     }
 
     /// Where the texts stand that rules take out. What is not there needs no taking out; what is there and no text cannot
@@ -170,6 +200,22 @@ impl Judged {
         let named: Vec<_> = named.iter().cloned().collect::<Option<_>>().ok_or(NotRedactable)?;
         if judged.iter().flatten().any(|range| named.contains(range)) { Err(NotRedactable) } else { Ok(named) }
     }
+}
+
+/// What stands in the place of a part of the body.
+type Edit = (core::ops::Range<usize>, Vec<u8>);
+
+/// The body with edits that are in order and do not overlap.
+fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut edited = Vec::with_capacity(body.len());
+    let mut at = 0;
+    for (range, text) in edits {
+        edited.extend_from_slice(body.get(at..range.start).unwrap_or_default());
+        edited.extend_from_slice(text);
+        at = range.end;
+    }
+    edited.extend_from_slice(body.get(at..).unwrap_or_default());
+    edited
 }
 
 /// The reason of the first that denies, else of the first that asks for approval: nobody is asked to approve what is

@@ -5,6 +5,7 @@ mod dpop;
 mod foreign;
 mod freshness;
 mod passes;
+mod pii;
 mod plugins;
 mod rules;
 

@@ -58,12 +58,6 @@ fn bundle(loaded: &Loaded, now: i64) -> Result<EdgeBundle, Failure> {
         )
         .hint("serve this gate natively, or take the plugins out of the edge's configuration"));
     }
-    if loaded.rules.as_ref().is_some_and(|rules| rules.policy.redacts()) {
-        return Err(Failure::config(
-            "rules with `redact`: nothing is taken out of requests at the edge, so they are refused there",
-        )
-        .hint("serve this gate natively, or take `redact` out of the edge's configuration"));
-    }
     Ok(EdgeBundle {
         iat: now,
         exp: now.saturating_add(i64::from(config.edge.max_age_days).saturating_mul(SECONDS_PER_DAY)),

@@ -1,0 +1,165 @@
+//! Personal data and secrets: what is found where, and what becomes of it.
+
+use super::*;
+use crate::attest::EvidenceValue;
+use crate::gate::PiiControls;
+use crate::pii::{Class, Classes};
+
+const CARD: &str = "4111 1111 1111 1111";
+
+fn controlled(controls: PiiControls) -> Gate {
+    let mut gate = gate();
+    gate.guardrails = Guardrails { pii: Some(controls), ..Guardrails::default() };
+    for route in &mut gate.routes {
+        (route.amount, route.domain) = (None, None);
+    }
+    gate
+}
+
+fn all(mode: &str) -> Gate {
+    let none = PiiControls { denies_unscannable: mode != "log_only", ..PiiControls::default() };
+    controlled(match mode {
+        "block" => PiiControls { block: Classes::ALL, ..none },
+        "redact" => PiiControls { redact: Classes::ALL, ..none },
+        _ => PiiControls { log: Classes::ALL, ..none },
+    })
+}
+
+fn decided(gate: &Gate, call: &Call) -> (Decision, Option<String>, Judged) {
+    let (judged, body) = call.judged(gate).unwrap().restrict(Vec::new(), &call.body);
+    let decision = decide(&judged, &admit(&mut LoadedRows::new(), &judged));
+    (decision, body.map(|body| String::from_utf8(body).unwrap()), judged)
+}
+
+fn pay(body: &str) -> Call {
+    Call::new("POST", "/pay", body).signed(1)
+}
+
+fn evidence(decision: &Decision, name: &str) -> Option<EvidenceValue> {
+    let pii = decision.guardrails.iter().find(|guardrail| guardrail.guardrail == "pii").unwrap();
+    pii.evidence.get(name).cloned()
+}
+
+#[test]
+fn what_is_blocked_refuses_wherever_it_stands() {
+    let gate = all("block");
+    for body in [
+        format!(r#"{{"note":"pay with {CARD} please"}}"#),
+        format!(r#"{{"{CARD}":1}}"#),
+        r#"{"card":4111111111111111}"#.to_owned(),
+        r#"{"a":[{"b":["\u0034111 1111 1111 1111"]}]}"#.to_owned(),
+        r#"{"ssn":"219099998"}"#.to_owned(),
+        r#"{"to":"alice@example.com"}"#.to_owned(),
+        // No JSON: twice the same member.
+        format!(r#"{{"a":1,"a":"{CARD}"}}"#),
+        format!("note={}", CARD.replace(' ', "+")).replace('+', " "),
+    ] {
+        let (decision, forwarded, _) = decided(&gate, &pay(&body));
+        assert_eq!((decision.reason, forwarded), (Some(Reason::PiiBlocked), None), "{body}");
+        assert_eq!(result(&decision, "pii"), GuardrailOutcome::Fail, "{body}");
+    }
+    for clean in [r#"{"usd":45,"to":"shop.example"}"#, "", r#"{"order":"ord_4111"}"#] {
+        assert_eq!(decided(&gate, &pay(clean)).0.reason, None, "{clean}");
+    }
+}
+
+#[test]
+fn what_is_redacted_does_not_go_upstream() {
+    let gate = all("redact");
+    let body = format!(
+        r#"{{"note":"pay with {CARD}, or ask alice@example.com","usd":45,"n":[null,"a\"b"],"list":["{CARD}"]}}"#
+    );
+    let (decision, forwarded, judged) = decided(&gate, &pay(&body));
+    assert_eq!(decision.reason, None);
+    assert_eq!(
+        forwarded.unwrap(),
+        r#"{"note":"pay with [redacted], or ask [redacted]","usd":45,"n":[null,"a\"b"],"list":["[redacted]"]}"#,
+        "the rest stays as it is, byte by byte"
+    );
+    assert_eq!(evidence(&decision, "card_found"), Some(EvidenceValue::Number(2)));
+    assert_eq!(evidence(&decision, "email_found"), Some(EvidenceValue::Number(1)));
+    assert_eq!(evidence(&decision, "texts_redacted"), Some(EvidenceValue::Number(2)));
+    assert!(judged.request().forwarded_payload_sha256.is_some());
+    let record = serde_json::to_string(&judged.record(&decision)).unwrap();
+    assert!(!record.contains("4111") && !record.contains("alice"), "{record}");
+    let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
+    assert_eq!(decide(&handed, &admit(&mut LoadedRows::new(), &handed)), decision, "also where it is handed over");
+}
+
+#[test]
+fn what_cannot_be_taken_out_refuses() {
+    let gate = all("redact");
+    for body in [format!(r#"{{"{CARD}":1}}"#), r#"{"card":4111111111111111}"#.to_owned(), format!("card {CARD}")] {
+        let (decision, forwarded, _) = decided(&gate, &pay(&body));
+        assert_eq!((decision.reason, forwarded), (Some(Reason::PiiUnredactable), None), "{body}");
+    }
+    // Nobody took it out.
+    let judged = pay(&format!(r#"{{"note":"{CARD}"}}"#)).judged(&gate).unwrap();
+    let decision = decide(&judged, &admit(&mut LoadedRows::new(), &judged));
+    assert_eq!(decision.reason, Some(Reason::InternalError));
+}
+
+#[test]
+fn what_was_judged_is_not_taken_out() {
+    let mut gate = all("redact");
+    gate.routes[1].domain = Some(ValueSource::Pointer("/to".to_owned()));
+    let (decision, ..) = decided(&gate, &pay(r#"{"to":"192.0.2.7"}"#));
+    assert_eq!(decision.reason, Some(Reason::PiiUnredactable));
+}
+
+#[test]
+fn what_is_logged_passes_and_is_counted() {
+    let gate = all("log_only");
+    let (decision, forwarded, _) = decided(&gate, &pay(&format!(r#"{{"note":"{CARD}"}}"#)));
+    assert_eq!((decision.reason, forwarded), (None, None));
+    assert_eq!(result(&decision, "pii"), GuardrailOutcome::Pass);
+    assert_eq!(evidence(&decision, "card_found"), Some(EvidenceValue::Number(1)));
+}
+
+#[test]
+fn every_class_has_its_own_mode() {
+    let gate = controlled(PiiControls {
+        block: Classes::of(Class::Card),
+        redact: Classes::of(Class::Email),
+        log: Classes::of(Class::Ip),
+        denies_unscannable: true,
+    });
+    let (decision, forwarded, _) =
+        decided(&gate, &pay(r#"{"note":"alice@example.com from 192.0.2.7, +1 202-555-0143"}"#));
+    assert_eq!(decision.reason, None);
+    assert_eq!(forwarded.unwrap(), r#"{"note":"[redacted] from 192.0.2.7, +1 202-555-0143"}"#);
+    assert_eq!(evidence(&decision, "phone_found"), None, "it is not looked for");
+    assert_eq!(decided(&gate, &pay(&format!(r#"{{"note":"{CARD}"}}"#))).0.reason, Some(Reason::PiiBlocked));
+}
+
+#[test]
+fn a_body_that_cannot_be_looked_at_is_refused_unless_all_is_logged() {
+    let coded = || {
+        let mut call = Call::new("POST", "/pay", r#"{"a":1}"#);
+        call.headers.push(("content-encoding".to_owned(), b"gzip".to_vec()));
+        call.signed(1)
+    };
+    let binary = || {
+        let mut call = Call::new("POST", "/pay", "x");
+        call.body = vec![0xff, 0xfe, 0x00];
+        call.signed(1)
+    };
+    for call in [coded(), binary()] {
+        assert_eq!(decided(&all("block"), &call).0.reason, Some(Reason::PiiUnscannable));
+        assert_eq!(decided(&all("redact"), &call).0.reason, Some(Reason::PiiUnscannable));
+        let (decision, ..) = decided(&all("log_only"), &call);
+        assert_eq!(decision.reason, None);
+        assert_eq!(evidence(&decision, "body"), Some(EvidenceValue::Text("unscannable".to_owned())));
+    }
+}
+
+#[test]
+fn paths_and_queries_are_looked_at_too() {
+    let gate = all("redact");
+    for path in ["/records/219-09-9998", "/records/alice@example.com", "/records/%2B1%20202%20555%200143"] {
+        let judged = Call::new("DELETE", path, "").signed(1).judged(&gate).unwrap();
+        let decision = decide(&judged, &admit(&mut LoadedRows::new(), &judged));
+        let pii = decision.guardrails.iter().find(|guardrail| guardrail.guardrail == "pii").unwrap();
+        assert_eq!(pii.reason_code, Some(Reason::PiiUnredactable), "{path}");
+    }
+}

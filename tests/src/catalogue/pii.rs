@@ -1,0 +1,60 @@
+//! Personal data and secrets.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::policy::{ask, policy};
+use super::{Draft, Recipe};
+use crate::agent::RequestDraft;
+
+/// A card of the scheme's own examples, and a key that opens nothing.
+const CARD: &str = "4111 1111 1111 1111";
+const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+fn note(text: &str) -> Result<RequestDraft> {
+    Ok(ask("POST", "/pay")?.json(&json!({ "amount": 1, "note": text }).to_string()))
+}
+
+pub(super) fn recipes() -> Result<Vec<Recipe>> {
+    let controls = |controls: serde_json::Value| policy(json!({ "pii_controls": controls }));
+    let blocked = Some("pii_blocked");
+    let block = Draft::new(
+        "What is blocked refuses, in every disguise that is seen through.",
+        controls(json!({ "mode": "block" }))?,
+    )
+    .send(note("nothing to see")?, None)?
+    .send(note(CARD)?, blocked)?
+    .send(note("4111\u{200b}1111\u{200b}1111\u{200b}1111")?, blocked)?
+    .send(note("\u{ff14}\u{ff11}\u{ff11}\u{ff11}111111111111")?, blocked)?
+    .send(note("NDExMTExMTExMTExMTExMQ==")?, blocked)?
+    .send(note("alice%40example.com")?, blocked)?
+    .send(note(&format!("key {KEY}"))?, blocked)?
+    .send(ask("POST", "/pay")?.json(r#"{"amount":1,"\u0034111 1111 1111 1111":1}"#), blocked)?
+    .send(ask("GET", "/search?q=4111+1111+1111+1111")?, blocked)?
+    .send(ask("GET", "/search?ssn=219099998")?, blocked)?;
+    let redact = Draft::new(
+        "What is redacted is not forwarded, and refuses where it cannot be taken out.",
+        controls(json!({ "mode": "redact", "classes": { "ip": "log_only" } }))?,
+    )
+    .send(note(&format!("pay with {CARD}, ask alice@example.com, from 192.0.2.7"))?, None)?
+    .send(ask("POST", "/pay")?.json(r#"{"amount":1,"cards":["4111-1111-1111-1111",{"ssn":"219099998"}]}"#), None)?
+    .send(ask("POST", "/pay")?.json(r#"{"amount":1,"card":4111111111111111}"#), Some("pii_unredactable"))?
+    .send(ask("POST", "/order")?.json(r#"{"amount":1,"to":"192.0.2.7"}"#), None)?
+    .send(ask("POST", "/email")?.json(r#"{"to":"shop.example","4111 1111 1111 1111":1}"#), Some("pii_unredactable"))?;
+    let log = Draft::new("What is logged passes, and is counted.", controls(json!({ "mode": "log_only" }))?)
+        .send(note(&format!("{CARD}, {CARD}, alice@example.com"))?, None)?;
+    let unscannable = Draft::new(
+        "A body that cannot be looked at is refused, unless the policy lets it pass.",
+        controls(json!({ "mode": "off", "classes": { "card": "block" } }))?,
+    )
+    .send(ask("POST", "/pay")?.header("content-encoding", "gzip").json(r#"{"amount":1}"#), Some("body_not_json"))?
+    .send(ask("POST", "/search")?.header("content-encoding", "br").body("x"), Some("action_unmapped"))?
+    .send(note("alice@example.com")?, None)?
+    .send(note(CARD)?, blocked)?;
+    Ok(vec![
+        ("pii_block_deny", block),
+        ("pii_redact_deny", redact),
+        ("pii_log_only", log),
+        ("pii_classes_deny", unscannable),
+    ])
+}
