@@ -39,7 +39,7 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     .send(note(&format!("pay with {CARD}, ask alice@example.com, from 192.0.2.7"))?, None)?
     .send(ask("POST", "/pay")?.json(r#"{"amount":1,"cards":["4111-1111-1111-1111",{"ssn":"219099998"}]}"#), None)?
     .send(ask("POST", "/pay")?.json(r#"{"amount":1,"card":4111111111111111}"#), Some("pii_unredactable"))?
-    .send(ask("POST", "/order")?.json(r#"{"amount":1,"to":"192.0.2.7"}"#), None)?
+    .send(note("from 192.0.2.7")?, None)?
     .send(ask("POST", "/email")?.json(r#"{"to":"shop.example","4111 1111 1111 1111":1}"#), Some("pii_unredactable"))?;
     let log = Draft::new("What is logged passes, and is counted.", controls(json!({ "mode": "log_only" }))?)
         .send(note(&format!("{CARD}, {CARD}, alice@example.com"))?, None)?;
