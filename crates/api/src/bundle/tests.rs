@@ -78,7 +78,7 @@ fn each_mistake_is_named_with_its_place() {
     let issuer = &policy()["issuers"][0];
     for (policy, place) in [
         (set("/guardrails/rate_limit", json!({})), "rate_limit"),
-        (set("/guardrails/pii_controls", json!({})), "pii_controls"),
+        (set("/guardrails/pii_guards", json!({})), "pii_controls"),
         (set("/gate/id", json!("a b")), "gate.id"),
         (set("/gate/id", json!("")), "gate.id"),
         (set("/gate/level", json!("L4")), "L4"),
