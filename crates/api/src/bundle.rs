@@ -305,7 +305,8 @@ pub struct RouteDoc {
     /// Labels of passports with which the action is refused, e.g. `untrusted_web`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refuse_labels: Vec<String>,
-    /// What the action does to what it touches. Absent: not known, so no rule may ask for it.
+    /// What the action does to what it touches. Absent: what the words of its name say, such as `delete`, raised by the methods
+    /// `PUT`, `PATCH` and `DELETE`; `write` where none of them says anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<EffectClassDoc>,
     /// What else of the request rules may look at, by name.

@@ -3,6 +3,7 @@
 //! Values are read only from what the proof covers: the target and, when it is digest-verified, the body.
 
 mod argument;
+mod effect;
 mod template;
 
 use alloc::borrow::Cow;
@@ -19,7 +20,8 @@ use passgate_passport::sorted::{SortedMap, SortedSet};
 use crate::domain;
 use crate::money::{MicroUsd, Unit};
 use crate::reason::Reason;
-pub use argument::{Argument, ArgumentFault, ArgumentKind, ArgumentValue, EffectClass, MAX_PATH_ARGUMENT_BYTES};
+pub use argument::{Argument, ArgumentFault, ArgumentKind, ArgumentValue, MAX_PATH_ARGUMENT_BYTES};
+pub use effect::EffectClass;
 pub use template::{ResourceTemplate, ResourceTemplateError};
 
 /// The largest JSON body values are read from, in bytes. A gate's own body limit may be lower.
@@ -46,8 +48,8 @@ pub struct Route {
     pub context: SortedMap<String, ValueSource>,
     /// Labels with which the action is refused.
     pub refused_labels: SortedSet<String>,
-    /// What the action does to what it touches; absent means that it is not known.
-    pub class: Option<EffectClass>,
+    /// What the action does to what it touches.
+    pub class: EffectClass,
     /// What else of the request rules may look at, ordered by name.
     pub arguments: Vec<Argument>,
 }

@@ -343,7 +343,7 @@ impl Compiler<'_> {
         let patterns = patterns.iter().map(|(_, pattern)| pattern.clone()).collect();
         let policy = Policy::new(Mode::Enforce, Vec::new(), patterns, Vec::new());
         let leads = |route: &&Route| {
-            let class = route.class.map_or(Value::Unknown, |class| Value::Text(class.as_str()));
+            let class = Value::Text(route.class.as_str());
             let facts = Facts { action: route.action.as_str(), class, ..Facts::default() };
             of_route.iter().all(|condition| policy.holds(condition, &facts, true))
         };
@@ -360,7 +360,6 @@ impl Compiler<'_> {
         for (part, conditions) in [("when", when), ("require", require)] {
             for condition in conditions {
                 let tells: fn(&Route) -> bool = match condition.fact {
-                    Fact::Class => |route| route.class.is_some(),
                     Fact::Resource => |route| route.resource.is_some(),
                     Fact::Records => |route| route.records.is_some(),
                     Fact::Amount => |route| route.amount.is_some(),

@@ -249,16 +249,17 @@ impl RouteDoc {
             .iter()
             .map(|(name, doc)| Ok((checked_name("context", name)?, doc.compile(&format!("context.{name}"))?)));
         let labels = self.refuse_labels.iter().map(|label| checked_name("refuse_labels", label));
+        let action = ActionName::parse(&self.action).map_err(|e| error("action", e))?;
         Ok(Route {
             method: self.method.clone(),
-            action: ActionName::parse(&self.action).map_err(|e| error("action", e))?,
             amount: self.amount.as_ref().map(AmountDoc::compile).transpose()?,
             domain: self.domain.as_ref().map(|doc| doc.compile("domain")).transpose()?,
             resource: self.resource.as_ref().map(|doc| doc.compile(&path)).transpose()?,
             records: self.records.as_ref().map(RecordsDoc::compile).transpose()?,
             context: context.collect::<Result<_, _>>()?,
             refused_labels: labels.collect::<Result<_, _>>()?,
-            class: self.class.map(EffectClass::from),
+            class: self.class.map_or_else(|| EffectClass::of(&action, self.method.as_deref()), EffectClass::from),
+            action,
             arguments: self.arguments.iter().map(|(name, doc)| doc.compile(name, &path)).collect::<Result<_, _>>()?,
             path,
         })

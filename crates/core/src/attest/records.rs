@@ -349,7 +349,10 @@ pub struct RequestRecord {
     /// The amount in micro-USD, when the route declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_micro_usd: Option<u64>,
-    /// SHA-256 of the body that goes upstream, when plugins took something out of it.
+    /// What the action does: `read`, `write`, `destructive` or `admin`, once the request is mapped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect_class: Option<String>,
+    /// SHA-256 of the body that goes upstream, when something is taken out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarded_payload_sha256: Option<String>,
     /// The method.

@@ -133,6 +133,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         action,
         action_pass: pass.as_ref().map(PassUse::record),
         amount_micro_usd: amount.and_then(Result::ok).map(|a| a.0),
+        effect_class: route.map(|route| route.class.as_str().into()),
         proof: proof_form(authenticated.proof.form()).map(ToString::to_string),
         target_domain: host.and_then(Result::ok),
         ..request_record(covered)

@@ -13,7 +13,7 @@ use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, RateLimits};
 use crate::policy::{Effect, Explained, Facts, Mode, Outcome, Policy, Ruling, Value};
 use crate::reason::{Class, Reason};
-use crate::route::{ArgumentFault, Declared, EffectClass, Needs, Route, Values};
+use crate::route::{ArgumentFault, Declared, Needs, Route, Values};
 
 /// The most names of rules that a record has.
 const MAX_RECORDED_RULES: usize = 16;
@@ -125,7 +125,7 @@ fn facts<'a>(
                 amount.ok().and_then(|amount| i64::try_from(amount.0).ok()).map_or(Value::Unknown, Value::Number)
             }
         },
-        class: route.class.map(EffectClass::as_str).map_or(Value::Unknown, Value::Text),
+        class: Value::Text(route.class.as_str()),
         closed: values.is_closed,
         domain: match &values.host {
             None => Value::Nothing,

@@ -30,7 +30,7 @@ use crate::domain::DomainPattern;
 use crate::gate::{EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, RateLimits};
 use crate::money::{MicroUsd, Unit};
 use crate::reason::Reason;
-use crate::route::{AmountSource, PathPattern, Route, ValueSource};
+use crate::route::{AmountSource, EffectClass, PathPattern, Route, ValueSource};
 use crate::state::{self, Admission, LoadedRows, NonceAnswer, SpendMode, Subject};
 use crate::status::StatusLists;
 use crate::time::UnixMillis;
@@ -57,7 +57,7 @@ fn gate() -> Gate {
         records: None,
         context: SortedMap::new(),
         refused_labels: SortedSet::new(),
-        class: None,
+        class: EffectClass::of(&ActionName::parse(action).unwrap(), Some(method)),
         arguments: Vec::new(),
     };
     let usd = |dollars: u64| Some(MicroUsd(dollars * 1_000_000));

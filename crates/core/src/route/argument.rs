@@ -13,34 +13,6 @@ use crate::domain;
 /// The longest path that an argument may be.
 pub const MAX_PATH_ARGUMENT_BYTES: usize = 4096;
 
-/// What an action does to what it touches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EffectClass {
-    /// It changes nothing.
-    Read,
-    /// It changes something.
-    Write,
-    /// It takes something away for good.
-    Destructive,
-    /// It changes what others may do.
-    Admin,
-}
-
-impl EffectClass {
-    /// All there are.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Destructive, Self::Admin];
-
-    /// `read`, `write`, `destructive` or `admin`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Destructive => "destructive",
-            Self::Admin => "admin",
-        }
-    }
-}
-
 /// Something in a request that rules may look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument {

@@ -241,14 +241,13 @@ fn outcome(policy: &Policy, request: &Request) -> (&'static str, Option<String>)
         ("force", request.force.map(boolean)),
         ("filter", request.filter.then(|| ArgumentValue::Text(String::new()))),
     ];
-    let class =
-        [Some(EffectClass::Write), Some(EffectClass::Destructive), Some(EffectClass::Read), None][request.route];
+    let class = [EffectClass::Write, EffectClass::Destructive, EffectClass::Read, EffectClass::Write][request.route];
     let number = |number: u64| Value::Number(i64::try_from(number).unwrap());
     let facts = Facts {
         action: ACTIONS[request.route],
         agent: &request.agent,
         amount: if request.pays() { number(request.cents * 10_000) } else { Value::Nothing },
-        class: class.map_or(Value::Unknown, |class| Value::Text(class.as_str())),
+        class: Value::Text(class.as_str()),
         closed: request.closed,
         domain: if request.pays() { Value::Text(&request.domain) } else { Value::Nothing },
         issuer: &request.issuer,

@@ -35,8 +35,8 @@ pub(super) struct Request {
 }
 
 pub(super) const ACTIONS: [&str; 4] = ["payments:create", "payments:refund:full", "files:read", "bare"];
-const CLASSES: [Option<EffectClassDoc>; 4] =
-    [Some(EffectClassDoc::Write), Some(EffectClassDoc::Destructive), Some(EffectClassDoc::Read), None];
+const CLASSES: [EffectClassDoc; 4] =
+    [EffectClassDoc::Write, EffectClassDoc::Destructive, EffectClassDoc::Read, EffectClassDoc::Write];
 
 impl Request {
     pub(super) fn pays(&self) -> bool {
@@ -102,7 +102,7 @@ fn holds(doc: &ConditionsDoc, request: &Request, unknown: bool) -> bool {
         && one(&doc.agents, &doc.not_agents, agent)
         && one(&doc.issuers, &doc.not_issuers, |issuer| request.issuer == *issuer)
         && tier
-        && one(&doc.classes, &doc.not_classes, |class| CLASSES[request.route] == Some(*class))
+        && one(&doc.classes, &doc.not_classes, |class| CLASSES[request.route] == *class)
         && one(&doc.labels, &doc.not_labels, |label| request.labels.contains(label))
         && one(&doc.domains, &doc.not_domains, domain)
         && resources

@@ -9,7 +9,7 @@ use passgate_core::attest::{
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::MAX_RECORDED_PATH_BYTES;
 use passgate_core::policy::{Condition, Effect, Fact, Facts, Mode, Policy, Rule, Value};
-use passgate_core::route::{Declared, EffectClass, Route};
+use passgate_core::route::{Declared, Route};
 use passgate_core::time::UnixMillis;
 
 /// The guardrail of rules in a record.
@@ -144,7 +144,7 @@ impl<'r> Recorded<'r> {
                 None => Value::Nothing,
                 Some(_) => self.request.amount_micro_usd.map_or(Value::Unknown, number),
             },
-            class: route.class.map(EffectClass::as_str).map_or(Value::Unknown, Value::Text),
+            class: Value::Text(route.class.as_str()),
             domain: match route.domain {
                 None => Value::Nothing,
                 Some(_) => self.request.target_domain.as_deref().map_or(Value::Unknown, Value::Text),
