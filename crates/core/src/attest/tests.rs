@@ -86,6 +86,7 @@ fn decision(path: &str) -> Body {
                 usage: ActionPassUse::Redeem,
             }),
             amount_micro_usd: Some(1),
+            effect_class: Some("read".to_owned()),
             forwarded_payload_sha256: Some("f".to_owned()),
             proof: Some("dpop".to_owned()),
             method: "POST".to_owned(),

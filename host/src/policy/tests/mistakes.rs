@@ -13,10 +13,7 @@ fn mistakes_in_a_rule_are_named_with_their_place() {
         (allow(r#"when: {actions: ["payments:"]}"#), "rules[0].when.actions[0]: `payments:`: segment 1"),
         (allow("when: {actions: []}"), "rules[0].when.actions: lists nothing"),
         (allow(r#"when: {actions: ["web:*"]}"#), "rules[0].when: matches no action of any route"),
-        (
-            allow("when: {actions: [bare], classes: [read]}"),
-            "rules[0].when: matches no action of any route",
-        ),
+        (allow("when: {actions: [bare], classes: [read]}"), "rules[0].when: matches no action of any route"),
         (allow("when: {agents: [a b], issuers: ['did:key:x']}"), "rules[0].when.agents[0]: `a b`: use 1 to 256"),
         (allow("when: {issuers: [nobody]}"), "rules[0].when.issuers[0]: this gate trusts no issuer `nobody`"),
         (allow("when: {labels: [A]}"), "rules[0].when.labels[0]: `A`: use names"),
