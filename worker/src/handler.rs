@@ -93,7 +93,9 @@ impl Life<'_> {
 
     /// Steps 1 to 9.
     async fn decide_and_carry(mut self, taken: Intake, peer: Option<String>) -> Response {
-        let line = taken.line.clone();
+        // As it is recorded and logged; what is sent has the path as it came.
+        let path = self.policy.gate.shown_path(&taken.line.path).into_owned();
+        let line = Line { path, ..taken.line.clone() };
         // Made before the request is judged, so that an allow cannot fail on it.
         let mut fields = match headers::forwardable(&taken.fields) {
             Ok(fields) => fields,
@@ -121,9 +123,8 @@ impl Life<'_> {
                 if let Some(peer) = peer.and_then(|peer| peer.parse().ok()) {
                     fields.extend(headers::proxy_claims(peer, self.limits().scheme, taken.authority.as_deref()));
                 }
-                let Intake { line, body, .. } = taken;
-                let body = redacted.unwrap_or(body);
-                let Line { method, path, query, .. } = line.clone();
+                let Intake { line: Line { method, path, query, .. }, body, .. } = taken;
+                let body = headers::with_body(&mut fields, body, redacted);
                 self.carry(*allowed, &judged, Outbound { method, path, query, fields, body }, &line).await
             }
         }

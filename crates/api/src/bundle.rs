@@ -482,7 +482,7 @@ pub struct PiiControlsDoc {
 #[serde(rename_all = "snake_case")]
 pub enum PiiModeDoc {
     /// It is not looked for.
-    Off,
+    Ignore,
     /// It is counted in the record.
     LogOnly,
     /// It is taken out of what is forwarded; where it cannot be, the request is refused.
@@ -522,7 +522,7 @@ impl PiiControlsDoc {
         let mode_of = |class: Class| (class, self.mode_of(class).max(other.mode_of(class)));
         let denies = self.denies_unscannable() || other.denies_unscannable();
         Self {
-            mode: PiiModeDoc::Off,
+            mode: PiiModeDoc::Ignore,
             classes: Class::ALL.into_iter().map(mode_of).collect(),
             unscannable: Some(if denies { UnscannableDoc::Deny } else { UnscannableDoc::Allow }),
         }

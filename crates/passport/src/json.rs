@@ -13,6 +13,7 @@ mod locate;
 mod node;
 mod range;
 mod shape;
+mod texts;
 
 use alloc::borrow::Cow;
 use alloc::collections::btree_map::Entry;
@@ -25,6 +26,7 @@ use serde_json::Value;
 pub use canonical::canonical;
 pub use locate::locate_strings;
 pub use node::{Members, Node};
+pub use texts::{Text, TextKind, visit_texts};
 
 /// Objects and arrays may nest this deep; documents of the protocols served here stay under ten.
 pub const MAX_DEPTH: usize = 32;

@@ -297,7 +297,7 @@ pub enum StoreError {
     Revoked(Box<Subject>),
     /// There is nothing to reconcile. A mistake of whoever asks; nothing was written.
     #[error(
-        "nothing that the decision {0} charged is held: it charged nothing, is settled, was reconciled, is younger than an hour and may be under way, or is older than 30 days"
+        "there is nothing to reconcile of {0}: it charged nothing, is settled or reconciled, is without an outcome for less than an hour, or is older than 30 days"
     )]
     NotHeld(String),
     /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.

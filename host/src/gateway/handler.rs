@@ -64,7 +64,7 @@ impl Handler for Door {
     async fn take(&self, request: Request<Incoming>, peer: SocketAddr) -> Self::Taken {
         let line = Line {
             method: request.method().as_str().to_owned(),
-            path: request.uri().path().to_owned(),
+            path: self.core.gate.get().shown_path(request.uri().path()).into_owned(),
             peer,
             arrived: Instant::now(),
         };
@@ -121,7 +121,7 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
         return page;
     }
     // Made before the request is judged, so that an allow cannot fail on it.
-    let fields = match fields_to_send(&core, &line, &taken) {
+    let mut fields = match fields_to_send(&core, &line, &taken) {
         Ok(fields) => fields,
         Err(error) => return refuse(&core, &line, &slot, Reason::HeaderInvalid, error.to_string()).await,
     };
@@ -130,7 +130,8 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
     match answer {
         Answer::Forward(allowed) => {
             let Intake { method, path, query, body, .. } = taken;
-            let outbound = Outbound { method, path, query, headers: fields, body }.with_body(redacted);
+            let body = headers::with_body(&mut fields, body, redacted);
+            let outbound = Outbound { method, path, query, headers: fields, body };
             forward(&core, *allowed, outbound, &line, slot).await
         }
         Answer::Mint(minted) => mint(&core, &minted, &line),

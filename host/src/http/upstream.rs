@@ -20,7 +20,6 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use passgate_passport::digest::content_digest;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -162,23 +161,6 @@ pub struct Outbound {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The whole body.
     pub body: Bytes,
-}
-
-/// Fields that say how a body hashes.
-const DIGEST_FIELDS: [&str; 4] = ["content-digest", "content-md5", "digest", "repr-digest"];
-
-impl Outbound {
-    /// With `body` instead of its own, if there is one: the digests of the old body go, and a `Content-Digest` of the new
-    /// one comes.
-    #[must_use]
-    pub fn with_body(mut self, body: Option<Vec<u8>>) -> Self {
-        if let Some(body) = body {
-            self.headers.retain(|(name, _)| !DIGEST_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field)));
-            self.headers.push(("content-digest".to_owned(), content_digest(&body).into_bytes()));
-            self.body = body.into();
-        }
-        self
-    }
 }
 
 /// The origin's answer.

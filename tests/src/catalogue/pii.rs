@@ -45,7 +45,7 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
         .send(note(&format!("{CARD}, {CARD}, alice@example.com"))?, None)?;
     let unscannable = Draft::new(
         "A body that cannot be looked at is refused, unless the policy lets it pass.",
-        controls(json!({ "mode": "off", "classes": { "card": "block" } }))?,
+        controls(json!({ "mode": "ignore", "classes": { "card": "block" } }))?,
     )
     .send(ask("POST", "/pay")?.header("content-encoding", "gzip").json(r#"{"amount":1}"#), Some("body_not_json"))?
     .send(ask("POST", "/search")?.header("content-encoding", "br").body("x"), Some("action_unmapped"))?

@@ -114,7 +114,7 @@ impl From<OperationError> for Reply {
             OperationError::Store(StoreError::PluginKey(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Rotation(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Revoked(_)) => (409, REVOKED_CODE, "What is revoked stays revoked."),
-            OperationError::Store(StoreError::NotHeld(_)) => (409, NOT_HELD_CODE, "There is nothing to reconcile."),
+            OperationError::Store(StoreError::NotHeld(_)) => (409, NOT_HELD_CODE, "Nothing is held."),
             OperationError::Store(StoreError::Corrupt(_)) | OperationError::View(_) => {
                 (500, "store_corrupt", "What is stored cannot be read.")
             }

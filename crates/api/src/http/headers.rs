@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use passgate_passport::digest::content_digest;
+
 use super::authority::Scheme;
 
 /// A header field: its name and its value.
@@ -82,6 +84,18 @@ pub fn fold(name: &str) -> String {
         other => other.to_ascii_lowercase(),
     };
     name.chars().map(fold).collect()
+}
+
+/// Fields that say how a body hashes.
+const DIGEST_FIELDS: [&str; 4] = ["content-digest", "content-md5", "digest", "repr-digest"];
+
+/// The body to forward: `redacted`, if something is taken out of `body`. Then the digests of the old body leave `fields`, and a
+/// `Content-Digest` of the new one comes.
+pub fn with_body<B: From<Vec<u8>>>(fields: &mut Vec<Field>, body: B, redacted: Option<Vec<u8>>) -> B {
+    let Some(redacted) = redacted else { return body };
+    fields.retain(|(name, _)| !DIGEST_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field)));
+    fields.push(("content-digest".to_owned(), content_digest(&redacted).into_bytes()));
+    redacted.into()
 }
 
 /// The fields of a request that go on to the origin, in their order and with their values untouched.

@@ -92,7 +92,7 @@ async fn held(args: &HeldArgs, context: &Context) -> Outcome {
         return Ok(Exit::Ok);
     }
     for (id, Charged { agent, action, amount, at, ended }) in &found {
-        let ended = ended.as_deref().unwrap_or("no outcome");
+        let ended = ended.as_deref().unwrap_or("no outcome yet");
         output.data(&format!("{id}  {at}  {} USD  {agent}  {action}  {ended}", MicroUsd(*amount)))?;
     }
     match found.as_slice() {
@@ -127,7 +127,7 @@ fn follow(found: &mut BTreeMap<String, Charged>, record: &Map<String, Value>) {
     let kind = text("/kind");
     if kind == Kind::Decision.as_str() {
         let amount = pointer_in(record, "/request/amount_micro_usd").and_then(Value::as_u64).unwrap_or(0);
-        if text("/decision") == "allow" && amount > 0 {
+        if text("/decision") == "allow" && amount > 0 && is_charged(record) {
             let charged = Charged {
                 agent: text("/agent/agent_id"),
                 action: text("/request/action"),
@@ -148,6 +148,15 @@ fn follow(found: &mut BTreeMap<String, Charged>, record: &Map<String, Value>) {
             }
         }
     }
+}
+
+/// Whether an allow charged a budget: a pass that is minted charges none, nor does a request without a cap for a period.
+fn is_charged(record: &Map<String, Value>) -> bool {
+    let mints = pointer_in(record, "/request/action_pass/use").and_then(Value::as_str) == Some("mint");
+    let guardrails = record.get("guardrails_evaluated").and_then(Value::as_array);
+    let spend = guardrails.into_iter().flatten().find(|guardrail| guardrail["guardrail"] == "spend");
+    let evidence = spend.and_then(|spend| spend["evidence"].as_object());
+    !mints && evidence.is_some_and(|evidence| evidence.keys().any(|name| name.ends_with("_spent_before_micro_usd")))
 }
 
 fn pointer_in<'a>(record: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {

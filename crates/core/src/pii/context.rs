@@ -37,7 +37,7 @@ const WORDS: &[(u16, &[u8])] = &[
 /// Names of things that are secrets, as endings of a name in lower case without separators.
 const SECRETS: &[u8] =
     b"password passwd pwd passphrase secret apikey apitoken accesskey secretkey privatekey accesstoken \
-authtoken refreshtoken bearertoken";
+authtoken refreshtoken bearertoken passwordconfirmation";
 
 /// What the words in front of an offset say.
 pub(super) fn words_before(bytes: &[u8], offset: usize) -> u16 {
@@ -61,9 +61,12 @@ fn known(found: u16) -> u16 {
 
 /// Whether a name, as it stands before `=` or `:` or as a hint, names a secret.
 pub(super) fn names_secret(name: &[u8]) -> bool {
+    // `password2`, `passwords[]`
+    let end = name.iter().rposition(|byte| !matches!(byte, b'0'..=b'9' | b'[' | b']')).map_or(0, |last| last + 1);
+    let name = part(name, 0, end - usize::from(matches!(part(name, 0, end).last(), Some(b's' | b'S'))));
     // How the words of the list end; most names end otherwise.
     let last_two = (before(name, name.len(), 2) | 0x20, before(name, name.len(), 1) | 0x20);
-    matches!(last_two, (b'r' | b'w', b'd') | (b's', b'e') | (b'e', b't' | b'y' | b'n')) && {
+    matches!(last_two, (b'r' | b'w', b'd') | (b's', b'e') | (b'e', b't' | b'y' | b'n') | (b'o', b'n')) && {
         let name = Squeezed::new(name, 0);
         any_word(SECRETS, &mut |word| name.letters().ends_with(word))
     }

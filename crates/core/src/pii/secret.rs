@@ -64,8 +64,8 @@ pub(super) fn token(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
                 return None;
             }
             PREFIXES.iter().find_map(|&(alphabet, length, prefixes)| {
-                // A hyphen of the alphabet in front would make each part of a long token be read again.
-                let is_part = is_glued && alphabet & HYPHEN != 0;
+                // A hyphen or point of the alphabet in front would make each part of a long token be read again.
+                let is_part = (is_glued && alphabet & HYPHEN != 0) || (previous == b'.' && alphabet & DOT != 0);
                 let mut found = None;
                 any_word(prefixes, &mut |prefix| {
                     let first = start + prefix.len();

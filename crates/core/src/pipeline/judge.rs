@@ -121,7 +121,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         approval: judge_approval(&gate.guardrails, values.amount, &pass),
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
-        redacts: !ruled.redact.is_empty() || !to_mask.pointers.is_empty(),
+        redacts: !ruled.redact.is_empty() || !to_mask.ranges.is_empty(),
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
@@ -136,7 +136,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         effect_class: route.map(|route| route.class.as_str().into()),
         proof: proof_form(authenticated.proof.form()).map(ToString::to_string),
         target_domain: host.and_then(Result::ok),
-        ..request_record(covered)
+        ..request_record(gate, covered)
     };
     Judged {
         agent: credential.record(authenticated.proof.key_thumbprint()),
@@ -210,7 +210,7 @@ fn judge_approval(
     }
 }
 
-fn request_record(covered: &CoveredRequest<'_>) -> RequestRecord {
+fn request_record(gate: &Gate, covered: &CoveredRequest<'_>) -> RequestRecord {
     let target = Sha256::new()
         .chain_update(covered.scheme())
         .chain_update("://")
@@ -220,7 +220,7 @@ fn request_record(covered: &CoveredRequest<'_>) -> RequestRecord {
         .chain_update(covered.query().unwrap_or_default());
     RequestRecord {
         method: covered.method().to_string(),
-        path: super::parse::cut(covered.path(), super::parse::MAX_RECORDED_PATH_BYTES),
+        path: super::parse::cut(&gate.shown_path(covered.path()), super::parse::MAX_RECORDED_PATH_BYTES),
         payload_sha256: Some(sha256_label(&Sha256::digest(covered.body()).into())),
         target_sha256: Some(sha256_label(&target.finalize().into())),
         ..RequestRecord::default()

@@ -166,7 +166,10 @@ impl Refusal {
             not_checked: Vec::new(),
             plugins: Vec::new(),
             policy: gate.policy_record(now),
-            request: (*self.request).clone(),
+            request: RequestRecord {
+                path: gate.shown_path(&self.request.path).into_owned(),
+                ..self.request.as_ref().clone()
+            },
             revocation: RevocationCheck::NotChecked,
             status_list: self.status_list.as_deref().cloned(),
         }

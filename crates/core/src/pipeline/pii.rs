@@ -3,10 +3,12 @@
 //! Looked at are the path, the query and the body: of JSON each member name and each value after unescaping, with the name of
 //! the member as its context, of other text the whole. A body that is no text, or is coded, cannot be looked at.
 
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use passgate_passport::json::{self, Node};
+use passgate_passport::json::{self, JsonError, Text, TextKind};
 use passgate_passport::proof::CoveredRequest;
 use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ use super::decide::{Evidence, record};
 use super::judge::Finding;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, PiiControls};
-use crate::pii::{Class, Classes, Found, find_with_context};
+use crate::pii::{Classes, Found, find_with_context};
 use crate::reason::Reason;
 use crate::route::MAX_JSON_BODY_BYTES;
 
@@ -39,7 +41,8 @@ pub(super) struct PiiFindings {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ToMask {
     classes: Classes,
-    pub(super) pointers: Vec<String>,
+    /// Where they stand, in order.
+    pub(super) ranges: Vec<Range<usize>>,
 }
 
 /// Looks at a request as the policy of `gate` says.
@@ -47,42 +50,55 @@ pub(super) fn judge(gate: &Gate, covered: &CoveredRequest<'_>) -> Option<(PiiFin
     let controls = gate.guardrails.pii.as_ref()?;
     let mut scan = Scan::new(controls.looked_for());
     scan.fixed(covered.path(), "");
-    for (name, value) in covered.query().into_iter().flat_map(|query| query.split('&')).map(pair) {
-        scan.fixed(&spaced(name), "");
-        scan.fixed(&spaced(value), name);
+    for (name, value) in covered.query().into_iter().flat_map(|query| form_urlencoded::parse(query.as_bytes())) {
+        scan.fixed(&name, "");
+        scan.fixed(&value, &name);
     }
-    let is_unscannable = !scan.body(covered);
-    let has =
-        |classes: Classes, found: Classes| Class::ALL.iter().any(|of| classes.contains(*of) && found.contains(*of));
+    // What is no parameter of a form is looked at as it stands.
+    scan.fixed(covered.query().unwrap_or_default(), "");
+    let is_unscannable = !scan.body(covered, controls.redact);
     let finding = if is_unscannable && controls.denies_unscannable {
         Finding::Fail(Reason::PiiUnscannable)
-    } else if has(controls.block, scan.classes) {
+    } else if controls.block.overlaps(scan.classes) {
         Finding::Fail(Reason::PiiBlocked)
-    } else if has(controls.redact, scan.fixed_classes) {
+    } else if controls.redact.overlaps(scan.fixed_classes) {
         Finding::Fail(Reason::PiiUnredactable)
     } else {
         Finding::Pass
     };
-    let wanted = |(pointer, classes): (String, Classes)| has(controls.redact, classes).then_some(pointer);
-    let pointers = scan.strings.into_iter().filter_map(wanted).collect();
     let found = PiiFindings { finding, found: scan.found, is_unscannable, masked: 0 };
-    Some((found, ToMask { classes: controls.redact, pointers }))
-}
-
-/// A parameter of a query with its name.
-fn pair(parameter: &str) -> (&str, &str) {
-    parameter.split_once('=').unwrap_or(("", parameter))
-}
-
-/// A form's way to write spaces.
-fn spaced(text: &str) -> String {
-    text.replace('+', " ")
+    Some((found, ToMask { classes: controls.redact, ranges: scan.ranges }))
 }
 
 impl PiiControls {
     fn looked_for(&self) -> Classes {
         self.block.union(self.redact).union(self.log)
     }
+}
+
+impl Gate {
+    /// A path as it may be recorded and logged: without what the policy looks for.
+    pub fn shown_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        let looked_for = self.guardrails.pii.map(|pii| pii.looked_for()).unwrap_or_default();
+        masked(path, "", looked_for).map_or(Cow::Borrowed(path), Cow::Owned)
+    }
+}
+
+/// The text with a mask in the place of everything of these classes; `None` when there is nothing.
+fn masked(text: &str, name: &str, classes: Classes) -> Option<String> {
+    let found = find_with_context(text, name, classes);
+    if found.is_empty() {
+        return None;
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut at = 0;
+    for Found { start, end, .. } in found {
+        masked.push_str(text.get(at..start).unwrap_or_default());
+        masked.push_str(MASK);
+        at = end;
+    }
+    masked.push_str(text.get(at..).unwrap_or_default());
+    Some(masked)
 }
 
 /// What is found on the way through a request.
@@ -92,28 +108,28 @@ struct Scan {
     /// All that was found, and what of it stands where nothing can be taken out.
     classes: Classes,
     fixed_classes: Classes,
-    /// Where in the body strings stand that have something.
-    strings: Vec<(String, Classes)>,
+    /// Where in the body strings stand of which something is taken out.
+    ranges: Vec<Range<usize>>,
 }
 
 impl Scan {
     fn new(wanted: Classes) -> Self {
         let (classes, fixed_classes) = (Classes::NONE, Classes::NONE);
-        Self { wanted, found: SortedMap::new(), classes, fixed_classes, strings: Vec::new() }
+        Self { wanted, found: SortedMap::new(), classes, fixed_classes, ranges: Vec::new() }
     }
 
     /// Looks at a text, whose name says what it may be.
     fn look(&mut self, text: &str, name: &str) -> Classes {
-        let found: Vec<Found> = find_with_context(text, name, self.wanted);
-        for Found { class, .. } in &found {
-            match self.found.get_mut(class.as_str()) {
+        let mut classes = Classes::NONE;
+        for found in find_with_context(text, name, self.wanted) {
+            classes = classes.union(found.classes);
+            match self.found.get_mut(found.class.as_str()) {
                 Some(count) => *count += 1,
                 None => {
-                    self.found.insert(class.as_str().to_string(), 1);
+                    self.found.insert(found.class.as_str().to_string(), 1);
                 }
             }
         }
-        let classes: Classes = found.into_iter().map(|found| found.class).collect();
         self.classes = self.classes.union(classes);
         classes
     }
@@ -126,7 +142,7 @@ impl Scan {
 
     /// Whether the body could be looked at. One that is not JSON is looked at as the text that it is: escapes of any kind are
     /// seen through.
-    fn body(&mut self, covered: &CoveredRequest<'_>) -> bool {
+    fn body(&mut self, covered: &CoveredRequest<'_>, redact: Classes) -> bool {
         let body = covered.body();
         if body.is_empty() {
             return true;
@@ -135,76 +151,83 @@ impl Scan {
             return false;
         }
         let Ok(text) = core::str::from_utf8(body) else { return false };
-        match json::read(body, MAX_JSON_BODY_BYTES) {
-            Ok(document) => self.node(&document, "", &mut String::new()),
-            Err(_) => self.fixed(text, ""),
+        if self.document(body, redact).is_err() {
+            self.fixed(text, "");
+            // As a form, names stand beside their values.
+            for (name, value) in form_urlencoded::parse(body) {
+                self.fixed(&value, &name);
+            }
         }
         true
     }
 
-    /// Recursion ends with the reader's own bound on depth.
-    fn node(&mut self, node: &Node<'_>, name: &str, pointer: &mut String) {
-        let length = pointer.len();
-        match node {
-            Node::Null | Node::Bool(_) => {}
-            Node::Number(text) => self.fixed(text, name),
-            Node::String(text) => {
-                let classes = self.look(text, name);
-                if !classes.is_empty() {
-                    self.strings.push((pointer.clone(), classes));
+    fn document(&mut self, body: &[u8], redact: Classes) -> Result<(), JsonError> {
+        json::visit_texts(body, MAX_JSON_BODY_BYTES, &mut |found| match found.kind {
+            TextKind::Name => self.fixed(found.text, ""),
+            TextKind::Number => {
+                self.fixed(found.text, name_of(found));
+                if let Some(integer) = integer(found.text) {
+                    self.fixed(&integer, name_of(found));
                 }
             }
-            Node::Array(items) => {
-                for (i, item) in items.iter().enumerate() {
-                    pointer.push('/');
-                    pointer.push_str(&i.to_string());
-                    self.node(item, name, pointer);
-                    pointer.truncate(length);
+            TextKind::String => {
+                if self.look(found.text, name_of(found)).overlaps(redact) {
+                    self.ranges.push(found.range.clone());
                 }
             }
-            Node::Object(members) => {
-                for (name, value) in members {
-                    self.fixed(name, "");
-                    pointer.push('/');
-                    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                    self.node(value, name, pointer);
-                    pointer.truncate(length);
-                }
-            }
-        }
+        })
     }
 }
 
+/// What a value is called: by its member, or where that says nothing by the one around it.
+fn name_of<'t>(text: &'t Text<'_>) -> &'t str {
+    const NOTHING: [&str; 7] = ["value", "number", "no", "text", "content", "data", "raw"];
+    let mut names = text.names.iter().rev().map(AsRef::as_ref);
+    names.find(|name| !NOTHING.iter().any(|nothing| name.eq_ignore_ascii_case(nothing))).unwrap_or_default()
+}
+
+/// The digits of a number that is written with a point or an exponent and is an integer all the same.
+fn integer(number: &str) -> Option<String> {
+    const MOST_DIGITS: usize = 40;
+    if !number.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+        return None;
+    }
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let whole = whole.trim_start_matches('-');
+    let exponent: isize = exponent.trim_start_matches('+').parse().ok()?;
+    let length = isize::try_from(whole.len()).ok()?.checked_add(exponent)?;
+    let length = usize::try_from(length).ok().filter(|length| (1..=MOST_DIGITS).contains(length))?;
+    let mut digits = [whole, fraction].concat();
+    if digits.bytes().skip(length).any(|digit| digit != b'0') {
+        return None;
+    }
+    digits.truncate(length);
+    digits.extend(core::iter::repeat_n('0', length.saturating_sub(digits.len())));
+    Some(digits.trim_start_matches('0').to_string())
+}
+
 impl ToMask {
-    /// The string at `pointer` of a body without what is not let through, as JSON.
-    pub(super) fn masked(&self, document: &Node<'_>, pointer: &str) -> Option<Vec<u8>> {
-        let text = document.pointer(pointer).ok()??.as_str()?;
-        let mut masked = String::with_capacity(text.len());
-        let mut at = 0;
-        for Found { start, end, .. } in find_with_context(text, member(pointer), self.classes) {
-            masked.push_str(text.get(at..start)?);
-            masked.push_str(MASK);
-            at = end;
-        }
-        masked.push_str(text.get(at..)?);
-        serde_json::to_vec(&masked).ok()
+    /// What stands in the place of each of the texts, as JSON; `None` when they are not where they were.
+    pub(super) fn edits(&self, body: &[u8]) -> Option<Vec<(Range<usize>, Vec<u8>)>> {
+        let (mut edits, mut wanted) = (Vec::with_capacity(self.ranges.len()), self.ranges.iter().peekable());
+        json::visit_texts(body, MAX_JSON_BODY_BYTES, &mut |found| {
+            if wanted.peek() == Some(&&found.range) {
+                let text = masked(found.text, name_of(found), self.classes);
+                let text = serde_json::to_vec(text.as_deref().unwrap_or(found.text));
+                // A text always serialises.
+                edits.extend(wanted.next().cloned().zip(text.ok()));
+            }
+        })
+        .ok()?;
+        (edits.len() == self.ranges.len()).then_some(edits)
     }
 
     /// Whether a body has nothing more that is not let through.
     pub(super) fn is_clean(&self, body: &[u8]) -> bool {
         let mut scan = Scan::new(self.classes);
-        match json::read(body, MAX_JSON_BODY_BYTES) {
-            Ok(document) => scan.node(&document, "", &mut String::new()),
-            Err(_) => return false,
-        }
-        scan.classes.is_empty()
+        scan.document(body, Classes::NONE).is_ok() && scan.classes.is_empty()
     }
-}
-
-/// The name of the member that a pointer leads to, or that the list at its end is the value of.
-fn member(pointer: &str) -> &str {
-    let mut tokens = pointer.rsplit('/');
-    tokens.find(|token| !token.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or_default()
 }
 
 impl PiiFindings {

@@ -137,7 +137,7 @@ impl Judged {
             }
         }
         let mut edits: Vec<Edit> = ranges.into_iter().map(|range| (range, REDACTED.to_vec())).collect();
-        if !self.shown.to_mask.pointers.is_empty() {
+        if !self.shown.to_mask.ranges.is_empty() {
             self.findings.redacts = false;
             match self.mask(body) {
                 // What is taken out whole comes first, and stays.
@@ -151,7 +151,7 @@ impl Judged {
         edits.sort_by_key(|(range, _)| range.start);
         edits.dedup_by(|(later, _), (range, _)| later == range);
         let redacted = edited(body, &edits);
-        if !self.shown.to_mask.pointers.is_empty() && !self.shown.to_mask.is_clean(&redacted) {
+        if !self.shown.to_mask.ranges.is_empty() && !self.shown.to_mask.is_clean(&redacted) {
             self.refuse_pii();
         }
         Some(redacted)
@@ -161,20 +161,25 @@ impl Judged {
         self.findings.pii.iter_mut().for_each(PiiFindings::refuse);
     }
 
-    /// The strings of which parts are taken out, without them.
+    /// The strings of which parts are taken out, without them. Never one that the judgement was made of.
     fn mask(&mut self, body: &[u8]) -> Result<Vec<Edit>, NotRedactable> {
-        let to_mask = &self.shown.to_mask;
-        let ranges = self.locate(&to_mask.pointers, body)?;
-        let document = json::read(body, MAX_JSON_BODY_BYTES).map_err(|_| NotRedactable)?;
-        let texts = to_mask.pointers.iter().map(|pointer| to_mask.masked(&document, pointer));
-        let edits: Vec<Edit> = ranges
-            .into_iter()
-            .zip(texts)
-            .map(|(range, text)| Some((range, text?)))
-            .collect::<Option<_>>()
-            .ok_or(NotRedactable)?;
+        let Shown { to_mask, judged_texts, .. } = &self.shown;
+        if !self.may_edit(body) {
+            return Err(NotRedactable);
+        }
+        let judged = json::locate_strings(body, MAX_JSON_BODY_BYTES, judged_texts).map_err(|_| NotRedactable)?;
+        if judged.iter().flatten().any(|range| to_mask.ranges.contains(range)) {
+            return Err(NotRedactable);
+        }
+        let edits = to_mask.edits(body).ok_or(NotRedactable)?;
         self.findings.pii.iter_mut().for_each(|pii| pii.note_masked(edits.len()));
         Ok(edits)
+    }
+
+    /// Whether this is the body that was judged, and read as JSON.
+    fn may_edit(&self, body: &[u8]) -> bool {
+        let is_judged = self.request.payload_sha256 == Some(sha256_label(&Sha256::digest(body).into()));
+        self.shown.has_json_body && is_judged
     }
 
     /// Where the texts stand that rules take out. What is not there needs no taking out; what is there and no text cannot
@@ -189,8 +194,7 @@ impl Judged {
     /// Where the strings at `pointers` stand. Only strings of a JSON body that was read as such, and never one that the
     /// judgement was made of.
     fn locate(&self, pointers: &[String], body: &[u8]) -> Result<Vec<core::ops::Range<usize>>, NotRedactable> {
-        let is_judged = self.request.payload_sha256 == Some(sha256_label(&Sha256::digest(body).into()));
-        if !self.shown.has_json_body || !is_judged || pointers.is_empty() {
+        if !self.may_edit(body) || pointers.is_empty() {
             return Err(NotRedactable);
         }
         let mut wanted: Vec<&str> = pointers.iter().map(String::as_str).collect();
