@@ -94,8 +94,8 @@ impl Life<'_> {
     /// Steps 1 to 9.
     async fn decide_and_carry(mut self, taken: Intake, peer: Option<String>) -> Response {
         // As it is recorded and logged; what is sent has the path as it came.
-        let path = self.policy.gate.shown_path(&taken.line.path).into_owned();
-        let line = Line { path, ..taken.line.clone() };
+        let mut line = taken.line.clone();
+        line.path = self.policy.gate.shown_path(&taken.line.path).into_owned();
         // Made before the request is judged, so that an allow cannot fail on it.
         let mut fields = match headers::forwardable(&taken.fields) {
             Ok(fields) => fields,

@@ -85,6 +85,9 @@ fn covers(wide: &str, narrow: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use passgate_api::bundle::PiiModeDoc;
+    use passgate_core::pii::Class;
+
     use super::*;
 
     #[test]
@@ -111,6 +114,14 @@ mod tests {
         }));
         assert_eq!(stricter(&one, &other), merged);
         assert_eq!(stricter(&one, &GuardrailsDoc::default()), one);
+        let of = |json| read(serde_json::json!({ "pii_controls": json }));
+        let counted = of(serde_json::json!({"mode": "log_only", "classes": {"card": "redact", "ip": "ignore"}}));
+        let redacted = of(serde_json::json!({"mode": "redact", "classes": {"card": "block", "email": "ignore"}}));
+        let both = stricter(&counted, &redacted).pii_controls.unwrap();
+        let modes = [Class::Card, Class::Ip, Class::Email, Class::Phone].map(|class| both.mode_of(class));
+        assert_eq!(modes, [PiiModeDoc::Block, PiiModeDoc::Redact, PiiModeDoc::LogOnly, PiiModeDoc::Redact]);
+        assert!(both.denies_unscannable());
+        assert_eq!(stricter(&counted, &GuardrailsDoc::default()).pii_controls, counted.pii_controls);
         let none = GuardrailsDoc { allowed_domains: Some(vec!["z.test".to_owned()]), ..GuardrailsDoc::default() };
         assert_eq!(stricter(&one, &none).allowed_domains, Some(Vec::new()));
     }

@@ -103,6 +103,7 @@ fn shared_caps() -> Result<Vec<Recipe>> {
     let courier = PassportDraft::new("agent_courier", 12, &["payments:*"])?.issue()?;
     let action = Draft::new("Each action has its own budget.", cap(json!({ "per_action": { "daily_usd": 50 } }))?)
         .send(pay("50")?, None)?
+        .send(order("50", "shop.example")?, None)?
         .send(pay("0.01")?, Some("spend_daily_exceeded"))?;
     let everybody = Draft::new(
         "The gate, an issuer and an agent by itself have budgets.",

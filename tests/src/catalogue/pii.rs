@@ -31,12 +31,15 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     .send(note(&format!("key {KEY}"))?, blocked)?
     .send(ask("POST", "/pay")?.json(r#"{"amount":1,"\u0034111 1111 1111 1111":1}"#), blocked)?
     .send(ask("GET", "/search?q=4111+1111+1111+1111")?, blocked)?
-    .send(ask("GET", "/search?ssn=219099998")?, blocked)?;
+    .send(ask("GET", "/search?s%73n=219099998")?, blocked)?
+    .send(ask("POST", "/pay")?.json(r#"{"amount":1,"ssn":{"value":219099998.0}}"#), blocked)?
+    .send(ask("GET", "/files/public/4111111111111111")?, blocked)?;
     let redact = Draft::new(
         "What is redacted is not forwarded, and refuses where it cannot be taken out.",
-        controls(json!({ "mode": "redact", "classes": { "ip": "log_only" } }))?,
+        controls(json!({ "mode": "redact", "classes": { "ip": "log_only", "phone": "log_only" } }))?,
     )
     .send(note(&format!("pay with {CARD}, ask alice@example.com, from 192.0.2.7"))?, None)?
+    .send(note("+14155552671@example.com")?, None)?
     .send(ask("POST", "/pay")?.json(r#"{"amount":1,"cards":["4111-1111-1111-1111",{"ssn":"219099998"}]}"#), None)?
     .send(ask("POST", "/pay")?.json(r#"{"amount":1,"card":4111111111111111}"#), Some("pii_unredactable"))?
     .send(note("from 192.0.2.7")?, None)?

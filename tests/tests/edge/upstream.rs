@@ -104,6 +104,33 @@ async fn an_upstream_that_is_down_keeps_the_budget_because_nobody_knows_what_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_out_does_not_reach_the_upstream() {
+    let origin = Origin::start().await.unwrap();
+    let redacting = |document: &mut Value| {
+        document["policy"]["guardrails"] =
+            json!({ "pii_controls": { "mode": "redact", "classes": { "card": "block" } } });
+    };
+    let edge = Edge::serving(&bundle(&origin.url(), redacting).unwrap()).unwrap();
+    let agent = Agent::new("agent-writer", 77, &["payments:*"]).unwrap();
+    let send = |body: &str| agent.request("POST", "/pay").unwrap().json(body).sign().unwrap();
+    let answer = edge.send(&send(r#"{"amount":1,"note":"ask alice@example.com"}"#)).await.unwrap();
+    assert_eq!(verdict(&answer), allowed(), "{}", edge.log());
+    {
+        let seen = origin.seen();
+        let body = r#"{"amount":1,"note":"ask [redacted]"}"#;
+        assert_eq!(seen[0].body, body);
+        let digests: Vec<_> = seen[0].headers.get_all("content-digest").iter().collect();
+        assert_eq!(digests, [passgate_passport::digest::content_digest(body.as_bytes()).as_str()]);
+    }
+    let card = edge.send(&send(r#"{"amount":1,"note":"4111 1111 1111 1111"}"#)).await.unwrap();
+    assert_eq!(verdict(&card), refused(403, "pii_blocked"));
+    assert_eq!(origin.seen().len(), 1);
+    let export = edge.export().await.unwrap();
+    assert!(!export.contains("alice") && !edge.log().contains("alice"), "neither the ledger nor the log has it");
+    assert_ledger(&edge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_decision_that_comes_too_late_is_not_forwarded_and_gives_the_budget_back() {
     let origin = Origin::start().await.unwrap();
     let hurried = |document: &mut Value| {

@@ -49,6 +49,5 @@ impl Findings {
 }
 
 fn unite(a: Found, b: Found) -> Found {
-    let classes = a.classes.union(b.classes);
-    Found { class: a.class.min(b.class), classes, start: a.start.min(b.start), end: a.end.max(b.end) }
+    Found { class: a.class.min(b.class), start: a.start.min(b.start), end: a.end.max(b.end) }
 }

@@ -187,11 +187,6 @@ impl Classes {
         self.0 & Self::of(class).0 != 0
     }
 
-    /// The classes in the set, in the order of precedence.
-    pub fn iter(self) -> impl Iterator<Item = Class> {
-        Class::ALL.into_iter().filter(move |class| self.contains(*class))
-    }
-
     /// Whether a class is in both sets.
     #[must_use]
     pub const fn overlaps(self, other: Self) -> bool {
@@ -202,13 +197,6 @@ impl Classes {
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
-    }
-}
-
-impl Found {
-    /// One class from `start` to `end`.
-    const fn new(class: Class, start: usize, end: usize) -> Self {
-        Self { class, classes: Classes::of(class), start, end }
     }
 }
 
@@ -223,8 +211,6 @@ impl FromIterator<Class> for Classes {
 pub struct Found {
     /// What it is.
     pub class: Class,
-    /// All that it is: more than one where findings overlap.
-    pub classes: Classes,
     /// Offset of its first byte.
     pub start: usize,
     /// Offset behind its last byte.
@@ -233,8 +219,9 @@ pub struct Found {
 
 /// The personal data and secrets of these classes in the text, in its order and without overlaps.
 ///
-/// Findings that overlap are one finding with the range and the classes of all; its `class` is the first in the order of
-/// [`Class`]. A base64 or hexadecimal run is one finding. Replacing each range by `[redacted]` leaves a text without findings (up
+/// Findings that overlap are one finding with the range of all and the class of the first in the order of [`Class`]; a
+/// base64 or hexadecimal run is one finding, and nothing is looked for in a private key. So whoever does not do the same
+/// with all classes looks for those that are treated alike at a time. Replacing each range by `[redacted]` leaves a text without findings (up
 /// to four rounds of values that only stand free once their neighbours are gone are looked for).
 /// Nothing is allocated for a text in which nothing could be found. A text of 4 GiB or more is not read but is one
 /// finding.

@@ -23,7 +23,7 @@ pub(super) fn find(text: &str, hint: &str, classes: Classes) -> Vec<Found> {
     let first_class = Class::ALL.into_iter().find(|class| classes.contains(*class));
     let (Some(class), false) = (first_class, text.is_empty()) else { return findings.0 };
     if u32::try_from(text.len()).is_err() {
-        findings.add(Found::new(class, 0, text.len()));
+        findings.add(Found { class, start: 0, end: text.len() });
         return findings.0;
     }
     let order = Order { hint, classes, words: Cell::new(None) };
@@ -68,7 +68,7 @@ impl Order<'_> {
 fn look_at(text: Slice<'_>, order: &Order<'_>, findings: &mut Findings) {
     let named = order.wants(Class::Secret) && context::names_secret(order.hint.as_bytes());
     if named && secret::is_hinted(text.bytes) {
-        findings.add(Found::new(Class::Secret, 0, text.source(text.bytes.len())));
+        findings.add(Found { class: Class::Secret, start: 0, end: text.source(text.bytes.len()) });
     }
     look_through(text, order, 0, findings);
 }
@@ -263,7 +263,7 @@ impl<'a> Scan<'a> {
             let Some(text) = encoded::text(part(self.bytes, start, end)) else { continue };
             let mut inner = Findings::default();
             look_through(Slice::as_given(&text), self.order, depth + 1, &mut inner);
-            for class in inner.0.iter().flat_map(|found| found.classes.iter()) {
+            if let Some(class) = inner.0.iter().map(|found| found.class).min() {
                 self.add(class, start, Some(end));
             }
         }
@@ -281,6 +281,6 @@ impl<'a> Scan<'a> {
     fn add(&mut self, class: Class, start: usize, end: Option<usize>) {
         let Some(end) = end.filter(|_| self.order.wants(class)) else { return };
         let (start, end) = (self.view.source(start), self.view.source(end));
-        self.findings.add(Found::new(class, start, end));
+        self.findings.add(Found { class, start, end });
     }
 }

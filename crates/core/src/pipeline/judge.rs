@@ -60,11 +60,11 @@ pub(super) struct Findings {
     pub(super) spend: Finding,
     pub(super) transaction_cap: Option<MicroUsd>,
     pub(super) domain: Finding,
-    /// The threshold above which a person approves, when the action has an amount.
     /// What of it is personal data or a secret, where that is looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pii: Option<PiiFindings>,
     pub(super) approval: Finding,
+    /// The threshold above which a person approves, when the action has an amount.
     pub(super) approval_above: Option<MicroUsd>,
     /// What the operator's rules say, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]

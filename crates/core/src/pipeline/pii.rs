@@ -48,7 +48,7 @@ pub(super) struct ToMask {
 /// Looks at a request as the policy of `gate` says.
 pub(super) fn judge(gate: &Gate, covered: &CoveredRequest<'_>) -> Option<(PiiFindings, ToMask)> {
     let controls = gate.guardrails.pii.as_ref()?;
-    let mut scan = Scan::new(controls.looked_for());
+    let mut scan = Scan::new([controls.block, controls.redact, controls.log]);
     scan.fixed(covered.path(), "");
     for (name, value) in covered.query().into_iter().flat_map(|query| form_urlencoded::parse(query.as_bytes())) {
         scan.fixed(&name, "");
@@ -103,7 +103,8 @@ fn masked(text: &str, name: &str, classes: Classes) -> Option<String> {
 
 /// What is found on the way through a request.
 struct Scan {
-    wanted: Classes,
+    /// Sets of classes that are treated alike.
+    wanted: [Classes; 3],
     found: SortedMap<String, u64>,
     /// All that was found, and what of it stands where nothing can be taken out.
     classes: Classes,
@@ -113,7 +114,7 @@ struct Scan {
 }
 
 impl Scan {
-    fn new(wanted: Classes) -> Self {
+    fn new(wanted: [Classes; 3]) -> Self {
         let (classes, fixed_classes) = (Classes::NONE, Classes::NONE);
         Self { wanted, found: SortedMap::new(), classes, fixed_classes, ranges: Vec::new() }
     }
@@ -121,8 +122,10 @@ impl Scan {
     /// Looks at a text, whose name says what it may be.
     fn look(&mut self, text: &str, name: &str) -> Classes {
         let mut classes = Classes::NONE;
-        for found in find_with_context(text, name, self.wanted) {
-            classes = classes.union(found.classes);
+        // What is treated alike is looked for together, lest what is only counted hides what is not let through.
+        let wanted = self.wanted.into_iter().filter(|wanted| !wanted.is_empty());
+        for found in wanted.flat_map(|wanted| find_with_context(text, name, wanted)) {
+            classes = classes.with(found.class);
             match self.found.get_mut(found.class.as_str()) {
                 Some(count) => *count += 1,
                 None => {
@@ -147,7 +150,7 @@ impl Scan {
         if body.is_empty() {
             return true;
         }
-        if covered.header("content-encoding").is_some() {
+        if covered.header("content-encoding").is_some() || has_other_charset(covered) {
             return false;
         }
         let Ok(text) = core::str::from_utf8(body) else { return false };
@@ -177,6 +180,13 @@ impl Scan {
             }
         })
     }
+}
+
+/// Whether the body says that its text is written in another way than the one in which it is looked at.
+fn has_other_charset(covered: &CoveredRequest<'_>) -> bool {
+    let content_type = covered.header("content-type").unwrap_or_default().to_ascii_lowercase();
+    let charset = content_type.split_once("charset=").map(|(_, charset)| charset.trim_start_matches('"'));
+    charset.is_some_and(|charset| !["utf-8", "us-ascii"].iter().any(|known| charset.starts_with(known)))
 }
 
 /// What a value is called: by its member, or where that says nothing by the one around it.
@@ -225,12 +235,17 @@ impl ToMask {
 
     /// Whether a body has nothing more that is not let through.
     pub(super) fn is_clean(&self, body: &[u8]) -> bool {
-        let mut scan = Scan::new(self.classes);
+        let mut scan = Scan::new([self.classes, Classes::NONE, Classes::NONE]);
         scan.document(body, Classes::NONE).is_ok() && scan.classes.is_empty()
     }
 }
 
 impl PiiFindings {
+    /// Whether the request is refused for what was found.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.finding, Finding::Fail(_))
+    }
+
     /// Something cannot be taken out.
     pub(super) fn refuse(&mut self) {
         self.finding = Finding::Fail(Reason::PiiUnredactable);

@@ -139,7 +139,8 @@ impl Judged {
         let mut edits: Vec<Edit> = ranges.into_iter().map(|range| (range, REDACTED.to_vec())).collect();
         if !self.shown.to_mask.ranges.is_empty() {
             self.findings.redacts = false;
-            match self.mask(body) {
+            let is_refused = self.findings.pii.as_ref().is_none_or(PiiFindings::is_refused);
+            match if is_refused { Ok(Vec::new()) } else { self.mask(body) } {
                 // What is taken out whole comes first, and stays.
                 Ok(masked) => edits.extend(masked),
                 Err(NotRedactable) => self.refuse_pii(),
@@ -151,7 +152,8 @@ impl Judged {
         edits.sort_by_key(|(range, _)| range.start);
         edits.dedup_by(|(later, _), (range, _)| later == range);
         let redacted = edited(body, &edits);
-        if !self.shown.to_mask.ranges.is_empty() && !self.shown.to_mask.is_clean(&redacted) {
+        let passes = self.findings.pii.as_ref().is_some_and(|pii| !pii.is_refused());
+        if passes && !self.shown.to_mask.ranges.is_empty() && !self.shown.to_mask.is_clean(&redacted) {
             self.refuse_pii();
         }
         Some(redacted)

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn of(name: &str) -> &'static str {
-        EffectClass::of(&ActionName::parse(name).unwrap(), None).as_str()
+        EffectClass::named(name).as_str()
     }
 
     #[test]

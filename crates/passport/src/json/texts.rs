@@ -113,7 +113,7 @@ impl<'a> Scanner<'a> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::{String, ToString as _};
+    use alloc::string::String;
     use alloc::{format, vec};
 
     use super::*;
@@ -157,7 +157,7 @@ mod tests {
         for json in [r#"{"a":"b","a":1}"#, r#"{"a":"b"} x"#, r#"["a","#, ""] {
             let mut seen = 0;
             assert!(visit_texts(json.as_bytes(), 4096, &mut |_| seen += 1).is_err(), "{json}");
-            assert_eq!(seen, 0, "{}", json.to_string());
+            assert_eq!(seen, 0, "{json}");
         }
     }
 }

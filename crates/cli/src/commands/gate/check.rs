@@ -97,8 +97,7 @@ async fn check(gate: &Gate, plugins: &PluginHost, request: &Request, now: UnixMi
         Err(refusal) => return Ok(Checked::Refused(Box::new(refusal))),
     };
     let mut judged = pipeline::judge(gate, &authenticated);
-    let redacts = gate.rules.as_ref().is_some_and(|rules| rules.redacts());
-    if !plugins.is_empty() || redacts {
+    if !plugins.is_empty() || gate.redacts() {
         let question = Question::new((&judged).into(), gate, &raw, now);
         let said = plugins.evaluate(question, judged.is_denied()).await;
         (judged, _) = judged.restrict(said, raw.body);

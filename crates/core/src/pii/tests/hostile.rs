@@ -21,7 +21,7 @@ const PATTERNS: &[&str] = &[
     "3131313131313131313131313131 ", "\u{200b}", "4\u{200b}", "\u{ff14}", "\u{e0034}", "\u{e9}", "é@é.", "AKIA",
     "DE89", "DE89 3704 ", "ssn 078051123 ", "phone 5321234567 ", "4111111111111111 ", "jo@example.com ", "\"@a.bc",
     "\u{1d7d2}", "passport A12803456 ", "123456789 ", "/", "aaaaaaaaaaaA", "SGVsbG8gd29ybGQh\n", "%u0034",
-    "%e2%80%8b", "\\ud835\\udfd2", "abcde1234 ", "A1", "A.1.",
+    "%e2%80%8b", "\\ud835\\udfd2", "abcde1234 ", "A1", "A.1.", "SG.", "SG.1", "SG. 1 ", "ya29.a.",
 ];
 
 fn steps(text: &str) -> u64 {

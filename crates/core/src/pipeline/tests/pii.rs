@@ -133,6 +133,66 @@ fn every_class_has_its_own_mode() {
 }
 
 #[test]
+fn the_strictest_mode_of_what_is_several_things_counts() {
+    let gate = controlled(PiiControls {
+        block: Classes::of(Class::Card),
+        redact: Classes::of(Class::Email),
+        log: Classes::of(Class::Phone).with(Class::Secret),
+        denies_unscannable: true,
+    });
+    for (text, expected) in [
+        ("+14155552671@example.com", Ok("+[redacted]")),
+        ("KzEgNDE1IDU1NSAyNjcxIGFsaWNlQGV4YW1wbGUuY29t", Ok("[redacted]")),
+        ("-----BEGIN PRIVATE KEY----- alice@example.com", Ok("-----BEGIN PRIVATE KEY----- [redacted]")),
+        ("4111111111111111@example.com", Err(Reason::PiiBlocked)),
+    ] {
+        let (decision, forwarded, _) = decided(&gate, &pay(&format!(r#"{{"note":"{text}"}}"#)));
+        let expected = expected.map(|text| format!(r#"{{"note":"{text}"}}"#));
+        assert_eq!(decision.reason.map_or_else(|| Ok(forwarded.unwrap()), Err), expected, "{text}");
+    }
+    let both = format!(r#"{{"note":"{CARD}","x":"bob@example.com","bob@example.com":1}}"#);
+    assert_eq!(decided(&gate, &pay(&both)).0.reason, Some(Reason::PiiBlocked), "the reason stays what it was");
+}
+
+#[test]
+fn numbers_and_names_say_what_they_are() {
+    let gate = all("block");
+    for body in [
+        r#"{"ssn":219099998.0}"#,
+        r#"{"ssn":2.19099998e8}"#,
+        r#"{"card":4.111111111111111E15}"#,
+        r#"{"card":41111111111111110e-1}"#,
+        r#"{"ssn":{"value":"219099998"}}"#,
+        r#"{"password2":{"value":"hunter2secret1"}}"#,
+        r#"{"passwords":["hunter2secret1"]}"#,
+    ] {
+        assert_eq!(decided(&gate, &pay(body)).0.reason, Some(Reason::PiiBlocked), "{body}");
+    }
+    for body in [r#"{"usd":1.5}"#, r#"{"usd":1e2}"#, r#"{"n":219099998.5}"#, r#"{"n":1e300,"m":-0.0}"#] {
+        assert_eq!(decided(&gate, &pay(body)).0.reason, None, "{body}");
+    }
+}
+
+#[test]
+fn what_is_found_in_a_path_is_not_recorded() {
+    for gate in [all("block"), all("log_only")] {
+        let judged = Call::new("DELETE", "/records/4111111111111111", "").signed(1).judged(&gate).unwrap();
+        assert_eq!(judged.request().path, "/records/[redacted]");
+        let refused = Call::new("DELETE", "/records/4111111111111111", "").judged(&gate).unwrap_err();
+        assert_eq!(refused.record(&gate, NOW).request.path, "/records/[redacted]");
+    }
+}
+
+#[test]
+fn many_texts_are_taken_out_of_one_body() {
+    let list: Vec<String> = (0..20_000).map(|n| format!("\"a{n}@b.co\"")).collect();
+    let body = format!(r#"{{"{}":[{}]}}"#, "k".repeat(9000), list.join(","));
+    let (decision, forwarded, _) = decided(&all("redact"), &pay(&body));
+    assert_eq!(decision.reason, None);
+    assert_eq!(forwarded.unwrap().matches("[redacted]").count(), 20_000);
+}
+
+#[test]
 fn a_body_that_cannot_be_looked_at_is_refused_unless_all_is_logged() {
     let coded = || {
         let mut call = Call::new("POST", "/pay", r#"{"a":1}"#);
@@ -144,7 +204,12 @@ fn a_body_that_cannot_be_looked_at_is_refused_unless_all_is_logged() {
         call.body = vec![0xff, 0xfe, 0x00];
         call.signed(1)
     };
-    for call in [coded(), binary()] {
+    let charset = || {
+        let mut call = Call::new("POST", "/pay", r#"{"a":1}"#);
+        call.headers[1].1 = b"application/json; charset=utf-7".to_vec();
+        call.signed(1)
+    };
+    for call in [coded(), binary(), charset()] {
         assert_eq!(decided(&all("block"), &call).0.reason, Some(Reason::PiiUnscannable));
         assert_eq!(decided(&all("redact"), &call).0.reason, Some(Reason::PiiUnscannable));
         let (decision, ..) = decided(&all("log_only"), &call);
