@@ -16,10 +16,15 @@ pub(super) fn is_name(host: &str) -> bool {
 pub(super) fn is_address(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         // What connects to an address of IPv4 within IPv6 reaches that of IPv4, which lists would not see.
-        Some(address) => !address.starts_with("::ffff:") && is_ipv6(address),
+        Some(address) => !is_mapped(address) && is_ipv6(address),
         // This parser knows only four decimals without leading zeros, which is how addresses are written.
         None => host.parse::<Ipv4Addr>().is_ok(),
     }
+}
+
+/// Whether an address in its one spelling is `::ffff:` and the two pieces of one of IPv4 (RFC 4291 section 2.5.5.2).
+fn is_mapped(address: &str) -> bool {
+    address.strip_prefix("::ffff:").is_some_and(|rest| rest.split(':').count() <= 2)
 }
 
 fn is_label(label: &str) -> bool {

@@ -182,9 +182,16 @@ proptest! {
         let keep = |(at, piece): (usize, u16)| if zeros >> at & 1 == 1 { 0 } else { piece };
         let pieces: alloc::vec::Vec<u16> = v6.into_iter().enumerate().map(keep).collect();
         let address = core::net::Ipv6Addr::from(<[u16; 8]>::try_from(pieces).unwrap());
-        for host in [url::Host::<String>::Ipv6(address).to_string(), url::Host::<String>::Ipv4(v4.into()).to_string()] {
-            prop_assert_eq!(canonical_host(&host), Ok(host));
-        }
+        let host = url::Host::<String>::Ipv6(address).to_string();
+        prop_assert_eq!(canonical_host(&host).is_ok(), address.to_ipv4_mapped().is_none(), "{}", host);
+        let host = url::Host::<String>::Ipv4(v4.into()).to_string();
+        prop_assert_eq!(canonical_host(&host), Ok(host));
+    }
+
+    #[test]
+    fn addresses_within_addresses_are_refused(v4 in any::<[u8; 4]>()) {
+        let mapped = core::net::Ipv4Addr::from(v4).to_ipv6_mapped();
+        prop_assert!(canonical_host(&url::Host::<String>::Ipv6(mapped).to_string()).is_err(), "{}", mapped);
     }
 
     #[test]
