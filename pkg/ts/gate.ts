@@ -60,7 +60,7 @@ export interface GateDecision {
   } | null
   /** Fields for the answer of an allowed request. */
   readonly headers: readonly (readonly [string, string])[]
-  /** What goes upstream in place of the body, where the policy takes texts out of it: JSON text. `null` when it is the body itself. */
+  /** What goes upstream in place of the body, where the policy takes texts out of it. `null` when it is the body itself. */
   readonly body: string | null
 }
 

@@ -155,7 +155,7 @@ pub(super) struct Answer {
     response: Option<ResponseDoc>,
     /// The fields that an allowed request's answer gets.
     headers: Vec<(&'static str, String)>,
-    /// What goes upstream in place of the body: JSON text. `null` when it is the body itself.
+    /// What goes upstream in place of the body. `null` when it is the body itself.
     body: Option<String>,
 }
 

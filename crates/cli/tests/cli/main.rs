@@ -21,6 +21,8 @@ mod ledger;
 #[cfg(test)]
 mod passports;
 #[cfg(test)]
+mod pii;
+#[cfg(test)]
 mod plugin_keys;
 #[cfg(test)]
 mod plugins;

@@ -121,7 +121,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         approval: judge_approval(&gate.guardrails, values.amount, &pass),
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
-        redacts: !ruled.redact.is_empty() || !to_mask.ranges.is_empty(),
+        redacts: !ruled.redact.is_empty() || !to_mask.is_nothing(),
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());

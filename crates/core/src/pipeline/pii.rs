@@ -41,8 +41,32 @@ pub(super) struct PiiFindings {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ToMask {
     classes: Classes,
-    /// Where they stand, in order.
-    pub(super) ranges: Vec<Range<usize>>,
+    form: Form,
+    /// Where they stand, in order. Of a form or a plain text it is the whole.
+    ranges: Vec<Range<usize>>,
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Form {
+    /// As JSON, or as nothing that parts could be taken out of.
+    #[default]
+    Json,
+    /// As a form of names and values (`application/x-www-form-urlencoded`).
+    Pairs,
+    /// As a plain text (`text/plain`).
+    Text,
+}
+
+impl Form {
+    fn of(covered: &CoveredRequest<'_>) -> Self {
+        let content_type = covered.header("content-type").unwrap_or_default();
+        match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/x-www-form-urlencoded" => Self::Pairs,
+            "text/plain" => Self::Text,
+            _ => Self::Json,
+        }
+    }
 }
 
 /// Looks at a request as the policy of `gate` says.
@@ -50,13 +74,12 @@ pub(super) fn judge(gate: &Gate, covered: &CoveredRequest<'_>) -> Option<(PiiFin
     let controls = gate.guardrails.pii.as_ref()?;
     let mut scan = Scan::new([controls.block, controls.redact, controls.log]);
     scan.fixed(covered.path(), "");
-    for (name, value) in covered.query().into_iter().flat_map(|query| form_urlencoded::parse(query.as_bytes())) {
-        scan.fixed(&name, "");
-        scan.fixed(&value, &name);
-    }
+    let query = covered.query().unwrap_or_default();
+    scan.pairs(query.as_bytes());
     // What is no parameter of a form is looked at as it stands.
-    scan.fixed(covered.query().unwrap_or_default(), "");
-    let is_unscannable = !scan.body(covered, controls.redact);
+    scan.fixed(query, "");
+    let form = Form::of(covered);
+    let is_unscannable = !scan.body(covered, form, controls.redact);
     let finding = if is_unscannable && controls.denies_unscannable {
         Finding::Fail(Reason::PiiUnscannable)
     } else if controls.block.overlaps(scan.classes) {
@@ -67,7 +90,7 @@ pub(super) fn judge(gate: &Gate, covered: &CoveredRequest<'_>) -> Option<(PiiFin
         Finding::Pass
     };
     let found = PiiFindings { finding, found: scan.found, is_unscannable, masked: 0 };
-    Some((found, ToMask { classes: controls.redact, ranges: scan.ranges }))
+    Some((found, ToMask { classes: controls.redact, form, ranges: scan.ranges }))
 }
 
 impl PiiControls {
@@ -145,7 +168,7 @@ impl Scan {
 
     /// Whether the body could be looked at. One that is not JSON is looked at as the text that it is: escapes of any kind are
     /// seen through.
-    fn body(&mut self, covered: &CoveredRequest<'_>, redact: Classes) -> bool {
+    fn body(&mut self, covered: &CoveredRequest<'_>, form: Form, redact: Classes) -> bool {
         let body = covered.body();
         if body.is_empty() {
             return true;
@@ -154,14 +177,39 @@ impl Scan {
             return false;
         }
         let Ok(text) = core::str::from_utf8(body) else { return false };
-        if self.document(body, redact).is_err() {
+        if self.contents(text, form, redact).is_err() {
             self.fixed(text, "");
             // As a form, names stand beside their values.
-            for (name, value) in form_urlencoded::parse(body) {
-                self.fixed(&value, &name);
-            }
+            self.pairs(body);
         }
         true
+    }
+
+    fn contents(&mut self, text: &str, form: Form, redact: Classes) -> Result<(), JsonError> {
+        let found = match form {
+            Form::Json => return self.document(text.as_bytes(), redact),
+            Form::Pairs => self.pairs_of(text.as_bytes(), Self::look),
+            Form::Text => self.look(text, ""),
+        };
+        if found.overlaps(redact) {
+            self.ranges.push(0..text.len());
+        }
+        Ok(())
+    }
+
+    /// Looks at the names and values of a form, of which nothing can be taken out.
+    fn pairs(&mut self, form: &[u8]) {
+        let classes = self.pairs_of(form, Self::look);
+        self.fixed_classes = self.fixed_classes.union(classes);
+    }
+
+    fn pairs_of(&mut self, form: &[u8], look: impl Fn(&mut Self, &str, &str) -> Classes) -> Classes {
+        let mut classes = Classes::NONE;
+        for (name, value) in form_urlencoded::parse(form) {
+            self.fixed(&name, "");
+            classes = classes.union(look(self, &value, &name));
+        }
+        classes
     }
 
     fn document(&mut self, body: &[u8], redact: Classes) -> Result<(), JsonError> {
@@ -220,6 +268,9 @@ fn integer(number: &str) -> Option<String> {
 impl ToMask {
     /// What stands in the place of each of the texts, as JSON; `None` when they are not where they were.
     pub(super) fn edits(&self, body: &[u8]) -> Option<Vec<(Range<usize>, Vec<u8>)>> {
+        if self.form != Form::Json {
+            return Some(alloc::vec![(0..body.len(), self.whole(core::str::from_utf8(body).ok()?).into_bytes())]);
+        }
         let (mut edits, mut wanted) = (Vec::with_capacity(self.ranges.len()), self.ranges.iter().peekable());
         json::visit_texts(body, MAX_JSON_BODY_BYTES, &mut |found| {
             if wanted.peek() == Some(&&found.range) {
@@ -233,10 +284,39 @@ impl ToMask {
         (edits.len() == self.ranges.len()).then_some(edits)
     }
 
+    /// A form or a plain text without what is not let through.
+    fn whole(&self, text: &str) -> String {
+        if self.form == Form::Text {
+            return masked(text, "", self.classes).unwrap_or_else(|| text.to_string());
+        }
+        let mut form = form_urlencoded::Serializer::new(String::with_capacity(text.len()));
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            form.append_pair(&name, masked(&value, &name, self.classes).as_deref().unwrap_or(&value));
+        }
+        form.finish()
+    }
+
+    /// Whether there is nothing to take out.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether one of these texts is among those that are changed.
+    pub(super) fn changes<'r>(&self, mut ranges: impl Iterator<Item = &'r Range<usize>>) -> bool {
+        ranges.any(|range| self.ranges.binary_search_by_key(&range.start, |own| own.start).is_ok())
+    }
+
+    /// Whether parts can only be taken out of a body that was read as JSON.
+    pub(super) fn needs_json(&self) -> bool {
+        self.form == Form::Json
+    }
+
     /// Whether a body has nothing more that is not let through.
     pub(super) fn is_clean(&self, body: &[u8]) -> bool {
         let mut scan = Scan::new([self.classes, Classes::NONE, Classes::NONE]);
-        scan.document(body, Classes::NONE).is_ok() && scan.classes.is_empty()
+        let is_read =
+            core::str::from_utf8(body).is_ok_and(|text| scan.contents(text, self.form, Classes::NONE).is_ok());
+        is_read && scan.classes.is_empty()
     }
 }
 

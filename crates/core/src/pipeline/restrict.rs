@@ -137,7 +137,7 @@ impl Judged {
             }
         }
         let mut edits: Vec<Edit> = ranges.into_iter().map(|range| (range, REDACTED.to_vec())).collect();
-        if !self.shown.to_mask.ranges.is_empty() {
+        if !self.shown.to_mask.is_nothing() {
             self.findings.redacts = false;
             let is_refused = self.findings.pii.as_ref().is_none_or(PiiFindings::is_refused);
             match if is_refused { Ok(Vec::new()) } else { self.mask(body) } {
@@ -153,7 +153,7 @@ impl Judged {
         edits.dedup_by(|(later, _), (range, _)| later == range);
         let redacted = edited(body, &edits);
         let passes = self.findings.pii.as_ref().is_some_and(|pii| !pii.is_refused());
-        if passes && !self.shown.to_mask.ranges.is_empty() && !self.shown.to_mask.is_clean(&redacted) {
+        if passes && !self.shown.to_mask.is_nothing() && !self.shown.to_mask.is_clean(&redacted) {
             self.refuse_pii();
         }
         Some(redacted)
@@ -166,22 +166,22 @@ impl Judged {
     /// The strings of which parts are taken out, without them. Never one that the judgement was made of.
     fn mask(&mut self, body: &[u8]) -> Result<Vec<Edit>, NotRedactable> {
         let Shown { to_mask, judged_texts, .. } = &self.shown;
-        if !self.may_edit(body) {
+        if !self.is_judged(body) || (to_mask.needs_json() && !self.shown.has_json_body) {
             return Err(NotRedactable);
         }
-        let judged = json::locate_strings(body, MAX_JSON_BODY_BYTES, judged_texts).map_err(|_| NotRedactable)?;
-        if judged.iter().flatten().any(|range| to_mask.ranges.contains(range)) {
-            return Err(NotRedactable);
+        if to_mask.needs_json() {
+            let judged = json::locate_strings(body, MAX_JSON_BODY_BYTES, judged_texts).map_err(|_| NotRedactable)?;
+            if to_mask.changes(judged.iter().flatten()) {
+                return Err(NotRedactable);
+            }
         }
         let edits = to_mask.edits(body).ok_or(NotRedactable)?;
         self.findings.pii.iter_mut().for_each(|pii| pii.note_masked(edits.len()));
         Ok(edits)
     }
 
-    /// Whether this is the body that was judged, and read as JSON.
-    fn may_edit(&self, body: &[u8]) -> bool {
-        let is_judged = self.request.payload_sha256 == Some(sha256_label(&Sha256::digest(body).into()));
-        self.shown.has_json_body && is_judged
+    fn is_judged(&self, body: &[u8]) -> bool {
+        self.request.payload_sha256 == Some(sha256_label(&Sha256::digest(body).into()))
     }
 
     /// Where the texts stand that rules take out. What is not there needs no taking out; what is there and no text cannot
@@ -196,7 +196,7 @@ impl Judged {
     /// Where the strings at `pointers` stand. Only strings of a JSON body that was read as such, and never one that the
     /// judgement was made of.
     fn locate(&self, pointers: &[String], body: &[u8]) -> Result<Vec<core::ops::Range<usize>>, NotRedactable> {
-        if !self.may_edit(body) || pointers.is_empty() {
+        if !self.shown.has_json_body || !self.is_judged(body) || pointers.is_empty() {
             return Err(NotRedactable);
         }
         let mut wanted: Vec<&str> = pointers.iter().map(String::as_str).collect();

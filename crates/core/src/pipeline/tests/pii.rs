@@ -100,6 +100,25 @@ fn what_cannot_be_taken_out_refuses() {
 }
 
 #[test]
+fn forms_and_plain_texts_are_redacted_too() {
+    let sent = |content_type: &str, body: &str| {
+        let mut call = Call::new("POST", "/pay", body);
+        call.headers[1].1 = content_type.as_bytes().to_vec();
+        let (decision, forwarded, _) = decided(&all("redact"), &call.signed(1));
+        (decision.reason, forwarded)
+    };
+    let form = "application/x-www-form-urlencoded; charset=UTF-8";
+    assert_eq!(
+        sent(form, "to=shop.example&note=ask+alice%40example.com&ssn=219099998&x="),
+        (None, Some("to=shop.example&note=ask+%5Bredacted%5D&ssn=%5Bredacted%5D&x=".to_owned()))
+    );
+    assert_eq!(sent(form, "a=b&c=%20d"), (None, None), "what has nothing stays as it is");
+    assert_eq!(sent(form, "alice%40example.com=1").0, Some(Reason::PiiUnredactable));
+    assert_eq!(sent("text/plain", "ask alice@example.com\n"), (None, Some("ask [redacted]\n".to_owned())));
+    assert_eq!(sent("text/csv", "alice@example.com,1\n").0, Some(Reason::PiiUnredactable));
+}
+
+#[test]
 fn what_was_judged_is_not_taken_out() {
     let mut gate = all("redact");
     gate.routes[1].domain = Some(ValueSource::Pointer("/to".to_owned()));
