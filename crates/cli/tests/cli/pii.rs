@@ -56,6 +56,6 @@ fn mistakes_in_the_controls_are_named() {
         let with = format!("guardrails:\n  pii_controls: {controls}\n");
         fs::write(&path, config.replacen("guardrails:\n", &with, 1)).unwrap();
         let refused = run(folder.path(), &["policy", "check"]).exits(3);
-        assert!(refused.stderr.contains(expected), "{controls}: {}", refused.stderr);
+        assert!(refused.stdout.contains(expected), "{controls}: {}", refused.stdout);
     }
 }
