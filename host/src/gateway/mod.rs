@@ -29,7 +29,7 @@ use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 pub use error::{ErrorClass, ServeError};
 pub use page::has_verify_page;
@@ -311,6 +311,8 @@ pub struct RunningGateway {
     stop: watch::Sender<bool>,
     data_plane: JoinHandle<Stopped>,
     upkeep: JoinHandle<()>,
+    /// What looks at files; it may hold the store until it has ended.
+    watching: JoinSet<()>,
     served: Served,
     grace: Duration,
 }
@@ -330,7 +332,8 @@ impl RunningGateway {
         let data_plane = tokio::spawn(server::serve(listener, limits, door, stopped(stopping.clone())));
         let (gate, env) = (Arc::clone(&core.gate), Arc::clone(&core.env));
         let lists = Arc::clone(&watched.lists);
-        tokio::spawn(status_lists::keep_reading(lists, gate, env, stopped(stopping.clone())));
+        let mut watching = JoinSet::new();
+        watching.spawn(status_lists::keep_reading(lists, gate, env, stopped(stopping.clone())));
         let driver = Arc::clone(&core.driver);
         let governed = Governed {
             gate: Arc::clone(&core.gate),
@@ -339,14 +342,14 @@ impl RunningGateway {
             metrics: core.metrics.clone(),
             signing: Box::new(move || driver.writer().public_key().clone()),
         };
-        tokio::spawn(policy_files::keep_loaded(watched.policy_files, governed, stopped(stopping.clone())));
+        watching.spawn(policy_files::keep_loaded(watched.policy_files, governed, stopped(stopping.clone())));
         if let Some(file) = watched.evaluator_file {
             let (engine, metrics) = (Arc::clone(&core.engine), core.metrics.clone());
-            tokio::spawn(evaluator::keep_loaded(file, engine, metrics, stopped(stopping.clone())));
+            watching.spawn(evaluator::keep_loaded(file, engine, metrics, stopped(stopping.clone())));
         }
-        tokio::spawn(core.plugins.clone().keep_loaded(stopped(stopping.clone())));
+        watching.spawn(core.plugins.clone().keep_loaded(stopped(stopping.clone())));
         let upkeep = tokio::spawn(upkeep::run(Arc::clone(&core), stopping));
-        Self { info, core, stop, data_plane, upkeep, served, grace }
+        Self { info, core, stop, data_plane, upkeep, watching, served, grace }
     }
 
     /// What is served where.
@@ -383,6 +386,11 @@ impl RunningGateway {
         }
         if let Err(error) = self.upkeep.await {
             tracing::error!(%error, "the background work ended by itself");
+        }
+        let mut watching = self.watching;
+        let ended = async { while watching.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, ended).await.is_err() {
+            tracing::warn!("a file was still being read at shutdown");
         }
         upkeep::flush(&self.core).await;
         self.served.stop().await;
