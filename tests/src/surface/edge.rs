@@ -53,11 +53,13 @@ impl Implementation for Workerd {
     async fn run(&mut self, case: &Case) -> Result<Vec<StepResult>> {
         self.sites += 1;
         let site = format!("site-{}", self.sites);
-        let rates = serde_json::to_value(case.policy.guardrails.rate_limits)?;
-        let counts_across_agents = ["per_gate", "per_tenant"]
-            .iter()
-            .filter_map(|name| rates.get(name)?.as_object())
-            .any(|windows| windows.values().any(|limit| !limit.is_null()));
+        let guardrails = serde_json::to_value(&case.policy.guardrails)?;
+        let shared = ["rate_limits", "spend_limits"].map(|limits| {
+            let of = |name: &&str| guardrails.get(limits)?.get(name)?.as_object();
+            let mut windows = ["per_gate", "per_tenant", "per_task"].iter().filter_map(of);
+            windows.any(|windows| windows.values().any(|limit| !limit.is_null()))
+        });
+        let counts_across_agents = shared.contains(&true);
         self.edge
             .test(
                 "site",
