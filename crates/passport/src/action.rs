@@ -82,6 +82,13 @@ pub struct Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActionHash([u8; 32]);
 
+/// As in its canonical object, but for the order of the members.
+impl Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Wire::of(self).serialize(serializer)
+    }
+}
+
 /// Why something is no action: a member is missing, of another type or outside its limits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

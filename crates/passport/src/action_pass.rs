@@ -14,7 +14,7 @@
 //! What holds here has still to be redeemed: [`VerifiedActionPass::redemption`] is what the state remembers, in the same
 //! atomic step that admits the request. `docs/spec/action-pass.md` is the normative page.
 
-mod claims;
+pub(crate) mod claims;
 mod error;
 
 use alloc::string::String;

@@ -13,6 +13,8 @@ pub const ACTION_PASS_PREFIX: &str = "actp";
 pub const ATTESTATION_PREFIX: &str = "att";
 /// Prefix of the ids of approvals.
 pub const APPROVAL_PREFIX: &str = "appr";
+/// Prefix of the ids of requests for an approval.
+pub const APPROVAL_REQUEST_PREFIX: &str = "areq";
 
 /// Last millisecond a ULID can hold (48 bits), in the year 10889.
 const MAX_ULID_MS: u64 = (1 << 48) - 1;

@@ -7,7 +7,8 @@
 //! - Passports: issuing ([`issue`]), reading ([`claims`]) and the rules ([`passport`]) by a trust store ([`trust`]).
 //! - Verifying passports and chains of delegated ones ([`delegation`]), and the limits they set ([`constraints`]).
 //! - Which passports were read and verified before ([`memory`]).
-//! - The one spelling and hash of an action ([`action`]), and passes for one action ([`action_pass`]).
+//! - The one spelling and hash of an action ([`action`]), passes for one action ([`action_pass`]), and what people
+//!   approve ([`approval`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
 //! - Proofs of possession, as message signatures (RFC 9421) or as DPoP proofs (RFC 9449) ([`proof`]).
@@ -30,6 +31,7 @@ extern crate std;
 
 pub mod action;
 pub mod action_pass;
+pub mod approval;
 pub mod b64;
 pub mod challenge;
 pub mod claims;

@@ -14,8 +14,8 @@ use crate::json::{self, MAX_SAFE_INTEGER, Members, Node};
 
 const CLAIMS: [&str; 10] =
     ["action_sha256", "approvals", "attestation_id", "aud", "cnf", "exp", "iat", "iss", "jti", "v"];
-const NO_DATE: &str = "is not an integer of unix seconds from 0 to 2^53-1";
-const NO_IDENTIFIER: &str = "is not a string of 1 to 256 visible ASCII characters";
+pub(crate) const NO_DATE: &str = "is not an integer of unix seconds from 0 to 2^53-1";
+pub(crate) const NO_IDENTIFIER: &str = "is not a string of 1 to 256 visible ASCII characters";
 const NO_APPROVALS: &str = "is not a list of 1 to 8 ids `appr_<ULID>` in ascending order";
 const NO_CONFIRMATION: &str = "is not an object with `jkt` alone, the thumbprint of a key";
 
@@ -84,7 +84,6 @@ impl ActionPass {
 
     /// Whether the claims are within their limits; the lifetime has a code of its own.
     pub(super) fn check(&self) -> Result<(), ClaimError> {
-        let is_date = |seconds: i64| u64::try_from(seconds).is_ok_and(|seconds| seconds <= MAX_SAFE_INTEGER);
         let jkt = self.holder_jkt.as_deref().is_none_or(|jkt| b64::decode_array::<32>(jkt).is_ok());
         let checks = [
             (are_approvals(&self.approvals), "approvals", NO_APPROVALS),
@@ -112,6 +111,11 @@ fn check_version(version: Option<u64>, binding: Binding) -> Result<(), ClaimErro
     Err(claim("v", "is not 0 without `cnf`, or 1 with it"))
 }
 
+/// Whether this is a second that a claim can name.
+pub(crate) fn is_date(seconds: i64) -> bool {
+    u64::try_from(seconds).is_ok_and(|seconds| seconds <= MAX_SAFE_INTEGER)
+}
+
 fn are_approvals(ids: &[String]) -> bool {
     let ascend = ids.iter().zip(ids.iter().skip(1)).all(|(id, next)| id < next);
     ids.len() <= MAX_APPROVALS && ascend && ids.iter().all(|id| is_id(id, APPROVAL_PREFIX))
@@ -131,18 +135,18 @@ fn confirmation(node: &Node<'_>) -> Result<String, ClaimError> {
     jkt.map(String::from).ok_or(claim("cnf", NO_CONFIRMATION))
 }
 
-fn required<'j, 'a>(members: &'j Members<'a>, name: &'static str) -> Result<&'j Node<'a>, ClaimError> {
+pub(crate) fn required<'j, 'a>(members: &'j Members<'a>, name: &'static str) -> Result<&'j Node<'a>, ClaimError> {
     members.get(name).ok_or(claim(name, "is missing"))
 }
 
-fn text<'j>(members: &'j Members<'_>, name: &'static str) -> Result<&'j str, ClaimError> {
+pub(crate) fn text<'j>(members: &'j Members<'_>, name: &'static str) -> Result<&'j str, ClaimError> {
     required(members, name)?.as_str().ok_or(claim(name, "is no string"))
 }
 
-fn date(members: &Members<'_>, name: &'static str) -> Result<i64, ClaimError> {
+pub(crate) fn date(members: &Members<'_>, name: &'static str) -> Result<i64, ClaimError> {
     required(members, name)?.as_u64().and_then(|seconds| i64::try_from(seconds).ok()).ok_or(claim(name, NO_DATE))
 }
 
-pub(super) const fn claim(claim: &'static str, problem: &'static str) -> ClaimError {
+pub(crate) const fn claim(claim: &'static str, problem: &'static str) -> ClaimError {
     ClaimError::Claim { claim, problem }
 }
