@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use passgate_passport::action_pass::Binding;
+use passgate_passport::approval;
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::key::PublicKey;
 use passgate_passport::proof::web_bot_auth::{Coverage, ForeignAgent};
@@ -203,6 +204,36 @@ pub struct ActionPasses {
     pub keys: Vec<PublicKey>,
 }
 
+/// Who approves at a gate, and how long it waits for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approvals {
+    /// The people who approve; none has the name or the key of another.
+    pub approvers: Vec<Approver>,
+    /// How long a request waits for an answer, in seconds.
+    pub request_ttl_seconds: i64,
+}
+
+/// A person who approves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approver {
+    /// The name, as approvals and records have it.
+    pub name: String,
+    /// The key that signs the person's approvals.
+    pub key: PublicKey,
+    /// What the person may approve as.
+    pub roles: Vec<String>,
+}
+
+impl approval::Approver for Approver {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn key(&self) -> &PublicKey {
+        &self.key
+    }
+}
+
 /// Which policy a decision was made under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "passgate::open")]
@@ -281,6 +312,8 @@ pub struct Gate {
     pub rules: Option<Arc<Policy>>,
     /// Its one-action passes; absent, it neither mints nor redeems any.
     pub action_passes: Option<ActionPasses>,
+    /// Who approves; absent, nobody can, and what needs approval is refused until the policy changes.
+    pub approvals: Option<Approvals>,
     /// The policy this was made from.
     pub policy: PolicyRef,
     /// How long the policy may be relied on; for ever when absent, as one that is read from the operator's own disk.

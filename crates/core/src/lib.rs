@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod approval;
 pub mod attest;
 pub mod domain;
 pub mod flood;

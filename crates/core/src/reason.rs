@@ -225,6 +225,21 @@ reasons! {
     ActionPassKeyMismatch "action_pass_key_mismatch" Policy "action_pass_key_mismatch" "The one-action pass is bound to another key.";
     ActionPassRedeemed "action_pass_redeemed" Policy "action_pass_redeemed" "The one-action pass has been redeemed before.";
     ActionPassFenced "action_pass_fenced" Policy "action_pass_fenced" "The one-action pass is older than what this gate can still check for redemption; ask for another.";
+    ApprovalRefused "approval_refused" Policy "approval_refused" "This gate takes no approval for such a request.";
+    ApprovalMalformed "approval_malformed" Request "approval_malformed" "An approval is malformed.";
+    ApprovalKeyUnknown "approval_key_unknown" Policy "approval_key_unknown" "An approval is not signed by an approver of this gate.";
+    ApprovalSignatureInvalid "approval_signature_invalid" Policy "approval_signature_invalid" "The signature of an approval does not verify.";
+    ApprovalAudienceMismatch "approval_audience_mismatch" Policy "approval_audience_mismatch" "An approval is for another gate.";
+    ApprovalIssuerMismatch "approval_issuer_mismatch" Policy "approval_issuer_mismatch" "An approval names another approver than the one whose key signed it.";
+    ApprovalLifetimeExceeded "approval_lifetime_exceeded" Policy "approval_lifetime_exceeded" "An approval lives longer than any may.";
+    ApprovalNotYetValid "approval_not_yet_valid" Policy "approval_not_yet_valid" "An approval is not valid yet.";
+    ApprovalExpired "approval_expired" Policy "approval_expired" "An approval has expired.";
+    ApprovalContentMismatch "approval_content_mismatch" Policy "approval_content_mismatch" "An approval is for something else than what the request would do now.";
+    ApprovalAgentMismatch "approval_agent_mismatch" Policy "approval_agent_mismatch" "An approval is for another agent.";
+    ApprovalOutOfBounds "approval_out_of_bounds" Policy "approval_out_of_bounds" "The request is outside of what an approval grants.";
+    ApprovalSelf "approval_self" Policy "approval_self" "An agent approves neither its own requests nor those of agents that it has its authority from.";
+    ApprovalUsed "approval_used" Policy "approval_used" "An approval has been used as often as it may be.";
+    ApprovalFenced "approval_fenced" Policy "approval_fenced" "An approval is older than what this gate can still check for use; ask for another.";
 }
 
 impl Reason {
@@ -272,9 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_of_a_pass_has_its_reason() {
+    fn every_failure_of_a_pass_and_of_an_approval_has_its_reason() {
         use passgate_passport::action_pass::ActionPassError;
-        assert!(ActionPassError::CODES.iter().all(|code| Reason::from_code(code).is_some()));
+        use passgate_passport::approval::ApprovalError;
+        let mut codes = ActionPassError::CODES.iter().chain(&ApprovalError::CODES);
+        assert!(codes.all(|code| Reason::from_code(code).is_some()));
     }
 
     #[test]

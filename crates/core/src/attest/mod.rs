@@ -14,10 +14,10 @@ pub use passgate_passport::digest::sha256_label;
 pub use payload::DecisionView;
 pub(crate) use place::RecordPlace;
 pub use records::{
-    ActionPassRecord, ActionPassUse, AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, DelegatorRecord,
-    EvidenceValue, FoldedRecord, GapRecord, GateRecord, GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord,
-    OutcomeResult, PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord, Record, RequestRecord,
-    RevocationCheck, StatusListRecord,
+    ActionPassRecord, ActionPassUse, AgentRecord, ApprovalAnswer, ApprovalAnswerRecord, ApprovalRecord, Body,
+    BudgetOutcome, DecisionKind, DecisionRecord, DelegatorRecord, EvidenceValue, FoldedRecord, GapRecord, GateRecord,
+    GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PluginKeyRecord, PolicyRecord,
+    PreviousChain, ReconciliationRecord, Record, RequestRecord, RevocationCheck, StatusListRecord,
 };
 pub use rotation::{JwkRecord, KeyRotationRecord, RotationScope};
 pub use writer::{Chain, Draft, Entry, EntryIndex, Link, Stamp, Writer};

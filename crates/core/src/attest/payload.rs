@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::records::{
-    AgentRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
-    OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord, RequestRecord, RevocationCheck,
-    StatusListRecord,
+    AgentRecord, ApprovalAnswerRecord, Body, DecisionKind, DecisionRecord, FoldedRecord, GapRecord, GateRecord,
+    GuardrailRecord, Kind, OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord,
+    RequestRecord, RevocationCheck, StatusListRecord,
 };
 use super::rotation::KeyRotationRecord;
 use super::writer::EntryIndex;
@@ -60,6 +60,8 @@ impl<'a> From<&'a DecisionRecord> for DecisionView<'a> {
 pub(super) struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<&'a AgentRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<&'a ApprovalAnswerRecord>,
     attestation_id: &'a str,
     chain_uid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +135,7 @@ impl<'a> Payload<'a> {
     fn new(frame: Frame<'a>, kind: Kind) -> Self {
         Self {
             agent: None,
+            approval: None,
             attestation_id: &frame.place.attestation_id,
             chain_uid: frame.chain_uid,
             decision: None,
@@ -201,6 +204,7 @@ impl<'a> Payload<'a> {
                 reconciliation: Some(reconciliation),
                 ..Self::new(frame, Kind::Reconciliation)
             },
+            Body::Approval(answer) => Self { approval: Some(answer), ..Self::new(frame, Kind::Approval) },
             Body::Reinstatement(subject) => Self { subject: Some(subject), ..Self::new(frame, Kind::Reinstatement) },
         }
     }

@@ -7,8 +7,8 @@ use passgate_passport::json::{self, Node};
 use serde::de::DeserializeOwned;
 
 use super::records::{
-    AgentRecord, DecisionKind, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind, OutcomeRecord,
-    PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord, RequestRecord, RevocationCheck,
+    AgentRecord, ApprovalAnswerRecord, DecisionKind, FoldedRecord, GapRecord, GateRecord, GuardrailRecord, Kind,
+    OutcomeRecord, PluginKeyRecord, PolicyRecord, PreviousChain, ReconciliationRecord, RequestRecord, RevocationCheck,
     StatusListRecord,
 };
 use super::rotation::KeyRotationRecord;
@@ -65,6 +65,7 @@ fn is_member(name: &str, value: &Node<'_>) -> bool {
         "error" => matches!(value, Node::Bool(_)),
         "not_checked" => is::<Vec<String>>(value),
         "agent" => is::<AgentRecord>(value),
+        "approval" => is::<ApprovalAnswerRecord>(value),
         "decision" => is::<DecisionKind>(value),
         "evaluator" => is::<EvaluatorRef>(value),
         "folded" => is::<FoldedRecord>(value),

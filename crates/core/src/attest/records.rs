@@ -23,6 +23,9 @@ pub struct Record {
     /// The agent, as far as its passport was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentRecord>,
+    /// An answer to a request for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalAnswerRecord>,
     /// `att_` and a ULID.
     pub attestation_id: String,
     /// The chain: one writer's epoch.
@@ -131,6 +134,8 @@ pub enum Kind {
     Reinstatement,
     /// What became of an allowed request whose outcome was not known.
     Reconciliation,
+    /// An answer to a request for approval.
+    Approval,
 }
 
 impl Kind {
@@ -149,6 +154,7 @@ impl Kind {
             Self::Suspension => "suspension",
             Self::Reinstatement => "reinstatement",
             Self::Reconciliation => "reconciliation",
+            Self::Approval => "approval",
         }
     }
 }
@@ -213,6 +219,8 @@ pub enum Body {
         /// What became of it.
         reconciliation: ReconciliationRecord,
     },
+    /// `kind: approval`.
+    Approval(ApprovalAnswerRecord),
 }
 
 /// The members of a decision.
@@ -349,6 +357,9 @@ pub struct RequestRecord {
     /// The amount in micro-USD, when the route declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_micro_usd: Option<u64>,
+    /// The approvals that an allow of it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRecord>,
     /// What the action does: `read`, `write`, `destructive` or `admin`, once the request is mapped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect_class: Option<String>,
@@ -365,12 +376,59 @@ pub struct RequestRecord {
     /// The form of the proof, when it is not a message signature with a passport: `dpop` or `web_bot_auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
+    /// SHA-256 of what approvers are shown of it, where it needs approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_sha256: Option<String>,
     /// The target domain, when the route declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_domain: Option<String>,
     /// SHA-256 of scheme, authority, path and query, once the proof is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_sha256: Option<String>,
+}
+
+/// An approval that a request presents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub struct ApprovalRecord {
+    /// The approver's name.
+    pub approver: String,
+    /// The approval's id.
+    pub id: String,
+    /// RFC 7638 thumbprint of the approver's key.
+    pub key_thumbprint: String,
+    /// The request that the approver was shown.
+    pub request_id: String,
+    /// SHA-256 of what was shown. Of a grant, that is another request than this one, or an earlier one.
+    pub shown_sha256: String,
+}
+
+/// What somebody answered to a request for approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub struct ApprovalAnswerRecord {
+    /// What was answered.
+    pub answer: ApprovalAnswer,
+    /// The approval, where it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRecord>,
+    /// Why, in the words of whoever answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The request.
+    pub request_id: String,
+    /// SHA-256 of what was shown.
+    pub shown_sha256: String,
+}
+
+/// An answer to a request for approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalAnswer {
+    /// An approver approves.
+    Approve,
+    /// It is denied: nobody is asked again while the request waits.
+    Deny,
 }
 
 /// What a request wanted with a one-action pass.

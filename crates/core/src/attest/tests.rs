@@ -86,12 +86,14 @@ fn decision(path: &str) -> Body {
                 usage: ActionPassUse::Redeem,
             }),
             amount_micro_usd: Some(1),
+            approvals: vec![approval()],
             effect_class: Some("read".to_owned()),
             forwarded_payload_sha256: Some("f".to_owned()),
             proof: Some("dpop".to_owned()),
             method: "POST".to_owned(),
             path: path.to_owned(),
             payload_sha256: Some("p".to_owned()),
+            shown_sha256: Some("s".to_owned()),
             target_domain: Some("t".to_owned()),
             target_sha256: Some("t".to_owned()),
         },
@@ -134,6 +136,13 @@ fn bodies() -> Vec<Body> {
         Body::KeyRotation(rotation()),
         Body::Suspension(Subject::Issuer("issuer".to_owned())),
         Body::Reinstatement(Subject::Issuer("issuer".to_owned())),
+        Body::Approval(ApprovalAnswerRecord {
+            answer: ApprovalAnswer::Approve,
+            approval: Some(approval()),
+            note: Some("order 7".to_owned()),
+            request_id: "areq_1".to_owned(),
+            shown_sha256: "sha256:00".to_owned(),
+        }),
         Body::Reconciliation {
             decision_id: "att_1".to_owned(),
             reconciliation: ReconciliationRecord {
@@ -142,6 +151,16 @@ fn bodies() -> Vec<Body> {
             },
         },
     ]
+}
+
+fn approval() -> ApprovalRecord {
+    ApprovalRecord {
+        approver: "alice".to_owned(),
+        id: "appr_1".to_owned(),
+        key_thumbprint: "k".to_owned(),
+        request_id: "areq_1".to_owned(),
+        shown_sha256: "sha256:00".to_owned(),
+    }
 }
 
 fn plugin_key(value_sha256: Option<&str>) -> PluginKeyRecord {

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use passgate_passport::approval::APPROVAL_FIELD;
 use passgate_passport::delegation;
 use passgate_passport::memory::{PassportMemory, Recall, SeenChain};
 use passgate_passport::passport::VerifyContext;
@@ -27,6 +28,8 @@ pub struct Authenticated<'a> {
     pub(super) proof: VerifiedProof<'a>,
     pub(super) now: UnixMillis,
     pub(super) status_list: Option<StatusListRecord>,
+    /// The approvals that it presents, as received: they prove themselves.
+    pub(super) approvals: Option<&'a [u8]>,
     /// Its passports, where one of them was not known.
     pub(super) seen: Option<SeenChain>,
 }
@@ -88,7 +91,12 @@ pub(super) fn authenticate_with<'a>(
     let claims = credential.issued_claims();
     let status = claims.map(|claims| gate.status_lists.check(claims, now)).transpose();
     let status_list = status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
-    Ok(Authenticated { credential, proof, now, status_list: status_list.flatten(), seen })
+    let approvals = presented_approvals(parsed);
+    Ok(Authenticated { credential, proof, now, status_list: status_list.flatten(), approvals, seen })
+}
+
+fn presented_approvals<'a>(parsed: &'a Parsed<'a>) -> Option<&'a [u8]> {
+    parsed.http.headers.iter().find(|header| header.name == APPROVAL_FIELD).map(|header| header.value)
 }
 
 /// None without a key: a gate that cannot say what it asked for accepts no answer.
@@ -105,7 +113,8 @@ fn foreign<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<A
     let proof = presented.verify(&agent.signer, agent.coverage, now.seconds()).map_err(refuse)?;
     let credential = Credential::Listed(agent);
     check_tier(gate, parsed, &credential, || Some(credential.record(proof.key_thumbprint())))?;
-    Ok(Authenticated { credential, proof, now, status_list: None, seen: None })
+    let approvals = presented_approvals(parsed);
+    Ok(Authenticated { credential, proof, now, status_list: None, approvals, seen: None })
 }
 
 /// The agent that the request names; where it names none, the one that has the key alone.

@@ -154,13 +154,17 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     ];
     guardrails.extend(judged.findings.rules.clone());
     guardrails.extend(plugins(judged));
+    if judged.is_approved(admission) {
+        guardrails.iter_mut().for_each(approve);
+    }
     let reason = admission_reason(admission)
         .or_else(|| first_reason(guardrails.iter().filter_map(|guardrail| guardrail.reason_code)));
     // Every claim must have its answer: an admission that answers less than was asked allows nothing.
     let complete = !judged.findings.redacts
         && admission.rates.len() == judged.demand.rates.len()
         && admission.spends.len() == judged.demand.spends.len()
-        && judged.pass_is_settled(admission);
+        && judged.pass_is_settled(admission)
+        && judged.approvals_are_settled(admission);
     let (verdict, reason) = match reason {
         None if complete && judged.asks_for_pass() => (Verdict::Mint, None),
         None if complete => (Verdict::Allow(Permit { private: () }), None),
@@ -169,6 +173,14 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         Some(reason) => (Verdict::Deny, Some(reason)),
     };
     Decision { verdict, reason, guardrails, revocation, rates }
+}
+
+/// What asked for approval has it.
+fn approve(guardrail: &mut GuardrailRecord) {
+    if guardrail.result == GuardrailOutcome::StepUp {
+        guardrail.result = GuardrailOutcome::Pass;
+        guardrail.reason_code = None;
+    }
 }
 
 pub(super) fn revocation_check(admission: &Admission) -> RevocationCheck {
@@ -336,6 +348,10 @@ fn approval_evidence(judged: &Judged) -> Evidence {
     let mut evidence = threshold_evidence("above_micro_usd", judged.findings.approval_above);
     if let Some(pass) = judged.presented_pass() {
         evidence.insert(Cow::Borrowed("action_pass"), EvidenceValue::Text(pass.into()));
+    }
+    let ids = judged.approval_ids();
+    if !ids.is_empty() {
+        evidence.insert(Cow::Borrowed("approvals"), EvidenceValue::Text(ids.join(",")));
     }
     evidence
 }

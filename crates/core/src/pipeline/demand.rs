@@ -8,7 +8,6 @@ use passgate_passport::proof::PROOF_WINDOW_SECONDS;
 
 use super::authenticate::Authenticated;
 use super::credential::Credential;
-use super::judge::Findings;
 use crate::gate::{Gate, RateLimits, SpendCaps};
 use crate::money::MicroUsd;
 use crate::state::{
@@ -19,7 +18,10 @@ use crate::time::UnixMillis;
 /// What a task spent is remembered for so long after the last time: 400 days.
 const TASK_SECONDS: i64 = 400 * 86_400;
 
-/// What the decision about an authenticated request asks of the state.
+/// What the decision about an authenticated request asks of the state, as if it were refused: [`settle_demand`] says whether
+/// it is.
+///
+/// [`settle_demand`]: super::judge::Judged::settle_demand
 ///
 /// The gate's limits of an agent are those of the agent that the issuer vouches for, together with all it hands on to:
 /// else it could make itself a new budget with every sub-agent. The limits in a passport count what its holder and all
@@ -29,7 +31,6 @@ pub(super) fn demand(
     authenticated: &Authenticated<'_>,
     action: Option<&str>,
     amount: Option<MicroUsd>,
-    findings: &Findings,
     of_rules: &[(&str, RateLimits)],
 ) -> Demand {
     let (credential, proof) = (&authenticated.credential, &authenticated.proof);
@@ -45,8 +46,9 @@ pub(super) fn demand(
         },
         subjects: credential.subjects(proof.key_thumbprint()),
         pass: None,
+        approvals: Vec::new(),
         rates: counted.rates(action, of_rules),
-        spends: amount.map(|amount| counted.spends(action, amount, findings)).unwrap_or_default(),
+        spends: amount.map(|amount| counted.spends(action, amount)).unwrap_or_default(),
     }
 }
 
@@ -93,8 +95,8 @@ impl Counted<'_> {
         RateClaim { per: per.to_string(), counter: [&self.gate.id, ":", counter].concat(), limit, window }
     }
 
-    fn spends(&self, action: Option<&str>, amount: MicroUsd, findings: &Findings) -> Vec<SpendClaim> {
-        let mode = if findings.forwardable() { SpendMode::Charge } else { SpendMode::Probe };
+    fn spends(&self, action: Option<&str>, amount: MicroUsd) -> Vec<SpendClaim> {
+        let mode = SpendMode::Probe;
         let of = &self.gate.guardrails.spend;
         let mut claims = Vec::new();
         let mut claim = |per: &str, account: &str, caps: &SpendCaps, until: Option<i64>| {

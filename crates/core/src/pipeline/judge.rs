@@ -8,6 +8,7 @@ use passgate_passport::proof::{CoveredRequest, ProofForm};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::approvals::Approving;
 use super::authenticate::Authenticated;
 use super::credential::Credential;
 use super::decide::{Decision, revocation_check};
@@ -26,7 +27,7 @@ use crate::money::MicroUsd;
 use crate::plugin::PluginRecord;
 use crate::reason::{Class, Reason};
 use crate::route::{Route, Values};
-use crate::state::{Admission, Demand};
+use crate::state::{Admission, Demand, SpendMode};
 use crate::time::UnixMillis;
 
 /// A request judged as far as possible without state. Only [`judge`] and [`Judged::from_bytes`] make it.
@@ -64,6 +65,9 @@ pub(super) struct Findings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pii: Option<PiiFindings>,
     pub(super) approval: Finding,
+    /// Why what it presents as approval is none of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unapproved: Option<Reason>,
     /// The threshold above which a person approves, when the action has an amount.
     pub(super) approval_above: Option<MicroUsd>,
     /// What the operator's rules say, where there are any.
@@ -109,6 +113,10 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
     if covered.body().is_empty() {
         ruled.redact.clear();
     }
+    let (approving, unfit) = match Approving::of(gate, authenticated, route, &judged) {
+        Ok(approving) => (approving.wanted_by(core::mem::take(&mut ruled.needs)), None),
+        Err(reason) => (Approving::default(), Some(reason)),
+    };
     let (pii, to_mask) = pii::judge(gate, covered).unzip();
     let to_mask = to_mask.unwrap_or_default();
     let findings = Findings {
@@ -118,17 +126,22 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         transaction_cap: limits.transaction_cap,
         domain: judge_domain(&limits, values.host.as_ref()),
         pii,
-        approval: judge_approval(&gate.guardrails, values.amount, &pass),
+        approval: match unfit {
+            Some(reason) => Finding::Fail(reason),
+            None if authenticated.approvals.is_some() && matches!(pass, Ok(Some(PassUse::Redeem { .. }))) => {
+                Finding::Fail(Reason::ApprovalRefused)
+            }
+            None => judge_approval(&gate.guardrails, values.amount, &pass),
+        },
+        unapproved: None,
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
         redacts: !ruled.redact.is_empty() || !to_mask.is_nothing(),
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
-    let mut demand =
-        demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &findings, &ruled.rates);
+    let demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &ruled.rates);
     let pass = pass.unwrap_or_default();
-    passes::add_to_demand(&mut demand, pass.as_ref(), findings.forwardable());
     let request = RequestRecord {
         action,
         action_pass: pass.as_ref().map(PassUse::record),
@@ -138,7 +151,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         target_domain: host.and_then(Result::ok),
         ..request_record(gate, covered)
     };
-    Judged {
+    let mut judged = Judged {
         agent: credential.record(authenticated.proof.key_thumbprint()),
         request,
         gate: gate.record(),
@@ -151,7 +164,11 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         pass,
         demand,
         shown: Shown::of(authenticated, route, &needs, ruled.redact, to_mask),
-    }
+    };
+    judged.shown.approving = approving;
+    judged.shown.approving.note_subjects(judged.demand.subjects.len());
+    judged.settle_demand();
+    judged
 }
 
 fn judge_scope(route: Option<&Route>, authenticated: &Authenticated<'_>, values: &Values) -> Option<Reason> {
@@ -250,28 +267,43 @@ fn not_checked(authenticated: &Authenticated<'_>) -> Vec<String> {
 }
 
 impl Findings {
-    /// Whether nothing found so far keeps the request from being forwarded.
-    pub(super) fn forwardable(&self) -> bool {
-        self.reasons().next().is_none()
-    }
-
     /// Whether something found refuses the request, and nobody's approval can help.
     pub(super) fn is_denied(&self) -> bool {
         self.reasons().any(|reason| reason.class() != Class::StepUp)
     }
 
-    fn reasons(&self) -> impl Iterator<Item = Reason> {
+    pub(super) fn reasons(&self) -> impl Iterator<Item = Reason> {
         let pii = self.pii.as_ref().map_or(Finding::NotApplicable, |pii| pii.finding);
         let failed = [self.spend, self.domain, pii, self.approval].into_iter().filter_map(|finding| match finding {
             Finding::Fail(reason) => Some(reason),
             Finding::Pass | Finding::NotApplicable => None,
         });
         let ruled = self.rules.as_ref().and_then(|record| record.reason_code);
-        self.scope.into_iter().chain(self.rate).chain(failed).chain(ruled)
+        self.scope.into_iter().chain(self.rate).chain(failed).chain(self.unapproved).chain(ruled)
     }
 }
 
 impl Judged {
+    /// Says what is asked of the state for what was found so far: a request that is not forwarded charges nothing, and leaves
+    /// its pass and its approvals as they were.
+    pub(super) fn settle_demand(&mut self) {
+        self.settle_approvals();
+        let goes_on = self.forwardable();
+        let mode = if goes_on && !self.asks_for_pass() { SpendMode::Charge } else { SpendMode::Probe };
+        self.demand.spends.iter_mut().for_each(|spend| spend.mode = mode);
+        self.demand.pass = self.pass.as_ref().and_then(PassUse::claim).filter(|_| goes_on).cloned();
+    }
+
+    /// Why the request is not forwarded, as far as it is known without state.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = Reason> {
+        self.findings.reasons().chain(self.plugins.iter().filter_map(PluginRecord::reason_code))
+    }
+
+    /// Whether nothing found so far keeps the request from being forwarded.
+    pub(super) fn forwardable(&self) -> bool {
+        self.has_approvals() || self.reasons().next().is_none()
+    }
+
     /// Step 4: what the decision needs from the state.
     pub fn demand(&self) -> &Demand {
         &self.demand

@@ -24,6 +24,7 @@
 //! parse -> authenticate -> judge -> store.admit(demand, || decide + seal) -> decide -> forward(permit) -> settle
 //! ```
 
+mod approvals;
 mod authenticate;
 mod credential;
 mod decide;
@@ -36,6 +37,7 @@ mod pii;
 mod restrict;
 mod rules;
 
+pub use approvals::Ask;
 pub use authenticate::{Authenticated, authenticate};
 pub use credential::subjects;
 pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retry_after_seconds};

@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use passgate_passport::action_pass::ACTION_PASS_FIELD;
+use passgate_passport::approval::APPROVAL_FIELD;
 use passgate_passport::http::{Header, HttpRequest};
 use passgate_passport::proof::PASSPORT_FIELD;
 
@@ -106,7 +107,7 @@ fn check(gate: &Gate, raw: &RawRequest<'_>) -> Result<(), (Reason, String)> {
         return Err((Reason::MethodOverride, "the query or form body has a `_method` field".to_owned()));
     }
     let more_than_once = |field: &&str| raw.headers.iter().filter(|header| header.name == *field).count() > 1;
-    match [PASSPORT_FIELD, ACTION_PASS_FIELD].into_iter().find(more_than_once) {
+    match [PASSPORT_FIELD, ACTION_PASS_FIELD, APPROVAL_FIELD].into_iter().find(more_than_once) {
         Some(field) => Err((Reason::HeaderInvalid, alloc::format!("more than one `{field}` field"))),
         None => Ok(()),
     }

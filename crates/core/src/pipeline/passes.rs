@@ -25,7 +25,7 @@ use crate::gate::{ActionPasses, Gate};
 use crate::money::MicroUsd;
 use crate::policy::Mode;
 use crate::reason::Reason;
-use crate::state::{Admission, Demand, PassAnswer, PassClaim, SpendMode};
+use crate::state::{Admission, PassAnswer, PassClaim};
 
 /// What a request wants with a pass, and may have as far as that is known without state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,9 +140,14 @@ fn redeem(
     })
 }
 
+/// The hash of [`action_of`].
+fn action_hash(gate: &Gate, authenticated: &Authenticated<'_>, judged: &JudgedValues<'_>) -> Option<ActionHash> {
+    action_of(gate, authenticated, judged)?.hash().ok()
+}
+
 /// The action as this gate judged it; `None` when it cannot be told apart from every other, or nobody handed the agent a
 /// passport for it.
-fn action_hash(gate: &Gate, authenticated: &Authenticated<'_>, judged: &JudgedValues<'_>) -> Option<ActionHash> {
+pub(super) fn action_of(gate: &Gate, authenticated: &Authenticated<'_>, judged: &JudgedValues<'_>) -> Option<Action> {
     let chain = authenticated.credential.passports()?;
     let covered = authenticated.proof.covered();
     let agent = Agent { id: chain.leaf().claims.sub.clone(), issuer: chain.root_issuer().to_string() };
@@ -157,13 +162,12 @@ fn action_hash(gate: &Gate, authenticated: &Authenticated<'_>, judged: &JudgedVa
         body: covered.body(),
     };
     let action = Action::of_request(&gate.id, &request, agent, chain.token_sha256()).ok()?;
-    let action = Action {
+    Some(Action {
         amount_micro_usd: judged.amount.map(|amount| amount.0),
         name: judged.action.cloned(),
         target_domain: judged.target_domain.map(String::from),
         ..action
-    };
-    action.hash().ok()
+    })
 }
 
 /// The fields that the proof covers, of which those that are part of an action stand on one line each.
@@ -171,17 +175,15 @@ fn covered_headers<'a>(covered: &'a CoveredRequest<'_>) -> Vec<Header<'a>> {
     covered.fields().map(|(name, value)| Header { name, value: value.as_bytes() }).collect()
 }
 
-/// What is asked of the state for it: nothing of a request that is not forwarded is charged, and one that is refused
-/// leaves its pass unspent.
-pub(super) fn add_to_demand(demand: &mut Demand, usage: Option<&PassUse>, is_forwardable: bool) {
-    match usage {
-        None => {}
-        Some(PassUse::Mint { .. }) => demand.spends.iter_mut().for_each(|spend| spend.mode = SpendMode::Probe),
-        Some(PassUse::Redeem { claim, .. }) => demand.pass = is_forwardable.then(|| claim.clone()),
-    }
-}
-
 impl PassUse {
+    /// What is asked of the state for a pass that is presented.
+    pub(super) fn claim(&self) -> Option<&PassClaim> {
+        match self {
+            Self::Mint { .. } => None,
+            Self::Redeem { claim, .. } => Some(claim),
+        }
+    }
+
     /// A pass that would be minted lives no longer than this.
     pub(super) fn live_at_most(&mut self, seconds: i64) {
         if let Self::Mint { ttl_seconds, .. } = self {
@@ -217,12 +219,21 @@ impl Judged {
         }
     }
 
-    /// What is known of approval after the admission: a pass that was spent before stands for none.
+    /// What is known of approval after the admission: a pass that was spent before stands for none, and neither does an
+    /// approval that is used up.
     pub(super) fn approval(&self, admission: &Admission) -> Finding {
         match admission.pass {
-            Some(PassAnswer::Replayed) => Finding::Fail(Reason::ActionPassRedeemed),
-            Some(PassAnswer::Fenced) => Finding::Fail(Reason::ActionPassFenced),
-            Some(PassAnswer::Redeemed | PassAnswer::Unspent) | None => self.findings.approval,
+            Some(PassAnswer::Replayed) => return Finding::Fail(Reason::ActionPassRedeemed),
+            Some(PassAnswer::Fenced) => return Finding::Fail(Reason::ActionPassFenced),
+            Some(PassAnswer::Redeemed | PassAnswer::Unspent) | None => {}
+        }
+        let has = |answer| admission.approvals.contains(&answer);
+        match self.findings.unapproved {
+            Some(reason) => Finding::Fail(reason),
+            None if has(PassAnswer::Fenced) => Finding::Fail(Reason::ApprovalFenced),
+            None if has(PassAnswer::Replayed) => Finding::Fail(Reason::ApprovalUsed),
+            None if self.is_approved(admission) => Finding::Pass,
+            None => self.findings.approval,
         }
     }
 
@@ -242,7 +253,7 @@ impl Judged {
         let iat = stamp.now.seconds();
         Some(ActionPass {
             action: ActionHash::from_label(action_sha256)?,
-            approvals: Vec::new(),
+            approvals: self.approval_ids(),
             attestation_id: Writer::attestation_id(stamp),
             audience: self.gate.gate_id.clone(),
             exp: iat.saturating_add(*ttl_seconds),

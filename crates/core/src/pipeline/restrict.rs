@@ -9,6 +9,7 @@ use passgate_passport::json;
 use passgate_passport::proof::PASSPORT_FIELD;
 use sha2::{Digest as _, Sha256};
 
+use super::approvals::Approving;
 use super::authenticate::Authenticated;
 use super::judge::Judged;
 use super::pii::{PiiFindings, ToMask};
@@ -17,7 +18,6 @@ use crate::attest::sha256_label;
 use crate::plugin::{MAX_REDACTED_BYTES, PluginOutcome, PluginRecord, PluginVerdict};
 use crate::reason::{Class, Reason};
 use crate::route::{self, MAX_JSON_BODY_BYTES, Needs, Route};
-use crate::state::SpendMode;
 
 /// What stands in the place of a string that a plugin takes out, as JSON.
 const REDACTED: &[u8] = b"\"[redacted]\"";
@@ -34,6 +34,8 @@ pub(super) struct Shown {
     redact: Vec<String>,
     /// Where texts stand of which parts are taken out.
     to_mask: ToMask,
+    /// What is known of approvals.
+    pub(super) approving: Approving,
 }
 
 impl Shown {
@@ -54,6 +56,7 @@ impl Shown {
             judged_texts: route.map(|route| route.judged_texts(needs)).unwrap_or_default(),
             redact,
             to_mask,
+            approving: Approving::default(),
         }
     }
 }
@@ -92,19 +95,15 @@ impl Judged {
     #[must_use]
     pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> (Self, Option<Vec<u8>>) {
         self.plugins.extend(plugins);
-        let redacted = self.redact(body).filter(|_| self.forwardable() && !self.asks_for_pass());
+        let redacted = self.redact(body);
+        if let Some(body) = &redacted {
+            self.shown.approving.forwards(body);
+        }
+        self.settle_demand();
+        let redacted = redacted.filter(|_| self.forwardable() && !self.asks_for_pass());
         self.request.forwarded_payload_sha256 =
             redacted.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
-        if !self.forwardable() {
-            self.demand.spends.iter_mut().for_each(|spend| spend.mode = SpendMode::Probe);
-            self.demand.pass = None;
-        }
         (self, redacted)
-    }
-
-    /// Whether nothing found so far keeps the request from being forwarded.
-    fn forwardable(&self) -> bool {
-        self.findings.forwardable() && self.plugins.iter().all(|plugin| plugin.reason_code().is_none())
     }
 
     fn redact(&mut self, body: &[u8]) -> Option<Vec<u8>> {

@@ -9,9 +9,10 @@ use passgate_passport::constraints::{Constraints, is_resource};
 use super::authenticate::Authenticated;
 use super::decide::{Evidence, record};
 use super::passes::PassUse;
+use crate::approval::Need;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, RateLimits};
-use crate::policy::{Effect, Explained, Facts, Mode, Outcome, Policy, Ruling, Value};
+use crate::policy::{Effect, Explained, Facts, Mode, Outcome, Policy, Rule, Ruling, Value};
 use crate::reason::{Class, Reason};
 use crate::route::{ArgumentFault, Declared, Needs, Route, Values};
 
@@ -27,6 +28,8 @@ pub(super) struct Ruled<'g> {
     pub(super) rates: Vec<(&'g str, RateLimits)>,
     /// Where in the body the texts stand that those rules do not let through.
     pub(super) redact: Vec<String>,
+    /// Who has to approve, as each rule that asks for it says.
+    pub(super) needs: Vec<Need>,
 }
 
 /// For what values of a request are read at `gate`.
@@ -73,6 +76,7 @@ pub(super) fn judge<'g>(
         record: Some(record(GUARDRAIL, result, reason, evidence)),
         rates: ruling.matched.iter().map(|rule| (rule.name.as_str(), rule.rates)).collect(),
         redact: ruling.matched.iter().flat_map(|rule| &rule.redact).cloned().collect(),
+        needs: if reason == Some(Reason::RuleStepUp) { needs_of(&ruling) } else { Vec::new() },
     }
 }
 
@@ -180,6 +184,19 @@ fn said(ruling: &Ruling<'_>, redeems: bool) -> (Option<Reason>, Evidence) {
         Outcome::Missing => Some(Reason::RuleMissing),
     };
     (reason, evidence)
+}
+
+/// What each rule that asks for approval wants.
+fn needs_of(ruling: &Ruling<'_>) -> Vec<Need> {
+    let asking = ruling.matched.iter().filter(|rule| rule.effect == Effect::StepUp);
+    let need = |rule: &&Rule| Need {
+        count: rule.approval.as_ref().map_or(1, |approval| approval.count.max(1)),
+        name: Some(rule.name.clone()),
+        reason_code: Reason::RuleStepUp,
+        roles: rule.approval.as_ref().map(|approval| approval.roles.clone()).unwrap_or_default(),
+        said: None,
+    };
+    asking.map(need).collect()
 }
 
 /// Who has to approve: as many as the rule that wants most, with the roles that any of them names.

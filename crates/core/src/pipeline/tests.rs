@@ -1,3 +1,4 @@
+mod approvals;
 mod budgets;
 mod chains;
 mod challenges;
@@ -86,6 +87,7 @@ fn gate() -> Gate {
         policy: PolicyRef { sha256: "sha256:00".to_owned(), version: 7 },
         rules: None,
         action_passes: None,
+        approvals: None,
         policy_freshness: None,
         listed_agents: Vec::new(),
         status_lists: StatusLists::default(),

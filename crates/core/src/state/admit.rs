@@ -10,7 +10,7 @@ use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
 use super::standing::suspension_key;
 use super::{
     Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer, PassClaim, RateAnswer,
-    SpendAnswer, SpendMode, Subject,
+    SpendAnswer, SpendMode, Subject, UseClaim,
 };
 use crate::time::UnixMillis;
 
@@ -18,11 +18,12 @@ use crate::time::UnixMillis;
 ///
 /// 1. *Nonce.* A replayed, fenced or over-quota proof consumes nothing, so a captured request cannot drain its agent.
 /// 2. *Revocation, then suspension.* The nonce stays burned.
-/// 3. *Pass.* One that was redeemed before, or may have been, takes no tokens.
+/// 3. *Pass and approvals.* One that was redeemed before, or may have been, takes no tokens.
 /// 4. *Rates.* All counters give a token or none does.
 /// 5. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
 ///
-/// The pass is redeemed when all of this holds, so that a request over its rate or budget does not cost the pass.
+/// The pass is redeemed and the approvals are used when all of this holds, so that a request over its rate or budget does not
+/// cost them.
 ///
 /// `rows` must hold the current content of every row named by [`Demand::row_keys`], and nothing may change between
 /// that reading and the writing of the returned rows.
@@ -38,6 +39,7 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
         revoked: None,
         suspended: None,
         pass: None,
+        approvals: Vec::new(),
         rates: Vec::new(),
         spends: Vec::new(),
     };
@@ -49,12 +51,15 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
         let stands = admission.revoked.is_none() && admission.suspended.is_none();
         if stands {
             admission.pass = demand.pass.as_ref().map(|claim| look_up_pass(claim, rows)).transpose()?;
+            admission.approvals =
+                demand.approvals.iter().map(|claim| look_up_use(claim, rows)).collect::<Result<_, _>>()?;
         }
-        if stands && matches!(admission.pass, None | Some(PassAnswer::Unspent)) {
+        let mut spent = admission.pass.iter().chain(&admission.approvals);
+        if stands && spent.all(|answer| *answer == PassAnswer::Unspent) {
             admission.rates = take_tokens(demand, rows, &mut writes)?;
             if admission.rates.iter().all(|rate| rate.conforms) {
                 admission.spends = charge(demand, rows, &mut writes, &mut charged)?;
-                admission.pass = redeem(demand, &admission, &mut writes);
+                redeem(demand, &mut admission, rows, &mut writes)?;
             }
         }
     }
@@ -123,15 +128,39 @@ fn look_up_pass(claim: &PassClaim, rows: &impl RowMap) -> Result<PassAnswer, Row
     Ok(if is_known { PassAnswer::Replayed } else { PassAnswer::Unspent })
 }
 
-/// Spends the pass of a demand that is met otherwise.
-fn redeem(demand: &Demand, admission: &Admission, writes: &mut Vec<Write>) -> Option<PassAnswer> {
-    let claim = demand.pass.as_ref()?;
-    if !admission.spends.iter().all(|spend| spend.fits) {
-        return admission.pass;
+/// What is known of an approval. The count of its uses is kept for longer than it holds, so only a store that lost its rows
+/// cannot tell.
+fn look_up_use(claim: &UseClaim, rows: &impl RowMap) -> Result<PassAnswer, RowCorrupt> {
+    if rows::read_i64(rows, super::sweep::START_KEY)?.is_some_and(|start| claim.issued_at <= start) {
+        return Ok(PassAnswer::Fenced);
     }
-    let expires_at = Some(claim.remember_until);
-    writes.push(Write { key: rows::pass_key(claim), value: Vec::new(), expires_at });
-    Some(PassAnswer::Redeemed)
+    let used = rows::read_u64(rows, &rows::use_key(claim))?.unwrap_or(0);
+    Ok(if used < claim.uses { PassAnswer::Unspent } else { PassAnswer::Replayed })
+}
+
+/// Spends the pass and uses the approvals of a demand that is met otherwise.
+fn redeem(
+    demand: &Demand,
+    admission: &mut Admission,
+    rows: &impl RowMap,
+    writes: &mut Vec<Write>,
+) -> Result<(), RowCorrupt> {
+    if !admission.spends.iter().all(|spend| spend.fits) {
+        return Ok(());
+    }
+    if let Some(claim) = &demand.pass {
+        let expires_at = Some(claim.remember_until);
+        writes.push(Write { key: rows::pass_key(claim), value: Vec::new(), expires_at });
+        admission.pass = Some(PassAnswer::Redeemed);
+    }
+    for (claim, answer) in demand.approvals.iter().zip(&mut admission.approvals) {
+        let key = rows::use_key(claim);
+        let used = rows::read_u64(rows, &key)?.unwrap_or(0).saturating_add(1);
+        let expires_at = Some(rows::use_expiry(claim));
+        writes.push(Write { key, value: used.to_be_bytes().to_vec(), expires_at });
+        *answer = PassAnswer::Redeemed;
+    }
+    Ok(())
 }
 
 fn take_tokens(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<Vec<RateAnswer>, RowCorrupt> {

@@ -33,7 +33,7 @@ pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyErro
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
 pub use standing::{Standing, suspension_key, suspension_write};
 pub use subject::Subject;
-pub use sweep::{FENCE_KEY, Sweep, restart_fence, sweep};
+pub use sweep::{FENCE_KEY, Sweep, restart_fences, sweep};
 
 use crate::money::MicroUsd;
 use crate::time::UnixMillis;
@@ -53,6 +53,9 @@ pub struct Demand {
     /// The one-action pass that stands for an approval, to be spent if everything else holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<PassClaim>,
+    /// The approvals to be used, if everything else holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<UseClaim>,
     /// Tokens to take, all or none of them.
     pub rates: Vec<RateClaim>,
     /// Budgets to charge, all or none of them.
@@ -78,6 +81,19 @@ pub struct PassClaim {
     /// The last Unix second in which any gate accepts the pass, whatever its leeway.
     pub remember_until: i64,
     /// When it was minted, in Unix seconds.
+    pub issued_at: i64,
+}
+
+/// One use of an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseClaim {
+    /// The name under which its uses are counted: `<gate id>:<id of the request or of the grant>`.
+    pub key: String,
+    /// How often it may be used, at least once.
+    pub uses: u64,
+    /// The last Unix second in which it holds.
+    pub until: i64,
+    /// When it was signed, in Unix seconds.
     pub issued_at: i64,
 }
 
@@ -115,6 +131,8 @@ impl RateWindow {
 
 /// What counts for an agent and all it hands on to.
 pub const PER_AGENT: &str = "agent";
+/// What counts for a grant.
+pub const PER_GRANT: &str = "grant";
 /// What counts for a passport and all that are made from it.
 pub const PER_PASSPORT: &str = "passport";
 
@@ -156,7 +174,7 @@ pub enum SpendPeriod {
 /// One amount to charge to one budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpendClaim {
-    /// What the budget is of, for the evidence: `agent`, `actor`, `gate`, `tenant`, `action`, `task` or `passport`.
+    /// What the budget is of, for the evidence: `agent`, `actor`, `gate`, `tenant`, `action`, `task`, `passport` or `grant`.
     pub per: String,
     /// The budget's identity.
     pub account: String,
@@ -186,6 +204,8 @@ pub struct Admission {
     pub suspended: Option<(Subject, i64)>,
     /// What became of the pass; absent when none was demanded, or something before it refused.
     pub pass: Option<PassAnswer>,
+    /// One answer for each approval, in order; empty when something before it refused. None is used unless all are.
+    pub approvals: Vec<PassAnswer>,
     /// One answer a rate claim, in order; empty when something before it refused.
     pub rates: Vec<RateAnswer>,
     /// One answer a spend claim, in order; empty when something before it refused.
@@ -200,10 +220,11 @@ impl Admission {
         revoked: Option<(Subject, i64)>,
         suspended: Option<(Subject, i64)>,
         pass: Option<PassAnswer>,
+        approvals: Vec<PassAnswer>,
         rates: Vec<RateAnswer>,
         spends: Vec<SpendAnswer>,
     ) -> Self {
-        Self { nonce, revoked, suspended, pass, rates, spends }
+        Self { nonce, revoked, suspended, pass, approvals, rates, spends }
     }
 }
 
@@ -221,15 +242,15 @@ pub enum NonceAnswer {
     QuotaExceeded,
 }
 
-/// What became of a one-action pass.
+/// What became of a one-action pass, or of an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PassAnswer {
-    /// Never seen, and everything else holds; now spent.
+    /// Good, and everything else holds; now spent, or used once more.
     Redeemed,
-    /// Never seen, and something else refused; it can still be redeemed.
+    /// Good, and something else refused; it can still be redeemed.
     Unspent,
-    /// Redeemed before.
+    /// Redeemed before, or used as often as it may be.
     Replayed,
     /// Too old to be told from a forgotten one (after a restart that lost redemptions, or a clock set back).
     Fenced,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use passgate_passport::sorted::SortedMap;
 
-use super::{Demand, NonceClaim, PassClaim, RateClaim, SpendClaim, SpendPeriod, Standing, Subject};
+use super::{Demand, NonceClaim, PassClaim, RateClaim, SpendClaim, SpendPeriod, Standing, Subject, UseClaim};
 use crate::time::UnixMillis;
 
 /// Rows by key, as a store loaded them. Absent means never written or expired.
@@ -51,6 +51,10 @@ impl Demand {
         let mut keys = alloc::vec![super::FENCE_KEY.to_string(), nonce_key(&self.nonce), load_key(&self.nonce)];
         keys.extend(self.subjects.iter().flat_map(Standing::row_keys));
         keys.extend(self.pass.as_ref().map(pass_key));
+        if !self.approvals.is_empty() {
+            keys.push(super::sweep::START_KEY.to_string());
+        }
+        keys.extend(self.approvals.iter().map(use_key));
         keys.extend(self.rates.iter().map(rate_key));
         keys.extend(self.spends.iter().map(|spend| spend_key(spend, self.now)));
         keys
@@ -67,6 +71,15 @@ pub(super) fn load_key(claim: &NonceClaim) -> String {
 
 pub(super) fn pass_key(claim: &PassClaim) -> String {
     [super::sweep::PASS_PREFIX, &claim.key].concat()
+}
+
+pub(super) fn use_key(claim: &UseClaim) -> String {
+    ["u:", &claim.key].concat()
+}
+
+/// When the count of an approval's uses may be swept: so much later than it holds that a clock set back finds it again.
+pub(super) fn use_expiry(claim: &UseClaim) -> i64 {
+    claim.until.saturating_add(SPEND_GRACE_SECONDS)
 }
 
 pub(super) fn rate_key(claim: &RateClaim) -> String {

@@ -64,12 +64,13 @@ mod tests {
     use crate::state::{Demand, LoadedRows, NonceAnswer, NonceClaim, admit, revocation_write};
     use crate::time::UnixMillis;
 
-    fn subjects() -> [Subject; 4] {
+    fn subjects() -> [Subject; 5] {
         let id = || "id".to_owned();
         [
             Subject::Passport(id()),
             Subject::Agent { issuer: id(), agent_id: id() },
             Subject::Key(id()),
+            Subject::Approval(id()),
             Subject::Issuer(id()),
         ]
     }
@@ -77,7 +78,15 @@ mod tests {
     fn demand() -> Demand {
         let nonce = NonceClaim { key: "k".to_owned(), nonce: "n".to_owned(), remember_until: 2_000_000_000 };
         let now = UnixMillis(1_800_000_000_000);
-        Demand { now, nonce, subjects: subjects().into(), pass: None, rates: Vec::new(), spends: Vec::new() }
+        Demand {
+            now,
+            nonce,
+            subjects: subjects().into(),
+            pass: None,
+            approvals: Vec::new(),
+            rates: Vec::new(),
+            spends: Vec::new(),
+        }
     }
 
     fn rows(writes: &[Write]) -> LoadedRows {

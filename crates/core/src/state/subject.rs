@@ -25,6 +25,8 @@ pub enum Subject {
     Key(String),
     /// Every passport of an issuer, by its `iss`.
     Issuer(String),
+    /// One approval, by its `jti`; or all of one request for approval, by the id of the request.
+    Approval(String),
 }
 
 /// A subject as JSON, members in alphabetical order: `kind`, and what names one of that kind.
@@ -46,7 +48,9 @@ impl From<Subject> for Shape {
     fn from(subject: Subject) -> Self {
         let kind = subject.kind().into();
         match subject {
-            Subject::Passport(id) | Subject::Issuer(id) => Self { kind, id: Some(id), ..Self::default() },
+            Subject::Passport(id) | Subject::Issuer(id) | Subject::Approval(id) => {
+                Self { kind, id: Some(id), ..Self::default() }
+            }
             Subject::Key(thumbprint) => Self { kind, thumbprint: Some(thumbprint), ..Self::default() },
             Subject::Agent { issuer, agent_id } => {
                 Self { kind, issuer: Some(issuer), agent_id: Some(agent_id), ..Self::default() }
@@ -63,10 +67,11 @@ impl TryFrom<Shape> for Subject {
         match (kind.as_str(), id, thumbprint, issuer, agent_id) {
             ("passport", Some(id), None, None, None) => Ok(Self::Passport(id)),
             ("issuer", Some(id), None, None, None) => Ok(Self::Issuer(id)),
+            ("approval", Some(id), None, None, None) => Ok(Self::Approval(id)),
             ("key", None, Some(thumbprint), None, None) => Ok(Self::Key(thumbprint)),
             ("agent", None, None, Some(issuer), Some(agent_id)) => Ok(Self::Agent { issuer, agent_id }),
             _ => Err(
-                "a subject is `passport` or `issuer` with `id`, `key` with `thumbprint`, or `agent` with `issuer` and `agent_id`",
+                "a subject is `passport`, `issuer` or `approval` with `id`, `key` with `thumbprint`, or `agent` with `issuer` and `agent_id`",
             ),
         }
     }
@@ -79,6 +84,7 @@ impl Subject {
             Self::Agent { .. } => "agent",
             Self::Key(_) => "key",
             Self::Issuer(_) => "issuer",
+            Self::Approval(_) => "approval",
         }
     }
 
@@ -90,7 +96,7 @@ impl Subject {
     /// The key of a row about it. An agent is hashed, because two free texts in one key could be cut in two ways.
     pub(super) fn key_after(&self, prefix: &str) -> String {
         let id = match self {
-            Self::Passport(id) | Self::Key(id) | Self::Issuer(id) => Cow::Borrowed(id.as_str()),
+            Self::Passport(id) | Self::Key(id) | Self::Issuer(id) | Self::Approval(id) => Cow::Borrowed(id.as_str()),
             Self::Agent { issuer, agent_id } => Cow::Owned(agent_key(issuer, agent_id)),
         };
         [prefix, self.kind(), ":", &id].concat()
@@ -101,7 +107,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind();
         match self {
-            Self::Passport(id) | Self::Key(id) | Self::Issuer(id) => write!(f, "{kind} {id}"),
+            Self::Passport(id) | Self::Key(id) | Self::Issuer(id) | Self::Approval(id) => write!(f, "{kind} {id}"),
             Self::Agent { issuer, agent_id } => write!(f, "{kind} {agent_id} of {issuer}"),
         }
     }
@@ -117,6 +123,7 @@ mod tests {
             (Subject::Passport("p".into()), r#"{"id":"p","kind":"passport"}"#),
             (Subject::Key("t".into()), r#"{"kind":"key","thumbprint":"t"}"#),
             (Subject::Issuer("i".into()), r#"{"id":"i","kind":"issuer"}"#),
+            (Subject::Approval("a".into()), r#"{"id":"a","kind":"approval"}"#),
             (
                 Subject::Agent { issuer: "i".into(), agent_id: "a".into() },
                 r#"{"agent_id":"a","issuer":"i","kind":"agent"}"#,

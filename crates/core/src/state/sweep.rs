@@ -11,6 +11,9 @@ use super::rows::{self, RowCorrupt, RowMap, Write};
 /// passes that were minted when such a proof was made.
 pub const FENCE_KEY: &str = "fence";
 
+/// The row of a store that may have lost what it held: approvals that were signed up to this second are refused.
+pub(super) const START_KEY: &str = "start";
+
 pub(super) const NONCE_PREFIX: &str = "n:";
 pub(super) const PASS_PREFIX: &str = "a:";
 
@@ -48,9 +51,14 @@ pub fn sweep<'a>(expired: impl IntoIterator<Item = (&'a str, i64)>, rows: &impl 
 
 /// The fence of a store that starts empty at `now` (Unix seconds). Proofs may be dated ahead by the tolerated skew, so
 /// those created up to that much later may have been consumed before the restart, and are refused. Passes minted up to
-/// then are refused with them.
-pub fn restart_fence(now: i64) -> Write {
-    fence_write(now.saturating_add(PROOF_FUTURE_SKEW_SECONDS + PROOF_WINDOW_SECONDS))
+/// then are refused with them, and so are approvals signed up to then.
+pub fn restart_fences(now: i64) -> [Write; 2] {
+    let dated_ahead = now.saturating_add(PROOF_FUTURE_SKEW_SECONDS);
+    let start = dated_ahead.to_be_bytes().to_vec();
+    [
+        fence_write(dated_ahead.saturating_add(PROOF_WINDOW_SECONDS)),
+        Write { key: START_KEY.to_string(), value: start, expires_at: None },
+    ]
 }
 
 fn fence_write(until: i64) -> Write {
@@ -66,13 +74,20 @@ mod tests {
     #[test]
     fn a_restart_refuses_every_proof_that_may_have_been_consumed_before_it() {
         let start = 1_800_000_000;
-        let fence = restart_fence(start);
-        let rows = LoadedRows::from([(fence.key, fence.value)]);
+        let rows: LoadedRows = restart_fences(start).into_iter().map(|write| (write.key, write.value)).collect();
         let answer = |created: i64| {
             let remember_until = created + PROOF_WINDOW_SECONDS;
             let nonce = NonceClaim { key: "k".to_string(), nonce: "n".to_string(), remember_until };
             let now = UnixMillis(u64::try_from(start).unwrap() * 1000);
-            let demand = Demand { now, nonce, subjects: Vec::new(), pass: None, rates: Vec::new(), spends: Vec::new() };
+            let demand = Demand {
+                now,
+                nonce,
+                subjects: Vec::new(),
+                pass: None,
+                approvals: Vec::new(),
+                rates: Vec::new(),
+                spends: Vec::new(),
+            };
             admit(&demand, &rows).unwrap().admission.nonce
         };
         // A proof dated ahead by the whole tolerated skew could have been accepted in the second before the restart.

@@ -25,7 +25,15 @@ fn millis(seconds: i64) -> UnixMillis {
 fn demand_at(now: UnixMillis, nonce: &str) -> Demand {
     let remember_until = now.seconds() + PROOF_WINDOW_SECONDS;
     let nonce = NonceClaim { key: "key".to_owned(), nonce: nonce.to_owned(), remember_until };
-    Demand { now, nonce, subjects: Vec::new(), pass: None, rates: Vec::new(), spends: Vec::new() }
+    Demand {
+        now,
+        nonce,
+        subjects: Vec::new(),
+        pass: None,
+        approvals: Vec::new(),
+        rates: Vec::new(),
+        spends: Vec::new(),
+    }
 }
 
 fn rate(window: RateWindow, limit: u32) -> RateClaim {
@@ -238,7 +246,7 @@ mod nonces {
     fn a_new_store_refuses_proofs_made_before_it_started() {
         for (created, answer) in [(-300, NonceAnswer::Fenced), (0, NonceAnswer::Fenced), (31, NonceAnswer::Fresh)] {
             let mut rows = Rows::default();
-            rows.put(restart_fence(NOW));
+            restart_fences(NOW).into_iter().for_each(|fence| rows.put(fence));
             assert_eq!(rows.admit(&demand_at(millis(NOW + created), "nonce")).nonce, answer, "created at {created}");
         }
     }

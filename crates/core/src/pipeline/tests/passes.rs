@@ -111,6 +111,7 @@ fn an_admission_that_does_not_spend_the_pass_allows_nothing() {
             None,
             None,
             pass,
+            Vec::new(),
             vec![rate; rates.len()],
             vec![spend; spends.len()],
         );

@@ -6,7 +6,7 @@ use crate::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 
 const BODY: &str = r#"{ "usd":20, "to":"shop.example", "note":"call \u0031", "n":{"list":["a","b"]} }"#;
 
-fn says(name: &str, verdict: PluginVerdict) -> PluginRecord {
+pub(super) fn says(name: &str, verdict: PluginVerdict) -> PluginRecord {
     PluginRecord {
         config_sha256: "sha256:c".to_owned(),
         digest: "sha256:d".to_owned(),

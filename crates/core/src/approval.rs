@@ -1,0 +1,154 @@
+//! What approvers are shown, and requests for approval as they wait.
+//!
+//! What is shown is one canonical JSON document (RFC 8785), made by the gate from the request as it was judged and nothing
+//! that changes from one attempt to the next. An approval is bound to its SHA-256, so a request that would do anything else,
+//! under any other policy, makes another document and needs another approval. `docs/spec/approval.md` is the normative page.
+
+mod request;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use passgate_passport::action::Action;
+use passgate_passport::json;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::attest::{AgentRecord, GateRecord};
+use crate::gate::PolicyRef;
+use crate::reason::Reason;
+
+pub use request::{
+    Answered, ApprovalRequest, Asked, MAX_WAITING_PER_AGENT, RefusedAnswer, RequestState, waiting_prefix,
+};
+
+/// The longest body that is shown in full, in bytes. Of a longer one, and of one that is no text, size and digest are shown.
+pub const MAX_SHOWN_BODY_BYTES: usize = 16 * 1024;
+/// The longest document that is shown, in bytes: body, action, needs and what JSON makes of them.
+pub const MAX_SHOWN_BYTES: usize = 192 * 1024;
+/// The version of the document, its member `v`.
+const SHOWN_VERSION: u64 = 1;
+
+/// Something that wants people's approval of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub struct Need {
+    /// At least so many people.
+    pub count: u32,
+    /// The rule or the plugin that wants it; absent for the amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Why: a reason of a step-up.
+    pub reason_code: Reason,
+    /// The roles of which each of them has one; none means any approver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// What a plugin says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+}
+
+impl Need {
+    /// Whether somebody with these roles counts.
+    pub fn counts<T: AsRef<str>>(&self, roles: &[T]) -> bool {
+        self.roles.is_empty() || roles.iter().any(|role| self.roles.iter().any(|wanted| wanted == role.as_ref()))
+    }
+
+    /// Whether enough of these people count: names with roles, each name once.
+    pub fn is_met<'p, T: AsRef<str> + 'p>(&self, people: impl IntoIterator<Item = (&'p str, &'p [T])>) -> bool {
+        let mut counted: Vec<&str> = Vec::new();
+        for (name, roles) in people {
+            if self.counts(roles) && !counted.contains(&name) {
+                counted.push(name);
+            }
+        }
+        u32::try_from(counted.len()).is_ok_and(|counted| counted >= self.count)
+    }
+}
+
+/// The document, as it is written.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    pub(crate) action: &'a Action,
+    pub(crate) action_sha256: String,
+    pub(crate) agent: &'a AgentRecord,
+    pub(crate) body: ShownBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effect_class: Option<&'a str>,
+    pub(crate) gate: &'a GateRecord,
+    pub(crate) needs: &'a [Need],
+    pub(crate) policy: &'a PolicyRef,
+    pub(crate) v: u64,
+}
+
+/// What goes upstream of the body.
+#[derive(Serialize)]
+pub(crate) struct ShownBody<'a> {
+    bytes: usize,
+    sha256: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+impl<'a> ShownBody<'a> {
+    pub(crate) fn of(body: &'a Body) -> Self {
+        Self { bytes: body.bytes, sha256: crate::attest::sha256_label(&body.sha256), text: body.text.as_deref() }
+    }
+}
+
+/// A body, as far as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Body {
+    bytes: usize,
+    sha256: [u8; 32],
+    text: Option<String>,
+}
+
+impl Body {
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let short = Some(body).filter(|body| body.len() <= MAX_SHOWN_BODY_BYTES);
+        let text = short.and_then(|body| core::str::from_utf8(body).ok()).map(String::from);
+        Self { bytes: body.len(), sha256: Sha256::digest(body).into(), text }
+    }
+}
+
+impl Shown<'_> {
+    /// The document; `None` when it is none that fits.
+    pub(crate) fn text(&self) -> Option<String> {
+        let bytes = json::canonical(self).ok().filter(|bytes| bytes.len() <= MAX_SHOWN_BYTES)?;
+        String::from_utf8(bytes).ok()
+    }
+
+    pub(crate) const VERSION: u64 = SHOWN_VERSION;
+}
+
+/// What a gate goes by in a document that it has shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub struct ShownView {
+    /// Who asks.
+    pub agent: AgentRecord,
+    /// Which gate.
+    pub gate: GateRecord,
+    /// What wants approval.
+    pub needs: Vec<Need>,
+}
+
+impl ShownView {
+    /// Reads a document that this gate made.
+    pub fn of(shown: &str) -> Option<Self> {
+        json::read_back(shown.as_bytes()).ok()
+    }
+
+    /// The keys of the agent and of those that it has its authority from. None of them approves.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let above = self.agent.delegated_by.iter().map(|above| above.key_thumbprint.as_str());
+        core::iter::once(self.agent.key_thumbprint.as_str()).chain(above)
+    }
+
+    /// Whether this is the agent, or one that it has its authority from.
+    pub fn is_agent(&self, issuer: &str, id: &str) -> bool {
+        let above = self.agent.delegated_by.iter().any(|above| above.agent_id == id);
+        self.agent.issuer == issuer && (self.agent.agent_id == id || above)
+    }
+}

@@ -1,0 +1,285 @@
+//! Requests for approval: rows of their own, folded, answered and forgotten by the rules here.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use passgate_passport::approval::{self, ApprovalContext, ApprovalError};
+use passgate_passport::b64;
+use passgate_passport::json;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::ShownView;
+use crate::attest::{ApprovalRecord, sha256_label};
+use crate::gate::Gate;
+use crate::reason::Reason;
+use crate::state::{RowCorrupt, Write};
+
+/// Most requests of one root agent that wait at once. More are refused like these, and nobody is asked about them.
+pub const MAX_WAITING_PER_AGENT: usize = 32;
+
+/// A request for approval, as it waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRequest {
+    /// The identity of the root agent in state.
+    pub agent: String,
+    /// The approvals given so far, as signed.
+    pub approvals: Vec<String>,
+    /// How often exactly this was asked for.
+    pub asked: u64,
+    /// Unix second in which it was first asked for.
+    pub asked_at: i64,
+    /// The last Unix second in which it can be answered, or in which its approvals hold.
+    pub expires_at: i64,
+    /// `areq_` and a ULID.
+    pub id: String,
+    /// Why it was denied, in the words of whoever did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// What approvers are shown, byte by byte.
+    pub shown: String,
+    /// Where it stands.
+    pub state: RequestState,
+}
+
+/// Where a request for approval stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// It waits for approvers.
+    Pending,
+    /// Enough of them approve.
+    Approved,
+    /// One of them, or an operator, denied it.
+    Denied,
+    /// It was taken back, and so were approvals of it.
+    Withdrawn,
+    /// Its approvals are used up.
+    Used,
+}
+
+impl RequestState {
+    /// As JSON has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Withdrawn => "withdrawn",
+            Self::Used => "used",
+        }
+    }
+}
+
+/// What became of a request that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// It waits, or waited already.
+    Waiting(ApprovalRequest),
+    /// Its agent has [`MAX_WAITING_PER_AGENT`] others waiting.
+    TooMany,
+}
+
+/// An answer that was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The request as it stands now.
+    pub request: ApprovalRequest,
+    /// The approval, if it is one.
+    pub approval: Option<ApprovalRecord>,
+}
+
+/// Why an answer is not taken in. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedAnswer {
+    /// There is no such request, or it was forgotten.
+    #[error("no request for approval has this id: it may have expired")]
+    NotFound,
+    /// Nobody waits for an answer any more.
+    #[error("the request is {0} already")]
+    Closed(&'static str),
+    /// It came too late.
+    #[error("the request could be answered until {0}: let the agent ask again")]
+    Expired(i64),
+    /// The gate's policy names no approvers.
+    #[error("this gate has no approvers: add them to its policy")]
+    NoApprovers,
+    /// The approval does not hold.
+    #[error("{0}")]
+    Approval(#[from] ApprovalError),
+    /// The approval is for another request.
+    #[error("the approval is for another request than this one: sign the id and the digest of what this one shows")]
+    OtherRequest,
+    /// The grant is for somebody else.
+    #[error("the grant is for an agent that does not ask here: name the agent of the request, or one above it")]
+    OtherAgent,
+    /// The approver asks.
+    #[error("the approver's key is that of the agent or of one above it: an agent does not approve itself")]
+    OwnKey,
+    /// Nobody wants this person's approval.
+    #[error("the approver has none of the roles that are asked for: {0}")]
+    RoleMissing(String),
+    /// Once is enough.
+    #[error("{0} has approved it already")]
+    Twice(String),
+}
+
+impl RefusedAnswer {
+    /// The stable machine-readable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Closed(_) => "approval_request_closed",
+            Self::Expired(_) => "approval_request_expired",
+            Self::NoApprovers => Reason::ApprovalRefused.code(),
+            Self::Approval(error) => error.code(),
+            Self::OtherRequest => Reason::ApprovalContentMismatch.code(),
+            Self::OtherAgent => Reason::ApprovalAgentMismatch.code(),
+            Self::OwnKey => Reason::ApprovalSelf.code(),
+            Self::RoleMissing(_) => "approval_role_missing",
+            Self::Twice(_) => "approval_twice",
+        }
+    }
+}
+
+impl ApprovalRequest {
+    /// The key of the row that holds the request `id`.
+    pub fn row_key(id: &str) -> String {
+        [ROW_PREFIX, id].concat()
+    }
+
+    /// What the keys of all such rows begin with. Their order is that of time.
+    pub const ROW_PREFIX: &'static str = ROW_PREFIX;
+
+    /// The key of the row that finds the request of `agent` that shows the same.
+    pub fn same_key(&self) -> String {
+        [&waiting_prefix(&self.agent), &*b64::encode(&self.shown_sha256())].concat()
+    }
+
+    /// SHA-256 of what is shown.
+    pub fn shown_sha256(&self) -> [u8; 32] {
+        Sha256::digest(&self.shown).into()
+    }
+
+    /// Reads the row `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`RowCorrupt`] when it holds no request.
+    pub fn read(key: &str, row: &[u8]) -> Result<Self, RowCorrupt> {
+        json::read_back(row).map_err(|_| RowCorrupt { key: key.to_string() })
+    }
+
+    /// The writes that keep it: itself, and where whoever asks for the same finds it.
+    pub fn writes(&self) -> [Write; 2] {
+        // Strings, integers and enums always serialise.
+        let value = serde_json::to_vec(self).unwrap_or_default();
+        let expires_at = Some(self.expires_at);
+        [
+            Write { key: Self::row_key(&self.id), value, expires_at },
+            Write { key: self.same_key(), value: self.id.as_bytes().to_vec(), expires_at },
+        ]
+    }
+
+    /// Whether who asks for the same gets this one: it waits, it may be used, or people said no.
+    pub fn stands(&self, now: i64) -> bool {
+        let is_open = matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Denied);
+        is_open && now <= self.expires_at
+    }
+
+    /// This request, asked for once more.
+    #[must_use]
+    pub fn asked_again(self) -> Self {
+        Self { asked: self.asked.saturating_add(1), ..self }
+    }
+
+    fn check_waits(&self, now: i64) -> Result<(), RefusedAnswer> {
+        match self.state {
+            RequestState::Pending if now > self.expires_at => Err(RefusedAnswer::Expired(self.expires_at)),
+            RequestState::Pending => Ok(()),
+            state => Err(RefusedAnswer::Closed(state.as_str())),
+        }
+    }
+
+    /// Takes in an approval under the policy that is in force.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedAnswer`]: nobody would count it.
+    pub fn approved(self, gate: &Gate, token: &str, now: i64) -> Result<Answered, RefusedAnswer> {
+        self.check_waits(now)?;
+        let view = ShownView::of(&self.shown).filter(|view| view.gate.gate_id == gate.id);
+        let view = view.ok_or(RefusedAnswer::NotFound)?;
+        let approvers = &gate.approvals.as_ref().ok_or(RefusedAnswer::NoApprovers)?.approvers;
+        let context = ApprovalContext { now, leeway_seconds: gate.leeway_seconds, gate_id: &gate.id };
+        let verified = approval::verify(token, approvers, &context)?;
+        let (given, approver) = (verified.approval(), verified.approver());
+        if given.request_id != self.id || given.shown_sha256 != self.shown_sha256() {
+            return Err(RefusedAnswer::OtherRequest);
+        }
+        if given.grant.as_ref().is_some_and(|grant| !view.is_agent(&grant.agent.issuer, &grant.agent.id)) {
+            return Err(RefusedAnswer::OtherAgent);
+        }
+        if view.keys().any(|key| key == approver.key.thumbprint()) {
+            return Err(RefusedAnswer::OwnKey);
+        }
+        if !view.needs.iter().any(|need| need.counts(&approver.roles)) {
+            return Err(RefusedAnswer::RoleMissing(wanted(&view)));
+        }
+        let mut people = alloc::vec![(approver.name.as_str(), approver.roles.as_slice())];
+        // Who approved before and is no approver any more, or whose approval has expired, does not count any more.
+        let before: Vec<_> =
+            self.approvals.iter().filter_map(|before| approval::verify(before, approvers, &context).ok()).collect();
+        people
+            .extend(before.iter().map(|before| (before.approver().name.as_str(), before.approver().roles.as_slice())));
+        if before.iter().any(|before| before.approver().name == approver.name) {
+            return Err(RefusedAnswer::Twice(approver.name.clone()));
+        }
+        let is_enough = view.needs.iter().all(|need| need.is_met(people.iter().copied()));
+        let record = ApprovalRecord {
+            approver: approver.name.clone(),
+            id: given.jti.clone(),
+            key_thumbprint: approver.key.thumbprint().to_string(),
+            request_id: given.request_id.clone(),
+            shown_sha256: sha256_label(&given.shown_sha256),
+        };
+        let expires_at = self.expires_at.max(given.exp);
+        let mut request = Self { expires_at, ..self };
+        request.approvals.push(token.to_string());
+        request.state = if is_enough { RequestState::Approved } else { RequestState::Pending };
+        Ok(Answered { request, approval: Some(record) })
+    }
+
+    /// Denies it: whoever asks for the same gets this answer until it expires.
+    ///
+    /// # Errors
+    ///
+    /// [`RefusedAnswer`] when it does not wait. What was approved is withdrawn, not denied.
+    pub fn denied(self, note: Option<String>, now: i64) -> Result<Answered, RefusedAnswer> {
+        self.check_waits(now)?;
+        Ok(Answered { request: Self { note, state: RequestState::Denied, ..self }, approval: None })
+    }
+
+    /// Ends it: it is over for whoever asks for the same.
+    #[must_use]
+    pub fn ended(self, state: RequestState) -> Self {
+        Self { state, ..self }
+    }
+}
+
+const ROW_PREFIX: &str = "q:";
+
+/// What the keys of the rows begin with that find the requests of a root agent.
+pub fn waiting_prefix(agent: &str) -> String {
+    ["f:", agent, ":"].concat()
+}
+
+fn wanted(view: &ShownView) -> String {
+    let mut roles: Vec<&str> = view.needs.iter().flat_map(|need| need.roles.iter().map(String::as_str)).collect();
+    roles.sort_unstable();
+    roles.dedup();
+    format!("`{}`", roles.join("`, `"))
+}
