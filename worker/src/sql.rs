@@ -227,6 +227,18 @@ impl Tables for SqlTables<'_> {
         Ok(())
     }
 
+    fn rows_from(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+        let rows = self.execute(
+            "SELECT key, value FROM rows WHERE key >= ?1 AND key > ?2 AND substr(key, 1, length(?1)) = ?1 ORDER BY key LIMIT ?3",
+            vec![prefix.into(), after.into(), integer(limit as u64)],
+        )?;
+        let pair = |row| {
+            let mut columns = take(row);
+            Ok((columns.text()?, columns.blob()?))
+        };
+        rows.into_iter().map(pair).collect()
+    }
+
     fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault> {
         let rows = self.execute(
             "SELECT expires_at, key FROM rows WHERE expires_at < ? ORDER BY expires_at, key LIMIT ?",

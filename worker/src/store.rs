@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
 use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 use passgate_store::backend::{self, Fault};
 use passgate_store::{
-    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    Settlement, State, StoreError, StoredRecord,
+    Admitted, ChangeRequest, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord,
+    SealStart, Settlement, State, StoreError, StoredRecord,
 };
 
 use crate::sql::{Database, SqlTables};
@@ -111,6 +112,27 @@ impl State for ObjectStore {
 
     async fn key_history(&self) -> Result<KeyHistory, StoreError> {
         Ok(backend::key_history(&self.database.read())?)
+    }
+
+    async fn ask(&self, request: ApprovalRequest) -> Result<Asked, StoreError> {
+        self.write(|tables| backend::ask(tables, &request))
+    }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, StoreError> {
+        Ok(backend::approval_request(&self.database.read(), id)?)
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, StoreError> {
+        Ok(backend::approval_requests(&self.database.read(), after, limit)?)
+    }
+
+    async fn change_request(
+        &self,
+        chain_uid: &str,
+        id: &str,
+        mut change: ChangeRequest,
+    ) -> Result<(ApprovalRequest, Option<Entry>), StoreError> {
+        self.write(|tables| backend::change_request(tables, chain_uid, id, &mut change))
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {

@@ -13,11 +13,13 @@
 //!
 //! The suite behind the feature `conformance` tells whether a backend does it right.
 
+mod approvals;
 mod encoding;
 mod standing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use passgate_core::approval::RefusedAnswer;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, Link, PreviousChain, sha256_label};
 use passgate_core::state::{
     self, Demand, FENCE_KEY, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Lease, LoadedRows, PluginKeyError,
@@ -26,6 +28,7 @@ use passgate_core::state::{
 
 use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, Settlement, StoreError};
 
+pub use approvals::{approval_request, approval_requests, ask, change_request, requests_from};
 pub use encoding::{decode_record, encode_record};
 pub use standing::{follow, reinstate, standing, suspend};
 
@@ -58,6 +61,12 @@ impl From<RowCorrupt> for Fault {
 
 impl From<PluginKeyError> for Fault {
     fn from(error: PluginKeyError) -> Self {
+        Self::Request(error.into())
+    }
+}
+
+impl From<RefusedAnswer> for Fault {
+    fn from(error: RefusedAnswer) -> Self {
         Self::Request(error.into())
     }
 }
@@ -95,6 +104,8 @@ pub trait Tables {
     fn put_row(&mut self, write: Write) -> Result<(), Fault>;
     /// Deletes a state row that expires at `expires_at`, or never. There may be no such row.
     fn delete_row(&mut self, key: &str, expires_at: Option<i64>) -> Result<(), Fault>;
+    /// Up to `limit` rows whose keys begin with `prefix` and follow `after`, in the order of their bytes.
+    fn rows_from(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Fault>;
     /// Up to `limit` rows that expire before `now`, earliest first.
     fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault>;
     /// A started chain.

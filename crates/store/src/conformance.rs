@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a test suite stops at the first surprise")]
 
 mod admission;
+mod approvals;
 mod leases;
 mod ledger;
 mod passes;
@@ -17,18 +18,20 @@ mod standing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use passgate_core::approval::{Answered, ApprovalRequest, RequestState};
 use passgate_core::attest::{
-    AgentRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, Entry, FoldedRecord, GateRecord, KeyRotationRecord,
-    Link, OutcomeRecord, OutcomeResult, PluginKeyRecord, PolicyRecord, ReconciliationRecord, RequestRecord,
-    RevocationCheck, RotationScope, Stamp, Writer, sha256_label,
+    AgentRecord, ApprovalAnswer, ApprovalAnswerRecord, Body, BudgetOutcome, DecisionKind, DecisionRecord, Entry,
+    FoldedRecord, GateRecord, KeyRotationRecord, Link, OutcomeRecord, OutcomeResult, PluginKeyRecord, PolicyRecord,
+    ReconciliationRecord, RequestRecord, RevocationCheck, RotationScope, Stamp, Writer, sha256_label,
 };
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::ledger::{Break, HeadBuilder, Report, Verifier, head_line, record_line};
 use passgate_core::money::MicroUsd;
+use passgate_core::passport::id::{APPROVAL_REQUEST_PREFIX, new_id};
 use passgate_core::passport::key::SecretKey;
 use passgate_core::state::{
     Admission, Demand, KeyRotation, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateClaim, RateWindow, SpendClaim,
-    SpendMode, SpendPeriod, Subject,
+    SpendMode, SpendPeriod, Subject, UseClaim,
 };
 use passgate_core::time::UnixMillis;
 
@@ -67,6 +70,17 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     passes::a_redeemed_pass_takes_no_tokens(&make().await).await;
     passes::a_pass_is_remembered_to_its_end(&make().await).await;
     passes::a_forgotten_pass_is_not_accepted_again(&make().await).await;
+    approvals::who_asks_for_the_same_gets_the_same(&make().await).await;
+    approvals::a_bounded_number_waits_for_each_agent(&make().await).await;
+    approvals::requests_are_listed_in_the_order_of_time(&make().await).await;
+    approvals::an_answer_is_recorded_and_ends_the_waiting(&make().await).await;
+    approvals::one_of_a_hundred_answers_counts(&make().await).await;
+    approvals::without_its_record_nothing_is_answered(&make().await).await;
+    approvals::forgotten_requests_are_asked_anew(&make().await).await;
+    approvals::an_approval_is_used_as_often_as_it_says(&make().await).await;
+    approvals::one_of_a_hundred_uses_counts(&make().await).await;
+    approvals::what_is_refused_uses_no_approval(&make().await).await;
+    approvals::a_withdrawn_approval_is_not_used(&make().await).await;
     leases::a_released_lease_gives_back_what_was_charged(&make().await).await;
     leases::a_committed_lease_stays_charged(&make().await).await;
     leases::a_lease_is_settled_once(&make().await).await;
@@ -146,7 +160,15 @@ impl Kit {
     pub fn demand(&self, nonce: &str) -> Demand {
         let nonce =
             NonceClaim { key: "key".to_owned(), nonce: nonce.to_owned(), remember_until: self.now.seconds() + 300 };
-        Demand { now: self.now, nonce, subjects: Vec::new(), pass: None, rates: Vec::new(), spends: Vec::new() }
+        Demand {
+            now: self.now,
+            nonce,
+            subjects: Vec::new(),
+            pass: None,
+            approvals: Vec::new(),
+            rates: Vec::new(),
+            spends: Vec::new(),
+        }
     }
 
     /// Starts the kit's chain.
@@ -221,6 +243,56 @@ impl Kit {
         let reconciliation = ReconciliationRecord { budget, note: None };
         let mut seal = self.seal_record(Body::Reconciliation { decision_id: decision, reconciliation });
         store.settle(self.chain_uid(), decision_id, how, Box::new(move |_, link: &Link| seal(link))).await
+    }
+
+    /// A request for approval of an agent, which shows `what`.
+    #[must_use]
+    pub fn asks(&self, what: &str) -> ApprovalRequest {
+        ApprovalRequest {
+            agent: self.agent_id.clone(),
+            approvals: Vec::new(),
+            asked: 1,
+            asked_at: self.now(),
+            expires_at: self.now() + 3_600,
+            id: new_id(APPROVAL_REQUEST_PREFIX, self.now.0, stamp(self.now).random),
+            note: None,
+            shown: format!("{{\"v\":\"{what}\"}}"),
+            state: RequestState::Pending,
+        }
+    }
+
+    /// Denies the request for approval `id`.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn deny(&self, store: &impl State, id: &str) -> Result<(ApprovalRequest, Option<Entry>), StoreError> {
+        let (writer, now) = (Arc::clone(&self.writer), self.now);
+        let change = move |request: ApprovalRequest, link: &Link| {
+            let answered = request.denied(None, now.seconds())?;
+            let answer = ApprovalAnswerRecord {
+                answer: ApprovalAnswer::Deny,
+                approval: None,
+                note: None,
+                request_id: answered.request.id.clone(),
+                shown_sha256: sha256_label(&answered.request.shown_sha256()),
+            };
+            let entry = writer.seal(link, &stamp(now), Body::Approval(answer));
+            Ok((answered, Some(entry)))
+        };
+        store.change_request(self.chain_uid(), id, Box::new(change)).await
+    }
+
+    /// Notes that the approvals of the request `id` are used up, which is not recorded by itself.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn use_up(&self, store: &impl State, id: &str) -> Result<ApprovalRequest, StoreError> {
+        let change = |request: ApprovalRequest, _: &Link| {
+            Ok((Answered { request: request.ended(RequestState::Used), approval: None }, None))
+        };
+        store.change_request(self.chain_uid(), id, Box::new(change)).await.map(|(request, _)| request)
     }
 
     /// Revokes `subject`.
@@ -416,6 +488,13 @@ fn with_spend(mut demand: Demand, period: SpendPeriod, cap: u64, amount: u64) ->
 fn with_pass(mut demand: Demand, name: &str) -> Demand {
     let issued_at = demand.now.seconds() - 120;
     demand.pass = Some(PassClaim { key: format!("gate:{name}"), remember_until: issued_at + 600, issued_at });
+    demand
+}
+
+fn with_approval(mut demand: Demand, name: &str, uses: u64) -> Demand {
+    let issued_at = demand.now.seconds() - 120;
+    let claim = UseClaim { key: format!("gate:{name}"), uses, until: issued_at + 600, issued_at };
+    demand.approvals.push(claim);
     demand
 }
 

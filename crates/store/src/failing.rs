@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
+use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
 use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 
 use crate::{
-    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    Settlement, State, StoreError, StoredRecord,
+    Admitted, ChangeRequest, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord,
+    SealStart, Settlement, State, StoreError, StoredRecord,
 };
 
 /// An operation of a store.
@@ -41,6 +42,14 @@ pub enum Verb {
     RotateKey,
     /// [`State::key_history`]
     KeyHistory,
+    /// [`State::ask`]
+    Ask,
+    /// [`State::approval_request`]
+    ApprovalRequest,
+    /// [`State::approval_requests`]
+    ApprovalRequests,
+    /// [`State::change_request`]
+    ChangeRequest,
     /// [`State::sweep`]
     Sweep,
     /// [`Ledger::records`]
@@ -51,7 +60,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::StartChain,
         Self::Admit,
         Self::Append,
@@ -64,6 +73,10 @@ impl Verb {
         Self::PluginKey,
         Self::RotateKey,
         Self::KeyHistory,
+        Self::Ask,
+        Self::ApprovalRequest,
+        Self::ApprovalRequests,
+        Self::ChangeRequest,
         Self::Sweep,
         Self::Records,
         Self::Record,
@@ -247,6 +260,27 @@ impl<S: State> State for FailingStore<S> {
         self.run(Verb::KeyHistory, self.inner.key_history()).await
     }
 
+    async fn ask(&self, request: ApprovalRequest) -> Result<Asked, StoreError> {
+        self.run(Verb::Ask, self.inner.ask(request)).await
+    }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, StoreError> {
+        self.run(Verb::ApprovalRequest, self.inner.approval_request(id)).await
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, StoreError> {
+        self.run(Verb::ApprovalRequests, self.inner.approval_requests(after, limit)).await
+    }
+
+    async fn change_request(
+        &self,
+        chain_uid: &str,
+        id: &str,
+        change: ChangeRequest,
+    ) -> Result<(ApprovalRequest, Option<Entry>), StoreError> {
+        self.run(Verb::ChangeRequest, self.inner.change_request(chain_uid, id, change)).await
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         self.run(Verb::Sweep, self.inner.sweep(now, limit)).await
     }
@@ -337,6 +371,10 @@ mod tests {
         assert!(block_on(store.plugin_key("plugin", "key")).is_err());
         assert!(block_on(kit.rotate(&store, 1)).is_err());
         assert!(block_on(store.key_history()).is_err());
+        assert!(block_on(store.ask(kit.asks("a"))).is_err());
+        assert!(block_on(store.approval_request("areq")).is_err());
+        assert!(block_on(store.approval_requests("", 1)).is_err());
+        assert!(block_on(kit.deny(&store, "areq")).is_err());
         assert!(block_on(store.sweep(0, 1)).is_err());
         assert!(block_on(store.records(&Filter::default(), None, 1)).is_err());
         assert!(block_on(store.record("att")).is_err());

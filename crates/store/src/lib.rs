@@ -27,6 +27,7 @@ pub mod conformance;
 pub mod failing;
 
 use async_trait::async_trait;
+use passgate_core::approval::{Answered, ApprovalRequest, Asked, RefusedAnswer};
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, EntryIndex, Link, PreviousChain};
 use passgate_core::state::{
     Admission, Demand, KeyHistory, KeyRotation, PluginKeyError, RotationError, RowCorrupt, Standing, Subject,
@@ -59,6 +60,15 @@ pub type SealOutcome = Box<dyn FnMut(Option<BudgetOutcome>, &Link) -> Entry + Se
 /// As natively; a Worker's isolate has one thread.
 #[cfg(target_arch = "wasm32")]
 pub type SealOutcome = Box<dyn FnMut(Option<BudgetOutcome>, &Link) -> Entry>;
+
+/// Changes a request for approval, with the record of it where there is one: called inside the transaction, with the request
+/// as it stands and the next place in the chain.
+#[cfg(not(target_arch = "wasm32"))]
+pub type ChangeRequest =
+    Box<dyn FnMut(ApprovalRequest, &Link) -> Result<(Answered, Option<Entry>), RefusedAnswer> + Send>;
+/// As natively; a Worker's isolate has one thread.
+#[cfg(target_arch = "wasm32")]
+pub type ChangeRequest = Box<dyn FnMut(ApprovalRequest, &Link) -> Result<(Answered, Option<Entry>), RefusedAnswer>>;
 
 /// `Send + Sync` where there are threads. In a Worker's isolate there is one thread, and its handles are neither.
 #[cfg(not(target_arch = "wasm32"))]
@@ -186,6 +196,26 @@ pub trait State: Shared {
     /// The keys that were handed over here, and to whom.
     async fn key_history(&self) -> Result<KeyHistory, StoreError>;
 
+    /// Keeps `request` until people answer, and gives it back; or the one that shows the same and stands already, which was
+    /// asked for once more with this. Of one agent a bounded number is kept.
+    async fn ask(&self, request: ApprovalRequest) -> Result<Asked, StoreError>;
+
+    /// The request for approval with this id, as long as it is kept.
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, StoreError>;
+
+    /// Up to `limit` requests for approval whose ids follow `after`, in the order in which they were asked for.
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, StoreError>;
+
+    /// Changes the request for approval `id`, and appends the record of it to `chain_uid` where `change` makes one.
+    ///
+    /// [`StoreError::Answer`] when there is no such request, or it is not to be changed so; nothing is written then.
+    async fn change_request(
+        &self,
+        chain_uid: &str,
+        id: &str,
+        change: ChangeRequest,
+    ) -> Result<(ApprovalRequest, Option<Entry>), StoreError>;
+
     /// Deletes rows that expired before Unix second `now`, at most `limit` of them, raising the replay fence; returns
     /// how many. Backends also do this a little at a time while admitting.
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError>;
@@ -303,6 +333,9 @@ pub enum StoreError {
     /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.
     #[error(transparent)]
     PluginKey(#[from] PluginKeyError),
+    /// An answer to a request for approval that is not taken in. A mistake of whoever answers; nothing was written.
+    #[error(transparent)]
+    Answer(#[from] RefusedAnswer),
     /// A rotation that was made already, or of a retired key. Nothing was written.
     #[error(transparent)]
     Rotation(#[from] RotationError),

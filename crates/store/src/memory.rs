@@ -1,18 +1,19 @@
 //! The store in memory: for tests, demonstrations and browsers.
 
-use std::collections::hash_map::Entry as Slot;
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
-use passgate_core::state::{self, Demand, KeyHistory, KeyRotation, RowMap, Standing, Subject, Write, restart_fence};
+use passgate_core::state::{self, Demand, KeyHistory, KeyRotation, RowMap, Standing, Subject, Write, restart_fences};
 
 use crate::backend::{self, Chain, Fault, Tables};
 use crate::{
-    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    Settlement, State, StoreError, StoredRecord,
+    Admitted, ChangeRequest, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord,
+    SealStart, Settlement, State, StoreError, StoredRecord,
 };
 
 /// State and ledger of one process, lost when it ends. One lock makes every verb one transaction.
@@ -26,7 +27,7 @@ impl MemoryStore {
     /// may have accepted them.
     pub fn new(now: i64) -> Self {
         let mut data = Data::default();
-        data.set_row(restart_fence(now));
+        restart_fences(now).into_iter().for_each(|fence| data.set_row(fence));
         Self { data: Mutex::new(data) }
     }
 
@@ -121,6 +122,27 @@ impl State for MemoryStore {
         Ok(backend::key_history(&*self.lock())?)
     }
 
+    async fn ask(&self, request: ApprovalRequest) -> Result<Asked, StoreError> {
+        Ok(backend::ask(&mut *self.lock(), &request)?)
+    }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, StoreError> {
+        Ok(backend::approval_request(&*self.lock(), id)?)
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, StoreError> {
+        Ok(backend::approval_requests(&*self.lock(), after, limit)?)
+    }
+
+    async fn change_request(
+        &self,
+        chain_uid: &str,
+        id: &str,
+        mut change: ChangeRequest,
+    ) -> Result<(ApprovalRequest, Option<Entry>), StoreError> {
+        Ok(backend::change_request(&mut *self.lock(), chain_uid, id, &mut change)?)
+    }
+
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
         Ok(backend::sweep(&mut *self.lock(), now, limit)?)
     }
@@ -158,7 +180,7 @@ impl Ledger for MemoryStore {
 
 #[derive(Debug, Default)]
 struct Data {
-    rows: HashMap<String, Row>,
+    rows: BTreeMap<String, Row>,
     /// Keys of the rows that expire, by when and by the order in which they were put.
     expiry: BTreeMap<(i64, u64), String>,
     puts: u64,
@@ -230,6 +252,13 @@ impl Tables for Data {
             self.expiry.remove(&expiry);
         }
         Ok(())
+    }
+
+    fn rows_from(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        let rows = self.rows.range::<str, _>((from, Bound::Unbounded));
+        let rows = rows.take_while(|(key, _)| key.starts_with(prefix)).take(limit);
+        Ok(rows.map(|(key, row)| (key.clone(), row.value.clone())).collect())
     }
 
     fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault> {

@@ -27,13 +27,14 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use futures_channel::oneshot;
+use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
 use passgate_core::state::{Demand, KEY_HISTORY_KEY, KeyHistory, KeyRotation, LoadedRows, Standing, Subject};
 
 use crate::backend::{self, Fault};
 use crate::{
-    Admitted, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord, SealStart,
-    Settlement, State, StoreError, StoredRecord,
+    Admitted, ChangeRequest, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord,
+    SealStart, Settlement, State, StoreError, StoredRecord,
 };
 use file::File;
 use tables::{Reader, Writable};
@@ -221,6 +222,36 @@ impl State for RedbStore {
 
     async fn key_history(&self) -> Result<KeyHistory, StoreError> {
         self.file.read(|database| Ok(KeyHistory::read(Reader::begin(database)?.row(KEY_HISTORY_KEY)?.as_deref())?))
+    }
+
+    async fn ask(&self, request: ApprovalRequest) -> Result<Asked, StoreError> {
+        self.write(move |tables| backend::ask(tables, &request)).await
+    }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, StoreError> {
+        self.file.read(|database| {
+            let key = ApprovalRequest::row_key(id);
+            let row = Reader::begin(database)?.row(&key)?;
+            Ok(row.map(|row| ApprovalRequest::read(&key, &row)).transpose()?)
+        })
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, StoreError> {
+        let after = ApprovalRequest::row_key(after);
+        self.file.read(|database| {
+            let rows = Reader::begin(database)?.rows_from(ApprovalRequest::ROW_PREFIX, &after, limit)?;
+            Ok(backend::requests_from(rows)?)
+        })
+    }
+
+    async fn change_request(
+        &self,
+        chain_uid: &str,
+        id: &str,
+        mut change: ChangeRequest,
+    ) -> Result<(ApprovalRequest, Option<Entry>), StoreError> {
+        let (uid, id) = (chain_uid.to_owned(), id.to_owned());
+        self.write(move |tables| backend::change_request(tables, &uid, &id, &mut change)).await
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
 use passgate_core::flood::MAX_REFUSAL_RECORDS_PER_MINUTE;
 use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
 use passgate_host::control::ClientError;
 use passgate_store::failing::{FailingStore, Failure, Verb};
 use passgate_store::{
-    Admitted, Changed, Cursor, Durability, Filter, Ledger, MemoryStore, Page, SealDecision, SealOutcome, SealRecord,
-    SealStart, Settlement, State, StoreError, StoredRecord,
+    Admitted, ChangeRequest, Changed, Cursor, Durability, Filter, Ledger, MemoryStore, Page, SealDecision, SealOutcome,
+    SealRecord, SealStart, Settlement, State, StoreError, StoredRecord,
 };
 
 use crate::origin::{Origin, ok};
@@ -195,6 +196,27 @@ impl State for Explosive {
 
     async fn key_history(&self) -> Result<KeyHistory, StoreError> {
         self.inner.key_history().await
+    }
+
+    async fn ask(&self, request: ApprovalRequest) -> Result<Asked, StoreError> {
+        self.inner.ask(request).await
+    }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, StoreError> {
+        self.inner.approval_request(id).await
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, StoreError> {
+        self.inner.approval_requests(after, limit).await
+    }
+
+    async fn change_request(
+        &self,
+        chain_uid: &str,
+        id: &str,
+        change: ChangeRequest,
+    ) -> Result<(ApprovalRequest, Option<Entry>), StoreError> {
+        self.inner.change_request(chain_uid, id, change).await
     }
 
     async fn sweep(&self, now: i64, limit: usize) -> Result<usize, StoreError> {

@@ -186,8 +186,12 @@ impl ApprovalRequest {
 
     /// Whether who asks for the same gets this one: it waits, it may be used, or people said no.
     pub fn stands(&self, now: i64) -> bool {
-        let is_open = matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Denied);
-        is_open && now <= self.expires_at
+        self.is_open() && now <= self.expires_at
+    }
+
+    /// Whether it stands as long as it is not forgotten.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, RequestState::Pending | RequestState::Approved | RequestState::Denied)
     }
 
     /// This request, asked for once more.

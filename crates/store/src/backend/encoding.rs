@@ -6,7 +6,7 @@ use crate::StoredRecord;
 
 const RECORD_FORMAT: u8 = 1;
 /// By their byte: only ever appended to.
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::ChainStart,
     Kind::Decision,
     Kind::Outcome,
@@ -19,6 +19,7 @@ const KINDS: [Kind; 12] = [
     Kind::Suspension,
     Kind::Reinstatement,
     Kind::Reconciliation,
+    Kind::Approval,
 ];
 const DECISIONS: [Option<DecisionKind>; 4] =
     [None, Some(DecisionKind::Allow), Some(DecisionKind::Deny), Some(DecisionKind::StepUp)];
@@ -142,7 +143,8 @@ mod tests {
                 "key_rotation",
                 "suspension",
                 "reinstatement",
-                "reconciliation"
+                "reconciliation",
+                "approval"
             ],
             "stored records are read by these places"
         );

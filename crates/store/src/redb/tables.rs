@@ -141,6 +141,10 @@ impl Tables for Writable<'_> {
         Ok(())
     }
 
+    fn rows_from(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+        rows_from(&self.rows, prefix, after, limit).map_err(storage)
+    }
+
     fn expired(&self, now: i64, limit: usize) -> Result<Vec<(i64, String)>, Fault> {
         let expired = self.expiry.range(..(now, "")).map_err(storage)?.take(limit);
         expired
@@ -180,6 +184,24 @@ impl Tables for Writable<'_> {
     }
 }
 
+fn rows_from(
+    rows: &impl ReadableTable<&'static str, RowValue>,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(String, Vec<u8>)>, redb::StorageError> {
+    let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+    let mut found = Vec::new();
+    for row in rows.range::<&str>((from, Bound::Unbounded))?.take(limit) {
+        let (key, value) = row?;
+        if !key.value().starts_with(prefix) {
+            break;
+        }
+        found.push((key.value().to_owned(), value.value().1.to_vec()));
+    }
+    Ok(found)
+}
+
 /// A snapshot for reading.
 pub(super) struct Reader {
     transaction: ReadTransaction,
@@ -194,6 +216,16 @@ impl Reader {
         let rows = self.transaction.open_table(ROWS).map_err(engine_error)?;
         let row = rows.get(key).map_err(engine_error)?;
         Ok(row.map(|row| row.value().1.to_vec()))
+    }
+
+    pub(super) fn rows_from(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = self.transaction.open_table(ROWS).map_err(engine_error)?;
+        rows_from(&rows, prefix, after, limit).map_err(engine_error)
     }
 
     pub(super) fn record(&self, attestation_id: &str) -> Result<Option<StoredRecord>, StoreError> {

@@ -1,0 +1,109 @@
+//! Requests for approval as rows.
+
+use passgate_core::approval::{ApprovalRequest, Asked, MAX_WAITING_PER_AGENT, RefusedAnswer, waiting_prefix};
+use passgate_core::attest::Entry;
+use passgate_core::state::RowCorrupt;
+
+use super::{Fault, Tables, end_after, next_link, sealed_if};
+use crate::ChangeRequest;
+
+/// [`State::ask`](crate::State::ask)
+///
+/// # Errors
+///
+/// `Corrupt` when a request of the agent cannot be read, and the faults of `tables`.
+pub fn ask(tables: &mut impl Tables, request: &ApprovalRequest) -> Result<Asked, Fault> {
+    let now = request.asked_at;
+    let mut others = Vec::new();
+    for (key, id) in tables.rows_from(&waiting_prefix(&request.agent), "", MAX_WAITING_PER_AGENT * 2)? {
+        let id = String::from_utf8(id).map_err(|_| RowCorrupt { key })?;
+        others.extend(approval_request(tables, &id)?.filter(|other| other.stands(now)));
+    }
+    let same_key = request.same_key();
+    if let Some(same) = others.iter().find(|other| other.same_key() == same_key) {
+        let same = same.clone().asked_again();
+        put(tables, &same)?;
+        return Ok(Asked::Waiting(same));
+    }
+    if others.len() >= MAX_WAITING_PER_AGENT {
+        return Ok(Asked::TooMany);
+    }
+    put(tables, request)?;
+    Ok(Asked::Waiting(request.clone()))
+}
+
+/// [`State::approval_request`](crate::State::approval_request)
+///
+/// # Errors
+///
+/// `Corrupt` when it cannot be read, and the faults of `tables`.
+pub fn approval_request(tables: &impl Tables, id: &str) -> Result<Option<ApprovalRequest>, Fault> {
+    let key = ApprovalRequest::row_key(id);
+    let row = tables.row(&key)?;
+    Ok(row.map(|row| ApprovalRequest::read(&key, &row)).transpose()?)
+}
+
+/// [`State::approval_requests`](crate::State::approval_requests)
+///
+/// # Errors
+///
+/// `Corrupt` when one of them cannot be read, and the faults of `tables`.
+pub fn approval_requests(tables: &impl Tables, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, Fault> {
+    let after = ApprovalRequest::row_key(after);
+    Ok(requests_from(tables.rows_from(ApprovalRequest::ROW_PREFIX, &after, limit)?)?)
+}
+
+/// The requests in these rows.
+///
+/// # Errors
+///
+/// [`RowCorrupt`] when one of them cannot be read.
+pub fn requests_from(rows: Vec<(String, Vec<u8>)>) -> Result<Vec<ApprovalRequest>, RowCorrupt> {
+    rows.into_iter().map(|(key, row)| ApprovalRequest::read(&key, &row)).collect()
+}
+
+/// [`State::change_request`](crate::State::change_request)
+///
+/// # Errors
+///
+/// `Answer` when there is no such request or the change is not to be made, `ChainState` when the chain is not started or the
+/// record is not its next one, `SealFailed` when the change panics, and the faults of `tables`.
+pub fn change_request(
+    tables: &mut impl Tables,
+    uid: &str,
+    id: &str,
+    change: &mut ChangeRequest,
+) -> Result<(ApprovalRequest, Option<Entry>), Fault> {
+    let request = approval_request(tables, id)?.ok_or(RefusedAnswer::NotFound)?;
+    let before = (request.same_key(), request.expires_at);
+    let (number, link) = next_link(tables, uid)?;
+    let mut changed = Err(RefusedAnswer::NotFound);
+    let entry = sealed_if(tables, uid, &link, || {
+        let (answered, entry) = match change(request.clone(), &link) {
+            Ok(done) => done,
+            Err(refused) => {
+                changed = Err(refused);
+                return None;
+            }
+        };
+        changed = Ok(answered.request);
+        entry
+    })?;
+    let changed = changed?;
+    let [row, same] = changed.writes();
+    tables.put_row(row)?;
+    if changed.is_open() {
+        tables.put_row(same)?;
+    } else if tables.row(&before.0)?.as_deref() == Some(id.as_bytes()) {
+        // Whoever asks for the same from now on asks anew.
+        tables.delete_row(&before.0, Some(before.1))?;
+    }
+    if let Some(entry) = &entry {
+        tables.put_record(entry, end_after(number, entry))?;
+    }
+    Ok((changed, entry))
+}
+
+fn put(tables: &mut impl Tables, request: &ApprovalRequest) -> Result<(), Fault> {
+    request.writes().into_iter().try_for_each(|write| tables.put_row(write))
+}
