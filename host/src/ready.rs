@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use passgate_api::bundle::{GuardrailsDoc, IssuerStatusDoc, IssuerTierDoc, SpendLimitsDoc};
+use passgate_api::bundle::{GuardrailsDoc, IssuerStatusDoc, IssuerTierDoc};
 use passgate_core::attest::Writer;
 use passgate_store::Durability;
 use tokio::net::TcpListener;
@@ -153,12 +153,8 @@ fn guardrails(doc: &GuardrailsDoc) -> Vec<String> {
     let usd = |amount: Option<passgate_api::usd::Usd>, what: &str| amount.map(|usd| format!("{what} {} USD", usd.0));
     let shared =
         [rates.per_gate, rates.per_tenant, rates.per_action].iter().any(|windows| *windows != Default::default());
-    let capped = SpendLimitsDoc {
-        per_transaction_usd: spend.per_transaction_usd,
-        daily_usd: spend.daily_usd,
-        monthly_usd: spend.monthly_usd,
-        ..SpendLimitsDoc::default()
-    } != *spend;
+    let caps = [spend.per_gate, spend.per_tenant, spend.per_actor, spend.per_action];
+    let capped = caps.iter().any(|caps| *caps != Default::default()) || spend.per_task != Default::default();
     [
         rate(rates.requests_per_minute, "minute"),
         rate(rates.requests_per_hour, "hour"),

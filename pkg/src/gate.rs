@@ -271,19 +271,14 @@ impl Gate {
         if !self.rows.contains_key(&allowed) {
             return Err("no allowed request with this id waits for its outcome".to_owned());
         }
-        let key = Lease::row_key(decision);
-        let leased = self.rows.get(&key).map(|row| Lease::read(&key, &row.value));
-        let lease = leased.transpose().map_err(|error| error.to_string())?;
-        let budget = outcome.budget();
+        let (lease, budget) = (self.lease(decision)?, outcome.budget());
         let writes = match (&lease, budget) {
-            (Some(lease), BudgetOutcome::Released) => {
-                let rows = self.load(lease.charged_rows());
-                lease.release(&rows).map_err(|error| error.to_string())?
-            }
+            (Some(lease), BudgetOutcome::Released) => self.release(lease)?,
             (Some(lease), BudgetOutcome::Held) => vec![lease.clone().held().write(decision)],
             _ => Vec::new(),
         };
-        let deletes = if budget == BudgetOutcome::Held { vec![allowed] } else { vec![key, allowed] };
+        let deletes =
+            if budget == BudgetOutcome::Held { vec![allowed] } else { vec![Lease::row_key(decision), allowed] };
         let outcome = outcome.into_record(lease.as_ref().map(|_| budget));
         let body = Body::Outcome { decision_id: decision.to_owned(), outcome };
         let draft = self.chain.draft(&self.link, &stamp, &body);
@@ -300,19 +295,14 @@ impl Gate {
         let what: ReconciliationDoc = json::parse_into(reconciliation.as_bytes(), MAX_ARGUMENT_BYTES)
             .map_err(|error| format!("reconciliation: {error}"))?;
         let stamp = shapes::stamp(now, random)?;
-        let key = Lease::row_key(&what.decision_id);
-        let leased = self.rows.get(&key).map(|row| Lease::read(&key, &row.value));
-        let lease = leased.transpose().map_err(|error| error.to_string())?;
-        let lease = lease.filter(|lease| !lease.is_under_way(stamp.now.seconds()));
+        let lease = self.lease(&what.decision_id)?.filter(|lease| !lease.is_under_way(stamp.now.seconds()));
         let lease = lease.ok_or("nothing that this decision charged is held")?;
         let (decision_id, reconciliation) = what.into_record()?;
         let writes = match reconciliation.budget {
-            BudgetOutcome::Released => {
-                let rows = self.load(lease.charged_rows());
-                lease.release(&rows).map_err(|error| error.to_string())?
-            }
+            BudgetOutcome::Released => self.release(&lease)?,
             _ => Vec::new(),
         };
+        let key = Lease::row_key(&decision_id);
         let draft = self.chain.draft(&self.link, &stamp, &Body::Reconciliation { decision_id, reconciliation });
         self.wait(draft, writes, vec![key])
     }
@@ -490,6 +480,18 @@ impl Gate {
         let draft = self.chain.draft(&self.link, stamp, &record.body());
         let refused = Some(record.refused(None));
         Step { refused, minting: None, draft, writes: Vec::new(), fields: Vec::new() }
+    }
+
+    /// What a decision charged, until it is known what became of it.
+    fn lease(&self, decision: &str) -> Result<Option<Lease>, String> {
+        let key = Lease::row_key(decision);
+        let lease = self.rows.get(&key).map(|row| Lease::read(&key, &row.value));
+        lease.transpose().map_err(|error| error.to_string())
+    }
+
+    /// The rows that give back what was charged.
+    fn release(&self, lease: &Lease) -> Result<Vec<Write>, String> {
+        lease.release(&self.load(lease.charged_rows())).map_err(|error| error.to_string())
     }
 
     fn load<K: AsRef<str>>(&self, keys: impl IntoIterator<Item = K>) -> LoadedRows {

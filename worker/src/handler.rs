@@ -59,12 +59,9 @@ pub(crate) async fn serve(request: Request, env: Env, context: &Context) -> Resp
     match intake::take(request, line.clone(), &life.limits()).await {
         Ok(taken) => life.decide_and_carry(taken, peer).await,
         Err(error) => {
-            life.refuse(
-                &Refusal::early(&line.method, &line.path, error.reason(), error.to_string()),
-                ToCover::default(),
-                &line,
-            )
-            .await
+            let line = life.shown(line);
+            let refusal = Refusal::early(&line.method, &line.path, error.reason(), error.to_string());
+            life.refuse(&refusal, ToCover::default(), &line).await
         }
     }
 }
@@ -91,11 +88,16 @@ impl Life<'_> {
         HeadLimits { max_body_bytes, ..HeadLimits::new(scheme) }
     }
 
+    /// The line as it is recorded and logged.
+    fn shown(&self, mut line: Line) -> Line {
+        line.path = self.policy.gate.shown_path(&line.path).into_owned();
+        line
+    }
+
     /// Steps 1 to 9.
     async fn decide_and_carry(mut self, taken: Intake, peer: Option<String>) -> Response {
-        // As it is recorded and logged; what is sent has the path as it came.
-        let mut line = taken.line.clone();
-        line.path = self.policy.gate.shown_path(&taken.line.path).into_owned();
+        // What is sent has the path as it came.
+        let line = self.shown(taken.line.clone());
         // Made before the request is judged, so that an allow cannot fail on it.
         let mut fields = match headers::forwardable(&taken.fields) {
             Ok(fields) => fields,

@@ -218,6 +218,10 @@ impl Driver {
     }
 
     /// Decides one request under one snapshot of the gate, steps 1 to 7.
+    ///
+    /// It gives no body, so it does not restrict: where rules or the search for personal data want something taken out of this
+    /// one, the request is refused. A host that forwards such bodies judges, calls [`Judged::restrict`](pipeline::Judged::restrict)
+    /// and admits.
     pub async fn decide(&self, gate: &Gate, raw: &RawRequest<'_>, stamp: Stamp) -> Answer {
         match self.judge.judge(gate, raw, stamp.now) {
             Ok(judged) => self.admit(Box::new(judged), stamp).await,

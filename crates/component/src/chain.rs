@@ -88,6 +88,9 @@ impl wit::GuestChain for Chain {
         place: wit::Place,
     ) -> Result<wit::Draft, String> {
         let reconciliation = ReconciliationRecord { budget: convert::budget(budget), note };
+        if let Some(problem) = reconciliation.problem() {
+            return Err(problem.to_owned());
+        }
         self.draft(&Body::Reconciliation { decision_id, reconciliation }, &place)
     }
 }

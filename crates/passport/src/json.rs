@@ -234,27 +234,47 @@ impl<'a> Scanner<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Members<'a>, JsonError> {
-        self.at += 1;
         let mut members = Members::new();
+        self.each_member(|scanner, at, name| {
+            // The name is refused before its value is read: what comes first in the text is what is reported.
+            let Entry::Vacant(member) = members.entry(name) else {
+                return Err(JsonError::DuplicateKey { at });
+            };
+            scanner.colon()?;
+            member.insert(scanner.value(depth + 1)?);
+            Ok(())
+        })?;
+        Ok(members)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Vec<Node<'a>>, JsonError> {
+        let mut items = Vec::new();
+        self.each_item(|scanner| {
+            items.push(scanner.value(depth + 1)?);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    /// Passes over the object that begins here. `each` is given where a name begins and the name, and passes over its colon and
+    /// its value.
+    fn each_member(
+        &mut self,
+        mut each: impl FnMut(&mut Self, usize, Cow<'a, str>) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.at += 1;
         self.skip_white_space();
         if self.take(b'}') {
-            return Ok(members);
+            return Ok(());
         }
         loop {
             self.skip_white_space();
-            let at = self.at;
-            // The name is refused before its value is read: what comes first in the text is what is reported.
-            let Entry::Vacant(member) = members.entry(self.string()?) else {
-                return Err(JsonError::DuplicateKey { at });
-            };
-            self.skip_white_space();
-            if !self.take(b':') {
-                return self.syntax();
-            }
-            member.insert(self.value(depth + 1)?);
+            let start = self.at;
+            let name = self.string()?;
+            each(self, start, name)?;
             self.skip_white_space();
             if self.take(b'}') {
-                return Ok(members);
+                return Ok(());
             }
             if !self.take(b',') {
                 return self.syntax();
@@ -262,18 +282,23 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Vec<Node<'a>>, JsonError> {
+    fn colon(&mut self) -> Result<(), JsonError> {
+        self.skip_white_space();
+        if self.take(b':') { Ok(()) } else { self.syntax() }
+    }
+
+    /// Passes over the array that begins here. `each` passes over an item.
+    fn each_item(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
         self.at += 1;
-        let mut items = Vec::new();
         self.skip_white_space();
         if self.take(b']') {
-            return Ok(items);
+            return Ok(());
         }
         loop {
-            items.push(self.value(depth + 1)?);
+            each(self)?;
             self.skip_white_space();
             if self.take(b']') {
-                return Ok(items);
+                return Ok(());
             }
             if !self.take(b',') {
                 return self.syntax();

@@ -29,6 +29,20 @@ fn in_parallel(
     })
 }
 
+/// The demand with `amount` of a day's `cap`, in micro-USD.
+fn spending(mut demand: Demand, cap: u64, amount: u64, mode: SpendMode) -> Demand {
+    demand.spends.push(SpendClaim {
+        per: "agent".to_owned(),
+        account: "agent".to_owned(),
+        period: SpendPeriod::Day,
+        cap: MicroUsd(cap),
+        amount: MicroUsd(amount),
+        mode,
+        until: None,
+    });
+    demand
+}
+
 fn admits_exactly_one_of_many(store: &(impl State + Ledger)) {
     let kit = Kit::new("gate");
     block_on(kit.start(store)).unwrap();
@@ -36,19 +50,7 @@ fn admits_exactly_one_of_many(store: &(impl State + Ledger)) {
     assert_eq!(answers.iter().filter(|answer| answer.nonce == NonceAnswer::Fresh).count(), 1);
 
     let answers = in_parallel(&kit, store, 50, |thread, call| {
-        let mut demand = kit.demand(&format!("{thread} {call}"));
-        let (cap, amount) = (MicroUsd(1009), MicroUsd(100));
-        let agent = "agent".to_owned();
-        demand.spends.push(SpendClaim {
-            per: "agent".to_owned(),
-            account: agent,
-            period: SpendPeriod::Day,
-            cap,
-            amount,
-            mode: SpendMode::Charge,
-            until: None,
-        });
-        demand
+        spending(kit.demand(&format!("{thread} {call}")), 1009, 100, SpendMode::Charge)
     });
     assert_eq!(answers.iter().filter(|answer| answer.spends.iter().all(|spend| spend.fits)).count(), 10);
 
@@ -61,20 +63,7 @@ fn keeps_the_cap(store: &(impl State + Ledger)) {
     const CAP: u64 = 1_000;
     let kit = Kit::new("gate");
     block_on(kit.start(store)).unwrap();
-    let demand = |nonce: &str, mode| {
-        let mut demand = kit.demand(nonce);
-        let (agent, cap, amount) = ("agent".to_owned(), MicroUsd(CAP), MicroUsd(70));
-        demand.spends.push(SpendClaim {
-            per: "agent".to_owned(),
-            account: agent,
-            period: SpendPeriod::Day,
-            cap,
-            amount,
-            mode,
-            until: None,
-        });
-        demand
-    };
+    let demand = |nonce: &str, mode| spending(kit.demand(nonce), CAP, 70, mode);
     // Counted after the store charges and before it gives back, so never more than what the store has charged.
     let (held, committed) = (AtomicU64::new(0), AtomicU64::new(0));
     let call = |thread: usize, call: usize| {

@@ -135,11 +135,12 @@ pub(super) struct ReconciliationDoc {
 
 impl ReconciliationDoc {
     pub(super) fn into_record(self) -> Result<(String, ReconciliationRecord), String> {
-        if self.note.as_ref().is_some_and(|note| !passgate_passport::claims::is_plain_text(note)) {
-            return Err("note: not 1 to 256 characters without control and direction characters".to_owned());
-        }
         let budget = if self.carried_out { BudgetOutcome::Committed } else { BudgetOutcome::Released };
-        Ok((self.decision_id, ReconciliationRecord { budget, note: self.note }))
+        let record = ReconciliationRecord { budget, note: self.note };
+        match record.problem() {
+            Some(problem) => Err(format!("reconciliation: {problem}")),
+            None => Ok((self.decision_id, record)),
+        }
     }
 }
 

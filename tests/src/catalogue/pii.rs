@@ -46,18 +46,19 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     .send(ask("POST", "/email")?.json(r#"{"to":"shop.example","4111 1111 1111 1111":1}"#), Some("pii_unredactable"))?;
     let log = Draft::new("What is logged passes, and is counted.", controls(json!({ "mode": "log_only" }))?)
         .send(note(&format!("{CARD}, {CARD}, alice@example.com"))?, None)?;
-    let unscannable = Draft::new(
-        "A body that cannot be looked at is refused, unless the policy lets it pass.",
+    let classes = Draft::new(
+        "A body that cannot be looked at is refused, and so is what is blocked; a class that is ignored passes.",
         controls(json!({ "mode": "ignore", "classes": { "card": "block" } }))?,
     )
     .send(ask("POST", "/pay")?.header("content-encoding", "gzip").json(r#"{"amount":1}"#), Some("body_not_json"))?
     .send(ask("POST", "/search")?.header("content-encoding", "br").body("x"), Some("action_unmapped"))?
+    .send(ask("POST", "/files/public/7")?.header("content-encoding", "br").body("x"), Some("pii_unscannable"))?
     .send(note("alice@example.com")?, None)?
     .send(note(CARD)?, blocked)?;
     Ok(vec![
         ("pii_block_deny", block),
         ("pii_redact_deny", redact),
         ("pii_log_only", log),
-        ("pii_classes_deny", unscannable),
+        ("pii_classes_deny", classes),
     ])
 }

@@ -8,7 +8,6 @@ use passgate_core::attest::{BudgetOutcome, DecisionKind, ReconciliationRecord};
 use passgate_core::pipeline;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
-use passgate_passport::claims::is_plain_text;
 use passgate_passport::delegation::Link;
 use passgate_passport::id::{ATTESTATION_PREFIX, PASSPORT_PREFIX, is_id};
 use passgate_passport::json::{self, JsonError, Members, Node};
@@ -73,15 +72,7 @@ impl Reconciliation {
         if !is_id(&self.decision_id, ATTESTATION_PREFIX) {
             return Err(DocumentError::new("`decision_id` is no attestation id: it is `att_` and 26 characters"));
         }
-        if self.budget == BudgetOutcome::Held {
-            return Err(DocumentError::new("`budget` is `committed` or `released`: it is held already"));
-        }
-        if self.note.as_ref().is_some_and(|note| !is_plain_text(note)) {
-            return Err(DocumentError::new(
-                "`note` is not 1 to 256 characters without control and direction characters",
-            ));
-        }
-        Ok(())
+        self.record().problem().map_or(Ok(()), |problem| Err(DocumentError::new(problem)))
     }
 }
 

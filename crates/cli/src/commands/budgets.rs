@@ -9,6 +9,7 @@ use passgate_core::state::LEASE_SECONDS;
 use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query, Reconciliation};
 use serde_json::{Map, Value, json};
 
+use super::ledger::table::pointer_in;
 use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
@@ -157,12 +158,6 @@ fn is_charged(record: &Map<String, Value>) -> bool {
     let spend = guardrails.into_iter().flatten().find(|guardrail| guardrail["guardrail"] == "spend");
     let evidence = spend.and_then(|spend| spend["evidence"].as_object());
     !mints && evidence.is_some_and(|evidence| evidence.keys().any(|name| name.ends_with("_spent_before_micro_usd")))
-}
-
-fn pointer_in<'a>(record: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
-    let mut segments = pointer.split('/').skip(1);
-    let first = record.get(segments.next()?)?;
-    segments.try_fold(first, |value, name| value.get(name))
 }
 
 async fn reconcile(args: &ReconcileArgs, context: &Context) -> Outcome {

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use passgate_passport::claims::is_plain_text;
 use passgate_passport::sorted::SortedMap;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -604,9 +605,20 @@ impl OutcomeResult {
 pub struct ReconciliationRecord {
     /// What becomes of what the decision charged: it was spent, or is given back.
     pub budget: BudgetOutcome,
-    /// How the operator knows, in the operator's words.
+    /// How the operator knows, in the operator's words: 1 to 256 characters of plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl ReconciliationRecord {
+    /// Why it cannot be recorded, with the member at fault; `None` when it can.
+    pub fn problem(&self) -> Option<&'static str> {
+        if self.budget == BudgetOutcome::Held {
+            return Some("`budget` is `committed` or `released`: it is held already");
+        }
+        let is_plain = self.note.as_deref().is_none_or(is_plain_text);
+        (!is_plain).then_some("`note` is not 1 to 256 characters without control and direction characters")
+    }
 }
 
 /// The head of another chain.

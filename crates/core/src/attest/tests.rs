@@ -163,6 +163,18 @@ fn approval() -> ApprovalRecord {
     }
 }
 
+#[test]
+fn what_says_nothing_is_no_reconciliation() {
+    let said = |budget, note: Option<&str>| ReconciliationRecord { budget, note: note.map(str::to_owned) }.problem();
+    for budget in [BudgetOutcome::Committed, BudgetOutcome::Released] {
+        assert_eq!((said(budget, None), said(budget, Some("not in the books"))), (None, None));
+        for note in ["", "a\nb", "\u{202e}a", &"a".repeat(257)] {
+            assert!(said(budget, Some(note)).unwrap().starts_with("`note`"), "{note:?}");
+        }
+    }
+    assert!(said(BudgetOutcome::Held, None).unwrap().starts_with("`budget`"));
+}
+
 fn plugin_key(value_sha256: Option<&str>) -> PluginKeyRecord {
     let (plugin, key) = ("shops".to_owned(), "blocked/\u{e4}".to_owned());
     PluginKeyRecord { plugin, key, value_sha256: value_sha256.map(str::to_owned) }

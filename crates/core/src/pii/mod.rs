@@ -76,11 +76,6 @@ mod scan;
 mod secret;
 mod view;
 
-/// The longest value, in bytes of the text as given, that is sure to be found when a text is cut into chunks that
-/// overlap by this much. Private keys and base64 runs can be longer. 4 KiB hold a token of 1,000 bytes whose every
-/// byte is written as a four-byte escape; common values need far less.
-pub const MAX_SPAN: usize = 4096;
-
 /// What a finding is. The order is that of precedence: where findings overlap, the first class names the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,12 +133,6 @@ impl Class {
             Self::Ip => "ip",
         }
     }
-
-    /// The class of a name, exactly as [`Class::as_str`] writes it.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.as_str() == name)
-    }
 }
 
 /// A set of classes.
@@ -167,12 +156,6 @@ impl Classes {
     #[must_use]
     pub const fn with(self, class: Class) -> Self {
         self.union(Self::of(class))
-    }
-
-    /// The set with one class less.
-    #[must_use]
-    pub const fn without(self, class: Class) -> Self {
-        Self(self.0 & !Self::of(class).0)
     }
 
     /// The classes of either set.

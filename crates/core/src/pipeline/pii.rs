@@ -17,7 +17,7 @@ use super::decide::{Evidence, record};
 use super::judge::Finding;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, PiiControls};
-use crate::pii::{Classes, Found, find_with_context};
+use crate::pii::{Class, Classes, Found, find_with_context};
 use crate::reason::Reason;
 use crate::route::MAX_JSON_BODY_BYTES;
 
@@ -30,7 +30,7 @@ const MASK: &str = "[redacted]";
 pub(super) struct PiiFindings {
     pub(super) finding: Finding,
     /// How often each class was found. Nothing says where, or what it was.
-    found: SortedMap<String, u64>,
+    found: SortedMap<Class, u64>,
     /// The body could not be looked at.
     is_unscannable: bool,
     /// How many texts of the body were changed.
@@ -128,7 +128,7 @@ fn masked(text: &str, name: &str, classes: Classes) -> Option<String> {
 struct Scan {
     /// Sets of classes that are treated alike.
     wanted: [Classes; 3],
-    found: SortedMap<String, u64>,
+    found: SortedMap<Class, u64>,
     /// All that was found, and what of it stands where nothing can be taken out.
     classes: Classes,
     fixed_classes: Classes,
@@ -149,12 +149,8 @@ impl Scan {
         let wanted = self.wanted.into_iter().filter(|wanted| !wanted.is_empty());
         for found in wanted.flat_map(|wanted| find_with_context(text, name, wanted)) {
             classes = classes.with(found.class);
-            match self.found.get_mut(found.class.as_str()) {
-                Some(count) => *count += 1,
-                None => {
-                    self.found.insert(found.class.as_str().to_string(), 1);
-                }
-            }
+            let before = self.found.get(&found.class).copied().unwrap_or_default();
+            self.found.insert(found.class, before + 1);
         }
         self.classes = self.classes.union(classes);
         classes
@@ -188,7 +184,7 @@ impl Scan {
     fn contents(&mut self, text: &str, form: Form, redact: Classes) -> Result<(), JsonError> {
         let found = match form {
             Form::Json => return self.document(text.as_bytes(), redact),
-            Form::Pairs => self.pairs_of(text.as_bytes(), Self::look),
+            Form::Pairs => self.pairs_of(text.as_bytes()),
             Form::Text => self.look(text, ""),
         };
         if found.overlaps(redact) {
@@ -199,15 +195,16 @@ impl Scan {
 
     /// Looks at the names and values of a form, of which nothing can be taken out.
     fn pairs(&mut self, form: &[u8]) {
-        let classes = self.pairs_of(form, Self::look);
+        let classes = self.pairs_of(form);
         self.fixed_classes = self.fixed_classes.union(classes);
     }
 
-    fn pairs_of(&mut self, form: &[u8], look: impl Fn(&mut Self, &str, &str) -> Classes) -> Classes {
+    /// Looks at the names and values of a form, and gives what was found in its values. Nothing can be taken out of its names.
+    fn pairs_of(&mut self, form: &[u8]) -> Classes {
         let mut classes = Classes::NONE;
         for (name, value) in form_urlencoded::parse(form) {
             self.fixed(&name, "");
-            classes = classes.union(look(self, &value, &name));
+            classes = classes.union(self.look(&value, &name));
         }
         classes
     }
@@ -345,7 +342,7 @@ pub(super) fn guardrail(findings: Option<&PiiFindings>) -> GuardrailRecord {
     };
     let mut evidence = Evidence::new();
     for (class, count) in &findings.found {
-        evidence.insert([class, "_found"].concat().into(), EvidenceValue::Number(*count));
+        evidence.insert([class.as_str(), "_found"].concat().into(), EvidenceValue::Number(*count));
     }
     if findings.masked > 0 {
         evidence.insert("texts_redacted".into(), EvidenceValue::Number(findings.masked));

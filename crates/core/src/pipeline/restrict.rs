@@ -87,10 +87,11 @@ impl Judged {
     }
 
     /// Takes in what the plugins said of the request, whose `body` is the one that was judged. Gives the body to forward
-    /// instead if they, or rules, take strings out of it.
+    /// instead if they or rules take strings out of it, or personal data and secrets are taken out of it.
     ///
-    /// They can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
-    /// cannot be taken out has given no answer. What refuses now charges no budget and spends no pass. What was taken in
+    /// This can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
+    /// cannot be taken out has given no answer. Where rules or the search for personal data want something taken out that
+    /// cannot be, the request is refused. What refuses now charges no budget and spends no pass. What was taken in
     /// before stays: the body is that of all of them.
     #[must_use]
     pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> (Self, Option<Vec<u8>>) {

@@ -39,15 +39,18 @@ use crate::time::UnixMillis;
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const ISSUER: &str = "https://issuer.example";
 
-fn gate() -> Gate {
-    let key = SecretKey::from_seed([1; 32]).public().clone();
-    let issuer = Issuer {
-        id: ISSUER.to_owned(),
+/// An issuer whose key has this seed.
+fn issuer(id: &str, seed: u8) -> Issuer {
+    Issuer {
+        id: id.to_owned(),
         tier: Tier::L2,
         status: IssuerStatus::Active,
-        keys: vec![IssuerKey::unbounded(key)],
+        keys: vec![IssuerKey::unbounded(SecretKey::from_seed([seed; 32]).public().clone())],
         max_passport_ttl_seconds: 86_400,
-    };
+    }
+}
+
+fn gate() -> Gate {
     let route = |method: &str, path: &str, action: &str, amount: bool, domain: bool| Route {
         method: Some(method.to_owned()),
         path: PathPattern::parse(path).unwrap(),
@@ -76,7 +79,7 @@ fn gate() -> Gate {
         origin: Origin { scheme: "https".to_owned(), authority: "gate.example".to_owned() },
         profile: Level::L2.profile(),
         challenge_key: None,
-        trust: TrustStore::new([issuer], SelfIssued::Refused).unwrap(),
+        trust: TrustStore::new([issuer(ISSUER, 1)], SelfIssued::Refused).unwrap(),
         leeway_seconds: 0,
         routes: vec![
             route("GET", "/search", "web:search", false, false),

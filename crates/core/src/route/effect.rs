@@ -46,8 +46,7 @@ impl EffectClass {
     /// The class of an action whose operator does not say it: the highest that one of the words in its name has, and `write`
     /// where none has any. `method` is a hint that only raises: `DELETE` takes away, `PUT` and `PATCH` change.
     ///
-    /// A name is read as words of letters and digits, which end where something else or a capital letter after a small one
-    /// stands. A word counts as it is: `deleted` and `undelete` are not `delete`.
+    /// A name is read as words of letters and digits. A word counts as it is: `deleted` and `undelete` are not `delete`.
     pub fn of(action: &ActionName, method: Option<&str>) -> Self {
         let named = Self::named(action.as_str());
         let hint = match method {
@@ -61,11 +60,11 @@ impl EffectClass {
     fn named(name: &str) -> Self {
         let mut found = None;
         let mut before = "";
-        for word in words(name) {
+        for word in name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
             for (class, known) in WORDS {
                 let is_one = |known: &&str| match known.split_once(' ') {
-                    None => word.eq_ignore_ascii_case(known),
-                    Some((first, second)) => before.eq_ignore_ascii_case(first) && word.eq_ignore_ascii_case(second),
+                    None => word == *known,
+                    Some((first, second)) => before == first && word == second,
                 };
                 if known.iter().any(is_one) {
                     found = found.max(Some(class));
@@ -75,23 +74,6 @@ impl EffectClass {
         }
         found.unwrap_or(Self::Write)
     }
-}
-
-/// The words of a name.
-fn words(name: &str) -> impl Iterator<Item = &str> {
-    name.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(|part| {
-        let bytes = part.as_bytes();
-        let ends = bytes.windows(2).enumerate().filter_map(|(at, pair)| match pair {
-            [first, second] if !first.is_ascii_uppercase() && second.is_ascii_uppercase() => Some(at + 1),
-            _ => None,
-        });
-        let mut start = 0;
-        ends.chain([part.len()]).filter_map(move |end| {
-            let word = part.get(start..end);
-            start = end;
-            word.filter(|word| !word.is_empty())
-        })
-    })
 }
 
 #[cfg(test)]
@@ -123,13 +105,12 @@ mod tests {
         for (name, class) in [
             ("web:search", "read"),
             ("delete_file", "destructive"),
-            ("deleteFile", "destructive"),
-            ("getOrCreateUser", "write"),
+            ("get_or_create-user", "write"),
             ("read_and_delete", "destructive"),
             ("list-users", "read"),
             ("admin:users:list", "admin"),
             ("repo:transfer_ownership", "admin"),
-            ("repo:transferOwnership", "admin"),
+            ("repo:transfer--ownership", "admin"),
             ("ownership_transfer", "write"),
             ("undeleted_items", "write"),
             ("undelete", "write"),

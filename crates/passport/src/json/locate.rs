@@ -53,8 +53,18 @@ impl Scanner<'_> {
         let start = self.at;
         match self.peek() {
             _ if wanted.is_empty() => self.value(0).map(drop),
-            Some(b'{') => self.locate_members(wanted, found),
-            Some(b'[') => self.locate_items(wanted, found),
+            Some(b'{') => self.each_member(|scanner, _, name| {
+                scanner.colon()?;
+                scanner.locate(&through(wanted, |token| token == name), found)
+            }),
+            Some(b'[') => {
+                let mut index = 0;
+                self.each_item(|scanner| {
+                    scanner.locate(&through(wanted, |token| array_index(token) == Some(index)), found)?;
+                    index += 1;
+                    Ok(())
+                })
+            }
             Some(b'"') => {
                 self.string()?;
                 for (number, path) in wanted {
@@ -65,44 +75,6 @@ impl Scanner<'_> {
                 Ok(())
             }
             _ => self.value(0).map(drop),
-        }
-    }
-
-    fn locate_members(&mut self, wanted: &[Wanted<'_>], found: &mut [Option<Range<usize>>]) -> Result<(), JsonError> {
-        loop {
-            // The bracket, and from the second round on the comma.
-            self.at += 1;
-            self.skip_white_space();
-            if self.take(b'}') {
-                return Ok(());
-            }
-            let name = self.string()?;
-            self.skip_white_space();
-            self.take(b':');
-            self.locate(&through(wanted, |token| token == name), found)?;
-            self.skip_white_space();
-            if self.peek() != Some(b',') {
-                self.take(b'}');
-                return Ok(());
-            }
-        }
-    }
-
-    fn locate_items(&mut self, wanted: &[Wanted<'_>], found: &mut [Option<Range<usize>>]) -> Result<(), JsonError> {
-        let mut index = 0;
-        loop {
-            self.at += 1;
-            self.skip_white_space();
-            if self.take(b']') {
-                return Ok(());
-            }
-            self.locate(&through(wanted, |token| array_index(token) == Some(index)), found)?;
-            index += 1;
-            self.skip_white_space();
-            if self.peek() != Some(b',') {
-                self.take(b']');
-                return Ok(());
-            }
         }
     }
 }

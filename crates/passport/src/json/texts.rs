@@ -47,8 +47,15 @@ impl<'a> Scanner<'a> {
         self.skip_white_space();
         let start = self.at;
         match self.peek() {
-            Some(b'{') => return self.visit_members(names, visit),
-            Some(b'[') => return self.visit_items(names, visit),
+            Some(b'{') => self.each_member(|scanner, start, name| {
+                visit(&Text { kind: TextKind::Name, text: &name, range: start..scanner.at, names });
+                scanner.colon()?;
+                names.push(name);
+                scanner.visit(names, visit)?;
+                names.pop();
+                Ok(())
+            })?,
+            Some(b'[') => self.each_item(|scanner| scanner.visit(names, visit))?,
             Some(b'"') => {
                 let text = self.string()?;
                 visit(&Text { kind: TextKind::String, text: &text, range: start..self.at, names });
@@ -60,54 +67,6 @@ impl<'a> Scanner<'a> {
             _ => drop(self.value(0)?),
         }
         Ok(())
-    }
-
-    fn visit_members(
-        &mut self,
-        names: &mut Vec<Cow<'a, str>>,
-        visit: &mut dyn FnMut(&Text<'_>),
-    ) -> Result<(), JsonError> {
-        loop {
-            // The bracket, and from the second round on the comma.
-            self.at += 1;
-            self.skip_white_space();
-            if self.take(b'}') {
-                return Ok(());
-            }
-            let start = self.at;
-            let name = self.string()?;
-            visit(&Text { kind: TextKind::Name, text: &name, range: start..self.at, names });
-            self.skip_white_space();
-            self.take(b':');
-            names.push(name);
-            self.visit(names, visit)?;
-            names.pop();
-            self.skip_white_space();
-            if self.peek() != Some(b',') {
-                self.take(b'}');
-                return Ok(());
-            }
-        }
-    }
-
-    fn visit_items(
-        &mut self,
-        names: &mut Vec<Cow<'a, str>>,
-        visit: &mut dyn FnMut(&Text<'_>),
-    ) -> Result<(), JsonError> {
-        loop {
-            self.at += 1;
-            self.skip_white_space();
-            if self.take(b']') {
-                return Ok(());
-            }
-            self.visit(names, visit)?;
-            self.skip_white_space();
-            if self.peek() != Some(b',') {
-                self.take(b']');
-                return Ok(());
-            }
-        }
     }
 }
 

@@ -91,7 +91,6 @@ pub(super) async fn a_held_lease_stays_charged_until_it_is_reconciled(store: &(i
         let again = kit.reconcile(store, &id, BudgetOutcome::Released).await;
         assert!(matches!(again, Err(StoreError::NotHeld(_))), "once");
         assert_eq!(spent(&kit, store, &format!("d {day}")).await, left);
-        // Of each day a start, two decisions, an outcome, a reconciliation and three looks.
         assert!(kit.verify_ledger(store).await.is_ok());
     }
 }

@@ -28,31 +28,25 @@ pub(crate) fn plugin_line(plugin: &Value) -> String {
     parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("  ")
 }
 
+/// What stands at a pointer such as `/request/path`, of names without escapes.
+pub(crate) fn pointer_in<'a>(record: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
+    let mut segments = pointer.split('/').skip(1);
+    let first = record.get(segments.next()?)?;
+    segments.try_fold(first, |value, name| value.get(name))
+}
+
 fn line(record: &Map<String, Value>, output: &Output) -> String {
-    let at = |pointer: &[&str]| -> Option<String> {
-        let mut value = record.get(*pointer.first()?)?;
-        for name in pointer.get(1..)? {
-            value = value.get(name)?;
-        }
-        value.as_str().map(inert)
-    };
-    let text = |pointer: &[&str]| at(pointer).unwrap_or_default();
-    let decision = text(&["decision"]);
+    let text = |pointer: &str| pointer_in(record, pointer).and_then(Value::as_str).map(inert).unwrap_or_default();
+    let decision = text("/decision");
     let word = match decision.as_str() {
         "allow" => output.paint(Paint::Good, "allow  "),
         "deny" => output.paint(Paint::Bad, "deny   "),
         "step_up" => output.paint(Paint::Wait, "step_up"),
-        _ => text(&["kind"]),
+        _ => text("/kind"),
     };
-    let request = format!("{} {}", text(&["request", "method"]), text(&["request", "path"]));
-    let parts = [
-        text(&["timestamp"]),
-        word,
-        text(&["reason_code"]),
-        text(&["agent", "agent_id"]),
-        request,
-        text(&["attestation_id"]),
-    ];
+    let request = format!("{} {}", text("/request/method"), text("/request/path"));
+    let parts =
+        [text("/timestamp"), word, text("/reason_code"), text("/agent/agent_id"), request, text("/attestation_id")];
     let filled: Vec<&str> = parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect();
     filled.join("  ")
 }

@@ -55,17 +55,18 @@ fn the_names_of_classes_are_stable_and_read_back() {
         ["card", "iban", "us_ssn", "us_itin", "us_routing", "passport_number", "secret", "phone", "email", "ip"];
     assert_eq!(names, expected);
     for class in Class::ALL {
-        assert_eq!(Class::parse(class.as_str()), Some(class));
+        let written = serde_json::to_string(&class).unwrap();
+        assert_eq!(written.trim_matches('"'), class.as_str());
+        assert_eq!(serde_json::from_str::<Class>(&written).unwrap(), class);
     }
-    assert_eq!(Class::parse("Card"), None);
-    assert_eq!(Class::parse(""), None);
+    assert!(serde_json::from_str::<Class>("\"Card\"").is_err());
 }
 
 #[test]
 fn sets_hold_what_was_put_in() {
     let set = Classes::of(Class::Card).with(Class::Ip).with(Class::Card);
     assert!(set.contains(Class::Card) && set.contains(Class::Ip) && !set.contains(Class::Email));
-    assert!(set.without(Class::Card).without(Class::Ip).is_empty() && Classes::NONE.is_empty());
+    assert!(Classes::NONE.is_empty() && !set.is_empty());
     assert_eq!(Class::ALL.into_iter().collect::<Classes>(), Classes::ALL);
     assert!(Class::ALL.into_iter().all(|class| Classes::ALL.contains(class)));
 }
@@ -76,7 +77,8 @@ fn only_the_classes_asked_for_are_found() {
     let names = |classes| find(text, classes).iter().map(|found| found.class).collect::<Vec<_>>();
     assert_eq!(names(Classes::NONE), []);
     assert_eq!(names(Classes::of(Class::Email)), [Class::Email]);
-    assert_eq!(names(Classes::ALL.without(Class::Email)), [Class::Card, Class::Ip]);
+    let all_but_email = Class::ALL.into_iter().filter(|class| *class != Class::Email).collect();
+    assert_eq!(names(all_but_email), [Class::Card, Class::Ip]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Whose spending counts for whom.
 
-use super::chains::{chain, open_gate, pay, reason};
+use super::chains::{chain, chain_of, open_gate, pay, reason};
 use super::*;
 use crate::attest::EvidenceValue;
 use crate::gate::SpendCaps;
@@ -58,6 +58,33 @@ fn gates_tenants_and_actions_have_budgets() {
             |figure: &str| spend.evidence.get(format!("{account}_daily_{figure}_micro_usd").as_str()).cloned();
         assert_eq!(evidence("cap"), Some(EvidenceValue::Number(10_000_000)), "{account}");
         assert_eq!(evidence("spent_before"), Some(EvidenceValue::Number(6_000_000)), "{account}");
+    }
+}
+
+#[test]
+fn agents_of_two_issuers_share_no_account_but_the_gate_s() {
+    const OTHER: &str = "https://other.example";
+    let own = r#"{"task":"T-1","spend":{"daily_micro_usd":10000000}}"#;
+    for account in ["agent", "actor", "tenant", "action", "task", "passport", "gate"] {
+        let limits = [if account == "passport" { own } else { TASK }, ""];
+        let [ours, theirs] = [(ISSUER, 1), (OTHER, 8)].map(|(id, seed)| chain_of(id, seed, PAYMENTS, &limits));
+        let mut gate = open_gate();
+        gate.trust = TrustStore::new([issuer(ISSUER, 1), issuer(OTHER, 8)], SelfIssued::Refused).unwrap();
+        let spend = &mut gate.guardrails.spend;
+        match account {
+            "agent" => spend.agent = daily(10),
+            "actor" => spend.actor = daily(10),
+            "tenant" => spend.tenant = daily(10),
+            "action" => spend.action = daily(10),
+            "task" => spend.task = daily(10),
+            "gate" => spend.gate = daily(10),
+            _ => {}
+        }
+        let (mut rows, exceeded) = (LoadedRows::new(), Some(Reason::SpendDailyExceeded));
+        assert_eq!(reason(&mut rows, &gate, &pay("10", &ours, 1)), None, "{account}");
+        assert_eq!(reason(&mut rows, &gate, &pay("1", &ours, 2)), exceeded, "{account}");
+        let shared = exceeded.filter(|_| account == "gate");
+        assert_eq!(reason(&mut rows, &gate, &pay("10", &theirs, 3)), shared, "{account}");
     }
 }
 

@@ -13,6 +13,11 @@ pub(super) const AGENTS: [u8; 4] = [2, 5, 6, 7];
 
 /// A chain for the agents `bot-1`, `bot-2` … with these limits, the first those of the root.
 pub(super) fn chain(permissions: &[&str], limits: &[&str]) -> String {
+    chain_of(ISSUER, 1, permissions, limits)
+}
+
+/// A chain of this issuer, whose key has this seed.
+pub(super) fn chain_of(issuer: &str, seed: u8, permissions: &[&str], limits: &[&str]) -> String {
     let scopes: Vec<Scope> = permissions.iter().map(|p| Scope::parse(p).unwrap()).collect();
     let key = |depth: usize| SecretKey::from_seed([AGENTS[depth]; 32]);
     let jti = |depth: usize| passgate_passport::id::new_id("pass", NOW.0, [u8::try_from(depth).unwrap(); 10]);
@@ -22,9 +27,9 @@ pub(super) fn chain(permissions: &[&str], limits: &[&str]) -> String {
     };
     let (from, until) = (NOW.seconds() - 10, NOW.seconds() + 3600);
     let mut root = NewPassport::new(jti(0), "bot-1".to_owned(), key(0).public().clone(), scopes.clone(), from, until);
-    root.iss = Some(ISSUER.to_owned());
+    root.iss = Some(issuer.to_owned());
     let grant = RootGrant { depth_left: Some(5), constraints: read(limits[0]) };
-    let mut chain = issue_root(&SecretKey::from_seed([1; 32]), &root, &grant).unwrap();
+    let mut chain = issue_root(&SecretKey::from_seed([seed; 32]), &root, &grant).unwrap();
     for (depth, json) in limits.iter().enumerate().skip(1) {
         let sub = format!("bot-{}", depth + 1);
         let new = NewDelegation::new(jti(depth), sub, key(depth).public().clone(), scopes.clone(), from, until);
