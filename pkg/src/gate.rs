@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use passgate_api::answer::{self, ToCover};
 use passgate_api::bundle::Bundle;
-use passgate_api::driver::{Decided, Judge, Minted, RefusalRecord, Refused};
+use passgate_api::driver::{Decided, Judge, Minted, RefusalRecord, Refused, new_request};
+use passgate_core::approval::ApprovalRequest;
 use passgate_core::attest::{Body, BudgetOutcome, Chain, Draft, Link, Stamp};
 use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_line};
@@ -111,8 +112,8 @@ impl Gate {
         };
         this.gate.mint_with(vec![this.key.clone()]);
         let draft = this.chain.draft(&this.link, &stamp, &Body::Start(None));
-        let fence = state::restart_fence(UnixMillis(milliseconds(since)?).seconds());
-        this.wait(draft, vec![fence], Vec::new())?;
+        let fences = state::restart_fences(UnixMillis(milliseconds(since)?).seconds());
+        this.wait(draft, fences.into(), Vec::new())?;
         Ok(this)
     }
 
@@ -163,14 +164,15 @@ impl Gate {
         let raw = request.raw(&headers, body);
         let to_cover = ToCover::of(&raw).answering(self.gate.challenge(stamp.now));
         let mut redacted = None;
-        let Step { refused, minting, draft, writes, fields } = match self.judge.judge(&self.gate, &raw, stamp.now) {
-            Ok(judged) => {
-                let (judged, body) = judged.restrict(Vec::new(), body);
-                redacted = body;
-                self.admit(&judged, &stamp)?
-            }
-            Err(refusal) => self.refuse(&refusal, &stamp),
-        };
+        let Step { refused, request, minting, draft, writes, fields } =
+            match self.judge.judge(&self.gate, &raw, stamp.now) {
+                Ok(judged) => {
+                    let (judged, body) = judged.restrict(Vec::new(), body);
+                    redacted = body;
+                    self.admit(&judged, &stamp)?
+                }
+                Err(refusal) => self.refuse(&refusal, &stamp),
+            };
         let attestation_id = draft.index().attestation_id.clone();
         let swept = self.sweep(stamp.now.seconds())?;
         let answer = match refused {
@@ -178,7 +180,7 @@ impl Gate {
             None => Answer::allowed(&attestation_id, fields).with_body(redacted),
             Some(refused) => {
                 let refused = Refused { attestation_id: Some(attestation_id), ..refused };
-                Answer::refused(&refused, answer::refusal(&refused, &self.gate.id, to_cover))
+                Answer::refused(&refused, request, answer::refusal(&refused, &self.gate.id, to_cover))
             }
         };
         self.wait(draft, writes.into_iter().chain(swept.write).collect(), swept.delete)?;
@@ -379,6 +381,8 @@ fn allowed_key(attestation_id: &str) -> String {
 /// What became of a request, and what is to be signed and written for it.
 struct Step {
     refused: Option<Refused>,
+    /// What to ask people, where they can approve.
+    request: Option<ApprovalRequest>,
     minting: Option<Minting>,
     draft: Draft,
     writes: Vec<Write>,
@@ -443,17 +447,21 @@ impl Gate {
         let id = draft.index().attestation_id.clone();
         if let Some(pass) = judged.pass_to_mint(&decision, stamp) {
             let minting = Some(self.minting(judged, &pass, id, decision.rates)?);
-            return Ok(Step { refused: None, minting, draft, writes, fields: Vec::new() });
+            return Ok(Step { refused: None, request: None, minting, draft, writes, fields: Vec::new() });
         }
         if let Verdict::Allow(_) = decision.verdict {
             let until = stamp.now.seconds().saturating_add(OUTCOME_SECONDS);
             writes.push(Write { key: allowed_key(&id), value: Vec::new(), expires_at: Some(until) });
             writes.extend(Lease::of(admitted.charged, stamp.now).map(|lease| lease.write(&id)));
             let fields = answer::allow_fields(&id, &decision.rates);
-            return Ok(Step { refused: None, minting: None, draft, writes, fields });
+            return Ok(Step { refused: None, request: None, minting: None, draft, writes, fields });
         }
-        let refused = Some(Refused::of(judged, Decided::new(decision, None), None));
-        Ok(Step { refused, minting: None, draft, writes, fields: Vec::new() })
+        let request = judged.approval_to_ask(decision.verdict.kind()).map(|ask| new_request(ask, stamp));
+        let mut refused = Refused::of(judged, Decided::new(decision, None, None), None);
+        if let Some(request) = &request {
+            refused.await_approval(request);
+        }
+        Ok(Step { refused: Some(refused), request, minting: None, draft, writes, fields: Vec::new() })
     }
 
     fn minting(
@@ -479,7 +487,7 @@ impl Gate {
         let record = RefusalRecord::new(&self.gate, refusal, stamp.now);
         let draft = self.chain.draft(&self.link, stamp, &record.body());
         let refused = Some(record.refused(None));
-        Step { refused, minting: None, draft, writes: Vec::new(), fields: Vec::new() }
+        Step { refused, request: None, minting: None, draft, writes: Vec::new(), fields: Vec::new() }
     }
 
     /// What a decision charged, until it is known what became of it.

@@ -60,6 +60,16 @@ export interface GateDecision {
   } | null
   /** Fields for the answer of an allowed request. */
   readonly headers: readonly (readonly [string, string])[]
+  /**
+   * What to ask people, where they can approve the request: they are shown `shown`, and sign its SHA-256 with this id. The
+   * request presents their approvals in the field `agent-approval`. `null` when nobody can approve it, or need not.
+   */
+  readonly approval: {
+    readonly requestId: string
+    readonly shown: string
+    /** The last Unix second in which it is to be answered. */
+    readonly expiresAt: number
+  } | null
   /** What goes upstream in place of the body, where the policy takes texts out of it. `null` when it is the body itself. */
   readonly body: string | null
 }
@@ -77,6 +87,7 @@ export type RevokedSubject =
   | { readonly kind: 'agent'; readonly issuer: string; readonly agentId: string }
   | { readonly kind: 'key'; readonly thumbprint: string }
   | { readonly kind: 'issuer'; readonly id: string }
+  | { readonly kind: 'approval'; readonly id: string }
 
 /** What became of an allowed request. */
 export interface Outcome {

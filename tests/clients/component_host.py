@@ -56,8 +56,7 @@ class Gate:
         if isinstance(self.gate, Record):
             raise ValueError(f"{self.gate.at}: {self.gate.why}")
         # These rows are gone when the process ends, so proofs of before it started are refused.
-        fence = self.call("restart-fence", started)
-        self.rows = {fence.key: fence.value}
+        self.rows = {fence.key: fence.value for fence in self.call("restart-fences", started)}
         self.chain = ok(self.call("[static]chain.open", self.gate, now, random))
         self.seq, self.prev = 0, None
         self.append(ok(self.call("[method]chain.start", self.chain, None, self.place(now, random))))

@@ -66,7 +66,7 @@ class Store {
 
   /** These rows are gone when the process ends, so proofs of before it started (Unix seconds) are refused. */
   constructor(started) {
-    this.put([component.restartFence(BigInt(started))])
+    this.put(component.restartFences(BigInt(started)))
   }
 
   put(writes) {

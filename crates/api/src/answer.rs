@@ -8,7 +8,7 @@ use passgate_passport::action_pass::ACTION_PASS_FIELD;
 use passgate_passport::proof::dpop::DPOP_FIELD;
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Minted, Refused};
+use crate::driver::{ApprovalNotice, Minted, Refused};
 
 /// The media type of a problem document.
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
@@ -54,6 +54,9 @@ pub struct Problem {
     /// Why, in the plugin's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin_reason: Option<String>,
+    /// The request for approval that waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalNotice>,
     /// What has to happen before the request can be allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<Obligation>,
@@ -171,6 +174,7 @@ pub fn refusal(refused: &Refused, gate_id: &str, to_cover: ToCover) -> Response 
         retry_after_seconds: retry_after,
         plugin: refused.plugin.as_ref().map(|plugin| plugin.name.clone()),
         plugin_reason: refused.plugin.as_ref().map(|plugin| plugin.reason.clone()),
+        approval: refused.approval.clone(),
         obligations: (reason.class() == Class::StepUp).then(approval).into_iter().collect(),
         ..Problem::new(reason.class().status(), reason.public_code(), public_title(reason))
     };
@@ -310,6 +314,7 @@ mod tests {
             agent_id: None,
             action: None,
             plugin: None,
+            approval: None,
         }
     }
 

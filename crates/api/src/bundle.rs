@@ -46,6 +46,9 @@ pub struct Bundle {
     /// Passes for single actions. Absent: the gate neither mints nor redeems any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_passes: Option<ActionPassesDoc>,
+    /// Who approves what needs approval. Absent: nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalsDoc>,
 }
 
 /// The gate itself.
@@ -655,6 +658,39 @@ pub struct ActionPassesDoc {
     /// To what a pass has to be bound at least: 0 is the action, 1 the action and the key that presents it.
     #[serde(default = "default_pass_version")]
     pub version: u8,
+}
+
+/// Who approves, and how long it waits for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalsDoc {
+    /// The people who approve: 1 to 256.
+    pub approvers: Vec<ApproverDoc>,
+    /// How long a request waits for an answer, in seconds from 60 to 86400.
+    #[serde(default = "default_request_ttl")]
+    pub request_ttl_seconds: u32,
+}
+
+/// A person who approves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ApproverDoc {
+    /// The name, as approvals and records have it: 1 to 256 visible ASCII characters.
+    pub name: String,
+    /// The public key that the person's approvals verify with.
+    pub key: JwkDoc,
+    /// What the person may approve as; rules and plugins name such roles. Without any, the person counts where no role is
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+}
+
+/// An hour.
+#[must_use]
+pub const fn default_request_ttl() -> u32 {
+    3_600
 }
 
 const fn default_pass_ttl() -> u16 {

@@ -4,6 +4,7 @@
 //! gives the time and the random bits of each record in a [`Stamp`], puts a deadline around the returned futures, and
 //! forwards with the [`Forward`] it gets. Whatever goes wrong here ends as [`Answer::Refuse`].
 
+mod approvals;
 mod case;
 mod handover;
 mod judge;
@@ -19,7 +20,7 @@ use passgate_core::attest::{
 };
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::gate::Gate;
-use passgate_core::pipeline::{self, Permit, RateView, RawRequest, Refusal, Verdict};
+use passgate_core::pipeline::{self, Ask, Permit, RateView, RawRequest, Refusal, Verdict};
 use passgate_core::plugin::PluginVerdict;
 use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, NonceAnswer, Subject};
@@ -29,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 
 use pen::Pen;
 
+pub use approvals::{ApprovalNotice, GivenAnswer, new_request, used_up};
 pub use case::{Case, CaseError, Decided};
 pub use handover::RefusalRecord;
 pub use judge::{Judge, judge};
@@ -120,6 +122,9 @@ pub struct Refused {
     /// The plugin whose answer this is, when it is one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginRefusal>,
+    /// The request for approval that waits, where people were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalNotice>,
 }
 
 /// What a plugin has against a request, in its own words.
@@ -273,18 +278,8 @@ impl Driver {
             (!counted).then_some(entry)
         });
         let admitted = self.state.admit(self.chain_uid(), demand, seal).await;
-        let mut sealing = sealing.lock().unwrap_or_else(PoisonError::into_inner);
-        let decided = sealing.decided.take();
-        let case = sealing.case.as_ref();
-        match (admitted, decided) {
-            // The decision sealed last is the one in the record: a store that retries seals again.
-            (Ok(Admitted { entry, .. }), Some(Ok(decided))) => Answer::of(case, decided, entry),
-            (Ok(Admitted { entry, .. }), Some(Err(error))) => {
-                Answer::recorded_fault(Reason::InternalError, &error, Some(case), entry)
-            }
-            (Ok(_), None) => Answer::fault(Reason::InternalError, &"the store sealed no decision", Some(case)),
-            (Err(error), _) => Answer::fault(Reason::StoreUnavailable, &error, Some(case)),
-        }
+        let decided = sealing.lock().unwrap_or_else(PoisonError::into_inner).decided(admitted);
+        self.follow_approvals(decided, stamp).await
     }
 
     /// Step 9: records what became of an allowed request, and says in the record what became of the budgets it charged:
@@ -396,7 +391,36 @@ struct Sealing {
     decided: Option<Result<Decided, CaseError>>,
 }
 
+/// A decision whose record is stored, or a fault, with what follows from it for requests for approval.
+struct Followed {
+    answer: Answer,
+    /// What is asked of approvers.
+    ask: Option<Ask>,
+    /// The requests whose approvals were used up.
+    used: Vec<String>,
+}
+
 impl Sealing {
+    fn decided(&mut self, admitted: Result<Admitted, StoreError>) -> Followed {
+        let decided = self.decided.take();
+        let case = self.case.as_ref();
+        let (mut ask, mut used) = (None, Vec::new());
+        let answer = match (admitted, decided) {
+            // The decision sealed last is the one in the record: a store that retries seals again.
+            (Ok(Admitted { entry, .. }), Some(Ok(mut decided))) => {
+                ask = decided.ask.take();
+                used = approvals::used_up(case.demand(), decided.verdict.kind(), decided.reason);
+                Answer::of(case, decided, entry)
+            }
+            (Ok(Admitted { entry, .. }), Some(Err(error))) => {
+                Answer::recorded_fault(Reason::InternalError, &error, Some(case), entry)
+            }
+            (Ok(_), None) => Answer::fault(Reason::InternalError, &"the store sealed no decision", Some(case)),
+            (Err(error), _) => Answer::fault(Reason::StoreUnavailable, &error, Some(case)),
+        };
+        Followed { answer, ask, used }
+    }
+
     /// Steps 6 and 7. An evaluator that fails here leaves a record that says so: its demand is consumed by then.
     fn seal(
         &mut self,
@@ -438,6 +462,7 @@ impl Answer {
             agent_id: case.map(|case| case.agent_id().to_owned()),
             action: case.and_then(|case| case.action().map(str::to_owned)),
             plugin: None,
+            approval: None,
         }))
     }
 
@@ -488,6 +513,7 @@ impl Refused {
             agent_id: Some(case.agent_id().to_owned()),
             action: case.action().map(str::to_owned),
             plugin,
+            approval: None,
         }
     }
 }

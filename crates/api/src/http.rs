@@ -10,6 +10,7 @@
 //!
 //! Connections, protocol versions, timeouts and reading bodies: whoever serves brings them.
 
+pub mod approvals;
 pub mod authority;
 pub mod control;
 pub mod documents;

@@ -1,6 +1,7 @@
 //! Records of the WIT from and to the values of core, member by member.
 
-use passgate_api::driver::{PluginRefusal, Refused};
+use passgate_api::driver::{ApprovalNotice, PluginRefusal, Refused};
+use passgate_core::approval::RequestState;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Draft, Link, OutcomeResult, Stamp};
 use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::RateView;
@@ -71,7 +72,35 @@ pub(crate) fn refused(refused: Refused) -> wit::Refused {
         agent_id: refused.agent_id,
         action: refused.action,
         plugin,
+        approval: refused.approval.map(approval_notice),
     }
+}
+
+/// How a request for approval stands.
+fn request_state(state: wit::ApprovalState) -> RequestState {
+    match state {
+        wit::ApprovalState::Pending => RequestState::Pending,
+        wit::ApprovalState::Approved => RequestState::Approved,
+        wit::ApprovalState::Denied => RequestState::Denied,
+        wit::ApprovalState::Withdrawn => RequestState::Withdrawn,
+        wit::ApprovalState::Used => RequestState::Used,
+    }
+}
+
+fn approval_notice(notice: ApprovalNotice) -> wit::ApprovalNotice {
+    let state = match notice.state {
+        RequestState::Pending => wit::ApprovalState::Pending,
+        RequestState::Approved => wit::ApprovalState::Approved,
+        RequestState::Denied => wit::ApprovalState::Denied,
+        RequestState::Withdrawn => wit::ApprovalState::Withdrawn,
+        RequestState::Used => wit::ApprovalState::Used,
+    };
+    wit::ApprovalNotice { request_id: notice.request_id, state, expires_at: notice.expires_at }
+}
+
+fn into_approval_notice(notice: wit::ApprovalNotice) -> ApprovalNotice {
+    let state = request_state(notice.state);
+    ApprovalNotice { expires_at: notice.expires_at, request_id: notice.request_id, state }
 }
 
 /// A reason that this release does not know is answered as a fault, and so is an allow, which is no refusal.
@@ -84,6 +113,7 @@ pub(crate) fn into_refused(refused: wit::Refused, rates: Vec<wit::Rate>) -> Refu
         reason,
         detail: refused.detail,
         attestation_id: None,
+        approval: refused.approval.map(into_approval_notice),
         retry_after_seconds: passgate_core::pipeline::retry_after_seconds(&rates),
         rates,
         agent_id: refused.agent_id,
@@ -129,6 +159,7 @@ pub(crate) fn subject(subject: wit::Subject) -> Subject {
         wit::Subject::Agent((issuer, agent_id)) => Subject::Agent { issuer, agent_id },
         wit::Subject::Key(thumbprint) => Subject::Key(thumbprint),
         wit::Subject::Issuer(id) => Subject::Issuer(id),
+        wit::Subject::Approval(id) => Subject::Approval(id),
     }
 }
 
@@ -138,6 +169,7 @@ fn from_subject(subject: Subject) -> wit::Subject {
         Subject::Agent { issuer, agent_id } => wit::Subject::Agent((issuer, agent_id)),
         Subject::Key(thumbprint) => wit::Subject::Key(thumbprint),
         Subject::Issuer(id) => wit::Subject::Issuer(id),
+        Subject::Approval(id) => wit::Subject::Approval(id),
     }
 }
 
@@ -193,6 +225,16 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
             remember_until: claim.remember_until,
             issued_at: claim.issued_at,
         }),
+        approvals: demand
+            .approvals
+            .iter()
+            .map(|claim| wit::UseClaim {
+                key: claim.key.clone(),
+                uses: claim.uses,
+                until: claim.until,
+                issued_at: claim.issued_at,
+            })
+            .collect(),
         rates: demand
             .rates
             .iter()
@@ -226,6 +268,24 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
     }
 }
 
+fn pass_answer(answer: PassAnswer) -> wit::PassAnswer {
+    match answer {
+        PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
+        PassAnswer::Unspent => wit::PassAnswer::Unspent,
+        PassAnswer::Replayed => wit::PassAnswer::Replayed,
+        PassAnswer::Fenced => wit::PassAnswer::Fenced,
+    }
+}
+
+fn into_pass_answer(answer: wit::PassAnswer) -> PassAnswer {
+    match answer {
+        wit::PassAnswer::Redeemed => PassAnswer::Redeemed,
+        wit::PassAnswer::Unspent => PassAnswer::Unspent,
+        wit::PassAnswer::Replayed => PassAnswer::Replayed,
+        wit::PassAnswer::Fenced => PassAnswer::Fenced,
+    }
+}
+
 pub(crate) fn admission(admission: Admission) -> wit::Admission {
     wit::Admission {
         nonce: match admission.nonce {
@@ -236,12 +296,8 @@ pub(crate) fn admission(admission: Admission) -> wit::Admission {
         },
         revoked: admission.revoked.map(|(subject, at)| (from_subject(subject), at)),
         suspended: admission.suspended.map(|(subject, at)| (from_subject(subject), at)),
-        pass: admission.pass.map(|answer| match answer {
-            PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
-            PassAnswer::Unspent => wit::PassAnswer::Unspent,
-            PassAnswer::Replayed => wit::PassAnswer::Replayed,
-            PassAnswer::Fenced => wit::PassAnswer::Fenced,
-        }),
+        pass: admission.pass.map(pass_answer),
+        approvals: admission.approvals.into_iter().map(pass_answer).collect(),
         rates: admission.rates.into_iter().map(rate_answer).collect(),
         spends: admission
             .spends
@@ -264,12 +320,8 @@ pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
         nonce,
         admission.revoked.map(|(revoked, at)| (subject(revoked), at)),
         admission.suspended.map(|(suspended, at)| (subject(suspended), at)),
-        admission.pass.map(|answer| match answer {
-            wit::PassAnswer::Redeemed => PassAnswer::Redeemed,
-            wit::PassAnswer::Unspent => PassAnswer::Unspent,
-            wit::PassAnswer::Replayed => PassAnswer::Replayed,
-            wit::PassAnswer::Fenced => PassAnswer::Fenced,
-        }),
+        admission.pass.map(into_pass_answer),
+        admission.approvals.into_iter().map(into_pass_answer).collect(),
         admission.rates.into_iter().map(into_rate_answer).collect(),
         admission.spends.into_iter().map(spend).collect(),
     )

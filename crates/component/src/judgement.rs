@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use passgate_api::driver::{Decided, RefusalRecord, Refused};
 use passgate_core::attest::Body;
 use passgate_core::attest::DelegatorRecord;
-use passgate_core::pipeline::{self, Judged, Verdict};
+use passgate_core::pipeline::{self, Ask, Judged, Verdict};
 use passgate_core::state::{self, LoadedRows};
 
 use crate::bindings::exports::passgate::gate::evaluator as wit;
@@ -94,14 +94,24 @@ impl wit::GuestJudgement for Judgement {
         if decision.verdict == Verdict::Mint {
             let pass = judged.pass_to_mint(&decision, &stamp).ok_or("a pass was decided on and none was made")?;
             let mint = Some(convert::mint_draft(&pass, &place.kid)?);
-            return Ok(wit::Decided { verdict: wit::Verdict::Mint, permit: None, mint, refused: None, rates, draft });
+            return Ok(wit::Decided {
+                verdict: wit::Verdict::Mint,
+                permit: None,
+                mint,
+                refused: None,
+                ask: None,
+                rates,
+                draft,
+            });
         }
         if let Verdict::Allow(permit) = decision.verdict {
             let permit = Some(permit.hand_over().to_bytes());
-            return Ok(wit::Decided { verdict, permit, mint: None, refused: None, rates, draft });
+            return Ok(wit::Decided { verdict, permit, mint: None, refused: None, ask: None, rates, draft });
         }
-        let refused = convert::refused(Refused::of(&*judged, Decided::new(decision, None), None));
-        Ok(wit::Decided { verdict, permit: None, mint: None, refused: Some(refused), rates, draft })
+        let ask = judged.approval_to_ask(decision.verdict.kind());
+        let ask = ask.map(|Ask { agent, shown, ttl_seconds }| wit::Ask { agent, shown, ttl_seconds });
+        let refused = convert::refused(Refused::of(&*judged, Decided::new(decision, None, None), None));
+        Ok(wit::Decided { verdict, permit: None, mint: None, refused: Some(refused), ask, rates, draft })
     }
 
     fn to_bytes(&self) -> Vec<u8> {

@@ -81,8 +81,8 @@ impl wit::Guest for Component {
         Ok(writes.into_iter().map(convert::write).collect())
     }
 
-    fn restart_fence(now: i64) -> wit::Write {
-        convert::write(state::restart_fence(now))
+    fn restart_fences(now: i64) -> Vec<wit::Write> {
+        state::restart_fences(now).into_iter().map(convert::write).collect()
     }
 
     fn fence_key() -> String {

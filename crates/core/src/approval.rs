@@ -126,12 +126,26 @@ impl Shown<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "passgate::open")]
 pub struct ShownView {
+    /// What would be done.
+    pub action: ShownAction,
     /// Who asks.
     pub agent: AgentRecord,
     /// Which gate.
     pub gate: GateRecord,
     /// What wants approval.
     pub needs: Vec<Need>,
+}
+
+/// What would be done, as far as lists of requests say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub struct ShownAction {
+    /// The amount in micro-USD, when the route declares one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_micro_usd: Option<u64>,
+    /// The action's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl ShownView {

@@ -239,6 +239,7 @@ reasons! {
     ApprovalOutOfBounds "approval_out_of_bounds" Policy "approval_out_of_bounds" "The request is outside of what an approval grants.";
     ApprovalSelf "approval_self" Policy "approval_self" "An agent approves neither its own requests nor those of agents that it has its authority from.";
     ApprovalUsed "approval_used" Policy "approval_used" "An approval has been used as often as it may be.";
+    ApprovalRevoked "approval_revoked" Policy "approval_revoked" "An approval, or the key that signed it, has been taken back.";
     ApprovalFenced "approval_fenced" Policy "approval_fenced" "An approval is older than what this gate can still check for use; ask for another.";
 }
 

@@ -5,7 +5,9 @@ use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use passgate_api::bundle::{Bundle, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, StatusListDoc};
+use passgate_api::bundle::{
+    ApprovalsDoc, ApproverDoc, Bundle, GuardrailsDoc, IssuerDoc, IssuerKeyDoc, JwkDoc, LevelDoc, StatusListDoc,
+};
 use passgate_api::edge::{MAX_BODY_BYTES, MAX_DECISION_TIMEOUT_MS, MAX_RESPONSE_BYTES, MAX_TIMEOUT_MS};
 use passgate_core::gate::Gate;
 use passgate_passport::b64;
@@ -13,7 +15,7 @@ use passgate_passport::jwk::MAX_JWKS_BYTES;
 use passgate_passport::key_set;
 use passgate_passport::trust::IssuerKey;
 
-use super::doc::{Config, EngineKind, IssuerEntry, StoreKind};
+use super::doc::{ApprovalsEntry, ApproverEntry, Config, EngineKind, IssuerEntry, StoreKind};
 use super::error::{ConfigError, ConfigErrors};
 use super::guardrails::stricter;
 use super::{Paths, Policy};
@@ -228,6 +230,7 @@ impl Check<'_> {
             guardrails: config.guardrails.clone(),
             rules: None,
             action_passes: config.action_passes,
+            approvals: config.approvals.as_ref().map(|entry| self.approvals(entry)).transpose()?,
         })
     }
 
@@ -308,12 +311,40 @@ impl Check<'_> {
         })
     }
 
+    fn approvals(&self, entry: &ApprovalsEntry) -> Result<ApprovalsDoc, ConfigError> {
+        let approvers = entry.approvers.iter().enumerate().map(|(i, entry)| self.approver(i, entry));
+        let approvers = approvers.collect::<Result<_, _>>()?;
+        Ok(ApprovalsDoc { approvers, request_ttl_seconds: entry.request_ttl_seconds })
+    }
+
+    fn approver(&self, i: usize, entry: &ApproverEntry) -> Result<ApproverDoc, ConfigError> {
+        let key = match (&entry.key, &entry.key_file) {
+            (Some(key), None) => key.clone(),
+            (None, Some(name)) => {
+                let path = self.base.join(name);
+                let keys = self.key_set(&path).and_then(|keys| match <[IssuerKeyDoc; 1]>::try_from(keys) {
+                    Ok([key]) => Ok(key.jwk),
+                    Err(_) => Err(("holds more than one key".to_owned(), "keep the approver's present key alone")),
+                });
+                keys.map_err(|(problem, remedy)| {
+                    let member = format!("approvals.approvers[{i}].key_file");
+                    self.error(member, format!("`{}` {problem}", path.display()), Some(remedy))
+                })?
+            }
+            _ => {
+                let problem = "has to have either `key` or `key_file`";
+                return Err(self.error(format!("approvals.approvers[{i}]"), problem, Some("give one of them")));
+            }
+        };
+        Ok(ApproverDoc { name: entry.name.clone(), key, roles: entry.roles.clone() })
+    }
+
     fn key_set(&self, path: &Path) -> Result<Vec<IssuerKeyDoc>, Unusable> {
         let bytes = read_trusted(path, MAX_JWKS_BYTES)?;
         let keys = key_set::parse(&bytes)
-            .map_err(|error| (format!("is not usable: {error}"), "ask the issuer for its JWK Set"))?;
+            .map_err(|error| (format!("is not usable: {error}"), "ask whose keys they are for the JWK Set"))?;
         if keys.is_empty() {
-            return Err(("holds no Ed25519 key".to_owned(), "ask the issuer for its JWK Set"));
+            return Err(("holds no Ed25519 key".to_owned(), "ask whose keys they are for the JWK Set"));
         }
         Ok(keys.iter().map(key_doc).collect())
     }

@@ -1,8 +1,8 @@
 //! What may stand in `passgate.yml`.
 
 use passgate_api::bundle::{
-    ActionPassesDoc, ForeignAgentDoc, GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, RouteDoc,
-    SelfIssuedDoc,
+    ActionPassesDoc, ForeignAgentDoc, GateDoc, GuardrailsDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, JwkDoc,
+    RouteDoc, SelfIssuedDoc, default_request_ttl,
 };
 use passgate_api::edge::AdmissionDoc;
 use schemars::JsonSchema;
@@ -46,6 +46,9 @@ pub struct Config {
     /// Passes for single actions. Absent: the gate neither mints nor redeems any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_passes: Option<ActionPassesDoc>,
+    /// Who approves what needs approval. Absent: nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalsEntry>,
     /// What decides: this program, or the gate component that it hosts.
     #[serde(default)]
     pub evaluator: EvaluatorDoc,
@@ -100,6 +103,35 @@ pub struct IssuerEntry {
     /// How its status lists are checked. Absent: not at all. Present: its passports have to name one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_list: Option<StatusListSettings>,
+}
+
+/// Who approves, and how long it waits for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalsEntry {
+    /// The people who approve: 1 to 256.
+    pub approvers: Vec<ApproverEntry>,
+    /// How long a request waits for an answer, in seconds from 60 to 86400.
+    #[serde(default = "default_request_ttl")]
+    pub request_ttl_seconds: u32,
+}
+
+/// A person who approves. Exactly one of `key` and `key_file` is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproverEntry {
+    /// The name, as approvals and records have it: 1 to 256 visible ASCII characters.
+    pub name: String,
+    /// The public key that the person's approvals verify with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<JwkDoc>,
+    /// A file with that key alone, as a JWK Set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// What the person may approve as; rules and plugins name such roles. Without any, the person counts where no role is
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
 }
 
 /// How an issuer's status lists are checked, and where they come from.

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use passgate_api::driver::Driver;
+use passgate_api::driver::{Driver, GivenAnswer};
 use passgate_api::http::control::Controlled;
 pub use passgate_api::http::control::OperationError;
 use passgate_api::http::documents::{Reconciliation, Revocation, Rotated, Rotation};
 use passgate_api::http::route::PluginKey;
 use passgate_api::http::standing::{Change, Suspension};
+use passgate_core::approval::{ApprovalRequest, RequestState};
 use passgate_core::attest::{RotationScope, Stamp, Writer};
 use passgate_core::gate::Gate;
 use passgate_core::state::{KeyHistory, Standing, Subject};
@@ -193,5 +194,24 @@ impl Controlled for Operations {
     async fn reconcile(&self, what: &Reconciliation) -> Result<String, OperationError> {
         let (driver, stamp) = self.recording()?;
         Ok(driver.reconcile(&what.decision_id, what.record(), stamp).await?.jws)
+    }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, OperationError> {
+        Ok(self.store.approval_request(id).await?)
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, OperationError> {
+        Ok(self.store.approval_requests(after, limit).await?)
+    }
+
+    async fn answer_request(&self, id: &str, answer: GivenAnswer) -> Result<String, OperationError> {
+        let (driver, stamp) = self.recording()?;
+        Ok(driver.answer_request(Controlled::gate(self), id, answer, stamp).await?.1)
+    }
+
+    async fn end_request(&self, id: &str, state: RequestState) -> Result<(), OperationError> {
+        let (driver, _) = self.recording()?;
+        driver.end_request(id, state).await?;
+        Ok(())
     }
 }

@@ -4,12 +4,12 @@ use passgate_api::driver::{Decided, MintedPass};
 use passgate_core::attest::{DelegatorRecord, Link, Stamp, Writer};
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::money::MicroUsd;
-use passgate_core::pipeline::{HandedPermit, Permit, RateView, RawRequest, Verdict};
+use passgate_core::pipeline::{Ask, HandedPermit, Permit, RateView, RawRequest, Verdict};
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
 use passgate_core::state::{
     Admission, Demand, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateAnswer, RateClaim, RateWindow, SpendClaim,
-    SpendMode, SpendPeriod, Subject,
+    SpendMode, SpendPeriod, Subject, UseClaim,
 };
 use passgate_core::time::UnixMillis;
 
@@ -75,6 +75,12 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         },
         until: claim.until,
     };
+    let use_claim = |claim: wit::UseClaim| UseClaim {
+        key: claim.key,
+        uses: claim.uses,
+        until: claim.until,
+        issued_at: claim.issued_at,
+    };
     let wit::NonceClaim { key, nonce, remember_until } = demand.nonce;
     Demand {
         now: UnixMillis(demand.now),
@@ -85,8 +91,18 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
             remember_until: claim.remember_until,
             issued_at: claim.issued_at,
         }),
+        approvals: demand.approvals.into_iter().map(use_claim).collect(),
         rates: demand.rates.into_iter().map(rate).collect(),
         spends: demand.spends.into_iter().map(spend).collect(),
+    }
+}
+
+fn pass_answer(answer: PassAnswer) -> wit::PassAnswer {
+    match answer {
+        PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
+        PassAnswer::Unspent => wit::PassAnswer::Unspent,
+        PassAnswer::Replayed => wit::PassAnswer::Replayed,
+        PassAnswer::Fenced => wit::PassAnswer::Fenced,
     }
 }
 
@@ -100,12 +116,8 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
         },
         revoked: admission.revoked.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
         suspended: admission.suspended.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
-        pass: admission.pass.map(|answer| match answer {
-            PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
-            PassAnswer::Unspent => wit::PassAnswer::Unspent,
-            PassAnswer::Replayed => wit::PassAnswer::Replayed,
-            PassAnswer::Fenced => wit::PassAnswer::Fenced,
-        }),
+        pass: admission.pass.map(pass_answer),
+        approvals: admission.approvals.iter().copied().map(pass_answer).collect(),
         rates: admission.rates.iter().map(rate_answer).collect(),
         spends: admission
             .spends
@@ -119,9 +131,10 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
 ///
 /// When verdict, permit, pass and reason do not go together: nothing is forwarded on half an answer.
 pub(super) fn decided(decided: wit::Decided, writer: &Writer) -> Result<(Decided, wit::Draft), String> {
-    let wit::Decided { verdict, permit, mint, refused, rates, draft } = decided;
+    let wit::Decided { verdict, permit, mint, refused, ask, rates, draft } = decided;
     let reason = refused.as_ref().and_then(|refused| Reason::from_code(&refused.reason_code));
     let verdict = match (verdict, permit, reason) {
+        _ if ask.is_some() && verdict != wit::Verdict::StepUp => return Err(HALF_ANSWER.to_owned()),
         (wit::Verdict::Mint, None, None) if refused.is_none() && mint.is_some() => Verdict::Mint,
         _ if mint.is_some() => return Err(HALF_ANSWER.to_owned()),
         (wit::Verdict::Allow, Some(permit), None) if refused.is_none() => {
@@ -136,7 +149,8 @@ pub(super) fn decided(decided: wit::Decided, writer: &Writer) -> Result<(Decided
         action_sha256: mint.action_sha256,
         expires_at: mint.expires_at,
     });
-    Ok((Decided { verdict, reason, rates: rates.into_iter().map(rate_view).collect(), minted }, draft))
+    let ask = ask.map(|wit::Ask { agent, shown, ttl_seconds }| Ask { agent, shown, ttl_seconds });
+    Ok((Decided { verdict, reason, rates: rates.into_iter().map(rate_view).collect(), minted, ask }, draft))
 }
 
 pub(super) fn plugin_report(record: &PluginRecord) -> wit::PluginReport {
@@ -194,6 +208,7 @@ fn subject(subject: wit::Subject) -> Subject {
         wit::Subject::Agent((issuer, agent_id)) => Subject::Agent { issuer, agent_id },
         wit::Subject::Key(thumbprint) => Subject::Key(thumbprint),
         wit::Subject::Issuer(id) => Subject::Issuer(id),
+        wit::Subject::Approval(id) => Subject::Approval(id),
     }
 }
 
@@ -203,5 +218,6 @@ fn from_subject(subject: &Subject) -> wit::Subject {
         Subject::Agent { issuer, agent_id } => wit::Subject::Agent((issuer, agent_id)),
         Subject::Key(thumbprint) => wit::Subject::Key(thumbprint),
         Subject::Issuer(id) => wit::Subject::Issuer(id),
+        Subject::Approval(id) => wit::Subject::Approval(id),
     }
 }

@@ -2,6 +2,7 @@
 
 use passgate_api::answer::Response;
 use passgate_api::driver::Refused;
+use passgate_core::approval::ApprovalRequest;
 use passgate_core::attest::{BudgetOutcome, OutcomeRecord, OutcomeResult, ReconciliationRecord, Stamp};
 use passgate_core::pipeline::RawRequest;
 use passgate_core::state::Subject;
@@ -76,6 +77,7 @@ pub(super) enum SubjectDoc {
     Agent { issuer: String, agent_id: String },
     Key { thumbprint: String },
     Issuer { id: String },
+    Approval { id: String },
 }
 
 impl From<SubjectDoc> for Subject {
@@ -85,6 +87,7 @@ impl From<SubjectDoc> for Subject {
             SubjectDoc::Agent { issuer, agent_id } => Self::Agent { issuer, agent_id },
             SubjectDoc::Key { thumbprint } => Self::Key(thumbprint),
             SubjectDoc::Issuer { id } => Self::Issuer(id),
+            SubjectDoc::Approval { id } => Self::Approval(id),
         }
     }
 }
@@ -158,6 +161,18 @@ pub(super) struct Answer {
     headers: Vec<(&'static str, String)>,
     /// What goes upstream in place of the body. `null` when it is the body itself.
     body: Option<String>,
+    /// What to ask people. `null` when nobody can approve the request, or need not.
+    approval: Option<ApprovalAsked>,
+}
+
+/// A request for approval.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApprovalAsked {
+    request_id: String,
+    /// What they are shown, byte by byte: an approval is of its SHA-256.
+    shown: String,
+    expires_at: i64,
 }
 
 #[derive(Serialize)]
@@ -188,10 +203,19 @@ impl Answer {
 
     pub(super) fn allowed(attestation_id: &str, headers: Vec<(&'static str, String)>) -> Self {
         let attestation_id = attestation_id.to_owned();
-        Self { decision: "allow", attestation_id, reason_code: None, detail: None, response: None, headers, body: None }
+        Self {
+            decision: "allow",
+            attestation_id,
+            reason_code: None,
+            detail: None,
+            response: None,
+            headers,
+            body: None,
+            approval: None,
+        }
     }
 
-    pub(super) fn refused(refused: &Refused, response: Response) -> Self {
+    pub(super) fn refused(refused: &Refused, request: Option<ApprovalRequest>, response: Response) -> Self {
         Self {
             decision: refused.decision.as_str(),
             attestation_id: refused.attestation_id.clone().unwrap_or_default(),
@@ -200,6 +224,11 @@ impl Answer {
             response: Some(response.into()),
             headers: Vec::new(),
             body: None,
+            approval: request.map(|ApprovalRequest { id, shown, expires_at, .. }| ApprovalAsked {
+                request_id: id,
+                shown,
+                expires_at,
+            }),
         }
     }
 }

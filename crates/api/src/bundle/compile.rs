@@ -33,6 +33,7 @@ use super::{
 use crate::origin;
 use crate::usd::Usd;
 
+mod approvals;
 mod foreign;
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -117,6 +118,7 @@ impl Bundle {
             guardrails: self.guardrails.compile()?,
             rules: self.compiled_rules()?,
             action_passes: self.action_passes.map(ActionPassesDoc::compile).transpose()?,
+            approvals: self.approvals.as_ref().map(approvals::compile).transpose()?,
             policy: PolicyRef { sha256, version: self.version },
             policy_freshness: None,
             listed_agents: foreign::compile(&self.foreign_agents)?,

@@ -1,7 +1,7 @@
 //! A request that was judged, by whatever evaluates for a gate: this program itself, or a component that it hosts.
 
 use passgate_core::attest::{DecisionRecord, Entry, GateRecord, Link, Stamp, Writer};
-use passgate_core::pipeline::{self, Decision, Judged, RateView, Verdict};
+use passgate_core::pipeline::{self, Ask, Decision, Judged, RateView, Verdict};
 use passgate_core::plugin::PluginRecord;
 use passgate_core::reason::Reason;
 use passgate_core::state::{Admission, Demand};
@@ -53,12 +53,14 @@ pub struct Decided {
     pub rates: Vec<RateView>,
     /// The pass, with [`Verdict::Mint`] and with nothing else.
     pub minted: Option<MintedPass>,
+    /// What to ask approvers, with [`Verdict::StepUp`] and where somebody can approve.
+    pub ask: Option<Ask>,
 }
 
 impl Decided {
-    /// A decision with the pass that it mints, if it does.
-    pub fn new(decision: Decision, minted: Option<MintedPass>) -> Self {
-        Self { verdict: decision.verdict, reason: decision.reason, rates: decision.rates, minted }
+    /// A decision with the pass that it mints, or with what it asks of approvers, if it does.
+    pub fn new(decision: Decision, minted: Option<MintedPass>, ask: Option<Ask>) -> Self {
+        Self { verdict: decision.verdict, reason: decision.reason, rates: decision.rates, minted, ask }
     }
 }
 
@@ -104,7 +106,8 @@ impl Case for Judged {
         });
         let minted = minted.transpose()?;
         let entry = writer.seal_decision(link, stamp, self.view(&decision));
-        Ok((Decided::new(decision, minted), entry))
+        let ask = self.approval_to_ask(decision.verdict.kind());
+        Ok((Decided::new(decision, minted, ask), entry))
     }
 
     fn fault(&self, admission: &Admission) -> DecisionRecord {

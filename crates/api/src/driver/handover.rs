@@ -80,6 +80,7 @@ impl RefusalRecord {
             agent_id: self.record.agent.as_ref().map(|agent| agent.agent_id.clone()),
             action: None,
             plugin: None,
+            approval: None,
         }
     }
 }

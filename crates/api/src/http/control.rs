@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use passgate_core::approval::{ApprovalRequest, RefusedAnswer, RequestState};
 use passgate_core::gate::Gate;
 use passgate_core::state::{Standing, Subject};
 use passgate_core::time::UnixMillis;
@@ -13,6 +14,7 @@ use passgate_passport::key_set::{self, DatedKey};
 use passgate_store::{Ledger, Page, Shared, StoreError};
 use serde_json::{Map, Value};
 
+use super::approvals::{self, Approve, Deny};
 use super::documents::{
     DocumentError, ExportFormat, Query, QueryPage, Reconciliation, Revocation, RevocationState, cursor_text, from_body,
     from_query,
@@ -24,6 +26,7 @@ use super::reply::{Body, Reply};
 use super::route::Route;
 use super::standing::{self, Change, Suspension};
 use crate::answer::Problem;
+use crate::driver::GivenAnswer;
 use crate::view::{self, ViewError};
 
 /// How many pages of the store one query looks at before it answers with what it found.
@@ -87,6 +90,34 @@ pub trait Controlled: Shared {
     /// [`StoreError::NotHeld`] when there is nothing to say it of; else when it cannot be carried out: it may then have
     /// happened or not, and is safe to repeat.
     async fn reconcile(&self, what: &Reconciliation) -> Result<String, OperationError>;
+
+    /// The request for approval with this id, as long as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// When the state cannot be asked.
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, OperationError>;
+
+    /// Up to `limit` requests for approval whose ids follow `after`, in the order in which they were asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the state cannot be asked.
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, OperationError>;
+
+    /// Takes in an answer to a request for approval, and gives the record of it as signed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Answer`] when it is not taken in; else when it cannot be carried out: it may then have happened or not.
+    async fn answer_request(&self, id: &str, answer: GivenAnswer) -> Result<String, OperationError>;
+
+    /// Ends a request for approval whose approvals were revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Answer`] when there is none; else when it cannot be carried out, and is safe to repeat.
+    async fn end_request(&self, id: &str, state: RequestState) -> Result<(), OperationError>;
 }
 
 /// An operation that did not succeed.
@@ -115,6 +146,13 @@ impl From<OperationError> for Reply {
             OperationError::Store(StoreError::Rotation(problem)) => return Self::bad_request(problem),
             OperationError::Store(StoreError::Revoked(_)) => (409, REVOKED_CODE, "What is revoked stays revoked."),
             OperationError::Store(StoreError::NotHeld(_)) => (409, NOT_HELD_CODE, "Nothing is held."),
+            OperationError::Store(StoreError::Answer(RefusedAnswer::NotFound)) => {
+                return Self::not_found(RefusedAnswer::NotFound);
+            }
+            OperationError::Store(StoreError::Answer(refused)) => {
+                let problem = Problem::new(409, refused.code(), "The answer is not taken in.");
+                return Self::problem(&Problem { detail: Some(refused.to_string()), ..problem });
+            }
             OperationError::Store(StoreError::Corrupt(_)) | OperationError::View(_) => {
                 (500, "store_corrupt", "What is stored cannot be read.")
             }
@@ -177,6 +215,20 @@ async fn answer(
             let what: Reconciliation = from_body(body, limit)?;
             what.check()?;
             Reply::json_text(201, view::attestation_json(&gate.reconcile(&what).await?)?)
+        }
+        Route::Approvals => Reply::json(200, &approvals::page(gate.as_ref(), &from_query(query)?).await?),
+        Route::Approval(id) => Reply::json(200, &approvals::one(gate.as_ref(), &id).await?),
+        Route::ApprovalStatus(id) => approvals::status(gate.as_ref(), &id).await?,
+        Route::Approve(id) => {
+            let given: Approve = from_body(body, limit)?;
+            Reply::json_text(201, view::attestation_json(&approvals::approve(gate.as_ref(), &id, given).await?)?)
+        }
+        Route::DenyApproval(id) => {
+            let given: Deny = from_body(body, limit)?;
+            Reply::json_text(201, view::attestation_json(&approvals::deny(gate.as_ref(), &id, given).await?)?)
+        }
+        Route::WithdrawApproval(id) => {
+            Reply::json_text(201, view::attestation_json(&approvals::withdraw(gate.as_ref(), &id).await?)?)
         }
         Route::Bundle | Route::PutBundle => Reply::not_found("this gate does not run on a bundle"),
         Route::PluginKey(_) | Route::PutPluginKey(_) | Route::DeletePluginKey(_) => {

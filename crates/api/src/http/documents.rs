@@ -9,7 +9,7 @@ use passgate_core::pipeline;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_passport::delegation::Link;
-use passgate_passport::id::{ATTESTATION_PREFIX, PASSPORT_PREFIX, is_id};
+use passgate_passport::id::{APPROVAL_PREFIX, APPROVAL_REQUEST_PREFIX, ATTESTATION_PREFIX, PASSPORT_PREFIX, is_id};
 use passgate_passport::json::{self, JsonError, Members, Node};
 use passgate_store::{Cursor, Filter};
 use serde::de::{DeserializeOwned, Error as _};
@@ -115,6 +115,12 @@ impl TryFrom<Subject> for Revocation {
                 return Err(DocumentError::new("`thumbprint` is no RFC 7638 thumbprint: it has 43 characters"));
             }
             Subject::Issuer(id) => named(id, "`id` is empty or too long")?,
+            Subject::Approval(id) if is_id(id, APPROVAL_PREFIX) || is_id(id, APPROVAL_REQUEST_PREFIX) => {}
+            Subject::Approval(_) => {
+                return Err(DocumentError::new(
+                    "`id` is no id of an approval or of a request for one: it is `appr_` or `areq_` and 26 characters",
+                ));
+            }
         }
         Ok(Self(subject))
     }
@@ -247,7 +253,7 @@ pub fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, Documen
 }
 
 /// A number in a query string is text.
-fn count_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+pub(super) fn count_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Some).map_err(|_| D::Error::custom("`limit` is no number"))
 }

@@ -27,8 +27,15 @@ const HOP_BY_HOP: &[&str] =
     &["connection", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// Fields that are meant for the gate alone.
-const GATE_ONLY: &[&str] =
-    &["agent-action-pass", "agent-passport", "dpop", "signature", "signature-agent", "signature-input"];
+const GATE_ONLY: &[&str] = &[
+    "agent-action-pass",
+    "agent-approval",
+    "agent-passport",
+    "dpop",
+    "signature",
+    "signature-agent",
+    "signature-input",
+];
 
 /// Fields that the gate writes anew because it sends the body and chooses the host itself.
 const REWRITTEN: &[&str] = &["content-length", "expect", "host"];

@@ -15,6 +15,12 @@
 //! | `POST /v1/suspensions` | `revoke` | suspends a passport, an agent, a key or an issuer |
 //! | `POST /v1/reinstatements` | `revoke` | ends its suspension |
 //! | `POST /v1/reconciliations` | `budget:write` | says what became of a request whose outcome was not known |
+//! | `GET /v1/approvals` | `approval:read` | one page of requests for approval; `state`, `limit`, `after` |
+//! | `GET /v1/approvals/{id}` | `approval:read` | one of them, with what approvers are shown |
+//! | `GET /v1/approvals/{id}/status` | public | how it stands, with its approvals, for whoever was told its id |
+//! | `POST /v1/approvals/{id}/approve` | `approval:write` | an approval, as its approver signed it |
+//! | `POST /v1/approvals/{id}/deny` | `approval:write` | denies it |
+//! | `POST /v1/approvals/{id}/withdraw` | `approval:write` | takes it back, and every approval of it |
 //! | `GET /v1/bundle` | `bundle:write` | the signed bundle that was put and is in force; only where the gate runs on one |
 //! | `PUT /v1/bundle` | `bundle:write` | replaces it |
 //! | `GET /v1/plugins/{name}/keys/{key}` | `bundle:write` | the value of a plugin's key, as it was put; only where there are plugins |
@@ -48,13 +54,18 @@ pub enum Scope {
     Revoke,
     /// Saying what became of requests whose outcome was not known.
     BudgetWrite,
+    /// Reading requests for approval.
+    ApprovalRead,
+    /// Answering them.
+    ApprovalWrite,
     /// Replacing the bundle, the status lists, what plugins read and the attestation key.
     BundleWrite,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 4] = [Self::LedgerRead, Self::Revoke, Self::BudgetWrite, Self::BundleWrite];
+    pub const ALL: [Self; 6] =
+        [Self::LedgerRead, Self::Revoke, Self::BudgetWrite, Self::ApprovalRead, Self::ApprovalWrite, Self::BundleWrite];
 
     /// The scope as it is written.
     #[must_use]
@@ -63,6 +74,8 @@ impl Scope {
             Self::LedgerRead => "ledger:read",
             Self::Revoke => "revoke",
             Self::BudgetWrite => "budget:write",
+            Self::ApprovalRead => "approval:read",
+            Self::ApprovalWrite => "approval:write",
             Self::BundleWrite => "bundle:write",
         }
     }
@@ -109,6 +122,18 @@ pub enum Route {
     Reinstate,
     /// `POST /v1/reconciliations`
     Reconcile,
+    /// `GET /v1/approvals`
+    Approvals,
+    /// `GET /v1/approvals/{id}`
+    Approval(String),
+    /// `GET /v1/approvals/{id}/status`
+    ApprovalStatus(String),
+    /// `POST /v1/approvals/{id}/approve`
+    Approve(String),
+    /// `POST /v1/approvals/{id}/deny`
+    DenyApproval(String),
+    /// `POST /v1/approvals/{id}/withdraw`
+    WithdrawApproval(String),
     /// `GET /v1/bundle`
     Bundle,
     /// `PUT /v1/bundle`
@@ -178,6 +203,12 @@ impl Route {
             ["suspensions"] => vec![Self::Suspend],
             ["reinstatements"] => vec![Self::Reinstate],
             ["reconciliations"] => vec![Self::Reconcile],
+            ["approvals"] => vec![Self::Approvals],
+            ["approvals", id] => vec![Self::Approval(decoded(id)?)],
+            ["approvals", id, "status"] => vec![Self::ApprovalStatus(decoded(id)?)],
+            ["approvals", id, "approve"] => vec![Self::Approve(decoded(id)?)],
+            ["approvals", id, "deny"] => vec![Self::DenyApproval(decoded(id)?)],
+            ["approvals", id, "withdraw"] => vec![Self::WithdrawApproval(decoded(id)?)],
             ["bundle"] => vec![Self::Bundle, Self::PutBundle],
             ["plugins", plugin, "keys", key] => {
                 let named = PluginKey { plugin: decoded(plugin)?, key: decoded(key)? };
@@ -198,6 +229,9 @@ impl Route {
             | Self::Export
             | Self::VerifyLedger
             | Self::Keys
+            | Self::Approvals
+            | Self::Approval(_)
+            | Self::ApprovalStatus(_)
             | Self::Revocation
             | Self::Bundle
             | Self::PluginKey(_)
@@ -208,7 +242,10 @@ impl Route {
             | Self::Revoke
             | Self::Suspend
             | Self::Reinstate
-            | Self::Reconcile => "POST",
+            | Self::Reconcile
+            | Self::Approve(_)
+            | Self::DenyApproval(_)
+            | Self::WithdrawApproval(_) => "POST",
             Self::PutBundle | Self::PutStatusLists | Self::PutPluginKey(_) => "PUT",
             Self::DeletePluginKey(_) => "DELETE",
         }
@@ -218,12 +255,14 @@ impl Route {
     #[must_use]
     pub const fn scope(&self) -> Option<Scope> {
         match self {
-            Self::Keys | Self::VerifyPassport | Self::StatusList(_) => None,
+            Self::Keys | Self::VerifyPassport | Self::StatusList(_) | Self::ApprovalStatus(_) => None,
             Self::Attestations | Self::Attestation(_) | Self::Export | Self::VerifyLedger | Self::Revocation => {
                 Some(Scope::LedgerRead)
             }
             Self::RevokePassport(_) | Self::Revoke | Self::Suspend | Self::Reinstate => Some(Scope::Revoke),
             Self::Reconcile => Some(Scope::BudgetWrite),
+            Self::Approvals | Self::Approval(_) => Some(Scope::ApprovalRead),
+            Self::Approve(_) | Self::DenyApproval(_) | Self::WithdrawApproval(_) => Some(Scope::ApprovalWrite),
             Self::RotateKey
             | Self::Bundle
             | Self::PutBundle
@@ -292,6 +331,12 @@ mod tests {
             ("PUT", "/v1/status-lists", Route::PutStatusLists),
             ("GET", "/v1/plugins/shops/keys/list", Route::PluginKey(key("shops", "list"))),
             ("POST", "/v1/reconciliations", Route::Reconcile),
+            ("GET", "/v1/approvals", Route::Approvals),
+            ("GET", "/v1/approvals/areq_1", Route::Approval("areq_1".to_owned())),
+            ("GET", "/v1/approvals/areq_1/status", Route::ApprovalStatus("areq_1".to_owned())),
+            ("POST", "/v1/approvals/areq_1/approve", Route::Approve("areq_1".to_owned())),
+            ("POST", "/v1/approvals/areq_1/deny", Route::DenyApproval("areq_1".to_owned())),
+            ("POST", "/v1/approvals/areq_1/withdraw", Route::WithdrawApproval("areq_1".to_owned())),
             ("PUT", "/v1/plugins/shops/keys/a%2Fb", Route::PutPluginKey(key("shops", "a/b"))),
             ("DELETE", "/v1/plugins/keys/keys/keys", Route::DeletePluginKey(key("keys", "keys"))),
         ] {

@@ -98,6 +98,9 @@ pub enum RefusedAnswer {
     /// There is no such request, or it was forgotten.
     #[error("no request for approval has this id: it may have expired")]
     NotFound,
+    /// Another answer came first.
+    #[error("the request changed in the meantime: look at it again")]
+    Changed,
     /// Nobody waits for an answer any more.
     #[error("the request is {0} already")]
     Closed(&'static str),
@@ -132,6 +135,7 @@ impl RefusedAnswer {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
+            Self::Changed => "approval_request_changed",
             Self::Closed(_) => "approval_request_closed",
             Self::Expired(_) => "approval_request_expired",
             Self::NoApprovers => Reason::ApprovalRefused.code(),

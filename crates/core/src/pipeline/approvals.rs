@@ -13,12 +13,11 @@ use passgate_passport::delegation::Link;
 use sha2::{Digest as _, Sha256};
 
 use super::authenticate::{Authenticated, known};
-use super::decide::{Decision, Verdict};
 use super::judge::{Finding, Judged};
 use super::limits;
 use super::passes::{self, JudgedValues};
 use crate::approval::{Body, Need, Shown, ShownBody};
-use crate::attest::{ApprovalRecord, sha256_label};
+use crate::attest::{ApprovalRecord, DecisionKind, sha256_label};
 use crate::gate::{Approvals, Approver, Gate, PolicyRef};
 use crate::money::MicroUsd;
 use crate::plugin::{PluginOutcome, PluginVerdict};
@@ -328,6 +327,15 @@ impl Judged {
             && admission.approvals.iter().all(|answer| *answer == PassAnswer::Redeemed)
     }
 
+    /// Whether the subject is an approval that it uses, or who signed one: no approver has a key of the chain.
+    pub(super) fn is_of_approvals(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Approval(_) => true,
+            Subject::Key(key) => self.request.approvals.iter().any(|record| record.key_thumbprint == *key),
+            Subject::Passport(_) | Subject::Agent { .. } | Subject::Issuer(_) => false,
+        }
+    }
+
     /// The ids of the approvals that it uses, as a one-action pass names them.
     pub(super) fn approval_ids(&self) -> Vec<String> {
         let mut ids: Vec<String> = self.request.approvals.iter().map(|record| record.id.clone()).collect();
@@ -335,10 +343,10 @@ impl Judged {
         ids
     }
 
-    /// What to ask approvers, when `decision` asks for approval and somebody can give it. Known where the request was judged.
-    pub fn approval_to_ask(&self, decision: &Decision) -> Option<Ask> {
+    /// What to ask approvers, when the decision asks for approval and somebody can give it. Known where the request was judged.
+    pub fn approval_to_ask(&self, decision: DecisionKind) -> Option<Ask> {
         let Approving { asks, text, .. } = &self.shown.approving;
-        let asks = asks.as_ref().filter(|_| decision.verdict == Verdict::StepUp)?;
+        let asks = asks.as_ref().filter(|_| decision == DecisionKind::StepUp)?;
         Some(Ask { agent: asks.root.clone(), shown: text.clone()?, ttl_seconds: asks.ttl_seconds })
     }
 }

@@ -16,7 +16,9 @@ use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailReco
 use crate::money::MicroUsd;
 use crate::plugin::{PluginOutcome, PluginRecord};
 use crate::reason::{Class, Reason};
-use crate::state::{Admission, NonceAnswer, PER_AGENT, RateAnswer, RateWindow, SpendAnswer, SpendClaim, SpendPeriod};
+use crate::state::{
+    Admission, NonceAnswer, PER_AGENT, RateAnswer, RateWindow, SpendAnswer, SpendClaim, SpendPeriod, Subject,
+};
 
 /// A decision.
 #[derive(Debug, PartialEq, Eq)]
@@ -157,7 +159,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     if judged.is_approved(admission) {
         guardrails.iter_mut().for_each(approve);
     }
-    let reason = admission_reason(admission)
+    let reason = admission_reason(judged, admission)
         .or_else(|| first_reason(guardrails.iter().filter_map(|guardrail| guardrail.reason_code)));
     // Every claim must have its answer: an admission that answers less than was asked allows nothing.
     let complete = !judged.findings.redacts
@@ -187,10 +189,14 @@ pub(super) fn revocation_check(admission: &Admission) -> RevocationCheck {
     if admission.nonce == NonceAnswer::Fresh { RevocationCheck::Admission } else { RevocationCheck::NotChecked }
 }
 
-fn admission_reason(admission: &Admission) -> Option<Reason> {
+fn admission_reason(judged: &Judged, admission: &Admission) -> Option<Reason> {
+    let or_of_approval = |(subject, _): &(Subject, i64), reason| {
+        if judged.is_of_approvals(subject) { Reason::ApprovalRevoked } else { reason }
+    };
+    let revoked = admission.revoked.as_ref().map(|denied| or_of_approval(denied, Reason::Revoked));
+    let suspended = admission.suspended.as_ref().map(|denied| or_of_approval(denied, Reason::Suspended));
     match admission.nonce {
-        NonceAnswer::Fresh if admission.revoked.is_some() => Some(Reason::Revoked),
-        NonceAnswer::Fresh => admission.suspended.is_some().then_some(Reason::Suspended),
+        NonceAnswer::Fresh => revoked.or(suspended),
         NonceAnswer::Replayed => Some(Reason::NonceReplayed),
         NonceAnswer::Fenced => Some(Reason::ReplayFence),
         NonceAnswer::QuotaExceeded => Some(Reason::NonceQuotaExceeded),

@@ -103,6 +103,24 @@ impl Controlled for TestGate {
         let number = u8::try_from(self.store.calls(Verb::Settle)).unwrap() + 201;
         Ok(self.driver.reconcile(&what.decision_id, what.record(), stamp(number)).await?.jws)
     }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, OperationError> {
+        Ok(self.store.approval_request(id).await?)
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, OperationError> {
+        Ok(self.store.approval_requests(after, limit).await?)
+    }
+
+    async fn answer_request(&self, id: &str, answer: GivenAnswer) -> Result<String, OperationError> {
+        let number = u8::try_from(self.store.calls(Verb::ChangeRequest)).unwrap() + 151;
+        Ok(self.driver.answer_request(self.gate(), id, answer, stamp(number)).await?.1)
+    }
+
+    async fn end_request(&self, id: &str, state: RequestState) -> Result<(), OperationError> {
+        self.driver.end_request(id, state).await?;
+        Ok(())
+    }
 }
 
 /// A whole answer: its status, and its body or the error that breaks it off.

@@ -167,5 +167,6 @@ pub(super) fn bare_gate(level: LevelDoc) -> Bundle {
         guardrails: passgate_api::bundle::GuardrailsDoc::default(),
         rules: None,
         action_passes: None,
+        approvals: None,
     }
 }

@@ -59,7 +59,7 @@ fn asked(
     let (judged, _) = call.judged(gate).unwrap().restrict(plugins.to_vec(), &call.body);
     let admission = admit(rows, &judged);
     let decision = decide(&judged, &admission);
-    let request = judged.approval_to_ask(&decision).map(|ask| ApprovalRequest {
+    let request = judged.approval_to_ask(decision.verdict.kind()).map(|ask| ApprovalRequest {
         agent: ask.agent,
         approvals: Vec::new(),
         asked: 1,
@@ -347,7 +347,7 @@ fn whoever_takes_it_back_is_heard_at_once() {
         let write = state::revocation_write(&subject, NOW.seconds());
         let mut rows = LoadedRows::from([(write.key, write.value)]);
         let call = with(order(ORDER, 2), &[token.clone()]);
-        assert_eq!(reason(&mut rows, &gate, &call), Some(Reason::Revoked), "{subject}");
+        assert_eq!(reason(&mut rows, &gate, &call), Some(Reason::ApprovalRevoked), "{subject}");
     }
 }
 
