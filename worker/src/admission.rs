@@ -6,7 +6,7 @@ use std::rc::Rc;
 use passgate_api::driver::{Answer, Driver};
 use passgate_api::http::documents::Reconciliation;
 use passgate_core::pipeline::Judged;
-use passgate_core::state::{Subject, restart_fence};
+use passgate_core::state::{Subject, restart_fences};
 use passgate_passport::sorted::SortedMap;
 use passgate_store::StoreError;
 use passgate_store::backend::{self, Fault, Tables as _};
@@ -159,7 +159,7 @@ impl Admission {
             }
             // It had state once and has none: what was consumed then is not known any more.
             if is_known && tables.last_chain()?.is_none() {
-                tables.put_row(restart_fence(now))?;
+                restart_fences(now).into_iter().try_for_each(|fence| tables.put_row(fence))?;
             }
             tables.execute(
                 "DELETE FROM watched WHERE subject IN (SELECT subject FROM watched WHERE until < ? LIMIT ?)",

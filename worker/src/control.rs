@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use passgate_api::driver::GivenAnswer;
 use passgate_api::edge;
 use passgate_api::http::control::{Controlled, OperationError, respond};
 use passgate_api::http::documents::{Reconciliation, Revocation};
@@ -14,6 +15,7 @@ use passgate_api::http::reply::{Body, Reply};
 use passgate_api::http::route::{Route, RouteError};
 use passgate_api::http::standing::{Change, Suspension};
 use passgate_api::view;
+use passgate_core::approval::{ApprovalRequest, RequestState};
 use passgate_core::attest::Writer;
 use passgate_core::gate::Gate;
 use passgate_core::state::{Standing, Subject};
@@ -31,7 +33,7 @@ use crate::ledger::GateLedger;
 use crate::messages::{AFTER_FIELD, CURRENT_FIELD, RECORD_FIELD, Recorded, Told};
 use crate::object::{NOT_HELD, REVOKED};
 use crate::policy::{self, Policy};
-use crate::{clock, handler, lists, settings, upstream};
+use crate::{approvals, clock, handler, lists, settings, upstream};
 
 /// What the paths of the gate's own routes start with.
 pub(crate) const PREFIX: &str = "/.passgate/";
@@ -247,6 +249,22 @@ impl Controlled for Control {
             CallError::Refused(NOT_HELD, _) => StoreError::NotHeld(what.decision_id.clone()).into(),
             error => StoreError::Unavailable(error.to_string()).into(),
         })
+    }
+
+    async fn approval_request(&self, id: &str) -> Result<Option<ApprovalRequest>, OperationError> {
+        approvals::one(&self.env, id).await
+    }
+
+    async fn approval_requests(&self, after: &str, limit: usize) -> Result<Vec<ApprovalRequest>, OperationError> {
+        approvals::some(&self.env, after, limit).await
+    }
+
+    async fn answer_request(&self, id: &str, answer: GivenAnswer) -> Result<String, OperationError> {
+        approvals::answer(&self.env, &self.policy.gate, id, &answer).await
+    }
+
+    async fn end_request(&self, id: &str, state: RequestState) -> Result<(), OperationError> {
+        approvals::end(&self.env, &self.policy.gate, id, state).await
     }
 }
 

@@ -10,15 +10,18 @@
 
 use passgate_api::driver::RefusalRecord;
 use passgate_api::edge::{Current, ReplaceError};
+use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::{GateRecord, PreviousChain, sha256_label};
 use passgate_core::state::Subject;
 use passgate_passport::json as strict;
-use passgate_store::StoreError;
 use passgate_store::backend::{Fault, Tables as _};
+use passgate_store::{State as _, StoreError};
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use crate::admission::WATCH_SECONDS;
-use crate::messages::{AFTER_FIELD, InForce, NoteList, OBJECT_FIELD, ObjectNames, RECORD_FIELD, Watched, subject_key};
+use crate::messages::{
+    AFTER_FIELD, InForce, NoteList, OBJECT_FIELD, ObjectNames, RECORD_FIELD, Replace, Requests, Watched, subject_key,
+};
 use crate::object::{Chain, Failure, Message, json, reply};
 use crate::sql::{SqlTables, integer, take};
 use crate::standing::{self, Change};
@@ -96,6 +99,13 @@ async fn serve(chain: &Chain, request: Request) -> Result<Vec<u8>, Failure> {
         "/tell" => json(&standing::tell(chain, &message.parse()?, &message.field(AFTER_FIELD)?).await?),
         "/told" => standing::told(chain, &message.parse()?, &message.field(RECORD_FIELD)?),
         "/standing" => json(&standing::of(chain, &message.parse::<Vec<Subject>>()?).await?),
+        "/ask" => json(&ask(chain, &message).await?),
+        "/request" => json(&chain.store.approval_request(&message.parse::<String>()?).await?),
+        "/requests" => {
+            let Requests { after, limit } = message.parse()?;
+            json(&chain.store.approval_requests(&after, limit).await?)
+        }
+        "/replace" => json(&replace(chain, &message).await?),
         "/in-force" => json(&in_force(chain, &message)?),
         "/bundle" => json(&chain.database.read().meta(META_BUNDLE).map_err(StoreError::from)?),
         "/put-bundle" => put_bundle(chain, &message),
@@ -194,6 +204,19 @@ async fn refuse(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {
     let answer = chain.driver(&message.gate()?).await?.record_refusal(&refusal, stamp).await;
     chain.mind_counts(&answer, stamp.now).await?;
     Ok(answer.to_bytes())
+}
+
+async fn ask(chain: &Chain, message: &Message) -> Result<Asked, Failure> {
+    let request: ApprovalRequest = message.parse()?;
+    testing::panic_at("ask");
+    Ok(chain.store.ask(request).await?)
+}
+
+async fn replace(chain: &Chain, message: &Message) -> Result<Option<String>, Failure> {
+    let Replace { before, after, record } = message.parse()?;
+    let driver = chain.driver(&message.gate()?).await?;
+    testing::panic_at("replace");
+    Ok(driver.replace_request(before, after, record, message.stamp()?).await?)
 }
 
 async fn fold(chain: &Chain, message: &Message) -> Result<Vec<u8>, Failure> {

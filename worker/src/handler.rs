@@ -3,16 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{Answer, Forward, Judge, Minted, RefusalRecord, Refused};
+use passgate_api::driver::{Answer, Forward, Judge, Minted, RefusalRecord, Refused, new_request, used_up};
 use passgate_api::edge::AdmissionDoc;
 use passgate_api::http::authority::Scheme;
 use passgate_api::http::headers;
 use passgate_api::http::intake::HeadLimits;
-use passgate_core::attest::{GateRecord, OutcomeRecord, OutcomeResult, Stamp};
+use passgate_core::approval::{ApprovalRequest, Asked, RequestState};
+use passgate_core::attest::{DecisionKind, GateRecord, OutcomeRecord, OutcomeResult, Stamp};
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::pipeline::{Judged, RawRequest, Refusal};
 use passgate_core::reason::Reason;
@@ -25,7 +27,7 @@ use crate::intake::{self, Intake, Line};
 use crate::messages::{CURRENT_FIELD, DECISION_FIELD, OBJECT_FIELD};
 use crate::policy::{self, Policy};
 use crate::upstream::{self, Metered, Outbound, SendError};
-use crate::{admission, clock, testing};
+use crate::{admission, approvals, clock, testing};
 
 /// How long refusals are counted in the isolate before the count is sent on.
 const FLUSH_AFTER: Duration = Duration::from_secs(10);
@@ -119,9 +121,19 @@ impl Life<'_> {
         };
         testing::panic_at("decided");
         match answer {
-            Answer::Refuse(refused) => refusal(&refused, &self.policy.gate.id, to_cover, &line),
-            Answer::Mint(minted) => mint(&minted, &line),
+            Answer::Refuse(mut refused) => {
+                if let Some(ask) = judged.approval_to_ask(refused.decision) {
+                    self.ask(new_request(ask, &stamp), &mut refused).await;
+                }
+                self.end_used(&judged, refused.decision, Some(refused.reason));
+                refusal(&refused, &self.policy.gate.id, to_cover, &line)
+            }
+            Answer::Mint(minted) => {
+                self.end_used(&judged, DecisionKind::Allow, None);
+                mint(&minted, &line)
+            }
             Answer::Forward(allowed) => {
+                self.end_used(&judged, DecisionKind::Allow, None);
                 if let Some(peer) = peer.and_then(|peer| peer.parse().ok()) {
                     fields.extend(headers::proxy_claims(peer, self.limits().scheme, taken.authority.as_deref()));
                 }
@@ -200,6 +212,30 @@ impl Life<'_> {
     fn object_of(&self, judged: &Judged) -> String {
         let agent = judged.agent();
         object_of(&self.policy, &agent.issuer, agent.root_agent_id())
+    }
+
+    /// Asks people, and names the request in what is answered. Should that fail, nobody is asked, and the refusal stands.
+    async fn ask(&self, request: ApprovalRequest, refused: &mut Refused) {
+        let timeout = Duration::from_millis(self.policy.edge.decision_timeout_ms.into());
+        match within(timeout, approvals::ask(self.env.clone(), request)).await {
+            Ok(Ok(Asked::Waiting(request))) => refused.await_approval(&request),
+            Ok(Ok(Asked::TooMany)) => refused.note("too many requests of this agent wait for approval already"),
+            Ok(Err(error)) => refused.note(&format!("nobody was asked: {error}")),
+            Err(_) => refused.note("nobody was asked within the deadline"),
+        }
+    }
+
+    /// Ends the requests for approval whose approvals are used up. Should that fail, whoever asks for the same is told of the
+    /// used approval first.
+    fn end_used(&self, judged: &Judged, decision: DecisionKind, reason: Option<Reason>) {
+        for id in used_up(judged.demand(), decision, reason) {
+            let (env, gate) = (self.env.clone(), Arc::clone(&self.policy.gate));
+            beside(self.context, async move {
+                if let Err(error) = approvals::end(&env, &gate, &id, RequestState::Used).await {
+                    worker::console_warn!("the request for approval {id} is used and not ended: {error}");
+                }
+            });
+        }
     }
 
     /// Steps 8 and 9.

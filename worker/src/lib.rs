@@ -14,6 +14,7 @@
 compile_error!("the feature `testing` scripts time and randomness: no release build may have it");
 
 mod admission;
+mod approvals;
 mod calls;
 mod clock;
 mod control;

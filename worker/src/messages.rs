@@ -19,6 +19,10 @@
 //! | `/tell` | after | the subject | [`Told`] |
 //! | `/told` | record | the subject whose watchers are all told of what this record is about | |
 //! | `/standing` | | subjects | how each stands |
+//! | `/ask` | stamp, gate | the request for approval | `passgate_core::approval::Asked` |
+//! | `/request` | | the id of a request for approval | the request, or null |
+//! | `/requests` | | [`Requests`] | requests for approval |
+//! | `/replace` | stamp, gate | [`Replace`] | the record, or null; 409 when it changed |
 //! | `/in-force` | current, as Workers KV has it | | [`InForce`] |
 //! | `/bundle` | | | the bundle that was put |
 //! | `/put-bundle` | current | the bundle | |
@@ -28,7 +32,8 @@
 //! Both answer `/records` ([`Records`]) with a [`RecordPage`] and `/record` (an id) with a [`Record`].
 
 use passgate_api::edge::Current;
-use passgate_core::attest::{DecisionKind, GateRecord, PreviousChain};
+use passgate_core::approval::ApprovalRequest;
+use passgate_core::attest::{ApprovalAnswerRecord, DecisionKind, GateRecord, PreviousChain};
 use passgate_core::state::{Standing, Subject};
 use passgate_passport::b64;
 use passgate_store::backend::{decode_record, encode_record};
@@ -164,6 +169,28 @@ pub(crate) struct ObjectNames {
     pub(crate) names: Vec<(u64, String)>,
     /// The highest number there is.
     pub(crate) last: u64,
+}
+
+/// `POST /requests` to the gate's object.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub(crate) struct Requests {
+    /// The id to go on after.
+    pub(crate) after: String,
+    /// How many.
+    pub(crate) limit: usize,
+}
+
+/// `POST /replace` to the gate's object: a request for approval that was answered or ended, if nobody else did so first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub(crate) struct Replace {
+    /// As it was.
+    pub(crate) before: ApprovalRequest,
+    /// As it is now.
+    pub(crate) after: ApprovalRequest,
+    /// What is recorded of the answer.
+    pub(crate) record: Option<ApprovalAnswerRecord>,
 }
 
 /// The answer to `POST /revoke`, `/suspend` and `/reinstate`.

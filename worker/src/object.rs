@@ -37,6 +37,8 @@ pub(crate) const REVOKED: u16 = 409;
 
 /// The status of an answer to a reconciliation where nothing is held.
 pub(crate) const NOT_HELD: u16 = 410;
+/// The status of an answer to a change of a request for approval that is not what it was.
+pub(crate) const CHANGED: u16 = 412;
 
 /// Why a message was not carried out. Nothing was changed.
 #[derive(Debug, Clone)]
@@ -59,6 +61,7 @@ impl From<StoreError> for Failure {
             StoreError::Corrupt(_) => 500,
             StoreError::Revoked(_) => REVOKED,
             StoreError::NotHeld(_) => NOT_HELD,
+            StoreError::Answer(_) => CHANGED,
             _ => 503,
         };
         Self::new(status, error)

@@ -22,6 +22,7 @@ use super::forward::forward;
 use super::judge::judge;
 use super::page;
 use super::settle::carry_on;
+use super::status;
 use crate::http::headers::{self, HeaderError};
 use crate::http::intake::{Intake, IntakeError, intake};
 use crate::http::server::{CloseAfter, Fault, Handler};
@@ -119,6 +120,9 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
     };
     if let Some(page) = page::asked_for(&taken) {
         return page;
+    }
+    if let Some(status) = status::asked_for(&core, &taken).await {
+        return status;
     }
     // Made before the request is judged, so that an allow cannot fail on it.
     let mut fields = match fields_to_send(&core, &line, &taken) {

@@ -14,6 +14,7 @@ mod handler;
 mod judge;
 mod page;
 mod settle;
+mod status;
 mod upkeep;
 
 use std::future::Future;
@@ -174,11 +175,25 @@ impl Gateway {
             Arc::clone(&gate),
             Keys::new(key_files, history),
         );
-        let control = Control::new(Arc::new(operations), Arc::clone(&health), metrics.clone());
+        let operations = Arc::new(operations);
+        let control = Control::new(Arc::clone(&operations), Arc::clone(&health), metrics.clone());
         let served = control.serve(socket, metrics_listener);
         let limits = Limits::of(&loaded);
         let unrecorded = Unrecorded::default();
-        let core = Core { gate, engine, plugins, driver, store, upstream, env, metrics, health, unrecorded, limits };
+        let core = Core {
+            gate,
+            operations,
+            engine,
+            plugins,
+            driver,
+            store,
+            upstream,
+            env,
+            metrics,
+            health,
+            unrecorded,
+            limits,
+        };
         Ok(RunningGateway::start(
             Arc::new(core),
             listener,
@@ -222,6 +237,7 @@ async fn engine(
 /// What requests share.
 struct Core {
     gate: Arc<InForce>,
+    operations: Arc<Operations>,
     engine: Arc<Engine>,
     plugins: PluginHost,
     driver: Arc<Driver>,

@@ -109,8 +109,9 @@ impl Approving {
         self.asks.iter_mut().for_each(|asks| asks.body = Body::of(body));
     }
 
-    pub(super) fn note_subjects(&mut self, subjects: usize) {
-        self.subjects = subjects;
+    /// In a demand that has so many subjects without those of approvals.
+    pub(super) fn beside(self, subjects: usize) -> Self {
+        Self { subjects, ..self }
     }
 }
 

@@ -128,10 +128,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         pii,
         approval: match unfit {
             Some(reason) => Finding::Fail(reason),
-            None if authenticated.approvals.is_some() && matches!(pass, Ok(Some(PassUse::Redeem { .. }))) => {
-                Finding::Fail(Reason::ApprovalRefused)
-            }
-            None => judge_approval(&gate.guardrails, values.amount, &pass),
+            None => judge_approval(&gate.guardrails, values.amount, &pass, authenticated.approvals.is_some()),
         },
         unapproved: None,
         approval_above: gate.guardrails.require_approval_above,
@@ -151,6 +148,7 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         target_domain: host.and_then(Result::ok),
         ..request_record(gate, covered)
     };
+    let approving = approving.beside(demand.subjects.len());
     let mut judged = Judged {
         agent: credential.record(authenticated.proof.key_thumbprint()),
         request,
@@ -163,10 +161,8 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         plugins: Vec::new(),
         pass,
         demand,
-        shown: Shown::of(authenticated, route, &needs, ruled.redact, to_mask),
+        shown: Shown::of(authenticated, route, &needs, ruled.redact, to_mask, approving),
     };
-    judged.shown.approving = approving;
-    judged.shown.approving.note_subjects(judged.demand.subjects.len());
     judged.settle_demand();
     judged
 }
@@ -209,13 +205,16 @@ fn judge_domain(limits: &Limits<'_>, host: Option<&Result<String, Reason>>) -> F
     }
 }
 
-/// A pass that holds stands for an approval. One that does not refuses the request, whether approval is needed or not.
+/// A pass that holds stands for an approval, and for those that a request presents beside it there is nothing left. One that
+/// does not hold refuses the request, whether approval is needed or not.
 fn judge_approval(
     guardrails: &Guardrails,
     amount: Option<Result<MicroUsd, Reason>>,
     pass: &Result<Option<PassUse>, Reason>,
+    presents_approvals: bool,
 ) -> Finding {
     match pass {
+        Ok(Some(PassUse::Redeem { .. })) if presents_approvals => return Finding::Fail(Reason::ApprovalRefused),
         Ok(Some(PassUse::Redeem { .. })) => return Finding::Pass,
         Ok(Some(PassUse::Mint { .. }) | None) => {}
         Err(reason) => return Finding::Fail(*reason),

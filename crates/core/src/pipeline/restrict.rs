@@ -45,6 +45,7 @@ impl Shown {
         needs: &Needs<'_>,
         redact: Vec<String>,
         to_mask: ToMask,
+        approving: Approving,
     ) -> Self {
         let covered = authenticated.proof.covered();
         let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD].contains(name);
@@ -56,7 +57,7 @@ impl Shown {
             judged_texts: route.map(|route| route.judged_texts(needs)).unwrap_or_default(),
             redact,
             to_mask,
-            approving: Approving::default(),
+            approving,
         }
     }
 }

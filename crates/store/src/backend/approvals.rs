@@ -4,7 +4,7 @@ use passgate_core::approval::{ApprovalRequest, Asked, MAX_WAITING_PER_AGENT, Ref
 use passgate_core::attest::Entry;
 use passgate_core::state::RowCorrupt;
 
-use super::{Fault, Tables, end_after, next_link, sealed_if};
+use super::{Fault, Tables, end_after, next_link, sealed_if, sweep_along};
 use crate::ChangeRequest;
 
 /// [`State::ask`](crate::State::ask)
@@ -29,6 +29,8 @@ pub fn ask(tables: &mut impl Tables, request: &ApprovalRequest) -> Result<Asked,
         return Ok(Asked::TooMany);
     }
     put(tables, request)?;
+    // A store may keep requests and admit nothing.
+    sweep_along(tables, now, 1)?;
     Ok(Asked::Waiting(request.clone()))
 }
 

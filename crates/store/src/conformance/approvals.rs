@@ -36,7 +36,7 @@ pub(super) async fn a_bounded_number_waits_for_each_agent(store: &impl State) {
     assert!(ask(store, kit.with_agent("other").asks("one more")).await.is_some());
     let listed = store.approval_requests("", 1_000).await.expect("the store reads");
     assert_eq!(listed.len(), MAX_WAITING_PER_AGENT + 1);
-    let used = kit.use_up(store, &listed[0].id).await.expect("it is there");
+    let used = kit.use_up(store, &listed.first().expect("there are some").id).await.expect("it is there");
     assert_eq!(used.state, RequestState::Used);
     assert!(ask(store, kit.asks("one more")).await.is_some(), "what is over takes no room");
 }
@@ -131,7 +131,7 @@ pub(super) async fn an_approval_is_used_as_often_as_it_says(store: &impl State) 
     let late = kit.later(86_400);
     while store.sweep(late.now(), 1_000).await.expect("the store sweeps") > 0 {}
     let mut again = with_approval(late.demand("7"), "grant", 3);
-    again.approvals[0].issued_at = kit.now();
+    again.approvals.iter_mut().for_each(|claim| claim.issued_at = kit.now());
     assert_eq!(answer(&kit, store, again).await.approvals, [PassAnswer::Replayed]);
 }
 

@@ -123,7 +123,7 @@ fn what_is_approved_is_let_through_once() {
     let (gate, mut rows) = (approved_gate(), LoadedRows::new());
     let request = waiting(&gate, &order(ORDER, 1));
     let token = by_alice(&request);
-    let (judged, decision, ask) = asked(&mut rows, &gate, &with(order(ORDER, 2), &[token.clone()]), &[]);
+    let (judged, decision, ask) = asked(&mut rows, &gate, &with(order(ORDER, 2), core::slice::from_ref(&token)), &[]);
     assert_eq!((decision.verdict.kind(), decision.reason, ask), (DecisionKind::Allow, None, None));
     assert_eq!(result(&decision, "approval"), GuardrailOutcome::Pass);
     let evidence = &decision.guardrails.iter().find(|g| g.guardrail == "approval").unwrap().evidence;
@@ -289,9 +289,12 @@ fn a_grant_is_good_as_often_as_it_says() {
     let token = granting(&waiting(&gate, &order(ORDER, 1)), 3, "");
     for (nonce, usd) in [(2, "60"), (3, "70"), (4, "80")] {
         let body = ORDER.replace("60", usd);
-        assert_eq!(reason(&mut rows, &gate, &with(order(&body, nonce), &[token.clone()])), None, "{usd}");
+        assert_eq!(reason(&mut rows, &gate, &with(order(&body, nonce), core::slice::from_ref(&token))), None, "{usd}");
     }
-    assert_eq!(reason(&mut rows, &gate, &with(order(ORDER, 5), &[token.clone()])), Some(Reason::ApprovalUsed));
+    assert_eq!(
+        reason(&mut rows, &gate, &with(order(ORDER, 5), core::slice::from_ref(&token))),
+        Some(Reason::ApprovalUsed)
+    );
     let small = r#"{"usd":1,"to":"shop.example"}"#;
     assert_eq!(reason(&mut rows, &gate, &with(order(small, 6), &[token])), None, "what needs none uses none");
 }
@@ -315,8 +318,8 @@ fn a_grant_bounds_agent_action_amount_and_budget() {
     let total = granting(&request, 5, r#"{"spend":{"total_micro_usd":130000000}}"#);
     let mut rows = LoadedRows::new();
     let below = chain(&["payments:*"], &["", ""]);
-    let by_below = |nonce| with(call("POST", "/pay", ORDER, &below, nonce), &[total.clone()]);
-    assert_eq!(reason(&mut rows, &gate, &with(order(ORDER, 2), &[total.clone()])), None);
+    let by_below = |nonce| with(call("POST", "/pay", ORDER, &below, nonce), core::slice::from_ref(&total));
+    assert_eq!(reason(&mut rows, &gate, &with(order(ORDER, 2), core::slice::from_ref(&total))), None);
     assert_eq!(reason(&mut rows, &gate, &by_below(3)), None);
     assert_eq!(reason(&mut rows, &gate, &by_below(4)), Some(Reason::SpendTotalExceeded));
     let (judged, ..) = asked(&mut LoadedRows::new(), &gate, &by_below(5), &[]);
@@ -346,7 +349,7 @@ fn whoever_takes_it_back_is_heard_at_once() {
     ] {
         let write = state::revocation_write(&subject, NOW.seconds());
         let mut rows = LoadedRows::from([(write.key, write.value)]);
-        let call = with(order(ORDER, 2), &[token.clone()]);
+        let call = with(order(ORDER, 2), core::slice::from_ref(&token));
         assert_eq!(reason(&mut rows, &gate, &call), Some(Reason::ApprovalRevoked), "{subject}");
     }
 }
@@ -370,7 +373,7 @@ fn what_refuses_otherwise_costs_no_approval() {
     gate.guardrails.rates.agent = RateLimits { requests_per_minute: Some(1), ..RateLimits::default() };
     // The policy's digest is the same here, so that what was shown is.
     assert_eq!(reason(&mut rows, &gate, &Call::new("GET", "/search", "").signed(2)), None);
-    let call = |nonce| with(order(ORDER, nonce), &[token.clone()]);
+    let call = |nonce| with(order(ORDER, nonce), core::slice::from_ref(&token));
     assert_eq!(reason(&mut rows, &gate, &call(3)), Some(Reason::RateLimitExceeded));
     assert_eq!(reason(&mut rows, &approved_gate(), &call(4)), None, "it is still there");
     assert_eq!(reason(&mut rows, &approved_gate(), &call(5)), Some(Reason::ApprovalUsed));
@@ -431,7 +434,7 @@ proptest! {
         let token = granting(&waiting(&gate, &order(ORDER, 1)), uses, &limits);
         let (mut allowed, mut spent) = (0, 0);
         for (nonce, usd) in (2..).zip(&orders) {
-            let call = with(order(&ORDER.replace("60", &format!("{usd}")), nonce), &[token.clone()]);
+            let call = with(order(&ORDER.replace("60", &format!("{usd}")), nonce), core::slice::from_ref(&token));
             let expected = if allowed == uses { Some(Reason::ApprovalUsed) } else if spent + u64::from(*usd) * 1_000_000 > cap { Some(Reason::SpendTotalExceeded) } else { None };
             prop_assert_eq!(reason(&mut rows, &gate, &call), expected);
             if expected.is_none() {
