@@ -28,6 +28,7 @@ use passgate_core::attest::{RotationScope, Stamp, Writer};
 use passgate_core::gate::Gate;
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json;
+use passgate_passport::key::SecretKey;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -128,20 +129,11 @@ impl Gateway {
             None => store::open(&loaded.paths, env.as_ref()).await?,
         };
         let signing = key_files.signing(&store.key_history().await?)?;
-        let listener = match listener {
-            Some(listener) => listener,
-            None => bind(&loaded.config.server.listen).await?,
-        };
-        let metrics_listener = match &loaded.config.control.metrics_listen {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
+        let (listener, metrics_listener) = listeners(&loaded, listener).await?;
         let socket = crate::control::bind_socket(&loaded.paths.socket).await?;
         let mut lists = StatusListFiles::of(&loaded);
         let challenge_key = ChallengeKey::of(&signing.key);
-        let gate = Gate { challenge_key: Some(challenge_key.clone()), ..loaded.gate.clone() };
-        let gate = Snapshot::from(gate);
-        let gate = lists.read(&gate, env.now()).unwrap_or(gate);
+        let gate = first_gate(&loaded, &challenge_key, &mut lists, env.as_ref());
         let record = gate.record();
         let gate = Arc::new(InForce::new(gate));
         let stamp = env.stamp()?;
@@ -150,11 +142,7 @@ impl Gateway {
         let keys = Arc::new(StoredKeys(Arc::clone(&store)));
         let plugins = PluginHost::load(&loaded.config.plugins, &loaded.base, keys, metrics.clone()).await?;
         let writer = Writer::new(signing.key, stamp.chain_uid(), record);
-        let driver = Driver::start(Arc::<dyn Store>::clone(&store), writer, env.stamp()?).await?;
-        if let Some(next) = signing.next {
-            // Whoever began a rotation stopped before its record.
-            driver.rotate(next, RotationScope::Ledger, env.stamp()?).await?;
-        }
+        let driver = chain(&store, writer, signing.next, env.as_ref()).await?;
         gate.mint_with(driver.writer().public_key());
         let history = store.key_history().await?;
         let driver = Arc::new(driver);
@@ -178,8 +166,6 @@ impl Gateway {
         let operations = Arc::new(operations);
         let control = Control::new(Arc::clone(&operations), Arc::clone(&health), metrics.clone());
         let served = control.serve(socket, metrics_listener);
-        let limits = Limits::of(&loaded);
-        let unrecorded = Unrecorded::default();
         let core = Core {
             gate,
             operations,
@@ -191,8 +177,8 @@ impl Gateway {
             env,
             metrics,
             health,
-            unrecorded,
-            limits,
+            unrecorded: Unrecorded::default(),
+            limits: Limits::of(&loaded),
         };
         Ok(RunningGateway::start(
             Arc::new(core),
@@ -203,6 +189,49 @@ impl Gateway {
             Watched { lists: Arc::new(Mutex::new(lists)), evaluator_file, policy_files: PolicyFiles::of(&loaded) },
         ))
     }
+}
+
+/// The gate as it starts, with the status lists that are at hand.
+fn first_gate(
+    loaded: &Loaded,
+    challenge_key: &ChallengeKey,
+    lists: &mut StatusListFiles,
+    env: &dyn Environment,
+) -> Snapshot {
+    let gate = Gate { challenge_key: Some(challenge_key.clone()), ..loaded.gate.clone() };
+    let gate = Snapshot::from(gate);
+    lists.read(&gate, env.now()).unwrap_or(gate)
+}
+
+/// Where requests come in, and where metrics are asked for.
+async fn listeners(
+    loaded: &Loaded,
+    given: Option<TcpListener>,
+) -> Result<(TcpListener, Option<TcpListener>), ServeError> {
+    let listener = match given {
+        Some(listener) => listener,
+        None => bind(&loaded.config.server.listen).await?,
+    };
+    let metrics = match &loaded.config.control.metrics_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    Ok((listener, metrics))
+}
+
+/// A new chain in `store`.
+async fn chain(
+    store: &Arc<dyn Store>,
+    writer: Writer,
+    next: Option<SecretKey>,
+    env: &dyn Environment,
+) -> Result<Driver, ServeError> {
+    let driver = Driver::start(Arc::<dyn Store>::clone(store), writer, env.stamp()?).await?;
+    if let Some(next) = next {
+        // Whoever began a rotation stopped before its record.
+        driver.rotate(next, RotationScope::Ledger, env.stamp()?).await?;
+    }
+    Ok(driver)
 }
 
 /// The evaluator that the configuration asks for. Compiling takes a second of all cores, so it is done beside the runtime.

@@ -116,6 +116,11 @@ pub fn used_up(demand: &Demand, decision: DecisionKind, reason: Option<Reason>) 
 const ANSWER_RETRY_SECONDS: u64 = 5;
 
 impl Refused {
+    /// Says more of it in the gate's log.
+    pub fn note(&mut self, why: &str) {
+        self.detail = format!("{}; {why}", self.detail);
+    }
+
     /// Names the request for approval that waits for people, or that they answered.
     pub fn await_approval(&mut self, request: &ApprovalRequest) {
         if request.state == RequestState::Pending {
@@ -136,10 +141,8 @@ impl Driver {
         if let (Answer::Refuse(refused), Some(ask)) = (&mut answer, ask) {
             match self.state.ask(new_request(ask, &stamp)).await {
                 Ok(Asked::Waiting(request)) => refused.await_approval(&request),
-                Ok(Asked::TooMany) => {
-                    refused.detail.push_str("; too many requests of this agent wait for approval already")
-                }
-                Err(error) => refused.detail.push_str(&format!("; nobody was asked: {error}")),
+                Ok(Asked::TooMany) => refused.note("too many requests of this agent wait for approval already"),
+                Err(error) => refused.note(&format!("nobody was asked: {error}")),
             }
         }
         answer
