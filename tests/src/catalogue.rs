@@ -1,6 +1,7 @@
 //! The cases, as recipes: who asks for what under which policy, and what has to be decided. The expected records are
 //! made by running a recipe, after its decisions and reasons have been found to be those written here.
 
+mod approvals;
 mod credentials;
 mod delegation;
 mod dpop;
@@ -56,6 +57,7 @@ pub async fn generate() -> Result<BTreeMap<String, String>> {
 fn recipes() -> Result<Vec<Recipe>> {
     let groups = [
         rules::recipes()?,
+        approvals::recipes()?,
         pii::recipes()?,
         money::recipes()?,
         operator_rules::recipes()?,

@@ -52,7 +52,7 @@ fn ruled(rules: &str, mode: RulesMode) -> Result<Bundle> {
     Ok(bundle)
 }
 
-fn enforced(rules: &str) -> Result<Bundle> {
+pub(super) fn enforced(rules: &str) -> Result<Bundle> {
     ruled(rules, RulesMode::Enforce)
 }
 
