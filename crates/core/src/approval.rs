@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::attest::{AgentRecord, GateRecord};
 use crate::gate::PolicyRef;
 use crate::reason::Reason;
+use crate::state::Subject;
 
 pub use request::{
     Answered, ApprovalRequest, Asked, MAX_WAITING_PER_AGENT, RefusedAnswer, RequestState, waiting_prefix,
@@ -152,6 +153,19 @@ impl ShownView {
     /// Reads a document that this gate made.
     pub fn of(shown: &str) -> Option<Self> {
         json::read_back(shown.as_bytes()).ok()
+    }
+
+    /// Everything whose revocation refuses the request, whatever is approved of it.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let AgentRecord { issuer, agent_id, passport_id, .. } = &self.agent;
+        let passports =
+            core::iter::once(passport_id).chain(self.agent.delegated_by.iter().map(|above| &above.passport_id));
+        let agents = core::iter::once(agent_id).chain(self.agent.delegated_by.iter().map(|above| &above.agent_id));
+        let agent = |agent_id: &String| Subject::Agent { issuer: issuer.clone(), agent_id: agent_id.clone() };
+        let mut subjects: Vec<Subject> = passports.cloned().map(Subject::Passport).chain(agents.map(agent)).collect();
+        subjects.extend(self.keys().map(|key| Subject::Key(String::from(key))));
+        subjects.push(Subject::Issuer(issuer.clone()));
+        subjects
     }
 
     /// The keys of the agent and of those that it has its authority from. None of them approves.

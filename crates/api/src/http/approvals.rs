@@ -1,11 +1,14 @@
 //! Requests for approval over HTTP: what approvers are shown, their answers, and how a request stands.
 
-use passgate_core::approval::{ApprovalRequest, Need, RequestState, ShownView};
+use passgate_core::approval::{ApprovalRequest, Need, RefusedAnswer, RequestState, ShownView};
 use passgate_core::attest::sha256_label;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
+use passgate_passport::approval::MAX_APPROVAL_BYTES;
 use passgate_passport::claims::is_plain_text;
 use passgate_passport::id::{APPROVAL_REQUEST_PREFIX, is_id};
+use passgate_passport::jws::{self, TokenType};
+use passgate_store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use super::control::{Controlled, OperationError};
@@ -204,7 +207,7 @@ pub async fn page(gate: &dyn Controlled, query: &ApprovalQuery) -> Result<Approv
 }
 
 async fn found(gate: &dyn Controlled, id: &str) -> Result<ApprovalRequest, OperationError> {
-    let missing = || passgate_store::StoreError::from(passgate_core::approval::RefusedAnswer::NotFound);
+    let missing = || StoreError::from(RefusedAnswer::NotFound);
     if !is_id(id, APPROVAL_REQUEST_PREFIX) {
         return Err(missing().into());
     }
@@ -249,7 +252,8 @@ pub async fn status(gate: &dyn Controlled, id: &str) -> Result<Reply, OperationE
 /// [`OperationError`]; one that is not taken in changed nothing.
 pub async fn approve(gate: &dyn Controlled, id: &str, given: Approve) -> Result<String, OperationError> {
     check_note(given.note.as_deref())?;
-    found(gate, id).await?;
+    let request = found(gate, id).await?;
+    check_standing(gate, &request, &given.approval).await?;
     gate.answer_request(id, GivenAnswer::Approve { token: given.approval, note: given.note }).await
 }
 
@@ -275,6 +279,20 @@ pub async fn withdraw(gate: &dyn Controlled, id: &str) -> Result<String, Operati
     let record = gate.revoke(&Revocation::try_from(Subject::Approval(id.to_owned()))?).await?;
     gate.end_request(id, RequestState::Withdrawn).await?;
     Ok(record)
+}
+
+/// What is revoked later is refused when the approval is used.
+async fn check_standing(gate: &dyn Controlled, request: &ApprovalRequest, token: &str) -> Result<(), OperationError> {
+    let mut subjects = vec![Subject::Approval(request.id.clone())];
+    subjects.extend(ShownView::of(&request.shown).map(|view| view.subjects()).unwrap_or_default());
+    // A token that cannot be read is refused after this.
+    let unverified = jws::decode(token, TokenType::Approval, MAX_APPROVAL_BYTES);
+    subjects.extend(unverified.map(|token| Subject::Key(token.kid().to_owned())));
+    let standing = gate.standing(&subjects).await?;
+    match subjects.iter().zip(standing).find(|(_, standing)| standing.is_denied()) {
+        Some((subject, _)) => Err(StoreError::Answer(RefusedAnswer::Denied(subject.to_string())).into()),
+        None => Ok(()),
+    }
 }
 
 fn check_note(note: Option<&str>) -> Result<(), DocumentError> {

@@ -125,6 +125,9 @@ pub enum RefusedAnswer {
     /// Nobody wants this person's approval.
     #[error("the approver has none of the roles that are asked for: {0}")]
     RoleMissing(String),
+    /// Who asks or who approves is denied everything.
+    #[error("the {0} is revoked or suspended: what it approves or has approved is not let through")]
+    Denied(String),
     /// Once is enough.
     #[error("{0} has approved it already")]
     Twice(String),
@@ -144,6 +147,7 @@ impl RefusedAnswer {
             Self::OtherAgent => Reason::ApprovalAgentMismatch.code(),
             Self::OwnKey => Reason::ApprovalSelf.code(),
             Self::RoleMissing(_) => "approval_role_missing",
+            Self::Denied(_) => "revoked",
             Self::Twice(_) => "approval_twice",
         }
     }

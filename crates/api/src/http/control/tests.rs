@@ -15,6 +15,8 @@ use super::*;
 use crate::bundle::Bundle;
 use crate::driver::Driver;
 
+mod approvals;
+
 const NOW_MS: u64 = 1_800_000_000_000;
 const NOW: i64 = 1_800_000_000;
 const ISSUER: &str = "https://issuer.example";
@@ -40,8 +42,13 @@ fn new_gate() -> TestGate {
     let policy = format!(
         r#"{{"version":1,"gate":{{"id":"gate_1","level":"L2","public_url":"https://gate.example"}},
         "issuers":[{{"id":"{ISSUER}","tier":"L2","keys":[{{"jwk":{}}}]}}],
-        "routes":[{{"method":"GET","path":"/search","action":"web:search"}}]}}"#,
-        key(1)
+        "routes":[{{"method":"GET","path":"/search","action":"web:search"}}],
+        "approvals":{{"approvers":[{{"name":"alice","key":{},"roles":["finance"]}},{{"name":"bob","key":{}}},
+        {{"name":"bot","key":{},"roles":["finance"]}}]}}}}"#,
+        key(1),
+        key(21),
+        key(22),
+        key(23)
     );
     let evaluator = EvaluatorRef { digest: "d".to_owned(), engine: "native".to_owned(), version: "0".to_owned() };
     let gate = serde_json::from_str::<Bundle>(&policy).unwrap().compile(evaluator).unwrap();
