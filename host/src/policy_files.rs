@@ -136,6 +136,8 @@ fn files(loaded: &Loaded, configs: &[&Config]) -> Vec<PathBuf> {
     let named = configs.iter().flat_map(|config| &config.policy_files);
     let issuers = configs.iter().flat_map(|config| &config.issuers);
     let keys = issuers.filter_map(|issuer| issuer.keys_file.as_ref());
+    let people = configs.iter().filter_map(|config| config.approvals.as_ref()).flat_map(|entry| &entry.approvers);
+    let keys = keys.chain(people.filter_map(|person| person.key_file.as_ref()));
     let mut files: Vec<PathBuf> = named.chain(keys).map(|name| loaded.base.join(name)).collect();
     files.push(loaded.path.clone());
     files.sort();

@@ -10,12 +10,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use passgate_passport::action::Action;
+use passgate_passport::approval::{ApprovalContext, Grant};
 use passgate_passport::json;
+use passgate_passport::proof::PROOF_FUTURE_SKEW_SECONDS;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::attest::{AgentRecord, GateRecord};
-use crate::gate::PolicyRef;
+use crate::gate::{Gate, PolicyRef};
 use crate::reason::Reason;
 use crate::state::Subject;
 
@@ -80,6 +82,13 @@ pub(crate) struct Shown<'a> {
     pub(crate) needs: &'a [Need],
     pub(crate) policy: &'a PolicyRef,
     pub(crate) v: u64,
+}
+
+/// What an approval is held against at `gate`. Approvals are dated ahead by no more than proofs are: the fence of a store that
+/// starts anew reaches so far.
+pub(crate) fn context(gate: &Gate, now: i64) -> ApprovalContext<'_> {
+    let leeway_seconds = gate.leeway_seconds.min(PROOF_FUTURE_SKEW_SECONDS);
+    ApprovalContext { now, leeway_seconds, gate_id: &gate.id }
 }
 
 /// What goes upstream of the body.
@@ -174,9 +183,9 @@ impl ShownView {
         core::iter::once(self.agent.key_thumbprint.as_str()).chain(above)
     }
 
-    /// Whether this is the agent, or one that it has its authority from.
-    pub fn is_agent(&self, issuer: &str, id: &str) -> bool {
-        let above = self.agent.delegated_by.iter().any(|above| above.agent_id == id);
-        self.agent.issuer == issuer && (self.agent.agent_id == id || above)
+    /// Whether a grant is for whoever asks.
+    pub fn is_for(&self, grant: &Grant) -> bool {
+        let is_agent = self.agent.issuer == grant.agent.issuer && self.agent.root_agent_id() == grant.agent.id;
+        is_agent && grant.holder_jkt.as_deref().is_none_or(|jkt| self.keys().any(|key| key == jkt))
     }
 }

@@ -70,8 +70,11 @@ pub struct Approval {
 /// that many times. A passport below may permit less, and never more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Whose actions.
+    /// Whose actions: the agent that the issuer vouches for, since ids below it are chosen by whoever hands on.
     pub agent: Agent,
+    /// The thumbprint of the key whose holder uses it, and whoever is below: that of the agent, or of one that it handed its
+    /// authority on to. Absent, it is good for all of them.
+    pub holder_jkt: Option<String>,
     /// Within which limits. Only those that a grant can hold: per transaction and total spend, domains, resources, context,
     /// records and task.
     pub constraints: Constraints,

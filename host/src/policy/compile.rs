@@ -21,7 +21,7 @@ use super::{Compiled, Fault, Written, anchors, overlap, pattern, zones};
 
 /// The largest number that a rule can name.
 pub(super) const LARGEST: i64 = MAX_SAFE_INTEGER.cast_signed();
-const MAX_APPROVERS: u32 = 16;
+const MAX_APPROVERS: u32 = 8;
 
 /// Compiles, and finds everything that is wrong.
 pub(super) fn compile(written: &[Written<'_>], mode: RulesMode, gate: &Gate) -> Result<Compiled, Vec<Fault>> {
@@ -138,7 +138,19 @@ impl Compiler<'_> {
                 self.fault(format!("{at}.approval.roles[{i}]"), "use 1 to 64 of a-z 0-9 _ . -");
             }
         }
+        self.attainable(at, doc);
         Some(Approval { roles: doc.roles.clone(), count: doc.count })
+    }
+
+    /// Where the policy says who approves, enough of them have to be able to.
+    fn attainable(&mut self, at: &str, doc: &ApprovalDoc) {
+        let Some(approvals) = &self.gate.approvals else { return };
+        let has_role = |roles: &[String]| doc.roles.is_empty() || roles.iter().any(|role| doc.roles.contains(role));
+        let able = approvals.approvers.iter().filter(|approver| has_role(&approver.roles)).count();
+        if u32::try_from(able).is_ok_and(|able| able < doc.count) {
+            let why = format!("wants {} of the approvers in `approvals`, and {able} of them can give it", doc.count);
+            self.fault(format!("{at}.approval"), why);
+        }
     }
 
     fn rates(&mut self, at: &str, doc: &RuleDoc) -> RateLimits {

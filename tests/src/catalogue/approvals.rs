@@ -201,6 +201,7 @@ rules:
 fn granting(approval: Approval, uses: u64, constraints: &Value) -> Result<Approval> {
     let grant = Grant {
         agent: Agent { id: "agent_scout".to_owned(), issuer: ISSUER.to_owned() },
+        holder_jkt: None,
         constraints: match constraints {
             Value::Null => Constraints::default(),
             limits => Constraints::from_json(limits.to_string().as_bytes(), 4096)?,

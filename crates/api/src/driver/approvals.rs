@@ -211,6 +211,8 @@ impl Driver {
     /// [`StoreError::Answer`] when there is none; else when the store cannot do it.
     pub async fn end_request(&self, id: &str, state: RequestState) -> Result<ApprovalRequest, StoreError> {
         let end = move |request: ApprovalRequest, _: &Link| {
+            // What was withdrawn was not used.
+            let state = if request.is_open() { state } else { request.state };
             Ok((Answered { request: request.ended(state), approval: None }, None))
         };
         self.state.change_request(self.chain_uid(), id, Box::new(end)).await.map(|(request, _)| request)

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use passgate_passport::approval::{self, ApprovalContext, ApprovalError};
+use passgate_passport::approval::{self, ApprovalError};
 use passgate_passport::b64;
 use passgate_passport::json;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,9 @@ pub enum RefusedAnswer {
     #[error("the approval is for another request than this one: sign the id and the digest of what this one shows")]
     OtherRequest,
     /// The grant is for somebody else.
-    #[error("the grant is for an agent that does not ask here: name the agent of the request, or one above it")]
+    #[error(
+        "the grant is for somebody who does not ask here: name the root agent of the request, and the key of the agent or of one above it"
+    )]
     OtherAgent,
     /// The approver asks.
     #[error("the approver's key is that of the agent or of one above it: an agent does not approve itself")]
@@ -226,13 +228,13 @@ impl ApprovalRequest {
         let view = ShownView::of(&self.shown).filter(|view| view.gate.gate_id == gate.id);
         let view = view.ok_or(RefusedAnswer::NotFound)?;
         let approvers = &gate.approvals.as_ref().ok_or(RefusedAnswer::NoApprovers)?.approvers;
-        let context = ApprovalContext { now, leeway_seconds: gate.leeway_seconds, gate_id: &gate.id };
+        let context = super::context(gate, now);
         let verified = approval::verify(token, approvers, &context)?;
         let (given, approver) = (verified.approval(), verified.approver());
         if given.request_id != self.id || given.shown_sha256 != self.shown_sha256() {
             return Err(RefusedAnswer::OtherRequest);
         }
-        if given.grant.as_ref().is_some_and(|grant| !view.is_agent(&grant.agent.issuer, &grant.agent.id)) {
+        if given.grant.as_ref().is_some_and(|grant| !view.is_for(grant)) {
             return Err(RefusedAnswer::OtherAgent);
         }
         if view.keys().any(|key| key == approver.key.thumbprint()) {
@@ -241,10 +243,12 @@ impl ApprovalRequest {
         if !view.needs.iter().any(|need| need.counts(&approver.roles)) {
             return Err(RefusedAnswer::RoleMissing(wanted(&view)));
         }
+        // Who approved before and is no approver any more, or whose approval has expired, does not count any more. What is
+        // presented whole must hold whole, so such an approval goes.
+        let still =
+            |token: &String| approval::verify(token, approvers, &context).ok().map(|held| (held, token.clone()));
+        let (before, mut approvals): (Vec<_>, Vec<_>) = self.approvals.iter().filter_map(still).unzip();
         let mut people = alloc::vec![(approver.name.as_str(), approver.roles.as_slice())];
-        // Who approved before and is no approver any more, or whose approval has expired, does not count any more.
-        let before: Vec<_> =
-            self.approvals.iter().filter_map(|before| approval::verify(before, approvers, &context).ok()).collect();
         people
             .extend(before.iter().map(|before| (before.approver().name.as_str(), before.approver().roles.as_slice())));
         if before.iter().any(|before| before.approver().name == approver.name) {
@@ -258,11 +262,14 @@ impl ApprovalRequest {
             request_id: given.request_id.clone(),
             shown_sha256: sha256_label(&given.shown_sha256),
         };
-        let expires_at = self.expires_at.max(given.exp);
-        let mut request = Self { expires_at, ..self };
-        request.approvals.push(token.to_string());
-        request.state = if is_enough { RequestState::Approved } else { RequestState::Pending };
-        Ok(Answered { request, approval: Some(record) })
+        // Once approved, it stands for as long as all of them hold.
+        let ends = before.iter().map(|before| before.approval().exp).chain([given.exp]).min();
+        let (state, expires_at) = match ends.filter(|_| is_enough) {
+            Some(ends) => (RequestState::Approved, ends),
+            None => (RequestState::Pending, self.expires_at),
+        };
+        approvals.push(token.to_string());
+        Ok(Answered { approval: Some(record), request: Self { approvals, expires_at, state, ..self } })
     }
 
     /// Denies it: whoever asks for the same gets this answer until it expires.

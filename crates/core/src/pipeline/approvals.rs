@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use passgate_passport::action::Action;
-use passgate_passport::approval::{self, Approval, ApprovalContext, Grant, MAX_PRESENTED_APPROVALS};
+use passgate_passport::approval::{self, Approval, Grant, MAX_PRESENTED_APPROVALS};
 use passgate_passport::delegation::Link;
 use sha2::{Digest as _, Sha256};
 
@@ -129,7 +129,7 @@ fn presented(
         return Err(Reason::ApprovalMalformed);
     }
     let now = authenticated.now.seconds();
-    let context = ApprovalContext { now, leeway_seconds: gate.leeway_seconds, gate_id: &gate.id };
+    let context = crate::approval::context(gate, now);
     let holder = Holder { gate, authenticated, route, judged };
     let mut all: Vec<Presented> = Vec::new();
     for token in tokens {
@@ -181,8 +181,10 @@ impl Holder<'_> {
     /// Whether a grant covers the request, and the budget that it then charges.
     fn covers(&self, approval: &Approval, grant: &Grant) -> Result<Option<SpendClaim>, Reason> {
         let credential = &self.authenticated.credential;
-        let has_agent = |link: &Link| link.claims.sub == grant.agent.id;
-        if credential.issuer() != grant.agent.issuer || !credential.links().any(has_agent) {
+        // Only the issuer's word names an agent. Below it there are keys, which nobody can choose like another's.
+        let is_agent = credential.issuer() == grant.agent.issuer && credential.root_agent_id() == grant.agent.id;
+        let is_key = |jkt: &str| credential.links().any(|link: &Link| link.claims.cnf_key.thumbprint() == jkt);
+        if !is_agent || !grant.holder_jkt.as_deref().is_none_or(is_key) {
             return Err(Reason::ApprovalAgentMismatch);
         }
         let bounds = &grant.constraints;
@@ -297,9 +299,13 @@ impl Judged {
     fn uses(&mut self, one: &Presented) {
         let Presented { record, claim, grant, .. } = one;
         let demand = &mut self.demand;
-        // All that approve one request share its one use.
-        if !demand.approvals.iter().any(|other| other.key == claim.key) {
-            demand.approvals.push(claim.clone());
+        // All that approve one request share its one use, which is known for as long as any of them holds.
+        match demand.approvals.iter_mut().find(|other| other.key == claim.key) {
+            Some(same) => {
+                same.issued_at = same.issued_at.min(claim.issued_at);
+                same.until = same.until.max(claim.until);
+            }
+            None => demand.approvals.push(claim.clone()),
         }
         demand.spends.extend(grant.iter().flatten().flatten().cloned());
         let subjects = [

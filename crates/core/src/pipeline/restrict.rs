@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use passgate_passport::action_pass::ACTION_PASS_FIELD;
+use passgate_passport::approval::APPROVAL_FIELD;
 use passgate_passport::json;
 use passgate_passport::proof::PASSPORT_FIELD;
 use sha2::{Digest as _, Sha256};
@@ -48,7 +49,7 @@ impl Shown {
         approving: Approving,
     ) -> Self {
         let covered = authenticated.proof.covered();
-        let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD].contains(name);
+        let is_shown = |(name, _): &(&str, &str)| ![PASSPORT_FIELD, ACTION_PASS_FIELD, APPROVAL_FIELD].contains(name);
         let fields = covered.fields().filter(is_shown);
         Self {
             permissions: authenticated.credential.permissions().iter().map(ToString::to_string).collect(),

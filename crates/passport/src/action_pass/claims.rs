@@ -17,7 +17,7 @@ const CLAIMS: [&str; 10] =
 pub(crate) const NO_DATE: &str = "is not an integer of unix seconds from 0 to 2^53-1";
 pub(crate) const NO_IDENTIFIER: &str = "is not a string of 1 to 256 visible ASCII characters";
 const NO_APPROVALS: &str = "is not a list of 1 to 8 ids `appr_<ULID>` in ascending order";
-const NO_CONFIRMATION: &str = "is not an object with `jkt` alone, the thumbprint of a key";
+pub(crate) const NO_CONFIRMATION: &str = "is not an object with `jkt` alone, the thumbprint of a key";
 
 /// The payload as written; the order of the members is that of RFC 8785.
 #[derive(Serialize)]
@@ -37,8 +37,8 @@ struct Payload<'a> {
 }
 
 #[derive(Serialize)]
-struct Confirmation<'a> {
-    jkt: &'a str,
+pub(crate) struct Confirmation<'a> {
+    pub(crate) jkt: &'a str,
 }
 
 impl ActionPass {
@@ -129,7 +129,7 @@ fn approvals(node: &Node<'_>) -> Result<Vec<String>, ClaimError> {
 }
 
 /// RFC 7800 section 3.1; beside `jkt` another method of confirmation would be ignored.
-fn confirmation(node: &Node<'_>) -> Result<String, ClaimError> {
+pub(crate) fn confirmation(node: &Node<'_>) -> Result<String, ClaimError> {
     let sole = node.as_object().filter(|members| members.len() == 1);
     let jkt = sole.and_then(|members| members.get("jkt")?.as_str());
     jkt.map(String::from).ok_or(claim("cnf", NO_CONFIRMATION))

@@ -8,7 +8,10 @@ use serde::Serialize;
 use super::{Approval, Grant, MAX_APPROVAL_BYTES, MAX_GRANT_PERMISSIONS, MAX_GRANT_USES};
 use crate::action::Agent;
 use crate::action_pass::ClaimError;
-use crate::action_pass::claims::{NO_DATE, NO_IDENTIFIER, claim, date, is_date, required, text};
+use crate::action_pass::claims::{
+    Confirmation, NO_CONFIRMATION, NO_DATE, NO_IDENTIFIER, claim, confirmation, date, is_date, required, text,
+};
+use crate::b64;
 use crate::claims::is_identifier;
 use crate::constraints::{Constraints, ConstraintsClaim, SpendCaps};
 use crate::digest::{read_sha256_label, sha256_label};
@@ -18,7 +21,7 @@ use crate::scope::Scope;
 
 const CLAIMS: [&str; 9] = ["aud", "exp", "grant", "iat", "iss", "jti", "request_id", "shown_sha256", "v"];
 const VERSION: u64 = 1;
-const NO_GRANT: &str = "is not an object with `agent`, `permissions`, `uses` and at most `constraints`";
+const NO_GRANT: &str = "is not an object with `agent`, `permissions`, `uses` and at most `cnf` and `constraints`";
 const NO_PERMISSIONS: &str = "is not a list of 1 to 16 scopes, none twice";
 const NO_CONSTRAINTS: &str =
     "has more than a grant can hold: spend per transaction and in total, domains, resources, context, records and task";
@@ -42,6 +45,8 @@ struct Payload<'a> {
 struct GrantClaim<'a> {
     agent: AgentClaim<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     constraints: Option<ConstraintsClaim<'a>>,
     permissions: Vec<&'a str>,
     uses: u64,
@@ -58,6 +63,7 @@ impl Approval {
     pub(super) fn payload(&self) -> Result<Vec<u8>, ClaimError> {
         let grant = self.grant.as_ref().map(|grant| GrantClaim {
             agent: AgentClaim { id: &grant.agent.id, issuer: &grant.agent.issuer },
+            cnf: grant.holder_jkt.as_deref().map(|jkt| Confirmation { jkt }),
             constraints: ConstraintsClaim::of(&grant.constraints),
             permissions: grant.permissions.iter().map(Scope::as_str).collect(),
             uses: grant.uses,
@@ -120,7 +126,7 @@ impl Approval {
 
 impl Grant {
     fn from_node(node: &Node<'_>) -> Result<Self, ClaimError> {
-        const KNOWN: [&str; 4] = ["agent", "constraints", "permissions", "uses"];
+        const KNOWN: [&str; 5] = ["agent", "cnf", "constraints", "permissions", "uses"];
         let members = closed(node, &KNOWN).ok_or(claim("grant", NO_GRANT))?;
         let agent = closed(required(members, "agent")?, &["id", "issuer"]).ok_or(claim("grant", NO_GRANT))?;
         let scopes = required(members, "permissions")?.as_array();
@@ -128,6 +134,7 @@ impl Grant {
         let constraints = members.get("constraints").map(Constraints::from_node).transpose();
         Ok(Self {
             agent: Agent { id: text(agent, "id")?.into(), issuer: text(agent, "issuer")?.into() },
+            holder_jkt: members.get("cnf").map(confirmation).transpose()?,
             constraints: constraints.map_err(|_| claim("grant.constraints", NO_CONSTRAINTS))?.unwrap_or_default(),
             permissions: scopes.ok_or(claim("grant.permissions", NO_PERMISSIONS))?,
             uses: required(members, "uses")?.as_u64().ok_or(claim("grant.uses", NO_USES))?,
@@ -137,7 +144,9 @@ impl Grant {
     fn check(&self) -> Result<(), ClaimError> {
         let scopes = &self.permissions;
         let once = scopes.iter().enumerate().all(|(i, scope)| !scopes.iter().take(i).any(|other| other == scope));
+        let jkt = self.holder_jkt.as_deref().is_none_or(|jkt| b64::decode_array::<32>(jkt).is_ok());
         let checks = [
+            (jkt, "grant.cnf", NO_CONFIRMATION),
             (is_identifier(&self.agent.id), "grant.agent.id", NO_IDENTIFIER),
             (is_identifier(&self.agent.issuer), "grant.agent.issuer", NO_IDENTIFIER),
             ((1..=MAX_GRANT_PERMISSIONS).contains(&scopes.len()) && once, "grant.permissions", NO_PERMISSIONS),

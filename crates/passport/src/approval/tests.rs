@@ -46,6 +46,7 @@ fn grant() -> Grant {
         r#"{"spend":{"per_transaction_micro_usd":5,"total_micro_usd":9},"resources":["customers/*"],"task":"t-1"}"#;
     Grant {
         agent: Agent { id: "shopper".into(), issuer: "https://issuer.example".into() },
+        holder_jkt: None,
         constraints: Constraints::from_json(constraints.as_bytes(), 1024).unwrap(),
         permissions: vec![Scope::parse("payments:refund").unwrap()],
         uses: 3,
@@ -76,7 +77,8 @@ fn verified_at(token: &str, now: i64, gate_id: &str) -> Result<Approval, Approva
 
 #[test]
 fn what_is_signed_reads_back_and_its_bytes_are_pinned() {
-    for approval in [approval(), granting()] {
+    let held = Grant { holder_jkt: Some(key(3).public().thumbprint().into()), ..grant() };
+    for approval in [approval(), granting(), Approval { grant: Some(held), ..granting() }] {
         assert_eq!(verified(&sign(&key(1), &approval).unwrap()), Ok(approval));
     }
     let text = String::from_utf8(granting().payload().unwrap()).unwrap();
@@ -146,6 +148,7 @@ fn a_grant_says_nothing_that_nobody_holds_a_request_against() {
     }
     for grant in [
         Grant { uses: 0, ..grant() },
+        Grant { holder_jkt: Some("short".into()), ..grant() },
         Grant { uses: MAX_GRANT_USES + 1, ..grant() },
         Grant { permissions: vec![], ..grant() },
         Grant { permissions: vec![Scope::parse("a:b").unwrap(); 2], ..grant() },

@@ -7,6 +7,10 @@ use passgate_core::state::RowCorrupt;
 use super::{Fault, Tables, end_after, next_link, sealed_if, sweep_along};
 use crate::ChangeRequest;
 
+/// Rows of one agent's requests that are looked at: those that stand, and expired ones that are not swept yet. Sweeping goes
+/// with asking, so there are few of the latter.
+const MAX_SCANNED: usize = 4 * MAX_WAITING_PER_AGENT;
+
 /// [`State::ask`](crate::State::ask)
 ///
 /// # Errors
@@ -14,24 +18,31 @@ use crate::ChangeRequest;
 /// `Corrupt` when a request of the agent cannot be read, and the faults of `tables`.
 pub fn ask(tables: &mut impl Tables, request: &ApprovalRequest) -> Result<Asked, Fault> {
     let now = request.asked_at;
-    let mut others = Vec::new();
-    for (key, id) in tables.rows_from(&waiting_prefix(&request.agent), "", MAX_WAITING_PER_AGENT * 2)? {
-        let id = String::from_utf8(id).map_err(|_| RowCorrupt { key })?;
-        others.extend(approval_request(tables, &id)?.filter(|other| other.stands(now)));
-    }
     let same_key = request.same_key();
-    if let Some(same) = others.iter().find(|other| other.same_key() == same_key) {
-        let same = same.clone().asked_again();
+    let same = tables.row(&same_key)?.map(|id| named(tables, &same_key, id)).transpose()?.flatten();
+    if let Some(same) = same.filter(|same| same.stands(now)) {
+        let same = same.asked_again();
         put(tables, &same)?;
         return Ok(Asked::Waiting(same));
     }
-    if others.len() >= MAX_WAITING_PER_AGENT {
+    let others = tables.rows_from(&waiting_prefix(&request.agent), "", MAX_SCANNED)?;
+    let mut standing = 0;
+    for (key, id) in &others {
+        standing += usize::from(named(tables, key, id.clone())?.is_some_and(|other| other.stands(now)));
+    }
+    if standing >= MAX_WAITING_PER_AGENT || others.len() >= MAX_SCANNED {
         return Ok(Asked::TooMany);
     }
     put(tables, request)?;
     // A store may keep requests and admit nothing.
     sweep_along(tables, now, 1)?;
     Ok(Asked::Waiting(request.clone()))
+}
+
+/// The request whose id the row `key` holds.
+fn named(tables: &impl Tables, key: &str, id: Vec<u8>) -> Result<Option<ApprovalRequest>, Fault> {
+    let id = String::from_utf8(id).map_err(|_| RowCorrupt { key: key.to_owned() })?;
+    approval_request(tables, &id)
 }
 
 /// [`State::approval_request`](crate::State::approval_request)

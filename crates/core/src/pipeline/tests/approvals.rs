@@ -111,6 +111,7 @@ fn granting(request: &ApprovalRequest, uses: u64, constraints: &str) -> String {
     };
     let grant = Grant {
         agent: Agent { id: "bot-1".to_owned(), issuer: ISSUER.to_owned() },
+        holder_jkt: None,
         constraints,
         permissions: vec![Scope::parse("payments:create").unwrap()],
         uses,
@@ -147,8 +148,6 @@ fn what_is_shown_says_what_would_be_done() {
     assert_eq!(shown["agent"]["agent_id"], "bot-1");
     assert_eq!(shown["needs"][0]["reason_code"], "approval_required");
     assert_eq!(shown["policy"]["version"], 7);
-    let view = ShownView::of(&request.shown).unwrap();
-    assert!(view.is_agent(ISSUER, "bot-1") && !view.is_agent("elsewhere", "bot-1"));
     assert_eq!(waiting(&approved_gate(), &order(ORDER, 9)).shown, request.shown, "another proof changes nothing");
 }
 
@@ -326,6 +325,7 @@ fn a_grant_bounds_agent_action_amount_and_budget() {
     assert!(judged.demand().spends.iter().any(|claim| claim.per == PER_GRANT));
     let grant = Grant {
         agent: Agent { id: "bot-7".to_owned(), issuer: ISSUER.to_owned() },
+        holder_jkt: None,
         constraints: Constraints::default(),
         permissions: vec![Scope::parse("payments:*").unwrap()],
         uses: 1,
@@ -334,6 +334,55 @@ fn a_grant_bounds_agent_action_amount_and_budget() {
     let other = approval::sign(&key(ALICE), &other).unwrap();
     assert_eq!(outcome(&other, order(ORDER, 2)), Some(Reason::ApprovalAgentMismatch));
     assert_eq!(request.clone().approved(&gate, &other, NOW.seconds()), Err(RefusedAnswer::OtherAgent));
+}
+
+#[test]
+fn nobody_takes_the_name_of_a_grants_agent() {
+    let gate = approved_gate();
+    let below = chain(&["payments:*"], &["", ""]);
+    let request = waiting(&gate, &call("POST", "/pay", ORDER, &below, 1));
+    let signed = |id: &str, jkt: Option<&str>| {
+        let grant = Grant {
+            agent: Agent { id: id.to_owned(), issuer: ISSUER.to_owned() },
+            holder_jkt: jkt.map(str::to_owned),
+            constraints: Constraints::default(),
+            permissions: vec![Scope::parse("payments:*").unwrap()],
+            uses: 9,
+        };
+        approval::sign(&key(ALICE), &Approval { grant: Some(grant), ..approval(&request, "alice", 1) }).unwrap()
+    };
+    let outcome = |token: &str, call: Call| reason(&mut LoadedRows::new(), &gate, &with(call, &[token.to_owned()]));
+    let lower = |nonce| call("POST", "/pay", ORDER, &below, nonce);
+    let mismatch = Some(Reason::ApprovalAgentMismatch);
+    assert_eq!(outcome(&signed("bot-2", None), lower(2)), mismatch, "whoever hands on chooses such names");
+    let root = key(2).public().thumbprint().to_owned();
+    let leaf = key(5).public().thumbprint().to_owned();
+    assert_eq!(outcome(&signed("bot-1", Some(&leaf)), lower(2)), None);
+    assert_eq!(outcome(&signed("bot-1", Some(&root)), lower(2)), None, "it is below");
+    assert_eq!(outcome(&signed("bot-1", Some(&leaf)), order(ORDER, 2)), mismatch, "it is above");
+    let now = NOW.seconds();
+    assert!(request.clone().approved(&gate, &signed("bot-1", Some(&leaf)), now).is_ok());
+    for token in [signed("bot-2", None), signed("bot-1", Some(key(9).public().thumbprint()))] {
+        assert_eq!(request.clone().approved(&gate, &token, now), Err(RefusedAnswer::OtherAgent));
+    }
+}
+
+#[test]
+fn an_approval_that_holds_no_more_is_not_handed_out() {
+    let policy = Policy::new(Mode::Enforce, Vec::new(), Vec::new(), vec![rule("two", 2, &[])]);
+    let mut gate = Gate { rules: Some(Arc::new(policy)), ..approved_gate() };
+    gate.guardrails.require_approval_above = None;
+    let request = waiting(&gate, &order(ORDER, 1));
+    let now = NOW.seconds();
+    let first = request.clone().approved(&gate, &by_alice(&request), now).unwrap().request;
+    let late = |name, seed, serial| {
+        let approval = Approval { iat: now + 700, exp: now + 900, ..approval(&request, name, serial) };
+        approval::sign(&key(seed), &approval).unwrap()
+    };
+    let second = first.approved(&gate, &late("bob", BOB, 7), now + 700).unwrap().request;
+    assert_eq!((second.state, second.approvals.len()), (RequestState::Pending, 1), "that of alice has expired");
+    let third = second.approved(&gate, &late("alice", ALICE, 8), now + 700).unwrap().request;
+    assert_eq!((third.state, third.approvals.len(), third.expires_at), (RequestState::Approved, 2, now + 900));
 }
 
 #[test]
@@ -387,7 +436,7 @@ fn answers_are_taken_in_while_a_request_waits() {
     let answered = request.clone().approved(&gate, &by_alice(&request), now).unwrap();
     assert_eq!(answered.request.state, RequestState::Approved);
     assert_eq!(answered.approval.unwrap().approver, "alice");
-    assert!(answered.request.stands(now) && !answered.request.stands(now + 3601));
+    assert!(answered.request.stands(now + 600) && !answered.request.stands(now + 601), "as long as the approval holds");
     let closed = answered.request.clone().approved(&gate, &by_bob(&request), now);
     assert_eq!(closed, Err(RefusedAnswer::Closed("approved")));
     let denied = request.clone().denied(Some("no".to_owned()), now).unwrap().request;
