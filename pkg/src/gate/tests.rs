@@ -49,10 +49,10 @@ fn what_is_given_up_leaves_nothing() {
     let subject = json!({ "kind": "agent", "issuer": "i", "agentId": "a" }).to_string();
     gate.revoke(&subject, NOW, &[2; 10]).unwrap();
     gate.cancel();
-    assert_eq!((gate.rows.len(), gate.link.seq), (1, 1), "the fence alone");
+    assert_eq!((gate.rows.len(), gate.link.seq), (2, 1), "the fences alone");
     gate.revoke(&subject, NOW, &[2; 10]).unwrap();
     commit(&mut gate);
-    assert_eq!((gate.rows.len(), gate.link.seq), (2, 2));
+    assert_eq!((gate.rows.len(), gate.link.seq), (3, 2));
 }
 
 #[test]

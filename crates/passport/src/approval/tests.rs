@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::jws::JwsError;
 
+const PAGE: &str = include_str!("../../../../docs/spec/approval.md");
 const IAT: i64 = 1_800_000_000;
 const GATE: &str = "gate-1";
 
@@ -183,4 +184,16 @@ fn members_that_are_not_known_refuse_it() {
         let token = jws::sign(&key(1), TokenType::Approval, changed.as_bytes());
         assert_eq!(verified(&token).unwrap_err().code(), "approval_malformed", "{to}");
     }
+}
+
+#[test]
+fn the_page_has_every_code_and_the_examples() {
+    for code in ApprovalError::CODES {
+        assert!(PAGE.contains(&alloc::format!("| `{code}` |")), "{code}");
+    }
+    let json: serde_json::Value = serde_json::from_slice(&granting().payload().unwrap()).unwrap();
+    let blocks = PAGE.split("```json\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let mut blocks = blocks.map(|(block, _)| serde_json::from_str::<serde_json::Value>(block).unwrap());
+    assert!(blocks.any(|block| block == json));
+    assert!(PAGE.contains(&sign(&key(1), &granting()).unwrap()));
 }

@@ -6,6 +6,7 @@ use passgate_passport::action::Agent;
 use passgate_passport::approval::{self, APPROVAL_FIELD, Approval, Grant};
 use passgate_passport::constraints::Constraints;
 use proptest::prelude::*;
+use sha2::Digest as _;
 
 use super::chains::{call, chain};
 use super::plugins::{redacts, says};
@@ -149,6 +150,20 @@ fn what_is_shown_says_what_would_be_done() {
     assert_eq!(shown["needs"][0]["reason_code"], "approval_required");
     assert_eq!(shown["policy"]["version"], 7);
     assert_eq!(waiting(&approved_gate(), &order(ORDER, 9)).shown, request.shown, "another proof changes nothing");
+}
+
+#[test]
+fn what_the_page_shows_is_canonical_and_has_the_members_of_what_is_shown() {
+    let page = include_str!("../../../../../docs/spec/approval.md");
+    let block = page.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+    let document: serde_json::Value = serde_json::from_str(block).unwrap();
+    let canonical = serde_json_canonicalizer::to_vec(&document).unwrap();
+    let digest = sha2::Sha256::digest(&canonical).into();
+    assert!(page.contains(&crate::attest::sha256_label(&digest)));
+    let shown: serde_json::Value = serde_json::from_str(&waiting(&approved_gate(), &order(ORDER, 1)).shown).unwrap();
+    let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&document), names(&shown));
+    assert!(ShownView::of(&String::from_utf8(canonical).unwrap()).is_some());
 }
 
 #[test]
