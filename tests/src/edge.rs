@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use passgate_api::edge::EdgeBundle;
+use passgate_api::http::route::Scope;
 use passgate_passport::b64;
 use passgate_passport::jwk;
 use passgate_passport::key::SecretKey;
@@ -383,7 +384,7 @@ fn operator(method: &str, target: &str, body: &str) -> Request {
 
 fn bindings(next_key: Option<&SecretKey>) -> Value {
     let digest: String = Sha256::digest(api_key()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let keys = json!([{ "id": "tests", "sha256": digest, "scopes": ["ledger:read", "revoke", "budget:write", "bundle:write"] }]);
+    let keys = json!([{ "id": "tests", "sha256": digest, "scopes": Scope::ALL.map(Scope::as_str) }]);
     let first = attestation_key();
     let mut bindings = json!({
         "PASSGATE_BUNDLE_KEYS": jwk::emit_set([bundle_key().public()]),

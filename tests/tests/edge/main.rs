@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod admission;
+mod approvals;
 mod changes;
 mod client;
 mod counting;
