@@ -175,6 +175,14 @@ impl Site {
         self.sign(agent, RequestDraft::new("GET", target, &agent.passport, 0).nonce(nonce).header(field.0, field.1))
     }
 
+    /// As [`Site::signed`], of a JSON document that is sent.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn signed_json(&self, agent: &Agent, target: &str, nonce: &str, body: &str) -> Result<Request> {
+        self.sign(agent, RequestDraft::new("POST", target, &agent.passport, 0).nonce(nonce).json(body))
+    }
+
     fn sign(&self, agent: &Agent, draft: RequestDraft) -> Result<Request> {
         let mut draft = draft.created(now()?);
         draft.request.host = self.address().to_string();

@@ -154,13 +154,8 @@ fn text(answer: &Answer) -> String {
 fn check_ledger(site: &Site, answered: &[Answered]) {
     let (code, said) = site.code(&["ledger", "verify"]).unwrap();
     assert_eq!(code, 0, "{said}");
-    let export = site.folder().join("export.jsonl");
-    site.output(&["ledger", "export", "--jsonl", "-o", &export.to_string_lossy()]).unwrap();
-    let text = std::fs::read_to_string(export).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let records = lines.filter_map(|line| line["jws"].as_str().map(|jws| payload(jws).unwrap()));
     let ids: BTreeSet<String> =
-        records.map(|record| text_member(&record, "attestation_id").unwrap().unwrap()).collect();
+        records(site).iter().map(|record| record["attestation_id"].as_str().unwrap().to_owned()).collect();
     let lost: Vec<&str> =
         answered.iter().map(|answered| answered.attestation_id.as_str()).filter(|id| !ids.contains(*id)).collect();
     assert!(lost.is_empty(), "{} of {} answers have no record: {lost:?}", lost.len(), answered.len());
@@ -174,4 +169,77 @@ fn check_origin(origin: &Origin) {
     }
     let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "forwarded more than once: {twice:?}");
+}
+
+/// Every record of the ledger.
+fn records(site: &Site) -> Vec<Value> {
+    let export = site.folder().join("export.jsonl");
+    site.output(&["ledger", "export", "--jsonl", "--force", "-o", &export.to_string_lossy()]).unwrap();
+    let text = std::fs::read_to_string(export).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter_map(|line| Some(serde_json::from_slice(&payload(line["jws"].as_str()?).unwrap()).unwrap())).collect()
+}
+
+/// What all may spend together, in payments of one dollar.
+const CAP: usize = 60;
+
+/// Pays until the gateway is gone, or the cap is reached.
+async fn pay_until_gone(address: SocketAddr, orders: Vec<Request>, told: UnboundedSender<()>) {
+    for order in orders {
+        let Ok(answer) = exchange(address, &order).await else { return };
+        if answer.decision() != Some("allow") {
+            assert!(text(&answer).contains("spend_daily_exceeded"), "{}", text(&answer));
+            return;
+        }
+        let _heard = told.send(());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_crash_between_reserving_forwarding_and_settling_spends_more_than_the_cap() {
+    let mut chance = Chance::of_environment().unwrap();
+    let origin = Origin::start().await.unwrap();
+    let routes = "  - {method: POST, path: '/pay/{id}', action: 'payments:create', amount: {pointer: /usd}}";
+    let caps = "  spend_limits: {daily_usd: 1000, per_gate: {daily_usd: 60}, per_action: {daily_usd: 900}}";
+    let site = Site::new(&origin.url(), routes, caps).unwrap();
+    let agents: Vec<Agent> =
+        (0..3).map(|number| site.agent(&format!("agent-{number}"), &["payments:*"]).unwrap()).collect();
+    let order = |name: String, number: usize| {
+        let nonce = format!("nonce-of-payment-{name}");
+        site.signed_json(&agents[number % 3], &format!("/pay/{name}"), &nonce, r#"{"usd":1}"#).unwrap()
+    };
+    for round in 0..6 {
+        let orders = |caller: usize| (0..CAP).map(move |number| (format!("{round}-{caller}-{number}"), number));
+        let supplies: Vec<Vec<Request>> =
+            (0..6).map(|caller| orders(caller).map(|(name, number)| order(name, number)).collect()).collect();
+        site.start().unwrap();
+        let (told, mut heard) = unbounded_channel();
+        let pay = |supply| tokio::spawn(pay_until_gone(site.address(), supply, told.clone()));
+        let callers: Vec<_> = supplies.into_iter().map(pay).collect();
+        drop(told);
+        for _ in 0..chance.below(9) {
+            heard.recv().await;
+        }
+        tokio::time::sleep(Duration::from_micros(chance.below(8_000))).await;
+        site.kill().unwrap();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+    }
+    site.start().unwrap();
+    let (told, _heard) = unbounded_channel();
+    let rest = (0..=CAP).map(|number| order(format!("rest-{number}"), number)).collect();
+    pay_until_gone(site.address(), rest, told).await;
+    assert_eq!(site.stop().unwrap(), 0);
+    let (code, said) = site.code(&["ledger", "verify"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    let all = records(&site);
+    let allowed = all.iter().filter(|record| record["decision"] == "allow").count();
+    let released = all.iter().filter(|record| record["outcome"]["budget"] == "released").count();
+    assert_eq!(allowed - released, CAP, "what was not given back is charged, and nothing else is");
+    check_origin(&origin);
+    let spent = origin.seen().len();
+    assert!(spent <= CAP, "{spent} payments of {CAP}");
+    let outcomes = all.iter().filter(|record| record["kind"] == "outcome").count();
+    println!("{spent} payments of {CAP}, {allowed} allowed, {outcomes} of them with an outcome");
 }

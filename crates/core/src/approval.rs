@@ -13,6 +13,7 @@ use passgate_passport::action::Action;
 use passgate_passport::approval::{ApprovalContext, Grant};
 use passgate_passport::json;
 use passgate_passport::proof::PROOF_FUTURE_SKEW_SECONDS;
+use passgate_passport::scope::ActionName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -156,6 +157,9 @@ pub struct ShownAction {
     /// The action's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The target domain, when the route declares one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_domain: Option<String>,
 }
 
 impl ShownView {
@@ -181,6 +185,19 @@ impl ShownView {
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let above = self.agent.delegated_by.iter().map(|above| above.key_thumbprint.as_str());
         core::iter::once(self.agent.key_thumbprint.as_str()).chain(above)
+    }
+
+    /// Whether a grant lets through what is shown, as far as the document tells. A grant that does not would leave its request
+    /// approved, and refused.
+    pub fn is_within(&self, grant: &Grant) -> bool {
+        let ShownAction { amount_micro_usd, name, target_domain } = &self.action;
+        let action = name.as_deref().and_then(|name| ActionName::parse(name).ok());
+        let permits = action.is_some_and(|action| grant.permissions.iter().any(|scope| scope.covers(&action)));
+        let spend = grant.constraints.spend;
+        let mut caps = [spend.per_transaction_micro_usd, spend.total_micro_usd].into_iter().flatten();
+        let reaches = grant.constraints.domains.is_none()
+            || target_domain.as_deref().is_some_and(|host| grant.constraints.permits_domain(host));
+        permits && reaches && caps.all(|cap| amount_micro_usd.is_some_and(|amount| amount <= cap))
     }
 
     /// Whether a grant is for whoever asks.

@@ -48,11 +48,9 @@ fn with_approvers(mut bundle: Bundle) -> Result<Bundle> {
 
 /// Above 10 USD somebody approves.
 fn approved(more: &Value) -> Result<Bundle> {
-    let mut guardrails = json!({ "approval_workflows": { "require_approval_above_usd": 10 } });
-    for (name, value) in more.as_object().context("guardrails are an object")? {
-        guardrails[name] = value.clone();
-    }
-    with_approvers(policy(guardrails)?)
+    let mut guardrails = more.as_object().context("guardrails are an object")?.clone();
+    guardrails.insert("approval_workflows".to_owned(), json!({ "require_approval_above_usd": 10 }));
+    with_approvers(policy(guardrails.into())?)
 }
 
 /// SHA-256 of what approvers are shown of a request under this policy.

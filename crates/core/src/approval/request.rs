@@ -121,6 +121,9 @@ pub enum RefusedAnswer {
         "the grant is for somebody who does not ask here: name the root agent of the request, and the key of the agent or of one above it"
     )]
     OtherAgent,
+    /// The grant does not let through what was shown.
+    #[error("the grant does not cover the very request that was shown: widen its permissions, amounts or domains")]
+    OutOfBounds,
     /// The approver asks.
     #[error("the approver's key is that of the agent or of one above it: an agent does not approve itself")]
     OwnKey,
@@ -147,6 +150,7 @@ impl RefusedAnswer {
             Self::Approval(error) => error.code(),
             Self::OtherRequest => Reason::ApprovalContentMismatch.code(),
             Self::OtherAgent => Reason::ApprovalAgentMismatch.code(),
+            Self::OutOfBounds => Reason::ApprovalOutOfBounds.code(),
             Self::OwnKey => Reason::ApprovalSelf.code(),
             Self::RoleMissing(_) => "approval_role_missing",
             Self::Denied(_) => "revoked",
@@ -236,6 +240,9 @@ impl ApprovalRequest {
         }
         if given.grant.as_ref().is_some_and(|grant| !view.is_for(grant)) {
             return Err(RefusedAnswer::OtherAgent);
+        }
+        if given.grant.as_ref().is_some_and(|grant| !view.is_within(grant)) {
+            return Err(RefusedAnswer::OutOfBounds);
         }
         if view.keys().any(|key| key == approver.key.thumbprint()) {
             return Err(RefusedAnswer::OwnKey);

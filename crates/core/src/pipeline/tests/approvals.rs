@@ -377,6 +377,17 @@ fn nobody_takes_the_name_of_a_grants_agent() {
     assert_eq!(outcome(&signed("bot-1", Some(&leaf)), order(ORDER, 2)), mismatch, "it is above");
     let now = NOW.seconds();
     assert!(request.clone().approved(&gate, &signed("bot-1", Some(&leaf)), now).is_ok());
+    for (limits, is_taken) in [
+        (r#"{"spend":{"per_transaction_micro_usd":60000000}}"#, true),
+        (r#"{"spend":{"per_transaction_micro_usd":59999999}}"#, false),
+        (r#"{"spend":{"total_micro_usd":59999999}}"#, false),
+        (r#"{"domains":["shop.example"]}"#, true),
+        (r#"{"domains":["other.example"]}"#, false),
+    ] {
+        let taken = request.clone().approved(&gate, &granting(&request, 3, limits), now);
+        assert_eq!(taken.is_ok(), is_taken, "{limits}");
+        assert!(is_taken || taken == Err(RefusedAnswer::OutOfBounds));
+    }
     for token in [signed("bot-2", None), signed("bot-1", Some(key(9).public().thumbprint()))] {
         assert_eq!(request.clone().approved(&gate, &token, now), Err(RefusedAnswer::OtherAgent));
     }
