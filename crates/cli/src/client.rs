@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use passgate_api::answer::{ATTESTATION_FIELD, CHALLENGE_FIELD, DECISION_FIELD, PROBLEM_MEDIA_TYPE};
+use passgate_api::driver::ApprovalNotice;
 use passgate_core::attest::DecisionKind;
 use passgate_core::reason::Class;
 use passgate_host::http::upstream::TrustRoots;
@@ -39,7 +40,7 @@ pub(crate) struct Answer {
     /// The fields.
     pub(crate) headers: HeaderMap,
     /// The body.
-    pub(crate) body: Incoming,
+    pub(crate) body: Either<Incoming, Full<Bytes>>,
 }
 
 /// What the gate said in an answer.
@@ -55,6 +56,8 @@ pub(crate) struct Verdict {
     pub(crate) status: u16,
     /// Whether the gate allowed the request and got no answer from the API behind it.
     pub(crate) upstream_failed: bool,
+    /// The request for approval that waits for people, or that they answered.
+    pub(crate) approval: Option<ApprovalNotice>,
 }
 
 /// What the types of the gate's problems with the API behind it start with.
@@ -68,6 +71,7 @@ struct Problem {
     decision: String,
     reason_code: String,
     attestation_id: Option<String>,
+    approval: Option<ApprovalNotice>,
 }
 
 impl Client {
@@ -96,7 +100,7 @@ impl Client {
             Ok(Err(error)) => Err(unreachable(&root_cause(&error))),
             Ok(Ok(response)) => {
                 let (parts, body) = response.into_parts();
-                Ok(Answer { status: parts.status, headers: parts.headers, body })
+                Ok(Answer { status: parts.status, headers: parts.headers, body: Either::Left(body) })
             }
         }
     }
@@ -122,7 +126,16 @@ impl Answer {
             _ => None,
         };
         let attestation_id = text(ATTESTATION_FIELD).map(str::to_owned);
-        Verdict { decision, reason_code: None, attestation_id, status: self.status.as_u16(), upstream_failed: false }
+        let status = self.status.as_u16();
+        Verdict { decision, reason_code: None, attestation_id, status, upstream_failed: false, approval: None }
+    }
+
+    /// The same answer with its whole body read, at most [`MAX_COLLECTED_BYTES`], and what the gate said in it.
+    pub(crate) async fn whole(self) -> Result<(Self, Verdict), Failure> {
+        let (status, headers, mut verdict) = (self.status, self.headers.clone(), self.verdict());
+        let body = self.collect().await?;
+        verdict.read_reason(&body);
+        Ok((Self { status, headers, body: Either::Right(Full::new(body)) }, verdict))
     }
 
     /// The challenge that a proof has to answer, when the gate refused for want of an answer.
@@ -163,6 +176,7 @@ impl Verdict {
             }
         }
         self.reason_code = Some(problem.reason_code);
+        self.approval = problem.approval;
     }
 
     /// The exit code of this answer.
@@ -200,7 +214,7 @@ mod tests {
 
     fn verdict(decision: Option<DecisionKind>, status: u16) -> Verdict {
         let attestation_id = Some("att_1".to_owned());
-        Verdict { decision, reason_code: None, attestation_id, status, upstream_failed: false }
+        Verdict { decision, reason_code: None, attestation_id, status, upstream_failed: false, approval: None }
     }
 
     #[test]

@@ -63,6 +63,44 @@ pub(crate) struct LimitArgs {
     labels: Vec<String>,
 }
 
+/// The limits that a grant of actions can hold, as flags.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct GrantLimitArgs {
+    /// What the granted requests may spend together, in USD
+    #[arg(long, alias = "spend-total", value_name = "USD", value_parser = usd, requires = "grant", help_heading = GRANT_HEADING)]
+    total: Option<MicroUsd>,
+    /// What one granted request may spend, in USD
+    #[arg(long, alias = "spend-per-transaction", value_name = "USD", value_parser = usd, requires = "grant", help_heading = GRANT_HEADING)]
+    per_transaction: Option<MicroUsd>,
+    /// A host that they may reach, such as api.example.com or *.example.com; may be given several times
+    #[arg(long = "domain", value_name = "HOST", requires = "grant", help_heading = GRANT_HEADING)]
+    domains: Vec<String>,
+    /// What they may touch, such as customers/42 or customers/*; may be given several times
+    #[arg(long = "resource", value_name = "PATTERN", requires = "grant", help_heading = GRANT_HEADING)]
+    resources: Vec<String>,
+    /// A value that they have to carry under a name; given several times for one name, one of the values
+    #[arg(long = "context", value_name = "NAME=VALUE", value_parser = pair, requires = "grant", help_heading = GRANT_HEADING)]
+    context: Vec<(String, String)>,
+    /// Records that each of them may return
+    #[arg(long, value_name = "N", requires = "grant", help_heading = GRANT_HEADING)]
+    max_records: Option<u64>,
+    /// The task that they have to belong to
+    #[arg(long, value_name = "ID", requires = "grant", help_heading = GRANT_HEADING)]
+    task: Option<String>,
+}
+
+/// Above the flags of a grant in a help text.
+pub(crate) const GRANT_HEADING: &str = "A grant";
+
+impl GrantLimitArgs {
+    /// What the flags limit.
+    pub(crate) fn constraints(&self) -> Result<Constraints, Failure> {
+        let Self { total, per_transaction, domains, resources, context, max_records, task } = self.clone();
+        let spend = LimitArgs { spend_total: total, spend_per_transaction: per_transaction, ..LimitArgs::default() };
+        LimitArgs { domains, resources, context, max_records, task, ..spend }.constraints()
+    }
+}
+
 fn usd(text: &str) -> Result<MicroUsd, AmountError> {
     MicroUsd::parse_usd_cap(text)
 }
@@ -360,6 +398,35 @@ mod tests {
         assert_eq!(paths[1], "constraints.spend.daily_micro_usd");
         assert_eq!(paths[10], "constraints.context.team.a");
         assert_eq!((all(&constraints)[1].words.as_str(), paths.len()), ("at most 20.00 USD", 15));
+    }
+
+    #[test]
+    fn the_flags_of_a_grant_are_those_of_a_passport() {
+        #[derive(clap::Parser)]
+        struct Granting {
+            #[arg(long)]
+            grant: bool,
+            #[command(flatten)]
+            limits: GrantLimitArgs,
+        }
+        let flags = [
+            "--total=300",
+            "--per-transaction=1.5",
+            "--domain=api.example.com",
+            "--resource=customers/*",
+            "--context=env=prod",
+            "--max-records=100",
+            "--task=T-1",
+        ];
+        let granted = Granting::try_parse_from([&["x", "--grant"], &flags[..]].concat()).unwrap();
+        let same = |flag: &&str| flag.replace("total", "spend-total").replace("per-tr", "spend-per-tr");
+        let same: Vec<String> = flags.iter().map(same).collect();
+        let same: Vec<&str> = same.iter().map(String::as_str).collect();
+        assert!(granted.grant);
+        assert_eq!(granted.limits.constraints().unwrap(), parsed(&same).constraints().unwrap());
+        for flag in flags {
+            assert!(Granting::try_parse_from(["x", flag]).is_err(), "{flag} without a grant");
+        }
     }
 
     #[test]

@@ -159,14 +159,20 @@ impl Output {
 
     /// Lines of `name  value`, the values aligned and inert.
     pub(crate) fn members(&self, members: &[(&str, String)]) -> Result<(), Failure> {
-        let width = members.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        members.iter().try_for_each(|(name, value)| self.data(&format!("{name:width$}  {}", inert(value))))
+        aligned(members).iter().try_for_each(|line| self.data(line))
     }
 
     /// A failure to write talk has nowhere to be reported.
     fn talk(&self, line: &str) {
         let _unreported = writeln!(io::stderr().lock(), "{line}");
     }
+}
+
+/// Lines of `name  value`, the values aligned and both inert.
+pub(crate) fn aligned(members: &[(impl AsRef<str>, String)]) -> Vec<String> {
+    let names: Vec<String> = members.iter().map(|(name, _)| inert(name.as_ref())).collect();
+    let width = names.iter().map(String::len).max().unwrap_or_default();
+    names.iter().zip(members).map(|(name, (_, value))| format!("{name:width$}  {}", inert(value))).collect()
 }
 
 fn versioned(members: Map<String, Value>) -> Value {

@@ -164,6 +164,28 @@ impl Request {
         Ok(Self { method, scheme, authority, path, query, headers, body: body.unwrap_or_default() })
     }
 
+    /// An unsigned request for `path` at the same gate.
+    pub(crate) fn beside(&self, path: &str) -> Self {
+        Self {
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            query: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The same request with a field more. It has to be one that HTTP allows, and not there yet.
+    pub(crate) fn with_field(mut self, name: &str, value: &str) -> Result<Self, Failure> {
+        if self.headers.iter().any(|(there, _)| there == name) {
+            return Err(Failure::usage(format_args!("the field `{name}` is given already"))
+                .hint(format_args!("leave out the -H with `{name}`")));
+        }
+        self.headers.push(checked_field(name, value)?);
+        Ok(self)
+    }
+
     /// Whether the request carries a proof already.
     pub(crate) fn is_signed(&self) -> bool {
         self.headers.iter().any(|(name, _)| name == "signature-input" || name == DPOP_FIELD)

@@ -9,6 +9,14 @@ pub(crate) struct Span {
     pub(crate) seconds: i64,
 }
 
+impl Span {
+    /// As [`Span::from_str`], and a number alone is seconds.
+    pub(crate) fn of_seconds(text: &str) -> Result<Self, String> {
+        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if is_number { format!("{text}s").parse() } else { text.parse() }
+    }
+}
+
 /// The longest span: a hundred years.
 const MAX_SECONDS: i64 = 100 * 366 * 86_400;
 
@@ -87,6 +95,11 @@ mod tests {
             ["", "d", "30", "0s", "-1d", "+1d", "1.5h", "1w", "1 d", "99999999999d", "9223372036854775807d", "1ä"]
         {
             assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+        assert_eq!(Span::of_seconds("90"), Ok(Span { seconds: 90 }));
+        assert_eq!(Span::of_seconds("2h"), Ok(Span { seconds: 7_200 }));
+        for text in ["", "0", "-1", "1.5", "1 "] {
+            assert!(Span::of_seconds(text).is_err(), "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use passgate_api::driver::Driver;
+use passgate_api::http::approvals::{self, ApprovalDoc, ApprovalPage, ApprovalQuery, Approve, Deny};
 use passgate_api::http::control::{self, Controlled};
 use passgate_api::http::export;
 use passgate_api::http::route::PluginKey;
@@ -69,7 +70,7 @@ impl AccessError {
         match self {
             Self::Key(_) => ErrorClass::Configuration,
             Self::Operation(OperationError::Store(
-                StoreError::PluginKey(_) | StoreError::Revoked(_) | StoreError::NotHeld(_),
+                StoreError::PluginKey(_) | StoreError::Revoked(_) | StoreError::NotHeld(_) | StoreError::Answer(_),
             )) => ErrorClass::Unexpected,
             Self::NoStore { .. }
             | Self::Volatile
@@ -100,6 +101,16 @@ impl AccessError {
             Self::Operation(OperationError::Store(StoreError::NotHeld(_))) => true,
             Self::Client(ClientError::Refused { status, code, .. }) => *status == 409 && code == control::NOT_HELD_CODE,
             _ => false,
+        }
+    }
+
+    /// The code of the refusal to take in an answer to a request for approval, if it is one.
+    #[must_use]
+    pub fn refused_answer(&self) -> Option<&str> {
+        match self {
+            Self::Operation(OperationError::Store(StoreError::Answer(refused))) => Some(refused.code()),
+            Self::Client(ClientError::Refused { status: 404 | 409, code, .. }) if !code.is_empty() => Some(code),
+            _ => None,
         }
     }
 }
@@ -253,6 +264,68 @@ impl Access {
         }
     }
 
+    /// One page of requests for approval.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`].
+    pub async fn approvals(&self, query: &ApprovalQuery) -> Result<ApprovalPage, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.approvals(query).await?),
+            Self::Offline(offline) => Ok(approvals::page(offline.gate.as_ref(), query).await?),
+        }
+    }
+
+    /// The request for approval with this id, with what approvers are shown.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`], [`AccessError::refused_answer`] when there is none.
+    pub async fn approval(&self, id: &str) -> Result<ApprovalDoc, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.approval(id).await?),
+            Self::Offline(offline) => Ok(approvals::one(offline.gate.as_ref(), id).await?),
+        }
+    }
+
+    /// Gives an approval; when this returns, it counts. Gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`], [`AccessError::refused_answer`] when it is not taken in; else it may count or not.
+    pub async fn approve(&self, id: &str, given: &Approve) -> Result<Map<String, Value>, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.approve(id, given).await?),
+            Self::Offline(offline) => {
+                recorded(&approvals::approve(&offline.recording().await?, id, given.clone()).await?)
+            }
+        }
+    }
+
+    /// Denies a request for approval. Gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`], [`AccessError::refused_answer`] when it is not taken in; else it may be denied or not.
+    pub async fn deny(&self, id: &str, given: &Deny) -> Result<Map<String, Value>, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.deny(id, given).await?),
+            Self::Offline(offline) => recorded(&approvals::deny(&offline.recording().await?, id, given.clone()).await?),
+        }
+    }
+
+    /// Takes a request for approval back; when this returns, no approval of it is accepted. Gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError`]; it may then be in force or not, and is safe to repeat.
+    pub async fn withdraw(&self, id: &str) -> Result<Map<String, Value>, AccessError> {
+        match self {
+            Self::Running(client) => Ok(client.withdraw(id).await?),
+            Self::Offline(offline) => recorded(&approvals::withdraw(&offline.recording().await?, id).await?),
+        }
+    }
+
     /// The value of a plugin's key, if it has one.
     ///
     /// # Errors
@@ -278,10 +351,7 @@ impl Access {
     ) -> Result<Map<String, Value>, AccessError> {
         match self {
             Self::Running(client) => Ok(client.set_plugin_key(of, value).await?),
-            Self::Offline(offline) => {
-                let record = offline.recording().await?.set_plugin_key(of, value).await?;
-                Ok(view::attestation(&record).map_err(OperationError::from)?)
-            }
+            Self::Offline(offline) => recorded(&offline.recording().await?.set_plugin_key(of, value).await?),
         }
     }
 
@@ -296,6 +366,11 @@ impl Access {
             Self::Offline(offline) => Ok(control::revocation(offline.gate.as_ref(), of).await?),
         }
     }
+}
+
+/// A record as signed, for people.
+fn recorded(jws: &str) -> Result<Map<String, Value>, AccessError> {
+    Ok(view::attestation(jws).map_err(OperationError::from)?)
 }
 
 /// The store of a gateway that does not run.

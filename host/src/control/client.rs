@@ -20,6 +20,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::remote::{Remote, RemoteGate, RemoteGateError};
+use passgate_api::http::approvals::{ApprovalDoc, ApprovalPage, ApprovalQuery, Approve, Deny};
 use passgate_api::http::documents::{
     ExportFormat, Query, QueryPage, Reconciliation, Revocation, RevocationState, Rotated, Rotation,
 };
@@ -225,6 +226,55 @@ impl ControlClient {
     pub async fn reconcile(&self, what: &Reconciliation) -> Result<Map<String, Value>, ClientError> {
         let body = serde_json::to_vec(what).map_err(exchange)?;
         self.document(Method::POST, "/v1/reconciliations", body.into()).await
+    }
+
+    /// One page of requests for approval.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn approvals(&self, query: &ApprovalQuery) -> Result<ApprovalPage, ClientError> {
+        self.document(Method::GET, &with_query("/v1/approvals", query)?, Bytes::new()).await
+    }
+
+    /// The request for approval with this id, with what approvers are shown.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`], also when there is none.
+    pub async fn approval(&self, id: &str) -> Result<ApprovalDoc, ClientError> {
+        self.document(Method::GET, &format!("/v1/approvals/{}", segment(id)), Bytes::new()).await
+    }
+
+    /// Gives an approval, and gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn approve(&self, id: &str, given: &Approve) -> Result<Map<String, Value>, ClientError> {
+        self.answer_request(id, "approve", serde_json::to_vec(given).map_err(exchange)?).await
+    }
+
+    /// Denies a request for approval, and gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn deny(&self, id: &str, given: &Deny) -> Result<Map<String, Value>, ClientError> {
+        self.answer_request(id, "deny", serde_json::to_vec(given).map_err(exchange)?).await
+    }
+
+    /// Takes a request for approval back, and every approval of it, and gives the record of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`].
+    pub async fn withdraw(&self, id: &str) -> Result<Map<String, Value>, ClientError> {
+        self.answer_request(id, "withdraw", Vec::new()).await
+    }
+
+    async fn answer_request(&self, id: &str, verb: &str, body: Vec<u8>) -> Result<Map<String, Value>, ClientError> {
+        self.document(Method::POST, &format!("/v1/approvals/{}/{verb}", segment(id)), body.into()).await
     }
 
     /// Since when something is revoked or suspended.

@@ -27,6 +27,7 @@ pub use access::{Access, AccessError, Offline};
 pub use client::{ClientError, ControlClient};
 pub(crate) use operations::Keys;
 pub use operations::{OperationError, Operations};
+pub use passgate_api::http::approvals::{ApprovalDoc, ApprovalPage, ApprovalQuery, ApprovalStatus, Approve, Deny};
 pub use passgate_api::http::documents::{
     DEFAULT_QUERY_LIMIT, DocumentError, ExportFormat, MAX_QUERY_LIMIT, Query, QueryPage, Reconciliation, Revocation,
     RevocationState, Rotated, Rotation,

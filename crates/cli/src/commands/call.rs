@@ -1,20 +1,25 @@
 //! `call URL`: one signed request, and what the gate said about it.
 
+mod approval;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use passgate_core::attest::DecisionKind;
+use passgate_passport::approval::APPROVAL_FIELD;
 use serde_json::{Value, json};
 
+use self::approval::{Standing, Waiting};
 use crate::client::{Answer, Client, Verdict};
 use crate::context::Context;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::credentials::Credentials;
+use crate::exit::{Failure, Outcome};
 use crate::inert::inert;
 use crate::output::Output;
 use crate::request::{ProofArgs, Request, RequestArgs, SignerArgs};
-use crate::span::Span;
+use crate::span::{self, Span};
 use crate::{access, credentials, moment};
 
 /// Arguments of `call`.
@@ -37,6 +42,12 @@ pub(crate) struct Args {
     /// Send the identical signed request this many times more; the last answer decides the exit code
     #[arg(long, value_name = "N", default_value_t = 0)]
     replay: u32,
+    /// Present the approvals of this request for approval, which the answer to the request held back names
+    #[arg(long, value_name = "ID")]
+    approval: Option<String>,
+    /// When the request is held back, wait so long for its approval and send it again [default: 300 seconds]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300", value_parser = Span::of_seconds)]
+    wait: Option<Span>,
     /// A PEM file with the certificate authorities to trust, instead of the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -47,29 +58,85 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let request = Request::from_args(&args.url, &args.request)?;
-    let signer = credentials::load(args.signer.credentials.as_deref(), args.signer.key.as_deref(), &context.base())?;
-    let mut signed = request.clone().sign(&signer, args.proof.form(), moment::now())?;
-    let output = &context.output;
-    if args.show_request {
-        show_request(&signed, output);
+    let caller = Caller::new(args, context)?;
+    let request = match &args.approval {
+        Some(id) => caller.approved(request, id).await?,
+        None => request,
+    };
+    let (mut answer, mut signed) = caller.send(&request).await?;
+    if let Some(wait) = args.wait.filter(|_| args.approval.is_none()) {
+        (answer, signed) = caller.once_approved(request, answer, signed, wait).await?;
     }
-    let trust_roots = access::trust_roots(args.ca_file.as_deref())?;
-    let client = Client::new(Duration::from_secs(args.timeout.seconds.unsigned_abs()), &trust_roots)?;
-    let mut exit = Exit::Ok;
-    for time in 0..=args.replay {
-        let mut answer = client.send(&signed).await?;
-        if time == 0
-            && let Some(challenge) = answer.challenge()
-        {
-            signed = request.clone().sign_answering(Some(challenge), &signer, args.proof.form(), moment::now())?;
-            if args.show_request {
-                show_request(&signed, output);
-            }
-            answer = client.send(&signed).await?;
-        }
-        exit = print(answer, args.include, output).await?.exit()?;
+    let output = &context.output;
+    let mut exit = print(answer, args.include, output).await?.exit()?;
+    for _ in 0..args.replay {
+        exit = print(caller.client.send(&signed).await?, args.include, output).await?.exit()?;
     }
     Ok(exit)
+}
+
+/// What sends requests of one agent.
+struct Caller<'a> {
+    args: &'a Args,
+    client: Client,
+    signer: Credentials,
+    output: &'a Output,
+}
+
+impl<'a> Caller<'a> {
+    fn new(args: &'a Args, context: &'a Context) -> Result<Self, Failure> {
+        let (file, key) = (args.signer.credentials.as_deref(), args.signer.key.as_deref());
+        let signer = credentials::load(file, key, &context.base())?;
+        let trust_roots = access::trust_roots(args.ca_file.as_deref())?;
+        let client = Client::new(Duration::from_secs(args.timeout.seconds.unsigned_abs()), &trust_roots)?;
+        Ok(Self { args, client, signer, output: &context.output })
+    }
+
+    /// Signs and sends, once more where the gate wants a challenge answered. Gives the request as it was sent last.
+    async fn send(&self, request: &Request) -> Result<(Answer, Request), Failure> {
+        let signed = self.signed(request, None)?;
+        let answer = self.client.send(&signed).await?;
+        let Some(challenge) = answer.challenge() else { return Ok((answer, signed)) };
+        let signed = self.signed(request, Some(challenge))?;
+        Ok((self.client.send(&signed).await?, signed))
+    }
+
+    fn signed(&self, request: &Request, challenge: Option<&str>) -> Result<Request, Failure> {
+        let signed = request.clone().sign_answering(challenge, &self.signer, self.args.proof.form(), moment::now())?;
+        if self.args.show_request {
+            show_request(&signed, self.output);
+        }
+        Ok(signed)
+    }
+
+    /// `request` with the approvals of the request for approval `id`.
+    async fn approved(&self, request: Request, id: &str) -> Result<Request, Failure> {
+        match Waiting::at(&self.client, &request, id)?.approvals(self.args.wait).await? {
+            Standing::Approved(field) => request.with_field(APPROVAL_FIELD, &field),
+            Standing::Pending(failure) => Err(failure),
+        }
+    }
+
+    /// Where `answer` asks for approval: waits for it, and sends `request` again with it.
+    async fn once_approved(
+        &self,
+        request: Request,
+        answer: Answer,
+        signed: Request,
+        wait: Span,
+    ) -> Result<(Answer, Request), Failure> {
+        if answer.verdict().decision != Some(DecisionKind::StepUp) {
+            return Ok((answer, signed));
+        }
+        let (answer, verdict) = answer.whole().await?;
+        let Some(notice) = &verdict.approval else { return Ok((answer, signed)) };
+        let length = span::length(wait.seconds);
+        self.output.say(&format!("Waiting {length} for the approval of {}.", inert(&notice.request_id)));
+        match Waiting::at(&self.client, &request, &notice.request_id)?.approvals(Some(wait)).await? {
+            Standing::Approved(field) => self.send(&request.with_field(APPROVAL_FIELD, &field)?).await,
+            Standing::Pending(_) => Ok((answer, signed)),
+        }
+    }
 }
 
 /// Sends `request` and reads the whole answer.
@@ -107,6 +174,7 @@ async fn print(answer: Answer, include: bool, output: &Output) -> Result<Verdict
         let body = answer.collect().await?;
         verdict.read_reason(&body);
         output.say(&verdict.line(output));
+        verdict.approval.iter().for_each(|notice| output.say(&approval::next_step(notice)));
         output.foreign(&body)?;
         output.say("");
     } else {
@@ -152,6 +220,7 @@ fn to_json(verdict: &Verdict, headers: Option<Value>, body: &[u8]) -> Value {
     });
     if let Value::Object(members) = &mut members {
         members.extend(headers.map(|headers| ("headers".to_owned(), headers)));
+        members.extend(verdict.approval.as_ref().map(|notice| ("approval".to_owned(), approval::to_json(notice))));
         let (name, text) = match std::str::from_utf8(body) {
             Ok(text) => ("body", text.to_owned()),
             Err(_) => ("body_base64url", passgate_passport::b64::encode(body)),

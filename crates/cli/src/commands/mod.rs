@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+mod approvals;
 mod budgets;
 mod bundle;
 mod call;
@@ -63,6 +64,9 @@ pub(crate) enum Command {
     /// Show what is charged and not known to be spent, and say what became of it
     #[command(subcommand)]
     Budgets(budgets::Command),
+    /// List, show, approve, deny and withdraw what the gate holds back until people approve
+    #[command(subcommand)]
+    Approvals(approvals::Command),
     /// Check the configuration, files, store, gateway and upstream
     Doctor(doctor::Args),
     /// Print the completions of a shell
@@ -86,6 +90,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Gate(gate::Command::Check(args)) => gate::check::run(&args, &context).await,
         Command::Ledger(command) => ledger::run(&command, &context).await,
         Command::Budgets(command) => budgets::run(&command, &context).await,
+        Command::Approvals(command) => approvals::run(&command, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Completions(args) => completions::run(&args, &context),
     }

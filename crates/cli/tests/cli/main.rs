@@ -1,6 +1,8 @@
 //! The `passgate` program from outside: its exit codes, streams and files.
 
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod bundle;

@@ -147,6 +147,39 @@ fn a_revocation_elsewhere_makes_a_passport_invalid_here() {
 }
 
 #[test]
+fn what_is_held_back_elsewhere_is_answered_from_here() {
+    let (home, away) = (initialised(), with_key());
+    run(away.path(), &["keys", "generate", "--out", "alice.jwk"]).exits(0);
+    let set = run(away.path(), &["keys", "jwks", "alice.jwk"]).exits(0).stdout;
+    fs::write(home.path().join("alice.jwks"), set).unwrap();
+    let path = home.path().join("passgate.yml");
+    let approvers = "\napprovals: {approvers: [{name: alice, key_file: alice.jwks}]}\n";
+    fs::write(&path, fs::read_to_string(&path).unwrap() + approvers).unwrap();
+    issued(home.path(), "agent-1", &["payments:*"]);
+    let served = Served::start(home.path(), "http://127.0.0.1:9");
+    let relay = Elsewhere::relay(home.path().join("state/passgate.sock"));
+    let there = |arguments: &[&str]| run(away.path(), &at(&[&["--format", "json"], arguments].concat(), &relay.url));
+    let pay = |body: &str| {
+        let url = format!("{}/pay", served.url);
+        run(home.path(), &["call", &url, "-d", body, "--format", "json"]).exits(4).json()["approval"].clone()
+    };
+    let [first, second] = ["60", "70"].map(|usd| {
+        let held = pay(&format!(r#"{{"amount_usd": {usd}}}"#));
+        held["request_id"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(there(&["approvals", "list"]).exits(0).json()["approvals"].as_array().unwrap().len(), 2);
+    assert_eq!(there(&["approvals", "show", &first]).exits(0).json()["state"], "pending");
+    let approve = ["approvals", "approve", &first, "--key", "alice.jwk", "--as", "alice", "--yes"];
+    assert_eq!(there(&approve).exits(0).json()["state"], "approved");
+    assert_eq!(there(&["approvals", "deny", &second]).exits(0).json()["state"], "denied");
+    assert_eq!(there(&["approvals", "withdraw", &first]).exits(0).json()["state"], "withdrawn");
+    let gone = there(&["approvals", "show", "areq_01ARYZ6S410000000000000001"]).exits(1);
+    assert_eq!(gone.error()["code"], "not_found");
+    let posted = format!("POST /.passgate/v1/approvals/{first}/approve ");
+    assert!(relay.arrived().iter().any(|request| request.starts_with(&posted)));
+}
+
+#[test]
 fn a_key_that_the_gate_does_not_know_is_one() {
     let relay = Elsewhere::relay(PathBuf::from("/nowhere"));
     let folder = with_key();

@@ -41,6 +41,15 @@ enum ScopeArg {
     /// Revoke.
     #[value(name = Scope::Revoke.as_str())]
     Revoke,
+    /// Say what became of requests whose outcome was not known.
+    #[value(name = Scope::BudgetWrite.as_str())]
+    BudgetWrite,
+    /// List and show requests for approval.
+    #[value(name = Scope::ApprovalRead.as_str())]
+    ApprovalRead,
+    /// Answer them.
+    #[value(name = Scope::ApprovalWrite.as_str())]
+    ApprovalWrite,
     /// Push bundles and status lists.
     #[value(name = Scope::BundleWrite.as_str())]
     BundleWrite,
@@ -51,6 +60,9 @@ impl From<ScopeArg> for Scope {
         match scope {
             ScopeArg::LedgerRead => Self::LedgerRead,
             ScopeArg::Revoke => Self::Revoke,
+            ScopeArg::BudgetWrite => Self::BudgetWrite,
+            ScopeArg::ApprovalRead => Self::ApprovalRead,
+            ScopeArg::ApprovalWrite => Self::ApprovalWrite,
             ScopeArg::BundleWrite => Self::BundleWrite,
         }
     }
@@ -84,4 +96,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
 fn new_key() -> Result<Zeroizing<String>, Failure> {
     let random = Zeroizing::new(b64::encode(moment::random::<KEY_BYTES>()?.as_slice()));
     Ok(Zeroizing::new([KEY_PREFIX, random.as_str()].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_can_have_every_scope_there_is() {
+        let scopes: Vec<Scope> = ScopeArg::value_variants().iter().copied().map(Scope::from).collect();
+        assert_eq!(scopes, Scope::ALL);
+    }
 }
