@@ -114,6 +114,19 @@ pub struct ApprovalsEntry {
     /// How long a request waits for an answer, in seconds from 60 to 86400.
     #[serde(default = "default_request_ttl")]
     pub request_ttl_seconds: u32,
+    /// Who is told that a request waits. A gate at the edge tells nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookEntry>,
+}
+
+/// Who is told that a request for approval waits, as by Standard Webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookEntry {
+    /// An `https` URL, or an `http` URL of this machine.
+    pub url: String,
+    /// A file with the secret that messages are signed with: `whsec_` and the base64 of 24 to 64 bytes.
+    pub secret_file: String,
 }
 
 /// A person who approves. Exactly one of `key` and `key_file` is given.

@@ -26,6 +26,7 @@ pub use check::check_upstream;
 pub use doc::{
     AttestationDoc, Config, ControlDoc, EdgeSettings, EngineKind, EvaluatorDoc, IssuerEntry, LogDoc, LogFormat,
     LogLevel, PluginDoc, PluginGrant, PluginLimitsDoc, PluginsDoc, ServerDoc, StoreDoc, StoreKind, UpstreamDoc,
+    WebhookEntry,
 };
 pub use error::{ConfigError, ConfigErrors};
 

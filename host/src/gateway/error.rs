@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use passgate_store::StoreError;
 
+use super::webhook::WebhookError;
 use crate::attestation_key::KeyError;
 use crate::config::ConfigError;
 use crate::env::RandomError;
@@ -44,6 +45,9 @@ pub enum ServeError {
     /// The upstream cannot be used as configured.
     #[error(transparent)]
     Upstream(#[from] UpstreamConfigError),
+    /// Nobody can be told of requests for approval.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The store cannot be used.
     #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
     Store(#[from] StoreError),

@@ -139,7 +139,10 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
             forward(&core, *allowed, outbound, &line, slot).await
         }
         Answer::Mint(minted) => mint(&core, &minted, &line),
-        Answer::Refuse(refused) => refusal(&core, &refused, to_cover, &line),
+        Answer::Refuse(refused) => {
+            core.webhook.tell(&refused, &core.gate.get().id, core.env.now());
+            refusal(&core, &refused, to_cover, &line)
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod page;
 mod settle;
 mod status;
 mod upkeep;
+mod webhook;
 
 use std::future::Future;
 use std::io;
@@ -33,6 +34,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::webhook::Webhook;
+pub use self::webhook::WebhookError;
 pub use error::{ErrorClass, ServeError};
 pub use page::has_verify_page;
 
@@ -121,7 +124,7 @@ impl Gateway {
     /// [`ServeError`]; nothing is left running then.
     pub async fn start(self) -> Result<RunningGateway, ServeError> {
         let Self { loaded, env, listener, store, evaluator } = self;
-        let upstream = Upstream::new(upstream_config(&loaded))?;
+        let (upstream, webhook) = (Upstream::new(upstream_config(&loaded))?, told(&loaded, &env)?);
         let key_files = KeyFiles::of(&loaded.paths.attestation_key);
         key_files.check()?;
         let store = match store {
@@ -177,6 +180,7 @@ impl Gateway {
             env,
             metrics,
             health,
+            webhook,
             unrecorded: Unrecorded::default(),
             limits: Limits::of(&loaded),
         };
@@ -189,6 +193,12 @@ impl Gateway {
             Watched { lists: Arc::new(Mutex::new(lists)), evaluator_file, policy_files: PolicyFiles::of(&loaded) },
         ))
     }
+}
+
+/// Who is told of requests for approval.
+fn told(loaded: &Loaded, env: &Arc<dyn Environment>) -> Result<Webhook, WebhookError> {
+    let entry = loaded.config.approvals.as_ref().and_then(|approvals| approvals.webhook.as_ref());
+    Webhook::start(entry, &loaded.base, env)
 }
 
 /// The gate as it starts, with the status lists that are at hand.
@@ -267,6 +277,7 @@ async fn engine(
 struct Core {
     gate: Arc<InForce>,
     operations: Arc<Operations>,
+    webhook: Webhook,
     engine: Arc<Engine>,
     plugins: PluginHost,
     driver: Arc<Driver>,

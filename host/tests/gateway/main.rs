@@ -9,6 +9,7 @@ mod guest;
 mod origin;
 mod support;
 
+mod approvals;
 mod control;
 mod crowding;
 mod decisions;

@@ -1,0 +1,99 @@
+//! People are told that a request waits, once; whoever waits is told how it stands.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use passgate_host::files::{self, Existing};
+use passgate_passport::approval::{self, APPROVAL_FIELD, Approval};
+use passgate_passport::id;
+use passgate_passport::key::SecretKey;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::origin::{Origin, ok};
+use crate::support::{Call, Site, Wish, eventually, patiently};
+
+const PAY: &str = r#"{"amount_usd": 60}"#;
+
+fn alice() -> SecretKey {
+    SecretKey::from_seed([21; 32])
+}
+
+/// A gate where alice approves above 50 USD, and `hook` is told.
+async fn site(origin: &Origin, hook: &Origin) -> Site {
+    let extra = format!(
+        "approvals:\n  approvers: [{{name: alice, key: {}, roles: [finance]}}]\n  webhook: {{url: \"{}/hook\", secret_file: hook.secret}}",
+        alice().public().to_jwk(),
+        hook.url(),
+    );
+    let guardrails = "approval_workflows: {require_approval_above_usd: 50}".to_owned();
+    let site = Site::new(Wish { guardrails, extra, ..Wish::before(origin) }).await;
+    let secret = format!("whsec_{}", STANDARD.encode([7; 32]));
+    files::write_secret(&site.folder.path().join("hook.secret"), secret.as_bytes(), Existing::Keep).unwrap();
+    site
+}
+
+#[tokio::test]
+async fn people_are_told_once_and_what_they_approve_is_let_through_once() {
+    let (origin, hook) = (Origin::start(|_| ok("ok")).await, Origin::start(|_| ok("")).await);
+    let mut site = site(&origin, &hook).await;
+    let gate = site.start_in_memory().await;
+    let agent = site.agent("agent-7", &["payments:create"]);
+    for _ in 0..2 {
+        let reply = site.send(&agent.post("/pay", PAY)).await;
+        reply.assert_refusal(403, "approval_required");
+    }
+    let told = eventually(async || (!hook.seen().is_empty()).then(|| hook.seen())).await;
+    let message: Value = serde_json::from_slice(&told[0].body).unwrap();
+    assert_eq!((&message["type"], &message["data"]["agent_id"]), (&json!("approval.requested"), &json!("agent-7")));
+    let request_id = message["data"]["request_id"].as_str().unwrap().to_owned();
+    assert_eq!(told[0].headers.get("webhook-id").unwrap(), request_id.as_str());
+    assert!(told[0].headers.get("webhook-signature").unwrap().to_str().unwrap().starts_with("v1,"));
+    assert!(!String::from_utf8_lossy(&told[0].body).contains("60"), "what is asked for stays at the gate");
+
+    let status = format!("/.passgate/v1/approvals/{request_id}/status");
+    let waits = site.send(&Call::bare(&site.address.to_string(), "GET", &status)).await;
+    assert_eq!((waits.status.as_u16(), waits.headers.get("retry-after").unwrap().to_str()), (200, Ok("5")));
+    let control = site.control().await;
+    let shown = control.approval(&request_id).await.unwrap().shown.unwrap();
+    let now = site.env.seconds();
+    let given = Approval {
+        audience: "gate_test".to_owned(),
+        exp: now + 600,
+        grant: None,
+        iat: now,
+        issuer: "alice".to_owned(),
+        jti: id::new_id("appr", 1, [1; 10]),
+        request_id: request_id.clone(),
+        shown_sha256: Sha256::digest(shown).into(),
+    };
+    let token = approval::sign(&alice(), &given).unwrap();
+    control.approve(&request_id, &serde_json::from_value(json!({ "approval": token })).unwrap()).await.unwrap();
+    let with = |body: &str| agent.post("/pay", body).with(APPROVAL_FIELD, &token);
+    site.send(&with(r#"{"amount_usd": 61}"#)).await.assert_refusal(403, "approval_content_mismatch");
+    assert_eq!(site.send(&with(PAY)).await.status, 200);
+    site.send(&with(PAY)).await.assert_refusal(403, "approval_used");
+    assert_eq!(origin.seen().len(), 1);
+    assert!(!origin.seen()[0].headers.contains_key(APPROVAL_FIELD));
+    site.send(&agent.post("/pay", PAY)).await.assert_refusal(403, "approval_required");
+    let told = eventually(async || (hook.seen().len() > 1).then(|| hook.seen())).await;
+    assert_eq!(told.len(), 2, "of what waits already nobody is told again");
+    patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_gate_does_not_start_with_a_secret_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (origin, hook) = (Origin::start(|_| ok("ok")).await, Origin::start(|_| ok("")).await);
+    let mut site = site(&origin, &hook).await;
+    let secret = site.folder.path().join("hook.secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = site.start().await.err().unwrap().to_string();
+    assert!(refused.contains("webhook.secret_file") && refused.contains("chmod 600"), "{refused}");
+    fs::remove_file(&secret).unwrap();
+    files::write_secret(&secret, b"secret", Existing::Keep).unwrap();
+    let refused = site.start().await.err().unwrap().to_string();
+    assert!(refused.contains("holds no secret"), "{refused}");
+}
