@@ -110,6 +110,7 @@ impl ServeError {
             | Self::Evaluator(_)
             | Self::Plugin(_)
             | Self::Upstream(_)
+            | Self::Webhook(_)
             | Self::SocketFolder { .. } => ErrorClass::Configuration,
             Self::Store(_) | Self::Listen { .. } | Self::Socket { .. } | Self::Running { .. } => {
                 ErrorClass::Unreachable

@@ -147,7 +147,6 @@ impl Gateway {
         let writer = Writer::new(signing.key, stamp.chain_uid(), record);
         let driver = chain(&store, writer, signing.next, env.as_ref()).await?;
         gate.mint_with(driver.writer().public_key());
-        let history = store.key_history().await?;
         let driver = Arc::new(driver);
         let health = Arc::new(Health::new(metrics.clone()));
         let info = ReadyInfo::new(
@@ -164,7 +163,7 @@ impl Gateway {
             Arc::clone(&store),
             Arc::clone(&env),
             Arc::clone(&gate),
-            Keys::new(key_files, history),
+            Keys::new(key_files, store.key_history().await?),
         );
         let operations = Arc::new(operations);
         let control = Control::new(Arc::clone(&operations), Arc::clone(&health), metrics.clone());

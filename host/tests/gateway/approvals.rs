@@ -48,13 +48,14 @@ async fn people_are_told_once_and_what_they_approve_is_let_through_once() {
     let message: Value = serde_json::from_slice(&told[0].body).unwrap();
     assert_eq!((&message["type"], &message["data"]["agent_id"]), (&json!("approval.requested"), &json!("agent-7")));
     let request_id = message["data"]["request_id"].as_str().unwrap().to_owned();
-    assert_eq!(told[0].headers.get("webhook-id").unwrap(), request_id.as_str());
-    assert!(told[0].headers.get("webhook-signature").unwrap().to_str().unwrap().starts_with("v1,"));
+    let field = |name: &str| told[0].headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    assert_eq!(field("webhook-id"), Some(request_id.clone()));
+    assert!(field("webhook-signature").unwrap().starts_with("v1,"));
     assert!(!String::from_utf8_lossy(&told[0].body).contains("60"), "what is asked for stays at the gate");
 
     let status = format!("/.passgate/v1/approvals/{request_id}/status");
     let waits = site.send(&Call::bare(&site.address.to_string(), "GET", &status)).await;
-    assert_eq!((waits.status.as_u16(), waits.headers.get("retry-after").unwrap().to_str()), (200, Ok("5")));
+    assert_eq!((waits.status, waits.field("retry-after")), (200, "5"));
     let control = site.control().await;
     let shown = control.approval(&request_id).await.unwrap().shown.unwrap();
     let now = site.env.seconds();
@@ -75,7 +76,7 @@ async fn people_are_told_once_and_what_they_approve_is_let_through_once() {
     assert_eq!(site.send(&with(PAY)).await.status, 200);
     site.send(&with(PAY)).await.assert_refusal(403, "approval_used");
     assert_eq!(origin.seen().len(), 1);
-    assert!(!origin.seen()[0].headers.contains_key(APPROVAL_FIELD));
+    assert!(origin.seen()[0].headers.iter().all(|(name, _)| name != APPROVAL_FIELD));
     site.send(&agent.post("/pay", PAY)).await.assert_refusal(403, "approval_required");
     let told = eventually(async || (hook.seen().len() > 1).then(|| hook.seen())).await;
     assert_eq!(told.len(), 2, "of what waits already nobody is told again");

@@ -136,6 +136,7 @@ mod tests {
             RefusedAnswer::Approval(ApprovalError::KeyUnknown),
             RefusedAnswer::OtherRequest,
             RefusedAnswer::OtherAgent,
+            RefusedAnswer::OutOfBounds,
             RefusedAnswer::OwnKey,
             RefusedAnswer::RoleMissing(String::new()),
             RefusedAnswer::Twice(String::new()),
