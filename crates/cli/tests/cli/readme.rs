@@ -94,7 +94,7 @@ fn rules_are_tested_and_exported_as_written() {
 }
 
 /// Runs a script in the folder until a command fails.
-fn shell(folder: &Path, script: &str) -> Run {
+pub(crate) fn shell(folder: &Path, script: &str) -> Run {
     let program = Path::new(env!("CARGO_BIN_EXE_passgate"));
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut shell = std::process::Command::new("sh");
