@@ -102,7 +102,7 @@ pub enum EffectDoc {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalDoc {
-    /// How many different people: 1 to 16.
+    /// How many different people: 1 to 8.
     #[serde(default = "one")]
     pub count: u32,
     /// The roles of which each has one; names of 1 to 64 of a-z 0-9 _ . -. Absent: any.

@@ -89,7 +89,7 @@ fn mistakes_in_arguments_and_obligations_are_named_with_their_place() {
             "nothing lies between",
         ),
         (allow("approval: {count: 1}"), "rules[0].approval: belongs to the effect `step_up`"),
-        ("{name: r, effect: step_up, approval: {count: 0}}".to_owned(), "rules[0].approval.count: from 1 to 16"),
+        ("{name: r, effect: step_up, approval: {count: 0}}".to_owned(), "rules[0].approval.count: from 1 to 8"),
         ("{name: r, effect: step_up, approval: {roles: [The Boss]}}".to_owned(), "rules[0].approval.roles[0]: use"),
         (allow("pass_ttl_seconds: 301"), "rules[0].pass_ttl_seconds: from 1 to 300"),
         (allow("rate_limits: {requests_per_day: 0}"), "rules[0].rate_limits: a limit is at least 1"),
@@ -145,5 +145,32 @@ fn rules_that_decide_nothing_are_refused() {
         "- {name: a, effect: allow, when: {labels: [x]}, require: {labels: [y]}}",
     ] {
         assert_eq!(compiled(&docs(&format!("rules:\n{rules}")), &gate()).map(drop), Ok(()), "{rules}");
+    }
+}
+
+#[test]
+fn what_the_approvers_cannot_give_is_named() {
+    let person = |name: &str, seed: u8, roles: &[&str]| passgate_core::gate::Approver {
+        name: name.to_owned(),
+        key: passgate_passport::key::SecretKey::from_seed([seed; 32]).public().clone(),
+        roles: roles.iter().map(ToString::to_string).collect(),
+    };
+    let approvers =
+        vec![person("alice", 1, &["finance"]), person("bob", 2, &["finance", "legal"]), person("carol", 3, &[])];
+    let approvals = passgate_core::gate::Approvals { approvers, request_ttl_seconds: 3600 };
+    let gate = Gate { approvals: Some(approvals), ..gate() };
+    for (approval, is_sound) in [
+        ("{count: 3}", true),
+        ("{count: 4}", false),
+        ("{count: 2, roles: [finance]}", true),
+        ("{count: 2, roles: [legal]}", false),
+        ("{count: 2, roles: [legal, finance]}", true),
+        ("{roles: [press]}", false),
+    ] {
+        let told = compiled(&docs(&format!("rules: [{{name: r, effect: step_up, approval: {approval}}}]")), &gate);
+        assert_eq!(told.is_ok(), is_sound, "{approval}");
+        if let Err(faults) = told {
+            assert_eq!(faults[0].at, "rules[0].approval");
+        }
     }
 }
