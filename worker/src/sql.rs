@@ -229,8 +229,9 @@ impl Tables for SqlTables<'_> {
 
     fn rows_from(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Fault> {
         let rows = self.execute(
-            "SELECT key, value FROM rows WHERE key >= ?1 AND key > ?2 AND substr(key, 1, length(?1)) = ?1 ORDER BY key LIMIT ?3",
-            vec![prefix.into(), after.into(), integer(limit as u64)],
+            "SELECT key, value FROM rows WHERE key >= ? AND key > ? AND key < ? ORDER BY key LIMIT ?",
+            // A prefix ends with a colon, and what follows all that begin with it ends with the next character.
+            vec![prefix.into(), after.into(), prefix.replace(':', ";").into(), integer(limit as u64)],
         )?;
         let pair = |row| {
             let mut columns = take(row);

@@ -53,6 +53,12 @@ pub struct Need {
 }
 
 impl Need {
+    /// As grants name it.
+    pub fn label(&self) -> String {
+        let name = self.name.iter().flat_map(|name| [":", name.as_str()]);
+        core::iter::once(self.reason_code.code()).chain(name).collect()
+    }
+
     /// Whether somebody with these roles counts.
     pub fn counts<T: AsRef<str>>(&self, roles: &[T]) -> bool {
         self.roles.is_empty() || roles.iter().any(|role| self.roles.iter().any(|wanted| wanted == role.as_ref()))
@@ -145,6 +151,8 @@ pub struct ShownView {
     pub gate: GateRecord,
     /// What wants approval.
     pub needs: Vec<Need>,
+    /// Under which policy.
+    pub policy: PolicyRef,
 }
 
 /// What would be done, as far as lists of requests say it.
@@ -197,7 +205,10 @@ impl ShownView {
         let mut caps = [spend.per_transaction_micro_usd, spend.total_micro_usd].into_iter().flatten();
         let reaches = grant.constraints.domains.is_none()
             || target_domain.as_deref().is_some_and(|host| grant.constraints.permits_domain(host));
-        permits && reaches && caps.all(|cap| amount_micro_usd.is_some_and(|amount| amount <= cap))
+        let needed = self.needs.iter().all(|need| grant.needs.contains(&need.label()));
+        let task = grant.constraints.task.as_ref();
+        let of_task = task.is_none() || task == self.agent.task.as_ref();
+        permits && reaches && needed && of_task && caps.all(|cap| amount_micro_usd.is_some_and(|amount| amount <= cap))
     }
 
     /// Whether a grant is for whoever asks.

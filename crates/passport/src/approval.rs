@@ -42,6 +42,8 @@ pub const MAX_APPROVAL_TTL_SECONDS: i64 = 86_400;
 pub const MAX_GRANT_TTL_SECONDS: i64 = 7 * 86_400;
 /// Most uses of a grant.
 pub const MAX_GRANT_USES: u64 = 1_000;
+/// Most needs that a grant counts for.
+pub const MAX_GRANT_NEEDS: usize = 16;
 /// Most scopes of a grant.
 pub const MAX_GRANT_PERMISSIONS: usize = 16;
 
@@ -78,6 +80,9 @@ pub struct Grant {
     /// Within which limits. Only those that a grant can hold: per transaction and total spend, domains, resources, context,
     /// records and task.
     pub constraints: Constraints,
+    /// What its approver saw asking for approval, and for what it therefore counts: `approval_required` for the amount,
+    /// `rule_step_up:` and the rule's name, `plugin_step_up:` and the plugin's. 1 to [`MAX_GRANT_NEEDS`].
+    pub needs: Vec<String>,
     /// Which actions: 1 to [`MAX_GRANT_PERMISSIONS`].
     pub permissions: Vec<Scope>,
     /// How often: 1 to [`MAX_GRANT_USES`].

@@ -23,7 +23,7 @@ use passgate_core::approval::RefusedAnswer;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, Link, PreviousChain, sha256_label};
 use passgate_core::state::{
     self, Demand, FENCE_KEY, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Lease, LoadedRows, PluginKeyError,
-    RotationError, RowCorrupt, Subject, Write,
+    RotationError, RowCorrupt, START_KEY, Subject, Write,
 };
 
 use crate::{Admitted, SealDecision, SealOutcome, SealRecord, SealStart, Settlement, StoreError};
@@ -137,6 +137,10 @@ pub fn start_chain(tables: &mut impl Tables, uid: &str, seal: &mut SealStart) ->
     });
     let link = Link { seq: 0, prev: None };
     let entry = sealed(tables, uid, &link, || seal(previous.clone(), &link))?;
+    if number == 0 && tables.row(START_KEY)?.is_none() {
+        let now = i64::try_from(entry.index.timestamp_ms / 1000).unwrap_or(i64::MAX);
+        tables.put_row(state::new_store_write(now))?;
+    }
     tables.put_record(&entry, end_after(number, &entry))?;
     Ok(entry)
 }

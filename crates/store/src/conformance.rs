@@ -80,6 +80,7 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     approvals::an_approval_is_used_as_often_as_it_says(&make().await).await;
     approvals::one_of_a_hundred_uses_counts(&make().await).await;
     approvals::what_is_refused_uses_no_approval(&make().await).await;
+    approvals::a_new_store_takes_no_approval_of_before(&make().await).await;
     approvals::a_withdrawn_approval_is_not_used(&make().await).await;
     leases::a_released_lease_gives_back_what_was_charged(&make().await).await;
     leases::a_committed_lease_stays_charged(&make().await).await;
@@ -492,8 +493,8 @@ fn with_pass(mut demand: Demand, name: &str) -> Demand {
 }
 
 fn with_approval(mut demand: Demand, name: &str, uses: u64) -> Demand {
-    let issued_at = demand.now.seconds() - 120;
-    let claim = UseClaim { key: format!("gate:{name}"), uses, until: issued_at + 600, issued_at };
+    let issued_at = demand.now.seconds();
+    let claim = UseClaim { key: format!("gate:{name}"), uses, until: issued_at + 480, issued_at };
     demand.approvals.push(claim);
     demand
 }

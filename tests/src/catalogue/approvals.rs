@@ -200,6 +200,7 @@ fn granting(approval: Approval, uses: u64, constraints: &Value) -> Result<Approv
     let grant = Grant {
         agent: Agent { id: "agent_scout".to_owned(), issuer: ISSUER.to_owned() },
         holder_jkt: None,
+        needs: vec!["approval_required".to_owned()],
         constraints: match constraints {
             Value::Null => Constraints::default(),
             limits => Constraints::from_json(limits.to_string().as_bytes(), 4096)?,

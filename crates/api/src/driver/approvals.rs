@@ -194,11 +194,14 @@ impl Driver {
     ) -> Result<Option<String>, StoreError> {
         let (pen, id) = (Arc::clone(&self.pen), before.id.clone());
         let change = move |request: ApprovalRequest, link: &Link| {
-            if request != before {
+            // Whoever asks again in between changes nothing that an answer rests on.
+            let asked = request.asked;
+            if (ApprovalRequest { asked: before.asked, ..request }) != before {
                 return Err(RefusedAnswer::Changed);
             }
+            let after = ApprovalRequest { asked, ..after.clone() };
             let entry = record.clone().map(|record| pen.at(link).seal(link, &stamp, Body::Approval(record)));
-            Ok((Answered { request: after.clone(), approval: None }, entry))
+            Ok((Answered { request: after, approval: None }, entry))
         };
         let (_, entry) = self.state.change_request(self.chain_uid(), &id, Box::new(change)).await?;
         Ok(entry.map(|entry| entry.jws))

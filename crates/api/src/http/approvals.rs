@@ -196,7 +196,8 @@ pub async fn page(gate: &dyn Controlled, query: &ApprovalQuery) -> Result<Approv
             }
             after.clone_from(&request.id);
             if query.state.as_ref().is_none_or(|wanted| *wanted == state(&request, now)) {
-                approvals.push(ApprovalDoc::of(request, now)?.in_list());
+                // One that cannot be read hides no other.
+                approvals.extend(ApprovalDoc::of(request, now).ok().map(ApprovalDoc::in_list));
             }
         }
         if is_last {
@@ -230,18 +231,18 @@ pub async fn one(gate: &dyn Controlled, id: &str) -> Result<ApprovalDoc, Operati
 /// [`OperationError`], also when there is none.
 pub async fn status(gate: &dyn Controlled, id: &str) -> Result<Reply, OperationError> {
     let request = found(gate, id).await?;
-    let is_approved = request.state == RequestState::Approved;
+    let state = state(&request, gate.now());
+    let (is_approved, waits) = (state == RequestState::Approved.as_str(), state == RequestState::Pending.as_str());
     let reply = Reply::json(
         200,
         &ApprovalStatus {
             expires_at: time(request.expires_at),
             note: request.note.clone(),
             request_id: request.id.clone(),
-            state: state(&request, gate.now()),
+            state,
             approvals: if is_approved { request.approvals } else { Vec::new() },
         },
     );
-    let waits = request.state == RequestState::Pending;
     Ok(if waits { reply.with("retry-after", RETRY_SECONDS.to_string()) } else { reply })
 }
 
@@ -257,14 +258,19 @@ pub async fn approve(gate: &dyn Controlled, id: &str, given: Approve) -> Result<
     gate.answer_request(id, GivenAnswer::Approve { token: given.approval, note: given.note }).await
 }
 
-/// Denies a request. Gives the record of it as signed.
+/// Denies a request, and takes back every approval of it. Gives the record of the denial as signed.
 ///
 /// # Errors
 ///
 /// [`OperationError`]; one that is not taken in changed nothing.
 pub async fn deny(gate: &dyn Controlled, id: &str, given: Deny) -> Result<String, OperationError> {
     check_note(given.note.as_deref())?;
-    found(gate, id).await?;
+    let request = found(gate, id).await?;
+    if request.state != RequestState::Pending {
+        return Err(StoreError::Answer(RefusedAnswer::Closed(request.state.as_str())).into());
+    }
+    // What some people approved of it counts no more. Should the denial not be recorded then, it is safe to repeat.
+    gate.revoke(&Revocation::try_from(Subject::Approval(id.to_owned()))?).await?;
     gate.answer_request(id, GivenAnswer::Deny { note: given.note }).await
 }
 

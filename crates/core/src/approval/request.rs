@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use passgate_passport::approval::{self, ApprovalError};
+use passgate_passport::approval::{self, ApprovalError, MAX_PRESENTED_APPROVALS};
 use passgate_passport::b64;
 use passgate_passport::json;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::gate::Gate;
 use crate::reason::Reason;
 use crate::state::{RowCorrupt, Write};
 
-/// Most requests of one root agent that wait at once. More are refused like these, and nobody is asked about them.
+/// Most requests of one root agent that stand at once. More are refused like these, and nobody is asked about them.
 pub const MAX_WAITING_PER_AGENT: usize = 32;
 
 /// A request for approval, as it waits.
@@ -116,6 +116,14 @@ pub enum RefusedAnswer {
     /// The approval is for another request.
     #[error("the approval is for another request than this one: sign the id and the digest of what this one shows")]
     OtherRequest,
+    /// The policy is another one by now.
+    #[error(
+        "the policy changed since this was asked for, and nobody would count the approval: let the agent ask again"
+    )]
+    OtherPolicy,
+    /// More could not be presented together.
+    #[error("{MAX_PRESENTED_APPROVALS} people have approved it already, and more cannot be presented together")]
+    Full,
     /// The grant is for somebody else.
     #[error(
         "the grant is for somebody who does not ask here: name the root agent of the request, and the key of the agent or of one above it"
@@ -128,7 +136,7 @@ pub enum RefusedAnswer {
     #[error("the approver's key is that of the agent or of one above it: an agent does not approve itself")]
     OwnKey,
     /// Nobody wants this person's approval.
-    #[error("the approver has none of the roles that are asked for: {0}")]
+    #[error("the approver has none of the roles that are still asked for: {0}")]
     RoleMissing(String),
     /// Who asks or who approves is denied everything.
     #[error("the {0} is revoked or suspended: what it approves or has approved is not let through")]
@@ -148,6 +156,8 @@ impl RefusedAnswer {
             Self::Expired(_) => "approval_request_expired",
             Self::NoApprovers => Reason::ApprovalRefused.code(),
             Self::Approval(error) => error.code(),
+            Self::OtherPolicy => Reason::ApprovalContentMismatch.code(),
+            Self::Full => "approval_request_full",
             Self::OtherRequest => Reason::ApprovalContentMismatch.code(),
             Self::OtherAgent => Reason::ApprovalAgentMismatch.code(),
             Self::OutOfBounds => Reason::ApprovalOutOfBounds.code(),
@@ -194,8 +204,19 @@ impl ApprovalRequest {
         let expires_at = Some(self.expires_at);
         [
             Write { key: Self::row_key(&self.id), value, expires_at },
-            Write { key: self.same_key(), value: self.id.as_bytes().to_vec(), expires_at },
+            Write { key: self.same_key(), value: self.place().into_bytes(), expires_at },
         ]
+    }
+
+    /// What the row that finds it says: its id, a colon, and until when it stands.
+    fn place(&self) -> String {
+        format!("{}:{}", self.id, self.expires_at)
+    }
+
+    /// The id in such a row, if the request may stand at `now`; nothing when the row holds something else.
+    pub fn placed(row: &[u8], now: i64) -> Option<(&str, bool)> {
+        let (id, expires_at) = core::str::from_utf8(row).ok()?.split_once(':')?;
+        Some((id, now <= expires_at.parse().ok()?))
     }
 
     /// Whether who asks for the same gets this one: it waits, it may be used, or people said no.
@@ -231,6 +252,12 @@ impl ApprovalRequest {
         self.check_waits(now)?;
         let view = ShownView::of(&self.shown).filter(|view| view.gate.gate_id == gate.id);
         let view = view.ok_or(RefusedAnswer::NotFound)?;
+        if view.policy != gate.policy {
+            return Err(RefusedAnswer::OtherPolicy);
+        }
+        if self.approvals.len() >= MAX_PRESENTED_APPROVALS {
+            return Err(RefusedAnswer::Full);
+        }
         let approvers = &gate.approvals.as_ref().ok_or(RefusedAnswer::NoApprovers)?.approvers;
         let context = super::context(gate, now);
         let verified = approval::verify(token, approvers, &context)?;
@@ -247,20 +274,22 @@ impl ApprovalRequest {
         if view.keys().any(|key| key == approver.key.thumbprint()) {
             return Err(RefusedAnswer::OwnKey);
         }
-        if !view.needs.iter().any(|need| need.counts(&approver.roles)) {
-            return Err(RefusedAnswer::RoleMissing(wanted(&view)));
-        }
         // Who approved before and is no approver any more, or whose approval has expired, does not count any more. What is
         // presented whole must hold whole, so such an approval goes.
         let still =
             |token: &String| approval::verify(token, approvers, &context).ok().map(|held| (held, token.clone()));
         let (before, mut approvals): (Vec<_>, Vec<_>) = self.approvals.iter().filter_map(still).unzip();
-        let mut people = alloc::vec![(approver.name.as_str(), approver.roles.as_slice())];
+        let mut people: Vec<(&str, &[String])> = Vec::new();
         people
             .extend(before.iter().map(|before| (before.approver().name.as_str(), before.approver().roles.as_slice())));
         if before.iter().any(|before| before.approver().name == approver.name) {
             return Err(RefusedAnswer::Twice(approver.name.clone()));
         }
+        let mut open = view.needs.iter().filter(|need| !need.is_met(people.iter().copied()));
+        if !open.any(|need| need.counts(&approver.roles)) {
+            return Err(RefusedAnswer::RoleMissing(wanted(&view)));
+        }
+        people.push((approver.name.as_str(), approver.roles.as_slice()));
         let is_enough = view.needs.iter().all(|need| need.is_met(people.iter().copied()));
         let record = ApprovalRecord {
             approver: approver.name.clone(),

@@ -46,8 +46,8 @@ pub(super) struct Approving {
     /// What rules want.
     of_rules: Vec<Need>,
     presented: Vec<Presented>,
-    /// How many subjects there are without those of approvals.
-    subjects: usize,
+    /// How many subjects there are without those of approvals; known where the request was judged.
+    subjects: Option<usize>,
     /// What approvers are shown, once something needs approval.
     text: Option<String>,
 }
@@ -68,6 +68,8 @@ struct Presented {
     record: ApprovalRecord,
     roles: Vec<String>,
     claim: UseClaim,
+    /// Of a grant: for what it counts.
+    needs: Option<Vec<String>>,
     /// Of a grant: what it bounds, or why it does not cover the request.
     grant: Option<Result<Option<SpendClaim>, Reason>>,
 }
@@ -111,7 +113,7 @@ impl Approving {
 
     /// In a demand that has so many subjects without those of approvals.
     pub(super) fn beside(self, subjects: usize) -> Self {
-        Self { subjects, ..self }
+        Self { subjects: Some(subjects), ..self }
     }
 }
 
@@ -174,6 +176,7 @@ impl Holder<'_> {
             },
             roles: approver.roles.clone(),
             claim: UseClaim { key: key_of_uses, uses, until: approval.exp, issued_at: approval.iat },
+            needs: approval.grant.as_ref().map(|grant| grant.needs.clone()),
             grant: approval.grant.as_ref().map(|grant| self.covers(approval, grant)),
         })
     }
@@ -251,8 +254,10 @@ impl Judged {
         self.request.approvals.clear();
         self.request.shown_sha256 = None;
         self.demand.approvals.clear();
+        // A judgement that was handed over does not know what it presents: nothing stands for an approval any more.
+        let Some(subjects) = self.shown.approving.subjects else { return };
         self.demand.spends.retain(|claim| claim.per != PER_GRANT);
-        self.demand.subjects.truncate(self.shown.approving.subjects);
+        self.demand.subjects.truncate(subjects);
         self.shown.approving.text = None;
         let needs = self.needs();
         let asked_for = |reason: Reason| needs.iter().any(|need| need.reason_code == reason);
@@ -269,10 +274,14 @@ impl Judged {
             Some(Ok(Some(_))) if self.asks_for_pass() => Some(Reason::ApprovalOutOfBounds),
             Some(covers) => covers.as_ref().err().copied(),
         });
-        let people = || presented.iter().map(|one| (one.record.approver.as_str(), one.roles.as_slice()));
+        let people = |need: &Need| {
+            let label = need.label();
+            let counts = move |one: &&Presented| one.needs.as_ref().is_none_or(|needs| needs.contains(&label));
+            presented.iter().filter(counts).map(|one| (one.record.approver.as_str(), one.roles.as_slice()))
+        };
         if unfit.is_some() {
             self.findings.unapproved = unfit;
-        } else if !presented.is_empty() && needs.iter().all(|need| need.is_met(people())) {
+        } else if !presented.is_empty() && needs.iter().all(|need| need.is_met(people(need))) {
             presented.iter().for_each(|one| self.uses(one));
         }
         self.shown.approving.presented = presented;

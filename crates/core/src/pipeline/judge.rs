@@ -267,18 +267,25 @@ fn not_checked(authenticated: &Authenticated<'_>) -> Vec<String> {
 
 impl Findings {
     /// Whether something found refuses the request, and nobody's approval can help.
+    ///
+    /// Whether what is presented as approval fits is known only after plugins have spoken and texts are taken out.
     pub(super) fn is_denied(&self) -> bool {
-        self.reasons().any(|reason| reason.class() != Class::StepUp)
+        self.found().any(|reason| reason.class() != Class::StepUp)
     }
 
     pub(super) fn reasons(&self) -> impl Iterator<Item = Reason> {
+        self.found().chain(self.unapproved)
+    }
+
+    /// What was found apart from approvals.
+    fn found(&self) -> impl Iterator<Item = Reason> {
         let pii = self.pii.as_ref().map_or(Finding::NotApplicable, |pii| pii.finding);
         let failed = [self.spend, self.domain, pii, self.approval].into_iter().filter_map(|finding| match finding {
             Finding::Fail(reason) => Some(reason),
             Finding::Pass | Finding::NotApplicable => None,
         });
         let ruled = self.rules.as_ref().and_then(|record| record.reason_code);
-        self.scope.into_iter().chain(self.rate).chain(failed).chain(self.unapproved).chain(ruled)
+        self.scope.into_iter().chain(self.rate).chain(failed).chain(ruled)
     }
 }
 

@@ -33,7 +33,7 @@ pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyErro
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
 pub use standing::{Standing, suspension_key, suspension_write};
 pub use subject::Subject;
-pub use sweep::{FENCE_KEY, Sweep, restart_fences, sweep};
+pub use sweep::{FENCE_KEY, START_KEY, Sweep, new_store_write, restart_fences, sweep};
 
 use crate::money::MicroUsd;
 use crate::time::UnixMillis;

@@ -12,7 +12,7 @@ use super::rows::{self, RowCorrupt, RowMap, Write};
 pub const FENCE_KEY: &str = "fence";
 
 /// The row of a store that may have lost what it held: approvals that were signed up to this second are refused.
-pub(super) const START_KEY: &str = "start";
+pub const START_KEY: &str = "start";
 
 pub(super) const NONCE_PREFIX: &str = "n:";
 pub(super) const PASS_PREFIX: &str = "a:";
@@ -54,11 +54,17 @@ pub fn sweep<'a>(expired: impl IntoIterator<Item = (&'a str, i64)>, rows: &impl 
 /// then are refused with them, and so are approvals signed up to then.
 pub fn restart_fences(now: i64) -> [Write; 2] {
     let dated_ahead = now.saturating_add(PROOF_FUTURE_SKEW_SECONDS);
-    let start = dated_ahead.to_be_bytes().to_vec();
-    [
-        fence_write(dated_ahead.saturating_add(PROOF_WINDOW_SECONDS)),
-        Write { key: START_KEY.to_string(), value: start, expires_at: None },
-    ]
+    [fence_write(dated_ahead.saturating_add(PROOF_WINDOW_SECONDS)), start_write(dated_ahead)]
+}
+
+/// The row of a store that is new at `now` (Unix seconds): it may be in the place of one that is gone, and knows no use of an
+/// approval that was signed before.
+pub fn new_store_write(now: i64) -> Write {
+    start_write(now.saturating_sub(1))
+}
+
+fn start_write(until: i64) -> Write {
+    Write { key: START_KEY.to_string(), value: until.to_be_bytes().to_vec(), expires_at: None }
 }
 
 fn fence_write(until: i64) -> Write {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
-use super::{Approval, Grant, MAX_APPROVAL_BYTES, MAX_GRANT_PERMISSIONS, MAX_GRANT_USES};
+use super::{Approval, Grant, MAX_APPROVAL_BYTES, MAX_GRANT_NEEDS, MAX_GRANT_PERMISSIONS, MAX_GRANT_USES};
 use crate::action::Agent;
 use crate::action_pass::ClaimError;
 use crate::action_pass::claims::{
@@ -21,7 +21,8 @@ use crate::scope::Scope;
 
 const CLAIMS: [&str; 9] = ["aud", "exp", "grant", "iat", "iss", "jti", "request_id", "shown_sha256", "v"];
 const VERSION: u64 = 1;
-const NO_GRANT: &str = "is not an object with `agent`, `permissions`, `uses` and at most `cnf` and `constraints`";
+const NO_GRANT: &str =
+    "is not an object with `agent`, `needs`, `permissions`, `uses` and at most `cnf` and `constraints`";
 const NO_PERMISSIONS: &str = "is not a list of 1 to 16 scopes, none twice";
 const NO_CONSTRAINTS: &str =
     "has more than a grant can hold: spend per transaction and in total, domains, resources, context, records and task";
@@ -48,6 +49,7 @@ struct GrantClaim<'a> {
     cnf: Option<Confirmation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     constraints: Option<ConstraintsClaim<'a>>,
+    needs: &'a [String],
     permissions: Vec<&'a str>,
     uses: u64,
 }
@@ -65,6 +67,7 @@ impl Approval {
             agent: AgentClaim { id: &grant.agent.id, issuer: &grant.agent.issuer },
             cnf: grant.holder_jkt.as_deref().map(|jkt| Confirmation { jkt }),
             constraints: ConstraintsClaim::of(&grant.constraints),
+            needs: &grant.needs,
             permissions: grant.permissions.iter().map(Scope::as_str).collect(),
             uses: grant.uses,
         });
@@ -126,16 +129,19 @@ impl Approval {
 
 impl Grant {
     fn from_node(node: &Node<'_>) -> Result<Self, ClaimError> {
-        const KNOWN: [&str; 5] = ["agent", "cnf", "constraints", "permissions", "uses"];
+        const KNOWN: [&str; 6] = ["agent", "cnf", "constraints", "needs", "permissions", "uses"];
         let members = closed(node, &KNOWN).ok_or(claim("grant", NO_GRANT))?;
         let agent = closed(required(members, "agent")?, &["id", "issuer"]).ok_or(claim("grant", NO_GRANT))?;
         let scopes = required(members, "permissions")?.as_array();
         let scopes = scopes.and_then(|list| list.iter().map(|scope| Scope::parse(scope.as_str()?).ok()).collect());
+        let needs = required(members, "needs")?.as_array();
+        let needs = needs.and_then(|list| list.iter().map(|need| need.as_str().map(String::from)).collect());
         let constraints = members.get("constraints").map(Constraints::from_node).transpose();
         Ok(Self {
             agent: Agent { id: text(agent, "id")?.into(), issuer: text(agent, "issuer")?.into() },
             holder_jkt: members.get("cnf").map(confirmation).transpose()?,
             constraints: constraints.map_err(|_| claim("grant.constraints", NO_CONSTRAINTS))?.unwrap_or_default(),
+            needs: needs.ok_or(claim("grant.needs", NO_NEEDS))?,
             permissions: scopes.ok_or(claim("grant.permissions", NO_PERMISSIONS))?,
             uses: required(members, "uses")?.as_u64().ok_or(claim("grant.uses", NO_USES))?,
         })
@@ -149,6 +155,11 @@ impl Grant {
             (jkt, "grant.cnf", NO_CONFIRMATION),
             (is_identifier(&self.agent.id), "grant.agent.id", NO_IDENTIFIER),
             (is_identifier(&self.agent.issuer), "grant.agent.issuer", NO_IDENTIFIER),
+            (
+                (1..=MAX_GRANT_NEEDS).contains(&self.needs.len()) && self.needs.iter().all(|need| is_identifier(need)),
+                "grant.needs",
+                NO_NEEDS,
+            ),
             ((1..=MAX_GRANT_PERMISSIONS).contains(&scopes.len()) && once, "grant.permissions", NO_PERMISSIONS),
             (holds_only_what_a_grant_can(&self.constraints), "grant.constraints", NO_CONSTRAINTS),
             ((1..=MAX_GRANT_USES).contains(&self.uses), "grant.uses", NO_USES),
@@ -160,6 +171,7 @@ impl Grant {
     }
 }
 
+const NO_NEEDS: &str = "is not a list of 1 to 16 texts such as `approval_required` or `rule_step_up:large`";
 const NO_USES: &str = "is not an integer from 1 to 1000";
 
 /// What nobody would hold a request against must not stand in a grant: it would seem to bound it.

@@ -49,6 +49,7 @@ fn grant() -> Grant {
         agent: Agent { id: "shopper".into(), issuer: "https://issuer.example".into() },
         holder_jkt: None,
         constraints: Constraints::from_json(constraints.as_bytes(), 1024).unwrap(),
+        needs: vec!["rule_step_up:large-refunds".into()],
         permissions: vec![Scope::parse("payments:refund").unwrap()],
         uses: 3,
     }
@@ -86,7 +87,7 @@ fn what_is_signed_reads_back_and_its_bytes_are_pinned() {
     let expected = concat!(
         r#"{"aud":"gate-1","exp":1800604800,"grant":{"agent":{"id":"shopper","issuer":"https://issuer.example"},"#,
         r#""constraints":{"resources":["customers/*"],"spend":{"per_transaction_micro_usd":5,"total_micro_usd":9},"task":"t-1"},"#,
-        r#""permissions":["payments:refund"],"uses":3},"iat":1800000000,"iss":"alice","jti":"appr_01ARYZ6S410000000000000001","#,
+        r#""needs":["rule_step_up:large-refunds"],"permissions":["payments:refund"],"uses":3},"iat":1800000000,"iss":"alice","jti":"appr_01ARYZ6S410000000000000001","#,
         r#""request_id":"areq_01ARYZ6S410000000000000002","#,
         r#""shown_sha256":"sha256:0707070707070707070707070707070707070707070707070707070707070707","v":1}"#,
     );
@@ -152,6 +153,8 @@ fn a_grant_says_nothing_that_nobody_holds_a_request_against() {
         Grant { holder_jkt: Some("short".into()), ..grant() },
         Grant { uses: MAX_GRANT_USES + 1, ..grant() },
         Grant { permissions: vec![], ..grant() },
+        Grant { needs: vec![], ..grant() },
+        Grant { needs: vec!["a b".into()], ..grant() },
         Grant { permissions: vec![Scope::parse("a:b").unwrap(); 2], ..grant() },
         Grant { agent: Agent { id: String::new(), issuer: "i".into() }, ..grant() },
     ] {
@@ -195,5 +198,6 @@ fn the_page_has_every_code_and_the_examples() {
     let blocks = PAGE.split("```json\n").skip(1).filter_map(|rest| rest.split_once("```"));
     let mut blocks = blocks.map(|(block, _)| serde_json::from_str::<serde_json::Value>(block).unwrap());
     assert!(blocks.any(|block| block == json));
-    assert!(PAGE.contains(&sign(&key(1), &granting()).unwrap()));
+    let token = sign(&key(1), &granting()).unwrap();
+    assert!(PAGE.contains(&token), "{token}");
 }

@@ -19,7 +19,10 @@ const MAX_SCANNED: usize = 4 * MAX_WAITING_PER_AGENT;
 pub fn ask(tables: &mut impl Tables, request: &ApprovalRequest) -> Result<Asked, Fault> {
     let now = request.asked_at;
     let same_key = request.same_key();
-    let same = tables.row(&same_key)?.map(|id| named(tables, &same_key, id)).transpose()?.flatten();
+    let same = match tables.row(&same_key)? {
+        Some(row) => approval_request(tables, placed(&same_key, &row, now)?.0)?,
+        None => None,
+    };
     if let Some(same) = same.filter(|same| same.stands(now)) {
         let same = same.asked_again();
         put(tables, &same)?;
@@ -27,8 +30,8 @@ pub fn ask(tables: &mut impl Tables, request: &ApprovalRequest) -> Result<Asked,
     }
     let others = tables.rows_from(&waiting_prefix(&request.agent), "", MAX_SCANNED)?;
     let mut standing = 0;
-    for (key, id) in &others {
-        standing += usize::from(named(tables, key, id.clone())?.is_some_and(|other| other.stands(now)));
+    for (key, row) in &others {
+        standing += usize::from(placed(key, row, now)?.1);
     }
     if standing >= MAX_WAITING_PER_AGENT || others.len() >= MAX_SCANNED {
         return Ok(Asked::TooMany);
@@ -39,10 +42,9 @@ pub fn ask(tables: &mut impl Tables, request: &ApprovalRequest) -> Result<Asked,
     Ok(Asked::Waiting(request.clone()))
 }
 
-/// The request whose id the row `key` holds.
-fn named(tables: &impl Tables, key: &str, id: Vec<u8>) -> Result<Option<ApprovalRequest>, Fault> {
-    let id = String::from_utf8(id).map_err(|_| RowCorrupt { key: key.to_owned() })?;
-    approval_request(tables, &id)
+/// What the row `key` says of a request: its id, and whether it may stand.
+fn placed<'r>(key: &str, row: &'r [u8], now: i64) -> Result<(&'r str, bool), Fault> {
+    Ok(ApprovalRequest::placed(row, now).ok_or_else(|| RowCorrupt { key: key.to_owned() })?)
 }
 
 /// [`State::approval_request`](crate::State::approval_request)
@@ -107,7 +109,8 @@ pub fn change_request(
     tables.put_row(row)?;
     if changed.is_open() {
         tables.put_row(same)?;
-    } else if tables.row(&before.0)?.as_deref() == Some(id.as_bytes()) {
+    } else if tables.row(&before.0)?.is_some_and(|row| ApprovalRequest::placed(&row, 0).is_some_and(|(of, _)| of == id))
+    {
         // Whoever asks for the same from now on asks anew.
         tables.delete_row(&before.0, Some(before.1))?;
     }

@@ -158,6 +158,16 @@ pub(super) async fn what_is_refused_uses_no_approval(store: &impl State) {
     assert_eq!(answer(&kit, store, fresh("4")).await.approvals, [PassAnswer::Unspent], "over the rate");
 }
 
+pub(super) async fn a_new_store_takes_no_approval_of_before(store: &impl State) {
+    let kit = Kit::new("gate");
+    kit.start(store).await.expect("the chain starts");
+    let mut before = with_approval(kit.demand("1"), "a", 1);
+    before.approvals.iter_mut().for_each(|claim| claim.issued_at = START_SECONDS - 1);
+    assert_eq!(answer(&kit, store, before).await.approvals, [PassAnswer::Fenced]);
+    let after = with_approval(kit.demand("2"), "a", 1);
+    assert_eq!(answer(&kit, store, after).await.approvals, [PassAnswer::Redeemed]);
+}
+
 pub(super) async fn a_withdrawn_approval_is_not_used(store: &impl State) {
     let kit = Kit::new("gate");
     kit.start(store).await.expect("the chain starts");

@@ -115,6 +115,8 @@ fn confirm(args: &Args, doc: &ApprovalDoc, sheet: &Sheet, approval: &Approval, o
     let scope = approval.grant.as_ref().map_or_else(|| "this request, once".to_owned(), grant::words);
     let mut lines = sheet.lines(doc);
     lines.push(String::new());
+    // Once more, where a long body cannot hide it.
+    lines.extend(sheet.gist());
     lines.push(inert(&format!("{} approves {scope}, for {}.", args.name, span::length(ttl))));
     if !asks {
         lines.iter().for_each(|line| output.say(line));

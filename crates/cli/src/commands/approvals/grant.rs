@@ -1,6 +1,6 @@
 //! What an approval lets through beyond the request that was shown.
 
-use passgate_core::approval::ShownView;
+use passgate_core::approval::{Need, ShownView};
 use passgate_core::attest::AgentRecord;
 use passgate_passport::action::Agent;
 use passgate_passport::approval::{Grant, MAX_GRANT_USES};
@@ -35,11 +35,15 @@ impl GrantArgs {
         let AgentRecord { agent_id, delegated_by, issuer, key_thumbprint, .. } = &view.agent;
         let above = delegated_by.iter().map(|above| (above.agent_id.as_str(), above.key_thumbprint.as_str()));
         let chain: Vec<(&str, &str)> = above.chain([(agent_id.as_str(), key_thumbprint.as_str())]).collect();
-        let id = self.agent.as_deref().unwrap_or(agent_id);
-        let place = chain.iter().position(|(known, _)| *known == id).ok_or_else(|| {
-            let known: Vec<&str> = chain.iter().map(|(known, _)| *known).collect();
+        let place = match &self.agent {
+            // Ids below the root may be anybody's: the one that asks is the last.
+            None => Some(delegated_by.len()),
+            Some(id) => chain.iter().position(|(known, _)| known == id),
+        };
+        let place = place.ok_or_else(|| {
+            let (id, known) = (self.agent.as_deref().unwrap_or_default(), chain.iter().map(|(known, _)| *known));
             Failure::usage(format_args!("the agent {id} does not ask here"))
-                .hint(format_args!("choose --agent among {}", listed(&known)))
+                .hint(format_args!("choose --agent among {}", listed(&known.collect::<Vec<_>>())))
         })?;
         // The issuer names the first. Those below are told by their keys, since whoever hands on chooses their ids.
         let holder = chain.get(place).filter(|_| place > 0);
@@ -47,6 +51,7 @@ impl GrantArgs {
             agent: Agent { id: view.agent.root_agent_id().to_owned(), issuer: issuer.clone() },
             holder_jkt: holder.map(|(_, key)| (*key).to_owned()),
             constraints: self.limits.constraints()?,
+            needs: view.needs.iter().map(Need::label).collect(),
             permissions: self.permissions(view)?,
             uses,
         }))
@@ -76,5 +81,6 @@ pub(super) fn words(grant: &Grant) -> String {
         None => format!("{id} of {issuer}"),
         Some(key) => format!("the holder of the key {key}, below {id} of {issuer},"),
     };
-    format!("{scopes}, {times}, by {whose} and those it hands on to ({bounds})")
+    let needs = grant.needs.join(", ");
+    format!("{scopes}, {times}, by {whose} and those it hands on to, where {needs} asks ({bounds})")
 }

@@ -63,12 +63,13 @@ const ROLE_MISSING: &str = "approval_role_missing";
 
 /// The code as this program knows it.
 fn known_code(code: &str) -> Option<&'static str> {
-    const OTHERS: [&str; 6] = [
+    const OTHERS: [&str; 7] = [
         NOT_FOUND,
         ROLE_MISSING,
         "approval_request_changed",
         "approval_request_closed",
         "approval_request_expired",
+        "approval_request_full",
         "approval_twice",
     ];
     let other = || OTHERS.into_iter().find(|other| *other == code);
@@ -137,6 +138,8 @@ mod tests {
             RefusedAnswer::OtherRequest,
             RefusedAnswer::OtherAgent,
             RefusedAnswer::OutOfBounds,
+            RefusedAnswer::OtherPolicy,
+            RefusedAnswer::Full,
             RefusedAnswer::OwnKey,
             RefusedAnswer::RoleMissing(String::new()),
             RefusedAnswer::Twice(String::new()),

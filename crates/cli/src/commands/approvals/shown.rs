@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{people, standing, times};
 use crate::exit::{Exit, Failure};
-use crate::inert::inert_lines;
+use crate::inert::{inert, inert_lines};
 use crate::output::aligned;
 use crate::span;
 
@@ -80,6 +80,16 @@ impl Sheet {
             lines.extend(inert_lines(&text).split('\n').map(|line| format!("| {line}")));
         }
         lines
+    }
+
+    /// What it comes to: who does what, for how much.
+    pub(super) fn gist(&self) -> Vec<String> {
+        let (agent, action) = (&self.view.agent, &self.view.action);
+        let amount = action.amount_micro_usd.map(|amount| format!(", {} USD", MicroUsd(amount)));
+        let target = action.target_domain.as_ref().map(|host| format!(", to {host}"));
+        let name = action.name.as_deref().unwrap_or("no named action");
+        let said = [amount, target].into_iter().flatten().collect::<String>();
+        vec![inert(&format!("{} of {}: {name}{said}", agent.agent_id, agent.issuer))]
     }
 
     fn who(&self, left: &mut BTreeMap<String, Value>, rows: &mut Rows) {

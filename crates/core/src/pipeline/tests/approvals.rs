@@ -113,6 +113,7 @@ fn granting(request: &ApprovalRequest, uses: u64, constraints: &str) -> String {
     let grant = Grant {
         agent: Agent { id: "bot-1".to_owned(), issuer: ISSUER.to_owned() },
         holder_jkt: None,
+        needs: vec!["approval_required".to_owned()],
         constraints,
         permissions: vec![Scope::parse("payments:create").unwrap()],
         uses,
@@ -135,6 +136,11 @@ fn what_is_approved_is_let_through_once() {
     assert_eq!(recorded.shown_sha256.as_deref(), Some(&*crate::attest::sha256_label(&request.shown_sha256())));
     let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
     assert_eq!(handed.demand(), judged.demand());
+    let (restricted, _) = handed.restrict(Vec::new(), ORDER.as_bytes());
+    assert!(restricted.demand().approvals.is_empty(), "what was presented is not known there");
+    assert_eq!(restricted.demand().subjects, judged.demand().subjects);
+    let refused = decide(&restricted, &admit(&mut LoadedRows::new(), &restricted));
+    assert_eq!(refused.verdict.kind(), DecisionKind::StepUp);
     assert!(rows.keys().any(|key| key.starts_with("s:")), "it charges");
     assert_eq!(reason(&mut rows, &gate, &with(order(ORDER, 3), &[token])), Some(Reason::ApprovalUsed));
 }
@@ -314,6 +320,30 @@ fn a_grant_is_good_as_often_as_it_says() {
 }
 
 #[test]
+fn a_grant_counts_for_what_its_approver_saw_and_for_nothing_else() {
+    let gate = approved_gate();
+    let token = granting(&waiting(&gate, &order(ORDER, 1)), 3, "");
+    let fraud = [PluginRecord { name: "fraud".to_owned(), ..says("fraud", PluginVerdict::StepUp) }];
+    let small = r#"{"usd":1,"to":"shop.example"}"#;
+    for body in [small, ORDER] {
+        let call = with(order(body, 2), core::slice::from_ref(&token));
+        let (_, decision, request) = asked(&mut LoadedRows::new(), &gate, &call, &fraud);
+        assert_eq!(decision.verdict.kind(), DecisionKind::StepUp, "{body}");
+        assert!(request.is_some(), "people are asked");
+    }
+}
+
+#[test]
+fn plugins_are_asked_before_it_is_known_whether_an_approval_fits() {
+    let gate = approved_gate();
+    let plugins = [redacts(&["/note"]), PluginRecord { reason: None, ..says("shops", PluginVerdict::StepUp) }];
+    let (_, _, request) = asked(&mut LoadedRows::new(), &gate, &order(ORDER, 1), &plugins);
+    let call = with(order(ORDER, 2), &[by_alice(&request.unwrap())]);
+    assert!(!call.judged(&gate).unwrap().is_denied());
+    assert_eq!(asked(&mut LoadedRows::new(), &gate, &call, &plugins).1.reason, None);
+}
+
+#[test]
 fn a_grant_bounds_agent_action_amount_and_budget() {
     let gate = approved_gate();
     let request = waiting(&gate, &order(ORDER, 1));
@@ -341,6 +371,7 @@ fn a_grant_bounds_agent_action_amount_and_budget() {
     let grant = Grant {
         agent: Agent { id: "bot-7".to_owned(), issuer: ISSUER.to_owned() },
         holder_jkt: None,
+        needs: vec!["approval_required".to_owned()],
         constraints: Constraints::default(),
         permissions: vec![Scope::parse("payments:*").unwrap()],
         uses: 1,
@@ -360,6 +391,7 @@ fn nobody_takes_the_name_of_a_grants_agent() {
         let grant = Grant {
             agent: Agent { id: id.to_owned(), issuer: ISSUER.to_owned() },
             holder_jkt: jkt.map(str::to_owned),
+            needs: vec!["approval_required".to_owned()],
             constraints: Constraints::default(),
             permissions: vec![Scope::parse("payments:*").unwrap()],
             uses: 9,
@@ -469,6 +501,8 @@ fn answers_are_taken_in_while_a_request_waits() {
     assert_eq!(denied.clone().approved(&gate, &by_alice(&request), now), Err(RefusedAnswer::Closed("denied")));
     assert!(denied.stands(now), "whoever asks again gets the same answer");
     assert_eq!(request.clone().denied(None, now + 3601), Err(RefusedAnswer::Expired(now + 3600)));
+    let newer = Gate { policy: PolicyRef { version: 8, ..gate.policy.clone() }, ..gate.clone() };
+    assert_eq!(request.clone().approved(&newer, &by_alice(&request), now), Err(RefusedAnswer::OtherPolicy));
     let other = ApprovalRequest { id: ID.replace('2', "3"), ..request.clone() };
     assert_eq!(request.clone().approved(&gate, &by_alice(&other), now), Err(RefusedAnswer::OtherRequest));
     let row = &request.writes()[0];

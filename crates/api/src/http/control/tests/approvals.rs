@@ -10,13 +10,14 @@ const EXPIRES: i64 = NOW + 3_600;
 
 /// A request of the agent whose key has the seed 23, which wants two of finance.
 fn request(number: u8, needs: &Value) -> ApprovalRequest {
+    let policy = serde_json::to_value(&gate().gate.policy).unwrap();
     let agent = json!({
         "agent_id": "bot", "issuer": ISSUER, "trust_tier": "L2", "passport_id": "pass_01ARYZ6S410000000000000001",
         "key_thumbprint": SecretKey::from_seed([23; 32]).public().thumbprint(),
     });
     let shown = json!({
         "action": {"name": "payments:refund", "amount_micro_usd": 60_000_000, "path": format!("/refund/{number}")},
-        "agent": agent, "gate": {"gate_id": "gate_1", "level": "L2"}, "needs": needs, "v": 1,
+        "agent": agent, "gate": {"gate_id": "gate_1", "level": "L2"}, "needs": needs, "policy": policy, "v": 1,
     });
     ApprovalRequest {
         agent: "agent".to_owned(),
