@@ -228,10 +228,11 @@ impl Tables for SqlTables<'_> {
     }
 
     fn rows_from(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+        // A prefix ends with a colon; with the next character in its place it is what follows all that begin with it.
+        let end = [prefix.strip_suffix(':').unwrap_or(prefix), ";"].concat();
         let rows = self.execute(
             "SELECT key, value FROM rows WHERE key >= ? AND key > ? AND key < ? ORDER BY key LIMIT ?",
-            // A prefix ends with a colon, and what follows all that begin with it ends with the next character.
-            vec![prefix.into(), after.into(), prefix.replace(':', ";").into(), integer(limit as u64)],
+            vec![prefix.into(), after.into(), end.into(), integer(limit as u64)],
         )?;
         let pair = |row| {
             let mut columns = take(row);
