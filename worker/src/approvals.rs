@@ -52,8 +52,6 @@ pub(crate) async fn answer(env: &Env, gate: &Gate, id: &str, answer: &GivenAnswe
 pub(crate) async fn end(env: &Env, gate: &Gate, id: &str, state: RequestState) -> Result<(), OperationError> {
     for _ in 0..MAX_TRIES {
         let before = one(env, id).await?.ok_or(StoreError::Answer(RefusedAnswer::NotFound))?;
-        // What was withdrawn was not used.
-        let state = if before.is_open() { state } else { before.state };
         let after = before.clone().ended(state);
         if replace(env, gate, before, after, None).await?.is_some() {
             return Ok(());

@@ -219,7 +219,7 @@ impl Life<'_> {
         let timeout = Duration::from_millis(self.policy.edge.decision_timeout_ms.into());
         match within(timeout, approvals::ask(self.env.clone(), request)).await {
             Ok(Ok(Asked::Waiting(request))) => refused.await_approval(&request),
-            Ok(Ok(Asked::TooMany)) => refused.note("too many requests of this agent wait for approval already"),
+            Ok(Ok(Asked::TooMany)) => refused.note("too many requests for approval of this agent stand already"),
             Ok(Err(error)) => refused.note(&format!("nobody was asked: {error}")),
             Err(_) => refused.note("nobody was asked within the deadline"),
         }

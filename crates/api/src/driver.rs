@@ -30,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 
 use pen::Pen;
 
+pub(crate) use approvals::ANSWER_RETRY_SECONDS;
 pub use approvals::{ApprovalNotice, GivenAnswer, new_request, used_up};
 pub use case::{Case, CaseError, Decided};
 pub use handover::RefusalRecord;

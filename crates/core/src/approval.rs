@@ -30,8 +30,6 @@ pub use request::{
 pub const MAX_SHOWN_BODY_BYTES: usize = 16 * 1024;
 /// The longest document that is shown, in bytes: body, action, needs and what JSON makes of them.
 pub const MAX_SHOWN_BYTES: usize = 192 * 1024;
-/// The version of the document, its member `v`.
-const SHOWN_VERSION: u64 = 1;
 
 /// Something that wants people's approval of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,13 +128,14 @@ impl Body {
 }
 
 impl Shown<'_> {
+    /// The version of the document, its member `v`.
+    pub(crate) const VERSION: u64 = 1;
+
     /// The document; `None` when it is none that fits.
     pub(crate) fn text(&self) -> Option<String> {
         let bytes = json::canonical(self).ok().filter(|bytes| bytes.len() <= MAX_SHOWN_BYTES)?;
         String::from_utf8(bytes).ok()
     }
-
-    pub(crate) const VERSION: u64 = SHOWN_VERSION;
 }
 
 /// What a gate goes by in a document that it has shown.

@@ -206,7 +206,7 @@ impl Controlled for Operations {
 
     async fn answer_request(&self, id: &str, answer: GivenAnswer) -> Result<String, OperationError> {
         let (driver, stamp) = self.recording()?;
-        Ok(driver.answer_request(Controlled::gate(self), id, answer, stamp).await?.1)
+        Ok(driver.answer_request(Controlled::gate(self), id, answer, stamp).await?)
     }
 
     async fn end_request(&self, id: &str, state: RequestState) -> Result<(), OperationError> {

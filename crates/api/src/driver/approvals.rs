@@ -94,7 +94,8 @@ pub fn new_request(ask: Ask, stamp: &Stamp) -> ApprovalRequest {
     }
 }
 
-/// The requests whose approvals a decision used up, or found used up: whoever asks for the same asks anew.
+/// The requests for approval that end with a decision, so that whoever asks for the same asks anew: those whose approvals it
+/// used, and all whose approvals it presented when one of them is used up, revoked or older than the store.
 pub fn used_up(demand: &Demand, decision: DecisionKind, reason: Option<Reason>) -> Vec<String> {
     let is_request = |id: &&str| is_id(id, APPROVAL_REQUEST_PREFIX);
     if decision == DecisionKind::Allow {
@@ -113,7 +114,7 @@ pub fn used_up(demand: &Demand, decision: DecisionKind, reason: Option<Reason>) 
 }
 
 /// How long whoever waits for people had better wait before asking again, in seconds.
-const ANSWER_RETRY_SECONDS: u64 = 5;
+pub(crate) const ANSWER_RETRY_SECONDS: u64 = 5;
 
 impl Refused {
     /// Says more of it in the gate's log.
@@ -141,23 +142,14 @@ impl Driver {
         if let (Answer::Refuse(refused), Some(ask)) = (&mut answer, ask) {
             match self.state.ask(new_request(ask, &stamp)).await {
                 Ok(Asked::Waiting(request)) => refused.await_approval(&request),
-                Ok(Asked::TooMany) => refused.note("too many requests of this agent wait for approval already"),
+                Ok(Asked::TooMany) => refused.note("too many requests for approval of this agent stand already"),
                 Err(error) => refused.note(&format!("nobody was asked: {error}")),
             }
         }
         answer
     }
 
-    /// Keeps a request for approval that was decided elsewhere, and gives the one that waits.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot keep it.
-    pub async fn ask(&self, request: ApprovalRequest) -> Result<Asked, StoreError> {
-        self.state.ask(request).await
-    }
-
-    /// Takes in an answer to a request for approval under `gate`, with its record.
+    /// Takes in an answer to a request for approval under `gate`. Gives the record of it as signed.
     ///
     /// # Errors
     ///
@@ -168,15 +160,15 @@ impl Driver {
         id: &str,
         answer: GivenAnswer,
         stamp: Stamp,
-    ) -> Result<(ApprovalRequest, String), StoreError> {
+    ) -> Result<String, StoreError> {
         let pen = Arc::clone(&self.pen);
         let change = move |request: ApprovalRequest, link: &Link| {
             let answered = answer.given(request, &gate, stamp.now.seconds())?;
             let entry = pen.at(link).seal(link, &stamp, Body::Approval(answer.record(&answered)));
             Ok((answered, Some(entry)))
         };
-        let (request, entry) = self.state.change_request(self.chain_uid(), id, Box::new(change)).await?;
-        Ok((request, entry.map(|entry| entry.jws).unwrap_or_default()))
+        let (_, entry) = self.state.change_request(self.chain_uid(), id, Box::new(change)).await?;
+        Ok(entry.map(|entry| entry.jws).unwrap_or_default())
     }
 
     /// Puts a request for approval that was answered or ended elsewhere in the place of `before`, with the record of the
@@ -214,8 +206,6 @@ impl Driver {
     /// [`StoreError::Answer`] when there is none; else when the store cannot do it.
     pub async fn end_request(&self, id: &str, state: RequestState) -> Result<ApprovalRequest, StoreError> {
         let end = move |request: ApprovalRequest, _: &Link| {
-            // What was withdrawn was not used.
-            let state = if request.is_open() { state } else { request.state };
             Ok((Answered { request: request.ended(state), approval: None }, None))
         };
         self.state.change_request(self.chain_uid(), id, Box::new(end)).await.map(|(request, _)| request)

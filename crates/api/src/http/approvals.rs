@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::control::{Controlled, OperationError};
 use super::documents::{DocumentError, Revocation};
 use super::reply::Reply;
-use crate::driver::GivenAnswer;
+use crate::driver::{ANSWER_RETRY_SECONDS, GivenAnswer};
 
 /// How many requests are answered when the query does not say.
 const DEFAULT_LIMIT: usize = 20;
@@ -24,8 +24,6 @@ const MAX_LIMIT: usize = 100;
 const STEP: usize = 100;
 /// The most steps that one query takes.
 const MAX_STEPS: usize = 20;
-/// How long whoever waits had better wait before asking again, in seconds.
-const RETRY_SECONDS: u64 = 5;
 
 /// Which requests are wanted, as in a query string.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -133,8 +131,8 @@ pub struct Deny {
 
 /// How it stands at `now`, as documents say it.
 fn state(request: &ApprovalRequest, now: UnixMillis) -> String {
-    let is_over = matches!(request.state, RequestState::Pending | RequestState::Approved);
-    let text = if is_over && !request.stands(now.seconds()) { "expired" } else { request.state.as_str() };
+    let can_expire = matches!(request.state, RequestState::Pending | RequestState::Approved);
+    let text = if can_expire && !request.stands(now.seconds()) { "expired" } else { request.state.as_str() };
     text.to_owned()
 }
 
@@ -243,7 +241,7 @@ pub async fn status(gate: &dyn Controlled, id: &str) -> Result<Reply, OperationE
             approvals: if is_approved { request.approvals } else { Vec::new() },
         },
     );
-    Ok(if waits { reply.with("retry-after", RETRY_SECONDS.to_string()) } else { reply })
+    Ok(if waits { reply.with("retry-after", ANSWER_RETRY_SECONDS.to_string()) } else { reply })
 }
 
 /// Takes in an approval. Gives the record of it as signed.

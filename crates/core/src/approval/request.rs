@@ -4,15 +4,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use passgate_passport::approval::{self, ApprovalError, MAX_PRESENTED_APPROVALS};
+use passgate_passport::approval::{self, ApprovalError, MAX_PRESENTED_APPROVALS, VerifiedApproval};
 use passgate_passport::b64;
 use passgate_passport::json;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::ShownView;
-use crate::attest::{ApprovalRecord, sha256_label};
-use crate::gate::Gate;
+use crate::attest::ApprovalRecord;
+use crate::gate::{Approver, Gate};
 use crate::reason::Reason;
 use crate::state::{RowCorrupt, Write};
 
@@ -79,7 +79,7 @@ impl RequestState {
 pub enum Asked {
     /// It waits, or waited already.
     Waiting(ApprovalRequest),
-    /// Its agent has [`MAX_WAITING_PER_AGENT`] others waiting.
+    /// Its agent has [`MAX_WAITING_PER_AGENT`] others that stand.
     TooMany,
 }
 
@@ -261,7 +261,29 @@ impl ApprovalRequest {
         let approvers = &gate.approvals.as_ref().ok_or(RefusedAnswer::NoApprovers)?.approvers;
         let context = super::context(gate, now);
         let verified = approval::verify(token, approvers, &context)?;
-        let (given, approver) = (verified.approval(), verified.approver());
+        self.check_given(&view, &verified)?;
+        // Who approved before and is no approver any more, or whose approval has expired, does not count any more. What is
+        // presented whole must hold whole, so such an approval goes.
+        let still =
+            |token: &String| approval::verify(token, approvers, &context).ok().map(|held| (held, token.clone()));
+        let (mut held, mut approvals): (Vec<_>, Vec<_>) = self.approvals.iter().filter_map(still).unzip();
+        check_wanted(&view, &held, verified.approver())?;
+        let record = ApprovalRecord::of(verified.approval(), verified.approver());
+        held.push(verified);
+        approvals.push(token.to_string());
+        let is_enough = view.needs.iter().all(|need| need.is_met(held.iter().map(person)));
+        // Once approved, it stands for as long as all of them hold.
+        let ends = held.iter().map(|held| held.approval().exp).min();
+        let (state, expires_at) = match ends.filter(|_| is_enough) {
+            Some(ends) => (RequestState::Approved, ends),
+            None => (RequestState::Pending, self.expires_at),
+        };
+        Ok(Answered { approval: Some(record), request: Self { approvals, expires_at, state, ..self } })
+    }
+
+    /// Whether an approval that holds is one of this request, as shown, and not of who asks.
+    fn check_given(&self, view: &ShownView, verified: &Held<'_>) -> Result<(), RefusedAnswer> {
+        let given = verified.approval();
         if given.request_id != self.id || given.shown_sha256 != self.shown_sha256() {
             return Err(RefusedAnswer::OtherRequest);
         }
@@ -271,61 +293,49 @@ impl ApprovalRequest {
         if given.grant.as_ref().is_some_and(|grant| !view.is_within(grant)) {
             return Err(RefusedAnswer::OutOfBounds);
         }
-        if view.keys().any(|key| key == approver.key.thumbprint()) {
+        if view.keys().any(|key| key == verified.approver().key.thumbprint()) {
             return Err(RefusedAnswer::OwnKey);
         }
-        // Who approved before and is no approver any more, or whose approval has expired, does not count any more. What is
-        // presented whole must hold whole, so such an approval goes.
-        let still =
-            |token: &String| approval::verify(token, approvers, &context).ok().map(|held| (held, token.clone()));
-        let (before, mut approvals): (Vec<_>, Vec<_>) = self.approvals.iter().filter_map(still).unzip();
-        let mut people: Vec<(&str, &[String])> = Vec::new();
-        people
-            .extend(before.iter().map(|before| (before.approver().name.as_str(), before.approver().roles.as_slice())));
-        if before.iter().any(|before| before.approver().name == approver.name) {
-            return Err(RefusedAnswer::Twice(approver.name.clone()));
-        }
-        let mut open = view.needs.iter().filter(|need| !need.is_met(people.iter().copied()));
-        if !open.any(|need| need.counts(&approver.roles)) {
-            return Err(RefusedAnswer::RoleMissing(wanted(&view)));
-        }
-        people.push((approver.name.as_str(), approver.roles.as_slice()));
-        let is_enough = view.needs.iter().all(|need| need.is_met(people.iter().copied()));
-        let record = ApprovalRecord {
-            approver: approver.name.clone(),
-            id: given.jti.clone(),
-            key_thumbprint: approver.key.thumbprint().to_string(),
-            request_id: given.request_id.clone(),
-            shown_sha256: sha256_label(&given.shown_sha256),
-        };
-        // Once approved, it stands for as long as all of them hold.
-        let ends = before.iter().map(|before| before.approval().exp).chain([given.exp]).min();
-        let (state, expires_at) = match ends.filter(|_| is_enough) {
-            Some(ends) => (RequestState::Approved, ends),
-            None => (RequestState::Pending, self.expires_at),
-        };
-        approvals.push(token.to_string());
-        Ok(Answered { approval: Some(record), request: Self { approvals, expires_at, state, ..self } })
+        Ok(())
     }
 
     /// Denies it: whoever asks for the same gets this answer until it expires.
     ///
     /// # Errors
     ///
-    /// [`RefusedAnswer`] when it does not wait. What was approved is withdrawn, not denied.
+    /// [`RefusedAnswer`] when it does not wait: what is approved can be withdrawn instead.
     pub fn denied(self, note: Option<String>, now: i64) -> Result<Answered, RefusedAnswer> {
         self.check_waits(now)?;
         Ok(Answered { request: Self { note, state: RequestState::Denied, ..self }, approval: None })
     }
 
-    /// Ends it: it is over for whoever asks for the same.
+    /// Ends it: it is over for whoever asks for the same. What has ended stays as it is: what was withdrawn was not used.
     #[must_use]
     pub fn ended(self, state: RequestState) -> Self {
-        Self { state, ..self }
+        if self.is_open() { Self { state, ..self } } else { self }
     }
 }
 
 const ROW_PREFIX: &str = "q:";
+
+type Held<'a> = VerifiedApproval<'a, Approver>;
+
+/// Who signed an approval, with the roles that count.
+fn person<'a>(held: &'a Held<'_>) -> (&'a str, &'a [String]) {
+    (&held.approver().name, &held.approver().roles)
+}
+
+/// Whether something still wants this person's approval, after those that hold.
+fn check_wanted(view: &ShownView, held: &[Held<'_>], approver: &Approver) -> Result<(), RefusedAnswer> {
+    if held.iter().any(|held| held.approver().name == approver.name) {
+        return Err(RefusedAnswer::Twice(approver.name.clone()));
+    }
+    let mut open = view.needs.iter().filter(|need| !need.is_met(held.iter().map(person)));
+    if !open.any(|need| need.counts(&approver.roles)) {
+        return Err(RefusedAnswer::RoleMissing(wanted(view)));
+    }
+    Ok(())
+}
 
 /// What the keys of the rows begin with that find the requests of a root agent.
 pub fn waiting_prefix(agent: &str) -> String {

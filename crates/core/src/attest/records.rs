@@ -6,13 +6,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use passgate_passport::approval::Approval;
 use passgate_passport::claims::is_plain_text;
 use passgate_passport::sorted::SortedMap;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rotation::KeyRotationRecord;
-use crate::gate::EvaluatorRef;
+use super::sha256_label;
+use crate::gate::{Approver, EvaluatorRef};
 use crate::plugin::PluginRecord;
 use crate::reason::Reason;
 use crate::state::Subject;
@@ -402,6 +404,19 @@ pub struct ApprovalRecord {
     pub request_id: String,
     /// SHA-256 of what was shown. Of a grant, that is another request than this one, or an earlier one.
     pub shown_sha256: String,
+}
+
+impl ApprovalRecord {
+    /// What is recorded of an approval that `approver` signed.
+    pub fn of(approval: &Approval, approver: &Approver) -> Self {
+        Self {
+            approver: approver.name.clone(),
+            id: approval.jti.clone(),
+            key_thumbprint: approver.key.thumbprint().to_owned(),
+            request_id: approval.request_id.clone(),
+            shown_sha256: sha256_label(&approval.shown_sha256),
+        }
+    }
 }
 
 /// What somebody answered to a request for approval.

@@ -167,13 +167,7 @@ impl Holder<'_> {
         };
         let key_of_uses = [self.gate.id.as_str(), ":", id].concat();
         Ok(Presented {
-            record: ApprovalRecord {
-                approver: approver.name.clone(),
-                id: approval.jti.clone(),
-                key_thumbprint: key.to_string(),
-                request_id: approval.request_id.clone(),
-                shown_sha256: sha256_label(&approval.shown_sha256),
-            },
+            record: ApprovalRecord::of(approval, approver),
             roles: approver.roles.clone(),
             claim: UseClaim { key: key_of_uses, uses, until: approval.exp, issued_at: approval.iat },
             needs: approval.grant.as_ref().map(|grant| grant.needs.clone()),

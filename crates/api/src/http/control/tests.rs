@@ -121,7 +121,7 @@ impl Controlled for TestGate {
 
     async fn answer_request(&self, id: &str, answer: GivenAnswer) -> Result<String, OperationError> {
         let number = u8::try_from(self.store.calls(Verb::ChangeRequest)).unwrap() + 151;
-        Ok(self.driver.answer_request(self.gate(), id, answer, stamp(number)).await?.1)
+        Ok(self.driver.answer_request(self.gate(), id, answer, stamp(number)).await?)
     }
 
     async fn end_request(&self, id: &str, state: RequestState) -> Result<(), OperationError> {
