@@ -167,6 +167,7 @@ fn guardrails(doc: &GuardrailsDoc) -> Vec<String> {
         doc.allowed_domains.as_ref().map(|domains| format!("{} allowed domains", domains.len())),
         doc.pii_controls.as_ref().map(|_| "personal data".to_owned()),
         usd(doc.approval_workflows.require_approval_above_usd, "approval above"),
+        doc.sessions.as_ref().map(|of| if of.read_only { "read-only sessions" } else { "sessions" }.to_owned()),
     ]
     .into_iter()
     .flatten()

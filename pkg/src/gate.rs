@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 use passgate_api::answer::{self, ToCover};
 use passgate_api::bundle::Bundle;
-use passgate_api::driver::{Decided, Judge, Minted, RefusalRecord, Refused, new_request};
+use passgate_api::driver::{Decided, Judge, MAX_JUDGED, Minted, RefusalRecord, Refused, new_request};
 use passgate_core::approval::ApprovalRequest;
 use passgate_core::attest::{Body, BudgetOutcome, Chain, Draft, Link, Stamp};
 use passgate_core::gate::{self, EvaluatorRef};
 use passgate_core::ledger::{HeadBuilder, MAX_RECORD_BYTES, head_line, record_line};
-use passgate_core::pipeline::{self, Judged, RateView, Refusal, Verdict};
-use passgate_core::state::{self, FENCE_KEY, Lease, LoadedRows, Standing, Subject, Sweep, Write};
+use passgate_core::pipeline::{self, Judged, RateView, RawRequest, Refusal, Verdict};
+use passgate_core::state::{self, Admitted, Conduct, FENCE_KEY, Lease, LoadedRows, Standing, Subject, Sweep, Write};
 use passgate_core::time::UnixMillis;
 use passgate_passport::action_pass::{self, ActionPass};
 use passgate_passport::challenge::ChallengeKey;
@@ -164,15 +164,13 @@ impl Gate {
         let raw = request.raw(&headers, body);
         let to_cover = ToCover::of(&raw).answering(self.gate.challenge(stamp.now));
         let mut redacted = None;
-        let Step { refused, request, minting, draft, writes, fields } =
-            match self.judge.judge(&self.gate, &raw, stamp.now) {
-                Ok(judged) => {
-                    let (judged, body) = judged.restrict(Vec::new(), body);
-                    redacted = body;
-                    self.admit(&judged, &stamp)?
-                }
-                Err(refusal) => self.refuse(&refusal, &stamp),
-            };
+        let Step { refused, request, minting, draft, writes, fields } = match self.judged(&raw, stamp.now)? {
+            Ok((judged, admitted, body)) => {
+                redacted = body;
+                self.decided(&judged, admitted, &stamp)?
+            }
+            Err(refusal) => self.refuse(&refusal, &stamp),
+        };
         let attestation_id = draft.index().attestation_id.clone();
         let swept = self.sweep(stamp.now.seconds())?;
         let answer = match refused {
@@ -378,6 +376,9 @@ fn allowed_key(attestation_id: &str) -> String {
     format!("allowed/{attestation_id}")
 }
 
+/// A judgement, what the state says to it, and the body to forward in place of the request's.
+type Admissible = (Judged, Admitted, Option<Vec<u8>>);
+
 /// What became of a request, and what is to be signed and written for it.
 struct Step {
     refused: Option<Refused>,
@@ -437,13 +438,31 @@ impl Gate {
         Ok(())
     }
 
-    /// Steps 4 to 7.
-    fn admit(&self, judged: &Judged, stamp: &Stamp) -> Result<Step, String> {
-        let rows = self.load(judged.demand().row_keys());
-        let admitted = state::admit(judged.demand(), &rows).map_err(|error| error.to_string())?;
+    /// Steps 1 to 5; once more where the state knows the agent better than it was judged.
+    fn judged(&self, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Result<Admissible, Refusal>, String> {
+        let mut conduct = Conduct::default();
+        for _ in 0..MAX_JUDGED {
+            let judged = match self.judge.judge_as(&self.gate, raw, now, conduct) {
+                Ok(judged) => judged,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let (judged, redacted) = judged.restrict(Vec::new(), raw.body);
+            let rows = self.load(judged.demand().row_keys());
+            let admitted = state::admit(judged.demand(), &rows).map_err(|error| error.to_string())?;
+            match admitted.admission.conduct {
+                None => return Ok(Ok((judged, admitted, redacted))),
+                Some(as_it_is) => conduct = as_it_is,
+            }
+        }
+        Err("the agent behaves otherwise each time the request is judged".to_owned())
+    }
+
+    /// Steps 6 and 7.
+    fn decided(&self, judged: &Judged, admitted: Admitted, stamp: &Stamp) -> Result<Step, String> {
         let decision = pipeline::decide(judged, &admitted.admission);
         let draft = self.chain.draft_decision(&self.link, stamp, judged.view(&decision));
         let mut writes = admitted.writes;
+        writes.extend(admitted.counted.map(|counted| counted.after(Some(decision.verdict.kind()))));
         let id = draft.index().attestation_id.clone();
         if let Some(pass) = judged.pass_to_mint(&decision, stamp) {
             let minting = Some(self.minting(judged, &pass, id, decision.rates)?);

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use passgate_api::driver::{Answer, Driver};
 use passgate_core::attest::sha256_label;
+use passgate_core::state::Conduct;
 use passgate_host::config::{Config, FILE_NAME, PluginLimitsDoc};
 use passgate_host::env::SystemEnvironment;
 use passgate_host::evaluator::Engine;
@@ -155,10 +156,10 @@ async fn one_decision() -> Result<()> {
         let (headers, stamp) = (headers(request), stamp(1000 * NOW.unsigned_abs(), number + 2));
         for ((engine, driver), sample) in engines.iter().zip(&drivers).zip(&mut samples) {
             let begun = Instant::now();
-            let judged = engine.judge(&gate, &raw(request, &headers), stamp.now).await;
+            let judged = engine.judge(&gate, &raw(request, &headers), stamp.now, Conduct::default()).await;
             let answer = driver.admit(judged.ok().context("refused")?.into_case(), stamp).await;
             sample.push(begun.elapsed());
-            ensure!(matches!(answer, Answer::Forward(_)), "request {number} was not allowed: {answer:?}");
+            ensure!(matches!(answer, Ok(Answer::Forward(_))), "request {number} was not allowed: {answer:?}");
         }
     }
     let [native, hosted] = samples.map(|sample| sample.median());

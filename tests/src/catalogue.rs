@@ -14,6 +14,7 @@ mod policy;
 mod proofs;
 mod requests;
 mod rules;
+mod sessions;
 mod state;
 mod status;
 
@@ -70,6 +71,7 @@ fn recipes() -> Result<Vec<Recipe>> {
         proofs::recipes()?,
         state::recipes()?,
         requests::recipes()?,
+        sessions::recipes()?,
         status::recipes()?,
     ];
     Ok(groups.into_iter().flatten().collect())

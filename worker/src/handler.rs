@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{Answer, Forward, Judge, Minted, RefusalRecord, Refused, new_request, used_up};
+use passgate_api::driver::{Answer, Forward, Judge, Minted, Misjudged, RefusalRecord, Refused, new_request, used_up};
 use passgate_api::edge::AdmissionDoc;
 use passgate_api::http::authority::Scheme;
 use passgate_api::http::headers;
@@ -18,7 +18,7 @@ use passgate_core::attest::{DecisionKind, GateRecord, OutcomeRecord, OutcomeResu
 use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::pipeline::{Judged, RawRequest, Refusal};
 use passgate_core::reason::Reason;
-use passgate_core::state::agent_key;
+use passgate_core::state::{Conduct, agent_key};
 use serde::Serialize;
 use worker::{Context, Delay, Env, Headers, Request, Response, ResponseBuilder};
 
@@ -144,18 +144,23 @@ impl Life<'_> {
         }
     }
 
-    /// Steps 1 to 7; once more under the newer policy when the agent's object has seen one. The bytes are the body to forward
-    /// where texts are taken out of it.
+    /// Steps 1 to 7; once more under the newer policy when the agent's object has seen one, and once more where it knows the
+    /// agent better than it was judged. The bytes are the body to forward where texts are taken out of it.
     async fn judge_and_admit(&mut self, raw: &RawRequest<'_>, stamp: Stamp) -> Result<Admitted, Refusal> {
         testing::panic_at("judge");
-        let mut is_again = false;
+        let (mut is_again, mut conduct) = (false, Conduct::default());
         loop {
-            let judged = JUDGE.judge(&self.policy.gate, raw, stamp.now)?;
+            let judged = JUDGE.judge_as(&self.policy.gate, raw, stamp.now, conduct)?;
             let (judged, redacted) = judged.restrict(Vec::new(), raw.body);
             let why = match self.admit(&judged, stamp).await {
                 Ok(answer) => return Ok((judged, redacted, answer)),
-                Err(Outdated) if is_again => "the policy changes too fast",
-                Err(Outdated) => match policy::newer_than(&self.policy, &self.env).await {
+                Err(Stale::Conduct(as_it_is)) if conduct != as_it_is => {
+                    conduct = as_it_is;
+                    continue;
+                }
+                Err(Stale::Conduct(_)) => "the agent behaves otherwise each time the request is judged",
+                Err(Stale::Policy) if is_again => "the policy changes too fast",
+                Err(Stale::Policy) => match policy::newer_than(&self.policy, &self.env).await {
                     Some(newer) => {
                         (self.policy, is_again) = (newer, true);
                         continue;
@@ -169,7 +174,7 @@ impl Life<'_> {
     }
 
     /// Steps 4 to 7, in the agent's object, with one call.
-    async fn admit(&self, judged: &Judged, stamp: Stamp) -> Result<Answer, Outdated> {
+    async fn admit(&self, judged: &Judged, stamp: Stamp) -> Result<Answer, Stale> {
         let unavailable = |error: &dyn std::fmt::Display| Answer::fault(Reason::StoreUnavailable, error, Some(judged));
         let name = self.object_of(judged);
         let stub = match calls::admission(&self.env, &name) {
@@ -184,8 +189,12 @@ impl Life<'_> {
         let call = async move { admit.to(&stub).await };
         let timeout = Duration::from_millis(self.policy.edge.decision_timeout_ms.into());
         match within(timeout, call).await {
-            Ok(Ok(bytes)) => Ok(admission::read_answer(&bytes).unwrap_or_else(|error| unavailable(&error))),
-            Ok(Err(error)) if admission::is_outdated(&error) => Err(Outdated),
+            Ok(Ok(bytes)) => match Misjudged::or_answer(&bytes) {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(Misjudged(as_it_is))) => Err(Stale::Conduct(as_it_is)),
+                Err(error) => Ok(unavailable(&error)),
+            },
+            Ok(Err(error)) if admission::is_outdated(&error) => Err(Stale::Policy),
             Ok(Err(error)) => Ok(unavailable(&error)),
             Err(late) => {
                 self.settle_late(late, judged);
@@ -355,8 +364,13 @@ pub(crate) fn object_of(policy: &Policy, issuer: &str, root_agent_id: &str) -> S
 /// A judgement, the body to forward in place of the request's, and the answer.
 type Admitted = (Judged, Option<Vec<u8>>, Answer);
 
-/// The judgement is under a policy older than the agent's object has seen.
-struct Outdated;
+/// Why the agent's object does not go by a judgement.
+enum Stale {
+    /// It is under a policy older than the object has seen.
+    Policy,
+    /// Its agent behaves like this instead.
+    Conduct(Conduct),
+}
 
 /// Where the outcome of an allowed request is recorded.
 struct Settling {

@@ -4,6 +4,7 @@
 
 mod compile;
 mod scalar;
+mod sessions;
 
 use passgate_core::pii::Class;
 use passgate_core::policy::Tree;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use compile::{BundleError, checked_pointer, status_lists, trust_store};
 
 pub use scalar::Scalar;
+pub use sessions::{AnomalyDoc, ElevationDoc, SessionsDoc};
 
 use crate::usd::Usd;
 
@@ -460,6 +462,9 @@ pub struct GuardrailsDoc {
     /// When a person has to approve.
     #[serde(default)]
     pub approval_workflows: ApprovalDoc,
+    /// The sessions of agents. Absent: the gate keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionsDoc>,
 }
 
 /// What becomes of personal data and secrets.

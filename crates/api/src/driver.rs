@@ -23,13 +23,14 @@ use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Ask, Permit, RateView, RawRequest, Refusal, Verdict};
 use passgate_core::plugin::PluginVerdict;
 use passgate_core::reason::Reason;
-use passgate_core::state::{Admission, NonceAnswer, Subject};
+use passgate_core::state::{Admission, Conduct, NonceAnswer, Subject};
 use passgate_store::{Admitted, SealRecord, Settlement, State, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use pen::Pen;
 
+#[cfg(feature = "http")]
 pub(crate) use approvals::ANSWER_RETRY_SECONDS;
 pub use approvals::{ApprovalNotice, GivenAnswer, new_request, used_up};
 pub use case::{Case, CaseError, Decided};
@@ -56,6 +57,14 @@ pub enum Answer {
     /// Answer with a problem document; nothing is forwarded.
     Refuse(Box<Refused>),
 }
+
+/// The request was judged as what it is not: judge it once more, as that of an agent that behaves like this. Nothing was
+/// decided, consumed or recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misjudged(pub Conduct);
+
+/// How often a request is judged. Behaviour only gets worse from one time to the next, and has as many steps.
+pub const MAX_JUDGED: usize = 2;
 
 /// An allow.
 #[derive(Debug)]
@@ -229,10 +238,18 @@ impl Driver {
     /// one, the request is refused. A host that forwards such bodies judges, calls [`Judged::restrict`](pipeline::Judged::restrict)
     /// and admits.
     pub async fn decide(&self, gate: &Gate, raw: &RawRequest<'_>, stamp: Stamp) -> Answer {
-        match self.judge.judge(gate, raw, stamp.now) {
-            Ok(judged) => self.admit(Box::new(judged), stamp).await,
-            Err(refusal) => self.refuse(gate, &refusal, stamp).await,
+        let mut conduct = Conduct::default();
+        for _ in 0..MAX_JUDGED {
+            let judged = match self.judge.judge_as(gate, raw, stamp.now, conduct) {
+                Ok(judged) => judged,
+                Err(refusal) => return self.refuse(gate, &refusal, stamp).await,
+            };
+            match self.admit(Box::new(judged), stamp).await {
+                Ok(answer) => return answer,
+                Err(Misjudged(as_it_is)) => conduct = as_it_is,
+            }
         }
+        Answer::unsettled()
     }
 
     /// Records and answers a refusal of steps 1 and 2, or one the host found before the request could be read. Past a
@@ -257,18 +274,22 @@ impl Driver {
     }
 
     /// Steps 4 to 7 of a request judged here, or judged elsewhere and handed over.
-    pub async fn admit(&self, case: Box<dyn Case>, stamp: Stamp) -> Answer {
+    ///
+    /// # Errors
+    ///
+    /// [`Misjudged`], at most [`MAX_JUDGED`] times less one in a row.
+    pub async fn admit(&self, case: Box<dyn Case>, stamp: Stamp) -> Result<Answer, Misjudged> {
         if case.gate() != self.gate() {
-            return Answer::fault(
-                Reason::InternalError,
-                &"the request was judged for another gate",
-                Some(case.as_ref()),
-            );
+            let why = "the request was judged for another gate";
+            return Ok(Answer::fault(Reason::InternalError, &why, Some(case.as_ref())));
         }
         let demand = case.demand().clone();
         let sealing = Arc::new(Mutex::new(Sealing { case, decided: None }));
         let (pen, shared, bound) = (Arc::clone(&self.pen), Arc::clone(&sealing), Arc::clone(&self.bound));
         let seal = Box::new(move |admission: &Admission, link: &Link| {
+            if admission.conduct.is_some() {
+                return None;
+            }
             let mut sealing = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let (decided, entry) = sealing.seal(&pen.at(link), admission, link, stamp);
             // A replay consumed nothing, and whoever saw one request can send it for ever.
@@ -279,8 +300,11 @@ impl Driver {
             (!counted).then_some(entry)
         });
         let admitted = self.state.admit(self.chain_uid(), demand, seal).await;
+        if let Ok(Admitted { admission: Admission { conduct: Some(conduct), .. }, .. }) = admitted {
+            return Err(Misjudged(conduct));
+        }
         let decided = sealing.lock().unwrap_or_else(PoisonError::into_inner).decided(admitted);
-        self.follow_approvals(decided, stamp).await
+        Ok(self.follow_approvals(decided, stamp).await)
     }
 
     /// Step 9: records what became of an allowed request, and says in the record what became of the budgets it charged:
@@ -445,6 +469,11 @@ impl Answer {
     /// nothing is recorded, or nothing is known of it.
     pub fn fault(reason: Reason, cause: &dyn std::fmt::Display, case: Option<&dyn Case>) -> Self {
         Self::recorded_fault(reason, cause, case, None)
+    }
+
+    /// The refusal of a request whose agent behaves otherwise whenever it is judged.
+    pub fn unsettled() -> Self {
+        Self::fault(Reason::InternalError, &"the agent behaves otherwise each time the request is judged", None)
     }
 
     fn recorded_fault(

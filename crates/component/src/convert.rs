@@ -3,13 +3,14 @@
 use passgate_api::driver::{ApprovalNotice, PluginRefusal, Refused};
 use passgate_core::approval::RequestState;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Draft, Link, OutcomeResult, Stamp};
+use passgate_core::gate::Anomaly;
 use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::RateView;
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
 use passgate_core::state::{
-    Admission, Charge, Demand, NonceAnswer, PassAnswer, RateAnswer, RateWindow, SpendAnswer, SpendMode, SpendPeriod,
-    Subject, Write,
+    Admission, Charge, Conduct, Counted, Demand, NonceAnswer, PassAnswer, RateAnswer, RateWindow, SessionAnswer,
+    SessionClaim, SpendAnswer, SpendMode, SpendPeriod, Subject, Write,
 };
 use passgate_core::time::UnixMillis;
 use passgate_passport::action_pass::{self, ActionPass};
@@ -220,6 +221,7 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
             remember_until: demand.nonce.remember_until,
         },
         subjects: demand.subjects.iter().cloned().map(from_subject).collect(),
+        session: demand.session.as_ref().map(session_claim),
         pass: demand.pass.as_ref().map(|claim| wit::PassClaim {
             key: claim.key.clone(),
             remember_until: claim.remember_until,
@@ -268,6 +270,50 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
     }
 }
 
+pub(crate) fn conduct(conduct: wit::Conduct) -> Conduct {
+    Conduct { is_raised: conduct.raised }
+}
+
+fn from_conduct(conduct: Conduct) -> wit::Conduct {
+    wit::Conduct { raised: conduct.is_raised }
+}
+
+fn session_claim(claim: &SessionClaim) -> wit::SessionClaim {
+    let anomaly = |anomaly: Anomaly| wit::Anomaly {
+        window_calls: anomaly.window_calls,
+        min_calls: anomaly.min_calls,
+        denied_percent: anomaly.denied_percent,
+        write_percent: anomaly.write_percent,
+    };
+    wit::SessionClaim {
+        key: claim.key.clone(),
+        issuer: claim.issuer.clone(),
+        agent_id: claim.agent_id.clone(),
+        key_thumbprint: claim.key_thumbprint.clone(),
+        ceiling: claim.ceiling.clone(),
+        action: claim.action.clone(),
+        writes: claim.writes,
+        conduct: from_conduct(claim.conduct),
+        idle_seconds: claim.idle_seconds,
+        max_seconds: claim.max_seconds,
+        anomaly: claim.anomaly.map(anomaly),
+    }
+}
+
+fn session_answer(answer: SessionAnswer) -> wit::SessionAnswer {
+    let SessionAnswer { id, opened_at, calls, window, denied, writes, is_within } = answer;
+    wit::SessionAnswer { id, opened_at, calls, window, denied, writes, within: is_within }
+}
+
+fn into_session_answer(answer: wit::SessionAnswer) -> SessionAnswer {
+    let wit::SessionAnswer { id, opened_at, calls, window, denied, writes, within } = answer;
+    SessionAnswer { id, opened_at, calls, window, denied, writes, is_within: within }
+}
+
+pub(crate) fn counted(counted: Counted) -> wit::Counted {
+    wit::Counted { denied: write(counted.denied), otherwise: write(counted.otherwise) }
+}
+
 fn pass_answer(answer: PassAnswer) -> wit::PassAnswer {
     match answer {
         PassAnswer::Redeemed => wit::PassAnswer::Redeemed,
@@ -296,6 +342,8 @@ pub(crate) fn admission(admission: Admission) -> wit::Admission {
         },
         revoked: admission.revoked.map(|(subject, at)| (from_subject(subject), at)),
         suspended: admission.suspended.map(|(subject, at)| (from_subject(subject), at)),
+        conduct: admission.conduct.map(from_conduct),
+        session: admission.session.map(session_answer),
         pass: admission.pass.map(pass_answer),
         approvals: admission.approvals.into_iter().map(pass_answer).collect(),
         rates: admission.rates.into_iter().map(rate_answer).collect(),
@@ -325,6 +373,7 @@ pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
         admission.rates.into_iter().map(into_rate_answer).collect(),
         admission.spends.into_iter().map(spend).collect(),
     )
+    .in_session(admission.session.map(into_session_answer))
 }
 
 pub(crate) fn plugin_record(report: wit::PluginReport) -> PluginRecord {

@@ -77,7 +77,7 @@ impl wit::GuestGate for Gate {
         verify(&self.get(), &token, UnixMillis(now))
     }
 
-    fn judge(&self, request: wit::Request, now: u64) -> Result<wit::Judgement, wit::Refusal> {
+    fn judge(&self, request: wit::Request, now: u64, conduct: wit::Conduct) -> Result<wit::Judgement, wit::Refusal> {
         let headers: Vec<Header<'_>> =
             request.headers.iter().map(|header| Header { name: &header.name, value: &header.value }).collect();
         let raw = RawRequest {
@@ -89,7 +89,7 @@ impl wit::GuestGate for Gate {
             body: &request.body,
         };
         let (gate, now) = (self.get(), UnixMillis(now));
-        match self.judge.judge(&gate, &raw, now) {
+        match self.judge.judge_as(&gate, &raw, now, convert::conduct(conduct)) {
             Ok(judged) => Ok(wit::Judgement::new(Judgement::new(judged))),
             Err(refusal) => Err(wit::Refusal::new(Refusal::new(RefusalRecord::new(&gate, &refusal, now)))),
         }

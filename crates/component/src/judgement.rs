@@ -71,6 +71,7 @@ impl wit::GuestJudgement for Judgement {
             admission: convert::admission(admitted.admission),
             writes: admitted.writes.into_iter().map(convert::write).collect(),
             charges: admitted.charged.into_iter().map(convert::from_charge).collect(),
+            counted: admitted.counted.map(convert::counted),
         })
     }
 
@@ -84,6 +85,9 @@ impl wit::GuestJudgement for Judgement {
         let chain = chain.get::<Chain>();
         if judged.gate() != chain.gate() {
             return Err("the request was judged for another gate than the chain's".to_owned());
+        }
+        if admission.conduct.is_some() {
+            return Err("nothing was admitted: judge the request once more, as `admission.conduct` says".to_owned());
         }
         let decision = pipeline::decide(&judged, &convert::into_admission(admission));
         let (link, stamp) = convert::place(&place)?;

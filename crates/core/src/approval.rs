@@ -10,10 +10,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use passgate_passport::action::Action;
-use passgate_passport::approval::{ApprovalContext, Grant};
+use passgate_passport::approval::{Approval, ApprovalContext, Grant};
 use passgate_passport::json;
 use passgate_passport::proof::PROOF_FUTURE_SKEW_SECONDS;
-use passgate_passport::scope::ActionName;
+use passgate_passport::scope::{ActionName, Scope};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -30,6 +30,19 @@ pub use request::{
 pub const MAX_SHOWN_BODY_BYTES: usize = 16 * 1024;
 /// The longest document that is shown, in bytes: body, action, needs and what JSON makes of them.
 pub const MAX_SHOWN_BYTES: usize = 192 * 1024;
+
+/// The longest that a grant elevates a session, in seconds from when it was signed.
+pub const MAX_ELEVATION_SECONDS: i64 = 300;
+
+/// Whether an approval elevates a session: one of the very request does, and of grants one that lives for five minutes at most,
+/// names its actions one by one and the key whose session it is.
+pub fn elevates(approval: &Approval) -> bool {
+    let Some(grant) = &approval.grant else { return true };
+    let is_named = |scope: &Scope| ActionName::parse(scope.as_str()).is_ok();
+    approval.exp.saturating_sub(approval.iat) <= MAX_ELEVATION_SECONDS
+        && grant.holder_jkt.is_some()
+        && grant.permissions.iter().all(is_named)
+}
 
 /// Something that wants people's approval of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +64,11 @@ pub struct Need {
 }
 
 impl Need {
+    /// Whether it is a session that wants to be elevated, which takes an approval that [`elevates`].
+    pub fn is_elevation(&self) -> bool {
+        self.reason_code == Reason::SessionElevationRequired
+    }
+
     /// As grants name it.
     pub fn label(&self) -> String {
         let name = self.name.iter().flat_map(|name| [":", name.as_str()]);

@@ -18,7 +18,7 @@ use crate::attest::{GateRecord, PolicyRecord};
 use crate::domain::DomainPattern;
 use crate::money::MicroUsd;
 use crate::pii::Classes;
-use crate::policy::Policy;
+use crate::policy::{Approval, Policy};
 use crate::route::Route;
 use crate::state::{RateWindow, SpendPeriod};
 use crate::status::StatusLists;
@@ -178,6 +178,32 @@ pub struct PiiControls {
     pub denies_unscannable: bool,
 }
 
+/// The sessions of a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sessions {
+    /// A session without requests for so long is over.
+    pub idle_seconds: i64,
+    /// The longest time of a session.
+    pub max_seconds: i64,
+    /// Who has to approve what changes something; absent, sessions are not read-only.
+    pub elevation: Option<Approval>,
+    /// From when on behaviour counts as unusual; absent, it never does.
+    pub anomaly: Option<Anomaly>,
+}
+
+/// From when on behaviour counts as unusual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// How many of the last requests are looked at, at most [`MAX_WINDOW_CALLS`](crate::state::MAX_WINDOW_CALLS).
+    pub window_calls: u32,
+    /// How many there have to be.
+    pub min_calls: u32,
+    /// So many of a hundred denied are unusual.
+    pub denied_percent: u32,
+    /// So many of a hundred that change something are unusual.
+    pub write_percent: u32,
+}
+
 /// The guardrails of a gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Guardrails {
@@ -191,6 +217,8 @@ pub struct Guardrails {
     pub pii: Option<PiiControls>,
     /// Amounts above this need a person's approval.
     pub require_approval_above: Option<MicroUsd>,
+    /// The sessions of agents. Absent: there are none.
+    pub sessions: Option<Sessions>,
 }
 
 /// The one-action passes of a gate.

@@ -193,6 +193,9 @@ reasons! {
     RuleDenied "rule_denied" Policy "rule_denied" "A rule of this gate denies the request.";
     RuleUnmet "rule_unmet" Policy "rule_unmet" "The request does not meet what a rule of this gate requires.";
     RuleStepUp "rule_step_up" StepUp "rule_step_up" "A rule of this gate asks for a person's approval.";
+    SessionScopeExceeded "session_scope_exceeded" Policy "session_scope_exceeded" "The action is outside of what the agent's session began with.";
+    SessionAdminRefused "session_admin_refused" Policy "session_admin_refused" "No session is elevated to an action of the class admin.";
+    SessionElevationRequired "session_elevation_required" StepUp "session_elevation_required" "The session is read-only: a person has to elevate it for this action.";
     StoreUnavailable "store_unavailable" Fault "store_unavailable" "The state cannot be reached; the gate fails closed.";
     GateOverloaded "gate_overloaded" Fault "gate_overloaded" "The gate has as many requests as it takes at once; it fails closed.";
     InternalError "internal_error" Fault "internal_error" "The gate failed while deciding; it fails closed.";

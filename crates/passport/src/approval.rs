@@ -81,7 +81,7 @@ pub struct Grant {
     /// records and task.
     pub constraints: Constraints,
     /// What its approver saw asking for approval, and for what it therefore counts: `approval_required` for the amount,
-    /// `rule_step_up:` and the rule's name, `plugin_step_up:` and the plugin's. 1 to [`MAX_GRANT_NEEDS`].
+    /// `rule_step_up:` and the rule's name, `session_elevation_required` for a session, `plugin_step_up:` and the plugin's. 1 to [`MAX_GRANT_NEEDS`].
     pub needs: Vec<String>,
     /// Which actions: 1 to [`MAX_GRANT_PERMISSIONS`].
     pub permissions: Vec<Scope>,

@@ -153,7 +153,7 @@ pub fn start_chain(tables: &mut impl Tables, uid: &str, seal: &mut SealStart) ->
 /// not its next one, `SealFailed` when the seal panics or gives no record of something consumed, and the faults of
 /// `tables`.
 pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut SealDecision) -> Result<Admitted, Fault> {
-    let state::Admitted { admission, writes, charged } = tables.answer(demand)?;
+    let state::Admitted { admission, writes, charged, counted } = tables.answer(demand)?;
     let (number, link) = next_link(tables, uid)?;
     let entry = sealed_if(tables, uid, &link, || seal(&admission, &link))?;
     if entry.is_none() && !writes.is_empty() {
@@ -169,6 +169,9 @@ pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut Se
             && let Some(lease) = Lease::of(charged, demand.now)
         {
             tables.put_row(lease.write(&entry.index.attestation_id))?;
+        }
+        if let Some(counted) = counted {
+            tables.put_row(counted.after(entry.index.decision))?;
         }
         tables.put_record(entry, end_after(number, entry))?;
     }

@@ -13,6 +13,7 @@ mod ledger;
 mod passes;
 mod plugin_keys;
 mod rotation;
+mod sessions;
 mod standing;
 
 use std::sync::Arc;
@@ -103,6 +104,7 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     ledger::filters_select(&make().await).await;
     ledger::pages_cover_everything_once(&make().await).await;
     ledger::records_are_found_by_id(&make().await).await;
+    sessions::all(&make).await;
     standing::suspensions_bite_at_once_and_end_at_once(&make().await).await;
     standing::what_changes_nothing_is_recorded_and_said(&make().await).await;
     standing::a_revocation_is_not_lifted(&make().await).await;
@@ -165,6 +167,7 @@ impl Kit {
             now: self.now,
             nonce,
             subjects: Vec::new(),
+            session: None,
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),

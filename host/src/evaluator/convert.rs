@@ -2,14 +2,14 @@
 
 use passgate_api::driver::{Decided, MintedPass};
 use passgate_core::attest::{DelegatorRecord, Link, Stamp, Writer};
-use passgate_core::gate::EvaluatorRef;
+use passgate_core::gate::{Anomaly, EvaluatorRef};
 use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::{Ask, HandedPermit, Permit, RateView, RawRequest, Verdict};
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
 use passgate_core::state::{
-    Admission, Demand, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateAnswer, RateClaim, RateWindow, SpendClaim,
-    SpendMode, SpendPeriod, Subject, UseClaim,
+    Admission, Conduct, Demand, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateAnswer, RateClaim, RateWindow,
+    SessionAnswer, SessionClaim, SpendClaim, SpendMode, SpendPeriod, Subject, UseClaim,
 };
 use passgate_core::time::UnixMillis;
 
@@ -86,6 +86,7 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         now: UnixMillis(demand.now),
         nonce: NonceClaim { key, nonce, remember_until },
         subjects: demand.subjects.into_iter().map(subject).collect(),
+        session: demand.session.map(session_claim),
         pass: demand.pass.map(|claim| PassClaim {
             key: claim.key,
             remember_until: claim.remember_until,
@@ -95,6 +96,37 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         rates: demand.rates.into_iter().map(rate).collect(),
         spends: demand.spends.into_iter().map(spend).collect(),
     }
+}
+
+pub(super) fn conduct(conduct: Conduct) -> wit::Conduct {
+    wit::Conduct { raised: conduct.is_raised }
+}
+
+fn session_claim(claim: wit::SessionClaim) -> SessionClaim {
+    let anomaly = |anomaly: wit::Anomaly| Anomaly {
+        window_calls: anomaly.window_calls,
+        min_calls: anomaly.min_calls,
+        denied_percent: anomaly.denied_percent,
+        write_percent: anomaly.write_percent,
+    };
+    SessionClaim {
+        key: claim.key,
+        issuer: claim.issuer,
+        agent_id: claim.agent_id,
+        key_thumbprint: claim.key_thumbprint,
+        ceiling: claim.ceiling,
+        action: claim.action,
+        writes: claim.writes,
+        conduct: Conduct { is_raised: claim.conduct.raised },
+        idle_seconds: claim.idle_seconds,
+        max_seconds: claim.max_seconds,
+        anomaly: claim.anomaly.map(anomaly),
+    }
+}
+
+fn session_answer(answer: SessionAnswer) -> wit::SessionAnswer {
+    let SessionAnswer { id, opened_at, calls, window, denied, writes, is_within } = answer;
+    wit::SessionAnswer { id, opened_at, calls, window, denied, writes, within: is_within }
 }
 
 fn pass_answer(answer: PassAnswer) -> wit::PassAnswer {
@@ -116,6 +148,8 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
         },
         revoked: admission.revoked.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
         suspended: admission.suspended.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
+        conduct: admission.conduct.map(conduct),
+        session: admission.session.clone().map(session_answer),
         pass: admission.pass.map(pass_answer),
         approvals: admission.approvals.iter().copied().map(pass_answer).collect(),
         rates: admission.rates.iter().map(rate_answer).collect(),

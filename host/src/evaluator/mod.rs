@@ -19,6 +19,7 @@ use passgate_api::driver::{Judge, RefusalRecord};
 use passgate_core::attest::Stamp;
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::{RawRequest, Refusal};
+use passgate_core::state::Conduct;
 use passgate_core::time::UnixMillis;
 use passgate_passport::challenge::ChallengeKey;
 
@@ -135,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// Steps 1 to 3 under one snapshot of the gate.
+    /// Steps 1 to 3 under one snapshot of the gate, of an agent that behaves like this.
     ///
     /// # Errors
     ///
@@ -145,16 +146,17 @@ impl Engine {
         gate: &Arc<Snapshot>,
         raw: &RawRequest<'_>,
         now: UnixMillis,
+        conduct: Conduct,
     ) -> Result<EngineCase, RefusalRecord> {
         let refused = |refusal: &Refusal| RefusalRecord::new(gate, refusal, now);
         let pool = match &self.0 {
             Kind::Native(judge) => {
-                let judged = judge.judge(gate, raw, now).map_err(|refusal| refused(&refusal))?;
+                let judged = judge.judge_as(gate, raw, now, conduct).map_err(|refusal| refused(&refusal))?;
                 return Ok(EngineCase::native(judged));
             }
             Kind::Component { pools, .. } => taken(pools).of(&gate.policy.sha256),
         };
-        pool.judge(gate, raw, now).await.map(EngineCase::component).map_err(|why| match why {
+        pool.judge(gate, raw, now, conduct).await.map(EngineCase::component).map_err(|why| match why {
             pool::Refused::Judged(record) => *record,
             pool::Refused::Failed(why) => refused(&Refusal::fault(raw.method, raw.path, why)),
         })

@@ -6,6 +6,7 @@ use passgate_api::driver::RefusalRecord;
 use passgate_core::attest::{Stamp, sha256_label};
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::pipeline::RawRequest;
+use passgate_core::state::Conduct;
 use passgate_core::time::UnixMillis;
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::key::PublicKey;
@@ -149,6 +150,7 @@ impl Pool {
         gate: &Arc<Snapshot>,
         raw: &RawRequest<'_>,
         now: UnixMillis,
+        conduct: Conduct,
     ) -> Result<ComponentCase, Refused> {
         let place =
             Arc::clone(&self.places).acquire_owned().await.map_err(|error| Refused::Failed(error.to_string()))?;
@@ -157,10 +159,10 @@ impl Pool {
         let mut lent = Lent { instance: Some(instance), pool: self, _place: place };
         lent.call(|instance| instance.add_lists(gate)).map_err(Refused::Failed)?;
         lent.call(|instance| instance.mint_with(gate)).map_err(Refused::Failed)?;
-        let request = convert::request(raw);
+        let (request, conduct) = (convert::request(raw), convert::conduct(conduct));
         let judged = lent.call(|instance| {
             let gate = instance.gate;
-            let judged = instance.guest().gate().call_judge(&mut instance.store, gate, &request, now.0)?;
+            let judged = instance.guest().gate().call_judge(&mut instance.store, gate, &request, now.0, conduct)?;
             Ok(judged)
         });
         match judged.map_err(Refused::Failed)? {

@@ -9,10 +9,11 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use passgate_api::answer::{self, ToCover};
-use passgate_api::driver::{Answer, Minted, RefusalRecord, Refused};
+use passgate_api::driver::{Answer, MAX_JUDGED, Minted, Misjudged, RefusalRecord, Refused};
 use passgate_core::attest::{DecisionKind, Stamp};
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::Reason;
+use passgate_core::state::Conduct;
 use passgate_passport::http::Header;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -193,22 +194,37 @@ async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> Decided {
         headers: &headers,
         body: &taken.body,
     };
-    let mut redacted = None;
-    let answer = match core.env.stamp() {
-        Ok(stamp) => match judge(core, &raw, stamp).await {
-            Ok((case, body)) => {
-                redacted = body;
-                let driver = Arc::clone(&core.driver);
-                let decision = async move { driver.admit(case.into_case(), stamp).await };
-                let request_bytes = redacted.as_ref().map_or(taken.body.len(), Vec::len);
-                within_deadline(core, decision, request_bytes, slot).await
-            }
-            Err(refusal) => record(core, refusal, stamp, slot).await,
-        },
-        Err(error) => Answer::fault(Reason::InternalError, &error, None),
+    let (answer, redacted) = match core.env.stamp() {
+        Ok(stamp) => judge_and_admit(core, &raw, stamp, slot).await,
+        Err(error) => (Answer::fault(Reason::InternalError, &error, None), None),
     };
     let to_cover = ToCover::of(&raw).answering(core.gate.get().challenge(core.env.now()));
     Decided { answer, to_cover, redacted }
+}
+
+/// Steps 1 to 7; once more where the state knows the agent better than it was judged. The bytes are the body to forward
+/// instead of the request's own.
+async fn judge_and_admit(
+    core: &Arc<Core>,
+    raw: &RawRequest<'_>,
+    stamp: Stamp,
+    slot: &Arc<Slot>,
+) -> (Answer, Option<Vec<u8>>) {
+    let mut conduct = Conduct::default();
+    for _ in 0..MAX_JUDGED {
+        let (case, redacted) = match judge(core, raw, stamp, conduct).await {
+            Ok(judged) => judged,
+            Err(refusal) => return (record(core, refusal, stamp, slot).await, None),
+        };
+        let driver = Arc::clone(&core.driver);
+        let decision = async move { driver.admit(case.into_case(), stamp).await };
+        let request_bytes = redacted.as_ref().map_or(raw.body.len(), Vec::len);
+        match within_deadline(core, decision, request_bytes, slot).await {
+            Ok(answer) => return (answer, redacted),
+            Err(Misjudged(as_it_is)) => conduct = as_it_is,
+        }
+    }
+    (Answer::unsettled(), None)
 }
 
 /// Records and answers a refusal of a request that cannot be judged.
@@ -228,21 +244,22 @@ async fn refuse(core: &Arc<Core>, line: &Line, slot: &Arc<Slot>, reason: Reason,
 
 async fn record(core: &Arc<Core>, refusal: RefusalRecord, stamp: Stamp, slot: &Arc<Slot>) -> Answer {
     let driver = Arc::clone(&core.driver);
-    let decision = async move { driver.record_refusal(&refusal, stamp).await };
-    within_deadline(core, decision, 0, slot).await
+    let decision = async move { Ok(driver.record_refusal(&refusal, stamp).await) };
+    let recorded = within_deadline(core, decision, 0, slot).await;
+    recorded.unwrap_or_else(|Misjudged(_)| Answer::unsettled())
 }
 
 /// A decision that comes too late is none. The store may have begun it all the same, so it is carried on, to settle it
 /// should it have become an allow.
 async fn within_deadline(
     core: &Arc<Core>,
-    decision: impl Future<Output = Answer> + Send + 'static,
+    decision: impl Future<Output = Result<Answer, Misjudged>> + Send + 'static,
     request_bytes: usize,
     slot: &Arc<Slot>,
-) -> Answer {
+) -> Result<Answer, Misjudged> {
     let mut decision = Box::pin(decision);
     let answer = match tokio::time::timeout(core.limits.decision_timeout, decision.as_mut()).await {
-        Ok(answer) => answer,
+        Ok(decided) => decided?,
         Err(_) => {
             tokio::spawn(carry_on(Arc::clone(core), decision, request_bytes, Arc::clone(slot)));
             Answer::fault(Reason::StoreUnavailable, &"no decision within the deadline", None)
@@ -259,7 +276,7 @@ async fn within_deadline(
         Answer::Refuse(refused) if refused.reason.is_decided() => core.metrics.refusal_folded(),
         Answer::Refuse(_) => {}
     }
-    answer
+    Ok(answer)
 }
 
 fn refusal(core: &Core, refused: &Refused, to_cover: ToCover, line: &Line) -> Response<GateBody> {

@@ -6,6 +6,7 @@ use passgate_api::driver::RefusalRecord;
 use passgate_core::attest::Stamp;
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::Reason;
+use passgate_core::state::Conduct;
 
 use super::Core;
 use crate::evaluator::EngineCase;
@@ -21,9 +22,10 @@ pub(super) async fn judge(
     core: &Core,
     raw: &RawRequest<'_>,
     stamp: Stamp,
+    conduct: Conduct,
 ) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
     let gate = core.gate.get();
-    let judging = judge_and_ask(core, &gate, raw, stamp);
+    let judging = judge_and_ask(core, &gate, raw, stamp, conduct);
     tokio::time::timeout(core.limits.decision_timeout, judging).await.unwrap_or_else(|_| {
         let detail = "no judgement within the deadline".to_owned();
         let refusal = Refusal::early(raw.method, raw.path, Reason::GateOverloaded, detail);
@@ -36,8 +38,9 @@ async fn judge_and_ask(
     gate: &Arc<Snapshot>,
     raw: &RawRequest<'_>,
     stamp: Stamp,
+    conduct: Conduct,
 ) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
-    let case = core.engine.judge(gate, raw, stamp.now).await?;
+    let case = core.engine.judge(gate, raw, stamp.now, conduct).await?;
     let fault = |error: &dyn std::fmt::Display| {
         RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now)
     };

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passgate_api::driver::Answer;
+use passgate_api::driver::{Answer, Misjudged};
 use passgate_core::attest::{OutcomeRecord, OutcomeResult, sha256_label};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -23,18 +23,18 @@ const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// it charged.
 pub(super) async fn carry_on(
     core: Arc<Core>,
-    decision: impl Future<Output = Answer>,
+    decision: impl Future<Output = Result<Answer, Misjudged>>,
     request_bytes: usize,
     slot: Arc<Slot>,
 ) {
     match tokio::time::timeout(LATE_TIMEOUT, decision).await {
-        Ok(Answer::Forward(allowed)) => {
+        Ok(Ok(Answer::Forward(allowed))) => {
             let decision_id = allowed.attestation_id;
             tracing::warn!(decision_id, "an allow came too late to be acted on");
             Settlement::open(&core, decision_id, request_bytes, slot).not_forwarded().await;
         }
         // A pass that nobody was given cannot be redeemed.
-        Ok(Answer::Mint(_) | Answer::Refuse(_)) => {}
+        Ok(Ok(Answer::Mint(_) | Answer::Refuse(_)) | Err(Misjudged(_))) => {}
         Err(_) => tracing::error!("a decision never came; if it was an allow, it is recorded without an outcome"),
     }
 }

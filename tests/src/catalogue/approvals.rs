@@ -37,7 +37,7 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     Ok(recipes)
 }
 
-fn with_approvers(mut bundle: Bundle) -> Result<Bundle> {
+pub(super) fn with_approvers(mut bundle: Bundle) -> Result<Bundle> {
     bundle.approvals = Some(serde_json::from_value(json!({ "approvers": [
         { "name": "alice", "key": jwk(ALICE)?, "roles": ["finance"] },
         { "name": "bob", "key": jwk(BOB)?, "roles": ["security"] },
@@ -65,7 +65,7 @@ fn shown(bundle: &Bundle, draft: RequestDraft) -> Result<[u8; 32]> {
     Ok(Sha256::digest(ask.shown).into())
 }
 
-fn of(bundle: &Bundle, draft: RequestDraft) -> Result<Approval> {
+pub(super) fn of(bundle: &Bundle, draft: RequestDraft) -> Result<Approval> {
     Ok(Approval {
         audience: "gate_conformance".to_owned(),
         exp: NOW + 600,
@@ -90,7 +90,7 @@ fn with(request: RequestDraft, tokens: &[String]) -> RequestDraft {
     request.header(APPROVAL_FIELD, &tokens.join(", "))
 }
 
-fn alices(request: RequestDraft, approval: &Approval) -> Result<RequestDraft> {
+pub(super) fn alices(request: RequestDraft, approval: &Approval) -> Result<RequestDraft> {
     Ok(with(request, &[signed(ALICE, approval)?]))
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
-use passgate_api::driver::Driver;
+use passgate_api::driver::{Driver, Misjudged};
+use passgate_core::state::Conduct;
 use passgate_core::time::UnixMillis;
 use passgate_host::evaluator::{Engine, Evaluator, builtin};
 use passgate_host::status_lists::Snapshot;
@@ -60,12 +61,25 @@ impl Implementation for Wasmtime {
             }
             let request = step.request.as_ref().context("a step is a change or a request")?;
             let headers = headers(request);
-            let answer = match engine.judge(&snapshot, &raw(request, &headers), stamp.now).await {
-                Ok(judged) => {
-                    let (judged, _) = judged.restrict(Vec::new(), request.body.as_bytes())?;
-                    driver.admit(judged.into_case(), stamp).await
+            let mut conduct = Conduct::default();
+            let answer = loop {
+                let answer = match engine.judge(&snapshot, &raw(request, &headers), stamp.now, conduct).await {
+                    Ok(judged) => {
+                        let (judged, _) = judged.restrict(Vec::new(), request.body.as_bytes())?;
+                        driver.admit(judged.into_case(), stamp).await
+                    }
+                    Err(refusal) => Ok(driver.record_refusal(&refusal, stamp).await),
+                };
+                match answer {
+                    Ok(answer) => break answer,
+                    Err(Misjudged(as_it_is)) => {
+                        ensure!(
+                            conduct != as_it_is,
+                            "the request is judged as what it is, and refused as what it is not"
+                        );
+                        conduct = as_it_is;
+                    }
                 }
-                Err(refusal) => driver.record_refusal(&refusal, stamp).await,
             };
             results.push(answered(&gate, &answer, store.as_ref()).await?);
         }

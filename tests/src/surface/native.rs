@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use passgate_api::answer;
-use passgate_api::driver::{self, Answer, Driver, RefusalRecord};
+use passgate_api::driver::{Answer, Driver, Judge, MAX_JUDGED, Misjudged, RefusalRecord};
 use passgate_core::attest::Stamp;
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::Judged;
+use passgate_core::state::Conduct;
 use passgate_store::{Ledger, MemoryStore, RedbStore, State};
 
 use super::{Implementation, StepResult, gate_and_writer, payload, stamp, text_member};
@@ -116,19 +117,27 @@ async fn drive_step(
     let request = step.request.as_ref().context("a step is a change or a request")?;
     let headers = headers(request);
     let raw = raw(request, &headers);
-    let judged = driver::judge(gate, &raw, stamp.now).map(|judged| judged.restrict(Vec::new(), raw.body).0);
-    let answer = match (handover, judged) {
-        (Handover::None, Ok(judged)) => driver.admit(Box::new(judged), stamp).await,
-        (Handover::None, Err(_)) => driver.decide(gate, &raw, stamp).await,
-        (Handover::Bytes, Ok(judged)) => {
-            over(driver.admit(Box::new(Judged::from_bytes(&judged.to_bytes())?), stamp).await)?
+    let mut conduct = Conduct::default();
+    for _ in 0..MAX_JUDGED {
+        let judged = Judge::new().judge_as(gate, &raw, stamp.now, conduct);
+        let judged = judged.map(|judged| judged.restrict(Vec::new(), raw.body).0);
+        let answer = match (handover, judged) {
+            (Handover::None, Ok(judged)) => driver.admit(Box::new(judged), stamp).await,
+            (Handover::None, Err(_)) => Ok(driver.decide(gate, &raw, stamp).await),
+            (Handover::Bytes, Ok(judged)) => {
+                over(driver.admit(Box::new(Judged::from_bytes(&judged.to_bytes())?), stamp).await)?
+            }
+            (Handover::Bytes, Err(refusal)) => {
+                let refusal = RefusalRecord::from_bytes(&RefusalRecord::new(gate, &refusal, stamp.now).to_bytes())?;
+                over(Ok(driver.record_refusal(&refusal, stamp).await))?
+            }
+        };
+        match answer {
+            Ok(answer) => return answered(gate, &answer, ledger).await,
+            Err(Misjudged(as_it_is)) => conduct = as_it_is,
         }
-        (Handover::Bytes, Err(refusal)) => {
-            let refusal = RefusalRecord::from_bytes(&RefusalRecord::new(gate, &refusal, stamp.now).to_bytes())?;
-            over(driver.record_refusal(&refusal, stamp).await)?
-        }
-    };
-    answered(gate, &answer, ledger).await
+    }
+    bail!("the request was not decided")
 }
 
 /// What became of a request, with its record from `ledger`.
@@ -144,8 +153,8 @@ pub(super) async fn answered(gate: &Gate, answer: &Answer, ledger: &dyn Ledger) 
 }
 
 /// The answer as it comes back.
-fn over(answer: Answer) -> Result<Answer> {
-    Ok(Answer::from_bytes(&answer.to_bytes())?)
+fn over(answer: Result<Answer, Misjudged>) -> Result<Result<Answer, Misjudged>> {
+    Ok(Misjudged::or_answer(&answer.map_or_else(Misjudged::to_bytes, Answer::to_bytes))?)
 }
 
 /// What the caller sees: the gate's own answer, or the 200 of the upstream that an allowed request reaches.

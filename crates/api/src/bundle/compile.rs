@@ -5,8 +5,8 @@ use std::sync::Arc;
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    ActionPasses, EvaluatorRef, Gate, Guardrails, Level, Origin, PiiControls, PolicyRef, Profile, RateLimits,
-    RatePolicy, SpendCaps, SpendLimits,
+    ActionPasses, Approvals, EvaluatorRef, Gate, Guardrails, Level, Origin, PiiControls, PolicyRef, Profile,
+    RateLimits, RatePolicy, SpendCaps, SpendLimits,
 };
 use passgate_core::money::Unit;
 use passgate_core::pii::Class;
@@ -50,7 +50,7 @@ pub struct BundleError {
     pub why: String,
 }
 
-fn error(at: impl Into<String>, why: impl ToString) -> BundleError {
+pub(super) fn error(at: impl Into<String>, why: impl ToString) -> BundleError {
     BundleError { at: at.into(), why: why.to_string() }
 }
 
@@ -106,6 +106,7 @@ impl Bundle {
     ///
     /// The first member that does not compile.
     pub(crate) fn compile_as(&self, sha256: String, evaluator: EvaluatorRef) -> Result<Gate, BundleError> {
+        let approvals = self.approvals.as_ref().map(approvals::compile).transpose()?;
         Ok(Gate {
             id: self.gate.checked_id()?,
             level: self.gate.level.into(),
@@ -115,10 +116,10 @@ impl Bundle {
             trust: self.trust()?,
             leeway_seconds: self.gate.checked_leeway()?,
             routes: self.compiled_routes()?,
-            guardrails: self.guardrails.compile()?,
+            guardrails: self.guardrails.compile(approvals.as_ref())?,
             rules: self.compiled_rules()?,
             action_passes: self.action_passes.map(ActionPassesDoc::compile).transpose()?,
-            approvals: self.approvals.as_ref().map(approvals::compile).transpose()?,
+            approvals,
             policy: PolicyRef { sha256, version: self.version },
             policy_freshness: None,
             listed_agents: foreign::compile(&self.foreign_agents)?,
@@ -381,7 +382,7 @@ impl ValueDoc {
 }
 
 impl GuardrailsDoc {
-    fn compile(&self) -> Result<Guardrails, BundleError> {
+    fn compile(&self, approvals: Option<&Approvals>) -> Result<Guardrails, BundleError> {
         let parse = |(i, text): (usize, &String)| {
             DomainPattern::parse(text).map_err(|e| error(format!("guardrails.allowed_domains[{i}]"), e))
         };
@@ -401,6 +402,7 @@ impl GuardrailsDoc {
             allowed_domains: domains.transpose()?,
             pii: self.pii_controls.as_ref().map(PiiControlsDoc::compile),
             require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
+            sessions: self.sessions.as_ref().map(|sessions| sessions.compile(approvals)).transpose()?,
         })
     }
 }

@@ -8,11 +8,12 @@ use passgate_core::attest::{Body, DecisionKind, DecisionRecord, GateRecord};
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{HandedPermit, HandoffError, Permit, RateView, Refusal};
 use passgate_core::reason::Reason;
+use passgate_core::state::Conduct;
 use passgate_core::time::UnixMillis;
 use passgate_passport::json;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Forward, Minted, Refused};
+use super::{Answer, Forward, Minted, Misjudged, Refused};
 
 /// A refusal of steps 1 and 2, ready to be recorded and answered here or elsewhere; see
 /// [`Driver::record_refusal`](super::Driver::record_refusal).
@@ -92,6 +93,7 @@ enum Handed {
     Forward(Box<HandedForward>),
     Mint(Box<Minted>),
     Refuse(Box<Refused>),
+    Again(Conduct),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,6 +104,32 @@ struct HandedForward {
     rates: Vec<RateView>,
     agent_id: String,
     action: String,
+}
+
+impl Handed {
+    fn to_bytes(&self) -> Vec<u8> {
+        // Strings, integers and enums always serialise; empty bytes would be refused on the other side.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl Misjudged {
+    /// That it has to be judged again, as bytes in the place of an answer.
+    pub fn to_bytes(self) -> Vec<u8> {
+        Handed::Again(self.0).to_bytes()
+    }
+
+    /// The answer from [`Answer::to_bytes`], or this in its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Answer::from_bytes`].
+    pub fn or_answer(bytes: &[u8]) -> Result<Result<Answer, Self>, HandoffError> {
+        Ok(match json::read_back(bytes).map_err(|_| HandoffError)? {
+            Handed::Again(conduct) => Err(Self(conduct)),
+            handed => Ok(Answer::of_handed(handed)?),
+        })
+    }
 }
 
 impl Answer {
@@ -116,8 +144,7 @@ impl Answer {
             Self::Mint(minted) => Handed::Mint(minted),
             Self::Refuse(refused) => Handed::Refuse(refused),
         };
-        // Strings, integers and enums always serialise; empty bytes would be refused on the other side.
-        serde_json::to_vec(&handed).unwrap_or_default()
+        handed.to_bytes()
     }
 
     /// The answer from [`Answer::to_bytes`] of the same release, once.
@@ -126,7 +153,10 @@ impl Answer {
     ///
     /// [`HandoffError`] when the bytes are anything else. The caller then refuses the request.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HandoffError> {
-        let handed = json::read_back(bytes).map_err(|_| HandoffError)?;
+        Self::of_handed(json::read_back(bytes).map_err(|_| HandoffError)?)
+    }
+
+    fn of_handed(handed: Handed) -> Result<Self, HandoffError> {
         Ok(match handed {
             Handed::Forward(forward) => {
                 let HandedForward { permit, attestation_id, rates, agent_id, action } = *forward;
@@ -135,6 +165,7 @@ impl Answer {
             }
             Handed::Mint(minted) => Self::Mint(minted),
             Handed::Refuse(refused) => Self::Refuse(refused),
+            Handed::Again(_) => return Err(HandoffError),
         })
     }
 }

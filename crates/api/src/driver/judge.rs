@@ -5,6 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use passgate_core::gate::Gate;
 use passgate_core::pipeline::{self, Judged, RawRequest, Refusal};
+use passgate_core::state::Conduct;
 use passgate_core::time::UnixMillis;
 use passgate_passport::memory::{Known, PassportMemory, Recall, SeenChain};
 
@@ -39,7 +40,22 @@ impl Judge {
     ///
     /// As [`judge`].
     pub fn judge(&self, gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-        let (judged, seen) = judge_with(gate, raw, now, self)?;
+        self.judge_as(gate, raw, now, Conduct::default())
+    }
+
+    /// As [`judge`], of an agent that behaves like this, as [`Misjudged`](super::Misjudged) says.
+    ///
+    /// # Errors
+    ///
+    /// As [`judge`].
+    pub fn judge_as(
+        &self,
+        gate: &Gate,
+        raw: &RawRequest<'_>,
+        now: UnixMillis,
+        conduct: Conduct,
+    ) -> Result<Judged, Refusal> {
+        let (judged, seen) = judge_with(gate, raw, now, conduct, self)?;
         if let Some(seen) = seen {
             self.0.write().unwrap_or_else(PoisonError::into_inner).remember(&seen);
         }
@@ -68,15 +84,16 @@ impl Recall for Judge {
 ///
 /// The [`Refusal`] of the step that ends the request.
 pub fn judge(gate: &Gate, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Judged, Refusal> {
-    judge_with(gate, raw, now, &PassportMemory::NOTHING).map(|(judged, _)| judged)
+    judge_with(gate, raw, now, Conduct::default(), &PassportMemory::NOTHING).map(|(judged, _)| judged)
 }
 
 fn judge_with(
     gate: &Gate,
     raw: &RawRequest<'_>,
     now: UnixMillis,
+    conduct: Conduct,
     memory: &dyn Recall,
 ) -> Result<(Judged, Option<SeenChain>), Refusal> {
-    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request(gate, raw, now, memory)))
+    catch_unwind(AssertUnwindSafe(|| pipeline::judge_request(gate, raw, now, conduct, memory)))
         .unwrap_or_else(|_| Err(Refusal::fault(raw.method, raw.path, "the evaluator panicked".to_owned())))
 }

@@ -310,8 +310,11 @@ fn a_judgement_for_another_gate_is_refused() {
     let judged = judge(&world.gate, &raw, stamp(1).now).unwrap();
     let other = Gate { level: passgate_core::gate::Level::L1, ..world.gate.clone() };
     let elsewhere = judge(&other, &raw, stamp(1).now).unwrap();
-    assert_eq!(reason(&block_on(world.driver.admit(Box::new(elsewhere), stamp(1)))), Some(Reason::InternalError));
-    assert_eq!(reason(&block_on(world.driver.admit(Box::new(judged), stamp(2)))), None);
+    assert_eq!(
+        reason(&block_on(world.driver.admit(Box::new(elsewhere), stamp(1))).unwrap()),
+        Some(Reason::InternalError)
+    );
+    assert_eq!(reason(&block_on(world.driver.admit(Box::new(judged), stamp(2))).unwrap()), None);
 }
 
 #[test]

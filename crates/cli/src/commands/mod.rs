@@ -16,6 +16,7 @@ mod passport;
 mod plugin;
 mod policy;
 mod serve;
+mod sessions;
 mod template;
 
 use clap::Subcommand;
@@ -67,6 +68,9 @@ pub(crate) enum Command {
     /// List, show, approve, deny and withdraw what the gate holds back until people approve
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// List the sessions of agents
+    #[command(subcommand)]
+    Sessions(sessions::Command),
     /// Check the configuration, files, store, gateway and upstream
     Doctor(doctor::Args),
     /// Print the completions of a shell
@@ -91,6 +95,7 @@ pub(crate) async fn run(command: Command, context: Context) -> Outcome {
         Command::Ledger(command) => ledger::run(&command, &context).await,
         Command::Budgets(command) => budgets::run(&command, &context).await,
         Command::Approvals(command) => approvals::run(&command, &context).await,
+        Command::Sessions(command) => sessions::run(&command, &context).await,
         Command::Doctor(args) => doctor::run(&args, &context).await,
         Command::Completions(args) => completions::run(&args, &context),
     }

@@ -39,6 +39,8 @@ mod renewal;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod status_lists;
 #[cfg(test)]
 mod support;

@@ -10,7 +10,7 @@ use passgate_passport::json;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::ShownView;
+use super::{MAX_ELEVATION_SECONDS, Need, ShownView};
 use crate::attest::ApprovalRecord;
 use crate::gate::{Approver, Gate};
 use crate::reason::Reason;
@@ -132,6 +132,11 @@ pub enum RefusedAnswer {
     /// The grant does not let through what was shown.
     #[error("the grant does not cover the very request that was shown: widen its permissions, amounts or domains")]
     OutOfBounds,
+    /// The grant elevates no session, which is asked for.
+    #[error(
+        "a session is elevated for {MAX_ELEVATION_SECONDS} seconds at most, for actions that are named one by one, and for one key: sign a grant of that kind, or approve this request alone"
+    )]
+    NoElevation,
     /// The approver asks.
     #[error("the approver's key is that of the agent or of one above it: an agent does not approve itself")]
     OwnKey,
@@ -160,7 +165,7 @@ impl RefusedAnswer {
             Self::Full => "approval_request_full",
             Self::OtherRequest => Reason::ApprovalContentMismatch.code(),
             Self::OtherAgent => Reason::ApprovalAgentMismatch.code(),
-            Self::OutOfBounds => Reason::ApprovalOutOfBounds.code(),
+            Self::OutOfBounds | Self::NoElevation => Reason::ApprovalOutOfBounds.code(),
             Self::OwnKey => Reason::ApprovalSelf.code(),
             Self::RoleMissing(_) => "approval_role_missing",
             Self::Denied(_) => "revoked",
@@ -292,6 +297,9 @@ impl ApprovalRequest {
         }
         if given.grant.as_ref().is_some_and(|grant| !view.is_within(grant)) {
             return Err(RefusedAnswer::OutOfBounds);
+        }
+        if view.needs.iter().any(Need::is_elevation) && !super::elevates(given) {
+            return Err(RefusedAnswer::NoElevation);
         }
         if view.keys().any(|key| key == verified.approver().key.thumbprint()) {
             return Err(RefusedAnswer::OwnKey);

@@ -16,7 +16,7 @@ use super::authenticate::{Authenticated, known};
 use super::judge::{Finding, Judged};
 use super::limits;
 use super::passes::{self, JudgedValues};
-use crate::approval::{Body, Need, Shown, ShownBody};
+use crate::approval::{Body, Need, Shown, ShownBody, elevates};
 use crate::attest::{ApprovalRecord, DecisionKind, sha256_label};
 use crate::gate::{Approvals, Approver, Gate, PolicyRef};
 use crate::money::MicroUsd;
@@ -70,6 +70,8 @@ struct Presented {
     claim: UseClaim,
     /// Of a grant: for what it counts.
     needs: Option<Vec<String>>,
+    /// Whether it elevates a session.
+    elevates: bool,
     /// Of a grant: what it bounds, or why it does not cover the request.
     grant: Option<Result<Option<SpendClaim>, Reason>>,
 }
@@ -171,6 +173,7 @@ impl Holder<'_> {
             roles: approver.roles.clone(),
             claim: UseClaim { key: key_of_uses, uses, until: approval.exp, issued_at: approval.iat },
             needs: approval.grant.as_ref().map(|grant| grant.needs.clone()),
+            elevates: elevates(approval),
             grant: approval.grant.as_ref().map(|grant| self.covers(approval, grant)),
         })
     }
@@ -269,8 +272,10 @@ impl Judged {
             Some(covers) => covers.as_ref().err().copied(),
         });
         let people = |need: &Need| {
-            let label = need.label();
-            let counts = move |one: &&Presented| one.needs.as_ref().is_none_or(|needs| needs.contains(&label));
+            let (label, is_elevation) = (need.label(), need.is_elevation());
+            let counts = move |one: &&Presented| {
+                one.needs.as_ref().is_none_or(|needs| needs.contains(&label)) && (one.elevates || !is_elevation)
+            };
             presented.iter().filter(counts).map(|one| (one.record.approver.as_str(), one.roles.as_slice()))
         };
         if unfit.is_some() {

@@ -65,6 +65,14 @@ impl Credential {
         }
     }
 
+    /// What the agent whose limits count may ask for, as its issuer says.
+    pub(super) fn root_permissions(&self) -> &[Scope] {
+        match self {
+            Self::Passports(chain) => &chain.root().claims.permissions,
+            Self::Listed(agent) => &agent.permissions,
+        }
+    }
+
     /// The agent that acts.
     pub(super) fn agent_id(&self) -> &str {
         match self {

@@ -45,6 +45,7 @@ pub(super) fn demand(
             remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
         },
         subjects: credential.subjects(proof.key_thumbprint()),
+        session: None,
         pass: None,
         approvals: Vec::new(),
         rates: counted.rates(action, of_rules),

@@ -17,7 +17,7 @@ use super::limits::{self, Limits};
 use super::passes::{self, JudgedValues, PassUse};
 use super::pii::{self, PiiFindings};
 use super::restrict::Shown;
-use super::rules;
+use super::{rules, sessions};
 use crate::attest::{
     AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, GuardrailRecord, PolicyRecord, RequestRecord,
     StatusListRecord, sha256_label,
@@ -26,8 +26,8 @@ use crate::gate::{EvaluatorRef, Gate, Guardrails};
 use crate::money::MicroUsd;
 use crate::plugin::PluginRecord;
 use crate::reason::{Class, Reason};
-use crate::route::{Route, Values};
-use crate::state::{Admission, Demand, SpendMode};
+use crate::route::{EffectClass, Route, Values};
+use crate::state::{Admission, Conduct, Demand, SpendMode};
 use crate::time::UnixMillis;
 
 /// A request judged as far as possible without state. Only [`judge`] and [`Judged::from_bytes`] make it.
@@ -73,17 +73,48 @@ pub(super) struct Findings {
     /// What the operator's rules say, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rules: Option<GuardrailRecord>,
+    /// What the agent's session says of the action's class, where the gate keeps sessions.
+    #[serde(default, skip_serializing_if = "Finding::is_not_applicable")]
+    pub(super) session: Finding,
     /// Whether rules take texts out that are still in the body: nothing is forwarded before [`Judged::restrict`] has.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub(super) redacts: bool,
 }
 
 /// The finding of one check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Finding {
+    #[default]
     NotApplicable,
     Pass,
     Fail(Reason),
+}
+
+impl Finding {
+    fn is_not_applicable(&self) -> bool {
+        *self == Self::NotApplicable
+    }
+
+    /// Why it refuses.
+    fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Fail(reason) => Some(reason),
+            Self::Pass | Self::NotApplicable => None,
+        }
+    }
+}
+
+/// The route of a request, and what its action counts as.
+#[derive(Clone, Copy)]
+pub(super) struct Mapped<'r> {
+    pub(super) route: &'r Route,
+    pub(super) class: EffectClass,
+}
+
+impl<'r> Mapped<'r> {
+    pub(super) fn of(route: &'r Route, conduct: Conduct) -> Self {
+        Self { route, class: if conduct.is_raised { route.class.raised() } else { route.class } }
+    }
 }
 
 /// Bytes on the gate's own channel are not what should come over it.
@@ -97,22 +128,26 @@ pub struct HandoffError;
 /// where the route says. A request already judged not to be forwarded demands its nonce, its rate tokens and a look at
 /// its budgets, and charges nothing.
 pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
+    judge_as(gate, authenticated, Conduct::default())
+}
+
+/// As [`judge`], of an agent that behaves like this, as [`Admission::conduct`] says.
+pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct) -> Judged {
     let (covered, credential) = (authenticated.proof.covered(), &authenticated.credential);
     let constraints = credential.constraints();
     let limits = Limits::of(&gate.guardrails, &constraints);
     let route = gate.routes.iter().find(|route| route.matches(covered.method(), covered.path()));
     let needs = rules::needs(gate, &constraints);
     let values = route.map(|route| route.read(covered, &needs)).unwrap_or_default();
-    let judged = JudgedValues {
-        action: route.map(|route| &route.action),
-        amount: values.amount.and_then(Result::ok),
-        target_domain: values.host.as_ref().and_then(|host| host.as_deref().ok()),
-    };
+    let judged = JudgedValues::of(route, &values);
     let mut pass = passes::pass_use(gate, authenticated, &judged);
-    let mut ruled = rules::judge(gate, authenticated, route, &values, &mut pass);
+    let mapped = route.map(|route| Mapped::of(route, conduct));
+    let mut ruled = rules::judge(gate, authenticated, mapped, &values, &mut pass);
     if covered.body().is_empty() {
         ruled.redact.clear();
     }
+    let session = sessions::judge(gate, mapped, &pass);
+    ruled.needs.extend(sessions::need(gate, session));
     let (approving, unfit) = match Approving::of(gate, authenticated, route, &judged) {
         Ok(approving) => (approving.wanted_by(core::mem::take(&mut ruled.needs)), None),
         Err(reason) => (Approving::default(), Some(reason)),
@@ -133,17 +168,19 @@ pub fn judge(gate: &Gate, authenticated: &Authenticated<'_>) -> Judged {
         unapproved: None,
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
+        session,
         redacts: !ruled.redact.is_empty() || !to_mask.is_nothing(),
     };
     let Values { amount, host, .. } = values;
     let action = route.map(|r| r.action.as_str().to_string());
-    let demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &ruled.rates);
+    let mut demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &ruled.rates);
+    demand.session = sessions::claim(gate, authenticated, route, conduct);
     let pass = pass.unwrap_or_default();
     let request = RequestRecord {
         action,
         action_pass: pass.as_ref().map(PassUse::record),
         amount_micro_usd: amount.and_then(Result::ok).map(|a| a.0),
-        effect_class: route.map(|route| route.class.as_str().into()),
+        effect_class: mapped.map(|mapped| mapped.class.as_str().into()),
         proof: proof_form(authenticated.proof.form()).map(ToString::to_string),
         target_domain: host.and_then(Result::ok),
         ..request_record(gate, covered)
@@ -280,12 +317,9 @@ impl Findings {
     /// What was found apart from approvals.
     fn found(&self) -> impl Iterator<Item = Reason> {
         let pii = self.pii.as_ref().map_or(Finding::NotApplicable, |pii| pii.finding);
-        let failed = [self.spend, self.domain, pii, self.approval].into_iter().filter_map(|finding| match finding {
-            Finding::Fail(reason) => Some(reason),
-            Finding::Pass | Finding::NotApplicable => None,
-        });
+        let failed = [self.spend, self.domain, pii, self.approval].into_iter().filter_map(Finding::reason);
         let ruled = self.rules.as_ref().and_then(|record| record.reason_code);
-        self.scope.into_iter().chain(self.rate).chain(failed).chain(ruled)
+        self.scope.into_iter().chain(self.rate).chain(failed).chain(ruled).chain(self.session.reason())
     }
 }
 

@@ -36,21 +36,24 @@ mod passes;
 mod pii;
 mod restrict;
 mod rules;
+mod sessions;
 
 pub use approvals::Ask;
 pub use authenticate::{Authenticated, authenticate};
 pub use credential::subjects;
 pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retry_after_seconds};
-pub use judge::{HandoffError, Judged, judge};
+pub use judge::{HandoffError, Judged, judge, judge_as};
 pub use parse::{MAX_HEADERS, MAX_RECORDED_PATH_BYTES, Parsed, RawRequest, Refusal, parse};
 pub use rules::explain;
 
 use passgate_passport::memory::{Recall, SeenChain};
 
 use crate::gate::Gate;
+use crate::state::Conduct;
 use crate::time::UnixMillis;
 
-/// Steps 1 to 3: everything about a request that needs no state. Passports that `memory` has seen are neither read nor
+/// Steps 1 to 3: everything about a request that needs no state, but for how its agent behaves: at first as any does, and as
+/// [`Admission::conduct`](crate::state::Admission::conduct) says when that is not so. Passports that `memory` has seen are neither read nor
 /// their signatures verified once more; the judgement is the same. The second half is what the caller may remember, if
 /// there is something new. Nobody but the passport's holder can cause it.
 ///
@@ -61,12 +64,13 @@ pub fn judge_request(
     gate: &Gate,
     raw: &RawRequest<'_>,
     now: UnixMillis,
+    conduct: Conduct,
     memory: &dyn Recall,
 ) -> Result<(Judged, Option<SeenChain>), Refusal> {
     let parsed = parse(gate, raw, now)?;
     let mut authenticated = authenticate::authenticate_with(gate, &parsed, now, memory)?;
     let seen = authenticated.seen.take();
-    Ok((judge(gate, &authenticated), seen))
+    Ok((judge_as(gate, &authenticated, conduct), seen))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::gate::{ActionPasses, Gate};
 use crate::money::MicroUsd;
 use crate::policy::Mode;
 use crate::reason::Reason;
+use crate::route::{Route, Values};
 use crate::state::{Admission, PassAnswer, PassClaim};
 
 /// What a request wants with a pass, and may have as far as that is known without state.
@@ -56,6 +57,16 @@ pub(super) struct JudgedValues<'a> {
     pub(super) action: Option<&'a ActionName>,
     pub(super) amount: Option<MicroUsd>,
     pub(super) target_domain: Option<&'a str>,
+}
+
+impl<'a> JudgedValues<'a> {
+    pub(super) fn of(route: Option<&'a Route>, values: &'a Values) -> Self {
+        Self {
+            action: route.map(|route| &route.action),
+            amount: values.amount.and_then(Result::ok),
+            target_domain: values.host.as_ref().and_then(|host| host.as_deref().ok()),
+        }
+    }
 }
 
 /// What the field says. A text that asks for nothing is taken for a pass, and no pass reads like that.

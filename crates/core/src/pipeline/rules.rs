@@ -8,6 +8,7 @@ use passgate_passport::constraints::{Constraints, is_resource};
 
 use super::authenticate::Authenticated;
 use super::decide::{Evidence, record};
+use super::judge::Mapped;
 use super::passes::PassUse;
 use crate::approval::Need;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
@@ -15,6 +16,7 @@ use crate::gate::{Gate, RateLimits};
 use crate::policy::{Effect, Explained, Facts, Mode, Outcome, Policy, Rule, Ruling, Value};
 use crate::reason::{Class, Reason};
 use crate::route::{ArgumentFault, Declared, Needs, Route, Values};
+use crate::state::Conduct;
 
 /// The most names of rules that a record has.
 const MAX_RECORDED_RULES: usize = 16;
@@ -43,11 +45,11 @@ pub(super) fn needs<'a>(gate: &Gate, limits: &'a Constraints) -> Needs<'a> {
 pub(super) fn judge<'g>(
     gate: &'g Gate,
     authenticated: &Authenticated<'_>,
-    route: Option<&Route>,
+    mapped: Option<Mapped<'_>>,
     values: &Values,
     pass: &mut Result<Option<PassUse>, Reason>,
 ) -> Ruled<'g> {
-    let Some(route) = route else {
+    let Some(Mapped { route, class }) = mapped else {
         let none = |_: &Policy| record(GUARDRAIL, GuardrailOutcome::NotApplicable, None, Evidence::new());
         return Ruled { record: gate.rules.as_deref().map(none), ..Ruled::default() };
     };
@@ -57,7 +59,7 @@ pub(super) fn judge<'g>(
     }
     let Some(policy) = &gate.rules else { return Ruled::default() };
     let constraints = authenticated.credential.constraints();
-    let facts = facts(authenticated, &constraints, route, values);
+    let facts = facts(authenticated, &constraints, Mapped { route, class }, values);
     let ruling = policy.evaluate(&facts);
     let redeems = matches!(pass, Ok(Some(PassUse::Redeem { .. })));
     let (reason, evidence) = said(&ruling, redeems);
@@ -93,7 +95,7 @@ pub fn explain<'g>(gate: &'g Gate, authenticated: &Authenticated<'_>) -> Vec<Exp
     let (Some(policy), Some(route)) = (&gate.rules, route) else { return Vec::new() };
     let constraints = authenticated.credential.constraints();
     let values = route.read(covered, &needs(gate, &constraints));
-    policy.explain(&facts(authenticated, &constraints, route, &values))
+    policy.explain(&facts(authenticated, &constraints, Mapped::of(route, Conduct::default()), &values))
 }
 
 const GUARDRAIL: &str = "rules";
@@ -114,7 +116,7 @@ fn faulty(route: &Route, values: &Values) -> Option<(Reason, Evidence)> {
 fn facts<'a>(
     authenticated: &'a Authenticated<'_>,
     constraints: &'a Constraints,
-    route: &'a Route,
+    Mapped { route, class }: Mapped<'a>,
     values: &'a Values,
 ) -> Facts<'a> {
     let credential = &authenticated.credential;
@@ -129,7 +131,7 @@ fn facts<'a>(
                 amount.ok().and_then(|amount| i64::try_from(amount.0).ok()).map_or(Value::Unknown, Value::Number)
             }
         },
-        class: Value::Text(route.class.as_str()),
+        class: Value::Text(class.as_str()),
         closed: values.is_closed,
         domain: match &values.host {
             None => Value::Nothing,

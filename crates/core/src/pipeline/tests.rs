@@ -9,6 +9,7 @@ mod passes;
 mod pii;
 mod plugins;
 mod rules;
+mod sessions;
 
 use alloc::borrow::ToOwned as _;
 use alloc::format;
@@ -156,6 +157,10 @@ impl Call {
     }
 
     fn judged(&self, gate: &Gate) -> Result<Judged, Refusal> {
+        self.judged_as(gate, Conduct::default())
+    }
+
+    fn judged_as(&self, gate: &Gate, conduct: Conduct) -> Result<Judged, Refusal> {
         let headers = self.lines();
         let raw = RawRequest {
             method: self.method,
@@ -167,7 +172,7 @@ impl Call {
         };
         let parsed = parse(gate, &raw, NOW)?;
         let authenticated = authenticate(gate, &parsed, NOW)?;
-        Ok(judge(gate, &authenticated))
+        Ok(judge_as(gate, &authenticated, conduct))
     }
 }
 

@@ -57,6 +57,12 @@ impl EffectClass {
         named.max(hint)
     }
 
+    /// The class above it, of which there is none above the highest.
+    #[must_use]
+    pub fn raised(self) -> Self {
+        Self::ALL.into_iter().find(|class| *class > self).unwrap_or(self)
+    }
+
     fn named(name: &str) -> Self {
         let mut found = None;
         let mut before = "";
@@ -126,6 +132,12 @@ mod tests {
         ] {
             assert_eq!(of(name), class, "{name}");
         }
+    }
+
+    #[test]
+    fn every_class_but_the_highest_has_one_above_it() {
+        let raised = EffectClass::ALL.map(|class| class.raised().as_str());
+        assert_eq!(raised, ["write", "destructive", "admin", "admin"]);
     }
 
     #[test]

@@ -18,12 +18,14 @@ use crate::time::UnixMillis;
 ///
 /// 1. *Nonce.* A replayed, fenced or over-quota proof consumes nothing, so a captured request cannot drain its agent.
 /// 2. *Revocation, then suspension.* The nonce stays burned.
-/// 3. *Pass and approvals.* One that was redeemed before, or may have been, takes no tokens.
-/// 4. *Rates.* All counters give a token or none does.
-/// 5. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
+/// 3. *Session.* A request that was judged as something that it is not consumes nothing, and is judged again. One outside of
+///    what its session began with goes on, and charges nothing.
+/// 4. *Pass and approvals.* One that was redeemed before, or may have been, takes no tokens.
+/// 5. *Rates.* All counters give a token or none does.
+/// 6. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
 ///
 /// The pass is redeemed and the approvals are used when all of this holds, so that a request over its rate or budget does not
-/// cost them.
+/// cost them. A request over its rate does not count in its session: it was not looked at.
 ///
 /// `rows` must hold the current content of every row named by [`Demand::row_keys`], and nothing may change between
 /// that reading and the writing of the returned rows.
@@ -32,59 +34,78 @@ use crate::time::UnixMillis;
 ///
 /// [`RowCorrupt`] when a stored row cannot be read; the store then refuses the request and writes nothing.
 pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt> {
-    let mut writes = Vec::new();
-    let mut charged = Vec::new();
-    let mut admission = Admission {
-        nonce: claim_nonce(demand, rows, &mut writes)?,
-        revoked: None,
-        suspended: None,
-        pass: None,
-        approvals: Vec::new(),
-        rates: Vec::new(),
-        spends: Vec::new(),
-    };
-    if admission.nonce == NonceAnswer::Fresh {
-        admission.revoked = find_denied(demand, rows, Subject::row_key)?;
-        if admission.revoked.is_none() {
-            admission.suspended = find_denied(demand, rows, suspension_key)?;
-        }
-        let stands = admission.revoked.is_none() && admission.suspended.is_none();
-        if stands {
-            admission.pass = demand.pass.as_ref().map(|claim| look_up_pass(claim, rows)).transpose()?;
-            admission.approvals =
-                demand.approvals.iter().map(|claim| look_up_use(claim, rows)).collect::<Result<_, _>>()?;
-        }
-        let mut spent = admission.pass.iter().chain(&admission.approvals);
-        if stands && spent.all(|answer| *answer == PassAnswer::Unspent) {
-            admission.rates = take_tokens(demand, rows, &mut writes)?;
-            if admission.rates.iter().all(|rate| rate.conforms) {
-                admission.spends = charge(demand, rows, &mut writes, &mut charged)?;
-                redeem(demand, &mut admission, rows, &mut writes)?;
-            }
-        }
+    let (nonce, writes) = claim_nonce(demand, rows)?;
+    let mut admitted = Admitted { admission: Admission::of(nonce), writes, charged: Vec::new(), counted: None };
+    let admission = &mut admitted.admission;
+    if nonce != NonceAnswer::Fresh {
+        return Ok(admitted);
     }
-    Ok(Admitted { admission, writes, charged })
+    admission.revoked = find_denied(demand, rows, Subject::row_key)?;
+    if admission.revoked.is_none() {
+        admission.suspended = find_denied(demand, rows, suspension_key)?;
+    }
+    if admission.revoked.is_some() || admission.suspended.is_some() {
+        return Ok(admitted);
+    }
+    let session = demand.session.as_ref();
+    let found = session.map(|claim| claim.find(rows, demand.now)).transpose()?;
+    if let Some(conduct) = found.as_ref().and_then(|found| found.misjudged) {
+        admission.conduct = Some(conduct);
+        admitted.writes.clear();
+        return Ok(admitted);
+    }
+    admission.session = found.as_ref().map(|found| found.answer.clone());
+    consume(demand, rows, &mut admitted)?;
+    if admitted.admission.rates.iter().all(|rate| rate.conforms) {
+        let counted = session.zip(found).map(|(claim, found)| claim.counted(&found, demand.now));
+        admitted.counted = counted;
+    }
+    Ok(admitted)
 }
 
-fn claim_nonce(demand: &Demand, rows: &impl RowMap, writes: &mut Vec<Write>) -> Result<NonceAnswer, RowCorrupt> {
+/// What a request consumes that nothing speaks against.
+fn consume(demand: &Demand, rows: &impl RowMap, admitted: &mut Admitted) -> Result<(), RowCorrupt> {
+    let Admitted { admission, writes, charged, .. } = admitted;
+    admission.pass = demand.pass.as_ref().map(|claim| look_up_pass(claim, rows)).transpose()?;
+    admission.approvals = demand.approvals.iter().map(|claim| look_up_use(claim, rows)).collect::<Result<_, _>>()?;
+    let mut spent = admission.pass.iter().chain(&admission.approvals);
+    if !spent.all(|answer| *answer == PassAnswer::Unspent) {
+        return Ok(());
+    }
+    admission.rates = take_tokens(demand, rows, writes)?;
+    if admission.rates.iter().all(|rate| rate.conforms) {
+        let mut charging = (Vec::new(), Vec::new());
+        admission.spends = charge(demand, rows, &mut charging.0, &mut charging.1)?;
+        if admission.session.as_ref().is_none_or(|session| session.is_within) {
+            writes.append(&mut charging.0);
+            charged.append(&mut charging.1);
+            redeem(demand, admission, rows, writes)?;
+        }
+    }
+    Ok(())
+}
+
+/// What became of the nonce, and what is written of it.
+fn claim_nonce(demand: &Demand, rows: &impl RowMap) -> Result<(NonceAnswer, Vec<Write>), RowCorrupt> {
     let claim = &demand.nonce;
     if rows::read_i64(rows, super::FENCE_KEY)?.is_some_and(|fence| claim.remember_until <= fence) {
-        return Ok(NonceAnswer::Fenced);
+        return Ok((NonceAnswer::Fenced, Vec::new()));
     }
     let key = rows::nonce_key(claim);
     if rows.row(&key).is_some() {
-        return Ok(NonceAnswer::Replayed);
+        return Ok((NonceAnswer::Replayed, Vec::new()));
     }
     let load_key = rows::load_key(claim);
     let mut load = Load::read(rows, &load_key)?;
     if !count_nonce(&mut load, claim.remember_until, demand.now) {
-        return Ok(NonceAnswer::QuotaExceeded);
+        return Ok((NonceAnswer::QuotaExceeded, Vec::new()));
     }
-    let expires_at = Some(claim.remember_until);
-    writes.push(Write { key, value: Vec::new(), expires_at });
     let newest_bucket_end = load.0.last().map(|(bucket, _)| (bucket + 1).saturating_mul(LOAD_BUCKET_SECONDS));
-    writes.push(Write { key: load_key, value: load.encode(), expires_at: newest_bucket_end });
-    Ok(NonceAnswer::Fresh)
+    let writes = alloc::vec![
+        Write { key, value: Vec::new(), expires_at: Some(claim.remember_until) },
+        Write { key: load_key, value: load.encode(), expires_at: newest_bucket_end },
+    ];
+    Ok((NonceAnswer::Fresh, writes))
 }
 
 /// Adds one nonce to the load of its key, unless the key is at its quota.

@@ -16,6 +16,7 @@ mod key_history;
 mod lease;
 mod plugin_key;
 mod rows;
+mod session;
 mod standing;
 mod subject;
 mod sweep;
@@ -31,6 +32,7 @@ pub use key_history::{KEY_HISTORY_KEY, KeyHistory, KeyRotation, RotationError};
 pub use lease::{Charge, LEASE_SECONDS, Lease, UNDER_WAY_SECONDS};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
+pub use session::{Conduct, Counted, MAX_WINDOW_CALLS, SESSION_PREFIX, Session, SessionAnswer, SessionClaim};
 pub use standing::{Standing, suspension_key, suspension_write};
 pub use subject::Subject;
 pub use sweep::{FENCE_KEY, START_KEY, Sweep, new_store_write, restart_fences, sweep};
@@ -50,6 +52,9 @@ pub struct Demand {
     pub nonce: NonceClaim,
     /// What must be neither revoked nor suspended.
     pub subjects: Vec<Subject>,
+    /// The session that the request is in, where the gate keeps sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionClaim>,
     /// The one-action pass that stands for an approval, to be spent if everything else holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<PassClaim>,
@@ -202,6 +207,11 @@ pub struct Admission {
     pub revoked: Option<(Subject, i64)>,
     /// When none is revoked, the first found suspended, with the second of its suspension.
     pub suspended: Option<(Subject, i64)>,
+    /// As what the request has to be judged instead, before anything is consumed: its agent does not behave as it was judged
+    /// to. Everything that follows is empty.
+    pub conduct: Option<Conduct>,
+    /// The session; absent when none was demanded, or something before it refused.
+    pub session: Option<SessionAnswer>,
     /// What became of the pass; absent when none was demanded, or something before it refused.
     pub pass: Option<PassAnswer>,
     /// One answer for each approval, in order; empty when something before it refused. None is used unless all are.
@@ -224,7 +234,28 @@ impl Admission {
         rates: Vec<RateAnswer>,
         spends: Vec<SpendAnswer>,
     ) -> Self {
-        Self { nonce, revoked, suspended, pass, approvals, rates, spends }
+        Self { revoked, suspended, pass, approvals, rates, spends, ..Self::of(nonce) }
+    }
+
+    /// As it was admitted in this session.
+    #[must_use]
+    pub fn in_session(self, session: Option<SessionAnswer>) -> Self {
+        Self { session, ..self }
+    }
+
+    /// One of which only this is known.
+    fn of(nonce: NonceAnswer) -> Self {
+        Self {
+            nonce,
+            revoked: None,
+            suspended: None,
+            conduct: None,
+            session: None,
+            pass: None,
+            approvals: Vec::new(),
+            rates: Vec::new(),
+            spends: Vec::new(),
+        }
     }
 }
 
@@ -289,6 +320,8 @@ pub struct Admitted {
     pub writes: Vec<Write>,
     /// What those writes charge to budgets: an allow leaves a [`Lease`] of it in the same transaction.
     pub charged: Vec<Charge>,
+    /// What to write of the session in the same transaction, by what becomes of the request.
+    pub counted: Option<Counted>,
 }
 
 /// The identity of an agent in counters, budgets and revocations: base64url SHA-256 over issuer and agent id.

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use passgate_passport::sorted::SortedMap;
 
-use super::{Demand, NonceClaim, PassClaim, RateClaim, SpendClaim, SpendPeriod, Standing, Subject, UseClaim};
+use super::{
+    Demand, NonceClaim, PassClaim, RateClaim, SessionClaim, SpendClaim, SpendPeriod, Standing, Subject, UseClaim,
+};
 use crate::time::UnixMillis;
 
 /// Rows by key, as a store loaded them. Absent means never written or expired.
@@ -50,6 +52,7 @@ impl Demand {
     pub fn row_keys(&self) -> Vec<String> {
         let mut keys = alloc::vec![super::FENCE_KEY.to_string(), nonce_key(&self.nonce), load_key(&self.nonce)];
         keys.extend(self.subjects.iter().flat_map(Standing::row_keys));
+        keys.extend(self.session.as_ref().map(SessionClaim::row_key));
         keys.extend(self.pass.as_ref().map(pass_key));
         if !self.approvals.is_empty() {
             keys.push(super::sweep::START_KEY.to_string());

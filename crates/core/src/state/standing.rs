@@ -82,6 +82,7 @@ mod tests {
             now,
             nonce,
             subjects: subjects().into(),
+            session: None,
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),

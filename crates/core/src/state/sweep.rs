@@ -89,6 +89,7 @@ mod tests {
                 now,
                 nonce,
                 subjects: Vec::new(),
+                session: None,
                 pass: None,
                 approvals: Vec::new(),
                 rates: Vec::new(),

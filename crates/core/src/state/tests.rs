@@ -29,6 +29,7 @@ fn demand_at(now: UnixMillis, nonce: &str) -> Demand {
         now,
         nonce,
         subjects: Vec::new(),
+        session: None,
         pass: None,
         approvals: Vec::new(),
         rates: Vec::new(),

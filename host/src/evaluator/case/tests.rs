@@ -3,6 +3,7 @@ use passgate_api::driver::{Answer, Driver};
 use passgate_core::attest::Record;
 use passgate_core::pipeline::RawRequest;
 use passgate_core::reason::Reason;
+use passgate_core::state::Conduct;
 use passgate_core::time::UnixMillis;
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::http::{Header, HttpRequest};
@@ -61,12 +62,12 @@ async fn an_evaluator_that_breaks_down_before_it_decides_leaves_a_record() {
     let headers: Vec<Header<'_>> = fields.iter().map(|(name, value)| Header { name, value }).collect();
     let authority = Some("gate.example");
     let raw = RawRequest { method: "GET", authority, path: "/search", query: None, headers: &headers, body: b"" };
-    let mut judged = engine.judge(&gate, &raw, NOW).await.unwrap();
+    let mut judged = engine.judge(&gate, &raw, NOW, Conduct::default()).await.unwrap();
     let Judgement::Component(case) = &mut judged.0 else { panic!("judged natively") };
     let broken: Result<(), String> = case.lent.call(|_| Err(wasmtime::Error::msg("broken on purpose")));
     assert!(broken.is_err());
 
-    let Answer::Refuse(refused) = driver.admit(judged.into_case(), stamp(2)).await else { panic!("allowed") };
+    let Ok(Answer::Refuse(refused)) = driver.admit(judged.into_case(), stamp(2)).await else { panic!("allowed") };
     assert_eq!(refused.reason, Reason::InternalError);
     let stored = store.record(refused.attestation_id.as_deref().unwrap()).await.unwrap().unwrap();
     assert_eq!(stored.index.agent_id.as_deref(), Some("agent-1"));
@@ -78,5 +79,5 @@ async fn an_evaluator_that_breaks_down_before_it_decides_leaves_a_record() {
     assert_eq!(record.request.and_then(|request| request.action).as_deref(), Some("web:search"));
     assert!(record.agent.is_some_and(|agent| agent.passport_sha256.starts_with("sha256:")));
     // The next request has another instance.
-    assert!(engine.judge(&gate, &raw, NOW).await.is_ok());
+    assert!(engine.judge(&gate, &raw, NOW, Conduct::default()).await.is_ok());
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
+use passgate_core::approval::MAX_ELEVATION_SECONDS;
 use passgate_host::control::{ApprovalDoc, Approve};
 use passgate_passport::approval::{Approval, MAX_APPROVAL_TTL_SECONDS, MAX_GRANT_TTL_SECONDS, sign};
 use passgate_passport::id::{APPROVAL_PREFIX, new_id};
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     /// The approver's name, as the gate's policy has it
     #[arg(long = "as", value_name = "NAME")]
     name: String,
-    /// How long the approval holds: a day at most, a week with --grant [default: 600 seconds, 3600 with --grant]
+    /// How long the approval holds: a day at most, a week with --grant, 300 seconds with --grant for a session [default: 600 seconds, 3600 with --grant]
     #[arg(long, value_name = "SECONDS", value_parser = Span::of_seconds)]
     ttl: Option<Span>,
     /// How the approver knows; the ledger keeps it
@@ -83,11 +84,16 @@ fn unsigned(args: &Args, doc: &ApprovalDoc, sheet: &Sheet) -> Result<Approval, F
     let grant = args.grant.grant(&sheet.view)?;
     let (default, most) = match &grant {
         None => (DEFAULT_TTL_SECONDS, MAX_APPROVAL_TTL_SECONDS),
+        Some(_) if grant::elevates(&sheet.view) => (MAX_ELEVATION_SECONDS, MAX_ELEVATION_SECONDS),
         Some(_) => (DEFAULT_GRANT_TTL_SECONDS, MAX_GRANT_TTL_SECONDS),
     };
     let ttl = args.ttl.map_or(default, |ttl| ttl.seconds);
     if ttl > most {
-        let kind = if grant.is_some() { "a grant" } else { "an approval of one request" };
+        let kind = match &grant {
+            None => "an approval of one request",
+            Some(_) if grant::elevates(&sheet.view) => "a grant that elevates a session",
+            Some(_) => "a grant",
+        };
         return Err(Failure::usage(format_args!("{kind} holds for {most} seconds at most, not {ttl}"))
             .hint("choose a shorter --ttl"));
     }

@@ -45,8 +45,9 @@ impl GrantArgs {
             Failure::usage(format_args!("the agent {id} does not ask here"))
                 .hint(format_args!("choose --agent among {}", listed(&known.collect::<Vec<_>>())))
         })?;
-        // The issuer names the first. Those below are told by their keys, since whoever hands on chooses their ids.
-        let holder = chain.get(place).filter(|_| place > 0);
+        // The issuer names the first. Those below are told by their keys, since whoever hands on chooses their ids. A session
+        // is elevated for one key.
+        let holder = chain.get(place).filter(|_| place > 0 || elevates(view));
         Ok(Some(Grant {
             agent: Agent { id: view.agent.root_agent_id().to_owned(), issuer: issuer.clone() },
             holder_jkt: holder.map(|(_, key)| (*key).to_owned()),
@@ -67,6 +68,11 @@ impl GrantArgs {
         })?;
         Ok(vec![name])
     }
+}
+
+/// Whether a session wants to be elevated.
+pub(super) fn elevates(view: &ShownView) -> bool {
+    view.needs.iter().any(Need::is_elevation)
 }
 
 /// A grant in words.

@@ -2,10 +2,11 @@
 //! request goes through every step of a real one.
 
 use passgate_api::bundle::{Bundle, GateDoc, LevelDoc};
+use passgate_api::driver::MAX_JUDGED;
 use passgate_core::gate::{Gate, Profile};
 use passgate_core::pipeline::{self, Decision, Judged, RawRequest, Refusal};
 use passgate_core::policy::Explained;
-use passgate_core::state::{self, LoadedRows};
+use passgate_core::state::{self, Conduct, LoadedRows};
 use passgate_core::status::StatusLists;
 use passgate_core::time::UnixMillis;
 use passgate_passport::constraints::Constraints;
@@ -13,6 +14,7 @@ use passgate_passport::delegation::{RootGrant, issue_root};
 use passgate_passport::id;
 use passgate_passport::issue::NewPassport;
 use passgate_passport::key::SecretKey;
+use passgate_passport::memory::PassportMemory;
 use passgate_passport::proof::ProofForm;
 use passgate_passport::scope::Scope;
 use passgate_passport::sorted::SortedSet;
@@ -80,15 +82,23 @@ impl Trial {
         let request = self.signed(doc, now)?;
         let headers = request.header_views();
         let raw = raw(&request, &headers);
-        let judged =
-            match pipeline::judge_request(&self.gate, &raw, now, &passgate_passport::memory::PassportMemory::NOTHING) {
+        let mut conduct = Conduct::default();
+        for _ in 0..MAX_JUDGED {
+            let judged = match pipeline::judge_request(&self.gate, &raw, now, conduct, &PassportMemory::NOTHING) {
                 Ok((judged, _)) => judged.restrict(Vec::new(), raw.body).0,
                 Err(refusal) => return Ok(Tried::Refused(refusal)),
             };
-        let admitted = state::admit(judged.demand(), rows).map_err(Failure::unexpected)?;
-        rows.extend(admitted.writes.into_iter().map(|write| (write.key, write.value)));
-        let decision = pipeline::decide(&judged, &admitted.admission);
-        Ok(Tried::Decided(Box::new(judged), decision))
+            let admitted = state::admit(judged.demand(), rows).map_err(Failure::unexpected)?;
+            if let Some(as_it_is) = admitted.admission.conduct {
+                conduct = as_it_is;
+                continue;
+            }
+            let decision = pipeline::decide(&judged, &admitted.admission);
+            let counted = admitted.counted.map(|counted| counted.after(Some(decision.verdict.kind())));
+            rows.extend(admitted.writes.into_iter().chain(counted).map(|write| (write.key, write.value)));
+            return Ok(Tried::Decided(Box::new(judged), decision));
+        }
+        Err(Failure::unexpected("the agent behaves otherwise each time the request is judged"))
     }
 
     /// What becomes of each rule in the face of the request.

@@ -8,6 +8,7 @@ use passgate_passport::status::{self, NewStatusList, StatusList, StatusListConte
 
 use super::*;
 use crate::gate::PolicyFreshness;
+use crate::state::Conduct;
 
 const URI: &str = "https://issuer.example/status/1";
 const MAX_AGE: u64 = 60;
@@ -175,7 +176,7 @@ fn a_policy_is_relied_on_until_its_last_second_and_its_age_recorded() {
     let stranger = RawRequest { method: "GET", authority: None, path: "/..", query: None, headers: &[], body: b"" };
     for refusal in [
         Call::new("GET", "/search", "").signed(1).judged(&gate).unwrap_err(),
-        judge_request(&gate, &stranger, NOW, &PassportMemory::NOTHING).unwrap_err(),
+        judge_request(&gate, &stranger, NOW, Conduct::default(), &PassportMemory::NOTHING).unwrap_err(),
     ] {
         assert_eq!((refusal.reason, refusal.agent()), (Reason::PolicyStale, None));
         let record = refusal.record(&gate, NOW);
