@@ -168,6 +168,7 @@ fn guardrails(doc: &GuardrailsDoc) -> Vec<String> {
         doc.pii_controls.as_ref().map(|_| "personal data".to_owned()),
         usd(doc.approval_workflows.require_approval_above_usd, "approval above"),
         doc.sessions.as_ref().map(|of| if of.read_only { "read-only sessions" } else { "sessions" }.to_owned()),
+        doc.guardian.map(|of| if of.spot.is_some() { "guardian with risk scores" } else { "guardian" }.to_owned()),
     ]
     .into_iter()
     .flatten()

@@ -462,7 +462,7 @@ impl Gate {
         let decision = pipeline::decide(judged, &admitted.admission);
         let draft = self.chain.draft_decision(&self.link, stamp, judged.view(&decision));
         let mut writes = admitted.writes;
-        writes.extend(admitted.counted.map(|counted| counted.after(Some(decision.verdict.kind()))));
+        writes.extend(admitted.counted.after(decision.verdict.kind()));
         let id = draft.index().attestation_id.clone();
         if let Some(pass) = judged.pass_to_mint(&decision, stamp) {
             let minting = Some(self.minting(judged, &pass, id, decision.rates)?);

@@ -6,6 +6,7 @@ mod credentials;
 mod delegation;
 mod dpop;
 mod foreign;
+mod guardian;
 mod money;
 mod operator_rules;
 mod passes;
@@ -72,6 +73,7 @@ fn recipes() -> Result<Vec<Recipe>> {
         state::recipes()?,
         requests::recipes()?,
         sessions::recipes()?,
+        guardian::recipes()?,
         status::recipes()?,
     ];
     Ok(groups.into_iter().flatten().collect())

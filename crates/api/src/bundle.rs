@@ -3,6 +3,7 @@
 //! Unknown members are refused everywhere: a misspelt guardrail must not be a missing one.
 
 mod compile;
+mod guardian;
 mod scalar;
 mod sessions;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compile::{BundleError, checked_pointer, status_lists, trust_store};
 
+pub use guardian::{GuardianDoc, SpotDoc};
 pub use scalar::Scalar;
 pub use sessions::{AnomalyDoc, ElevationDoc, SessionsDoc};
 
@@ -465,6 +467,9 @@ pub struct GuardrailsDoc {
     /// The sessions of agents. Absent: the gate keeps none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<SessionsDoc>,
+    /// The tiers in which requests are looked at. Absent: the guardrails and rules alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardian: Option<GuardianDoc>,
 }
 
 /// What becomes of personal data and secrets.

@@ -64,7 +64,7 @@ pub enum Answer {
 pub struct Misjudged(pub Conduct);
 
 /// How often a request is judged. Behaviour only gets worse from one time to the next, and has as many steps.
-pub const MAX_JUDGED: usize = 2;
+pub const MAX_JUDGED: usize = 4;
 
 /// An allow.
 #[derive(Debug)]

@@ -8,9 +8,10 @@ use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::RateView;
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
+use passgate_core::review::{Review, ReviewOutcome};
 use passgate_core::state::{
-    Admission, Charge, Conduct, Counted, Demand, NonceAnswer, PassAnswer, RateAnswer, RateWindow, SessionAnswer,
-    SessionClaim, SpendAnswer, SpendMode, SpendPeriod, Subject, Write,
+    Admission, Charge, Conduct, Counted, Demand, NonceAnswer, PassAnswer, RateAnswer, RateWindow, Risk, RiskAnswer,
+    RiskClaim, Scored, SessionAnswer, SessionClaim, SpendAnswer, SpendMode, SpendPeriod, Subject, Write,
 };
 use passgate_core::time::UnixMillis;
 use passgate_passport::action_pass::{self, ActionPass};
@@ -221,7 +222,9 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
             remember_until: demand.nonce.remember_until,
         },
         subjects: demand.subjects.iter().cloned().map(from_subject).collect(),
+        conduct: from_conduct(demand.conduct),
         session: demand.session.as_ref().map(session_claim),
+        risk: demand.risk.as_ref().map(risk_claim),
         pass: demand.pass.as_ref().map(|claim| wit::PassClaim {
             key: claim.key.clone(),
             remember_until: claim.remember_until,
@@ -271,11 +274,50 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
 }
 
 pub(crate) fn conduct(conduct: wit::Conduct) -> Conduct {
-    Conduct { is_raised: conduct.raised }
+    let risk = match conduct.risk {
+        wit::Risk::Usual => Risk::Usual,
+        wit::Risk::High => Risk::High,
+        wit::Risk::TooHigh => Risk::TooHigh,
+    };
+    Conduct { is_raised: conduct.raised, risk }
 }
 
 fn from_conduct(conduct: Conduct) -> wit::Conduct {
-    wit::Conduct { raised: conduct.is_raised }
+    let risk = match conduct.risk {
+        Risk::Usual => wit::Risk::Usual,
+        Risk::High => wit::Risk::High,
+        Risk::TooHigh => wit::Risk::TooHigh,
+    };
+    wit::Conduct { raised: conduct.is_raised, risk }
+}
+
+fn risk_claim(claim: &RiskClaim) -> wit::RiskClaim {
+    let scored = |scored: Scored| {
+        let Scored { action, domain, amount, class, credential, high_at, too_high_at } = scored;
+        wit::Scored { action, domain, amount, class, credential, high_at, too_high_at }
+    };
+    wit::RiskClaim { key: claim.key.clone(), scored: claim.scored.clone().map(scored) }
+}
+
+fn risk_answer(answer: RiskAnswer) -> wit::RiskAnswer {
+    let RiskAnswer { amount, class, credential, denials, new_action, new_agent, new_domain } = answer;
+    wit::RiskAnswer { amount, class, credential, denials, new_action, new_agent, new_domain }
+}
+
+fn into_risk_answer(answer: wit::RiskAnswer) -> RiskAnswer {
+    let wit::RiskAnswer { amount, class, credential, denials, new_action, new_agent, new_domain } = answer;
+    RiskAnswer { amount, class, credential, denials, new_action, new_agent, new_domain }
+}
+
+pub(crate) fn review(review: wit::Review) -> Review {
+    let outcome = match review.outcome {
+        wit::ReviewOutcome::Allowed => ReviewOutcome::Allowed,
+        wit::ReviewOutcome::Denied => ReviewOutcome::Denied,
+        wit::ReviewOutcome::TimedOut => ReviewOutcome::TimedOut,
+        wit::ReviewOutcome::Unavailable => ReviewOutcome::Unavailable,
+        wit::ReviewOutcome::AnswerInvalid => ReviewOutcome::AnswerInvalid,
+    };
+    Review { confidence: review.confidence, model: review.model, outcome, reason: review.reason }
 }
 
 fn session_claim(claim: &SessionClaim) -> wit::SessionClaim {
@@ -293,7 +335,6 @@ fn session_claim(claim: &SessionClaim) -> wit::SessionClaim {
         ceiling: claim.ceiling.clone(),
         action: claim.action.clone(),
         writes: claim.writes,
-        conduct: from_conduct(claim.conduct),
         idle_seconds: claim.idle_seconds,
         max_seconds: claim.max_seconds,
         anomaly: claim.anomaly.map(anomaly),
@@ -311,7 +352,8 @@ fn into_session_answer(answer: wit::SessionAnswer) -> SessionAnswer {
 }
 
 pub(crate) fn counted(counted: Counted) -> wit::Counted {
-    wit::Counted { denied: write(counted.denied), otherwise: write(counted.otherwise) }
+    let writes = |of: Vec<Write>| of.into_iter().map(write).collect();
+    wit::Counted { allowed: writes(counted.allowed), denied: writes(counted.denied), held: writes(counted.held) }
 }
 
 fn pass_answer(answer: PassAnswer) -> wit::PassAnswer {
@@ -344,6 +386,7 @@ pub(crate) fn admission(admission: Admission) -> wit::Admission {
         suspended: admission.suspended.map(|(subject, at)| (from_subject(subject), at)),
         conduct: admission.conduct.map(from_conduct),
         session: admission.session.map(session_answer),
+        risk: admission.risk.map(risk_answer),
         pass: admission.pass.map(pass_answer),
         approvals: admission.approvals.into_iter().map(pass_answer).collect(),
         rates: admission.rates.into_iter().map(rate_answer).collect(),
@@ -373,7 +416,7 @@ pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
         admission.rates.into_iter().map(into_rate_answer).collect(),
         admission.spends.into_iter().map(spend).collect(),
     )
-    .in_session(admission.session.map(into_session_answer))
+    .known(admission.session.map(into_session_answer), admission.risk.map(into_risk_answer))
 }
 
 pub(crate) fn plugin_record(report: wit::PluginReport) -> PluginRecord {

@@ -46,6 +46,8 @@ impl wit::GuestJudgement for Judgement {
             task: agent.task.clone(),
             covered: judged.covered_fields().to_vec(),
             denied: judged.is_denied(),
+            effect_class: request.effect_class.as_deref().map(str::to_owned),
+            wants_review: judged.wants_review(),
         }
     }
 
@@ -54,6 +56,11 @@ impl wit::GuestJudgement for Judgement {
         let (judged, redacted) = self.0.borrow().clone().restrict(plugins, &body);
         *self.0.borrow_mut() = judged;
         redacted
+    }
+
+    fn reviewed(&self, review: wit::Review) {
+        let judged = self.0.borrow().clone().reviewed(convert::review(review));
+        *self.0.borrow_mut() = judged;
     }
 
     fn demand(&self) -> wit::Demand {
@@ -71,7 +78,7 @@ impl wit::GuestJudgement for Judgement {
             admission: convert::admission(admitted.admission),
             writes: admitted.writes.into_iter().map(convert::write).collect(),
             charges: admitted.charged.into_iter().map(convert::from_charge).collect(),
-            counted: admitted.counted.map(convert::counted),
+            counted: convert::counted(admitted.counted),
         })
     }
 

@@ -204,6 +204,22 @@ pub struct Anomaly {
     pub write_percent: u32,
 }
 
+/// The tiers in which requests are looked at, by what their actions do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guardian {
+    /// The score before the past of the agent; absent, what takes something away for good is refused.
+    pub spot: Option<Spot>,
+}
+
+/// From which score on a request is unlike what its agent did before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    /// A person has to approve it.
+    pub step_up_at: u32,
+    /// It is refused; absent, none is.
+    pub deny_at: Option<u32>,
+}
+
 /// The guardrails of a gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Guardrails {
@@ -219,6 +235,8 @@ pub struct Guardrails {
     pub require_approval_above: Option<MicroUsd>,
     /// The sessions of agents. Absent: there are none.
     pub sessions: Option<Sessions>,
+    /// The tiers in which requests are looked at. Absent: the guardrails and rules alone.
+    pub guardian: Option<Guardian>,
 }
 
 /// The one-action passes of a gate.

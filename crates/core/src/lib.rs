@@ -29,6 +29,7 @@ pub mod pipeline;
 pub mod plugin;
 pub mod policy;
 pub mod reason;
+pub mod review;
 pub mod route;
 pub mod state;
 pub mod status;

@@ -196,6 +196,10 @@ reasons! {
     SessionScopeExceeded "session_scope_exceeded" Policy "session_scope_exceeded" "The action is outside of what the agent's session began with.";
     SessionAdminRefused "session_admin_refused" Policy "session_admin_refused" "No session is elevated to an action of the class admin.";
     SessionElevationRequired "session_elevation_required" StepUp "session_elevation_required" "The session is read-only: a person has to elevate it for this action.";
+    RiskDenied "risk_denied" Policy "risk_denied" "The request is too unlike what its agent did before.";
+    RiskStepUp "risk_step_up" StepUp "risk_step_up" "The request is unlike what its agent did before: a person has to approve it.";
+    ReviewDenied "review_denied" Policy "review_denied" "The reviewer of this gate refuses the request.";
+    GuardianUnavailable "guardian_unavailable" Fault "guardian_unavailable" "The action takes a review that cannot be had; the gate fails closed.";
     StoreUnavailable "store_unavailable" Fault "store_unavailable" "The state cannot be reached; the gate fails closed.";
     GateOverloaded "gate_overloaded" Fault "gate_overloaded" "The gate has as many requests as it takes at once; it fails closed.";
     InternalError "internal_error" Fault "internal_error" "The gate failed while deciding; it fails closed.";

@@ -170,8 +170,8 @@ pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut Se
         {
             tables.put_row(lease.write(&entry.index.attestation_id))?;
         }
-        if let Some(counted) = counted {
-            tables.put_row(counted.after(entry.index.decision))?;
+        if let Some(decision) = entry.index.decision {
+            counted.after(decision).into_iter().try_for_each(|write| tables.put_row(write))?;
         }
         tables.put_record(entry, end_after(number, entry))?;
     }

@@ -31,8 +31,8 @@ use passgate_core::money::MicroUsd;
 use passgate_core::passport::id::{APPROVAL_REQUEST_PREFIX, new_id};
 use passgate_core::passport::key::SecretKey;
 use passgate_core::state::{
-    Admission, Demand, KeyRotation, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateClaim, RateWindow, SpendClaim,
-    SpendMode, SpendPeriod, Subject, UseClaim,
+    Admission, Conduct, Demand, KeyRotation, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateClaim, RateWindow,
+    SpendClaim, SpendMode, SpendPeriod, Subject, UseClaim,
 };
 use passgate_core::time::UnixMillis;
 
@@ -167,7 +167,9 @@ impl Kit {
             now: self.now,
             nonce,
             subjects: Vec::new(),
+            conduct: Conduct::default(),
             session: None,
+            risk: None,
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),

@@ -28,6 +28,9 @@ use crate::policy::{Compiled, PolicyFile, RuleDoc, RulesMode, Written, texts};
 use crate::signed_file::Refused;
 
 const MAX_CONNECTIONS: u64 = 100_000;
+/// What a model takes at least to answer, and at most before its answer is of no use.
+const MIN_REVIEW_MS: u32 = 100;
+const MAX_REVIEW_MS: u32 = 60_000;
 const MAX_BUNDLE_AGE_DAYS: u64 = 366;
 /// What every Unix accepts as the path of a socket, in bytes, with some room.
 const MAX_SOCKET_PATH_BYTES: usize = 100;
@@ -97,7 +100,8 @@ impl Check<'_> {
 
     fn ranges(&self, config: &Config) -> Result<(), ConfigError> {
         let (server, upstream) = (&config.server, &config.upstream);
-        let rows: [(&str, u64, u64, u64); 11] = [
+        let review_ms = config.reviewer.as_ref().map_or(MIN_REVIEW_MS, |reviewer| reviewer.timeout_ms);
+        let rows: [(&str, u64, u64, u64); 12] = [
             ("server.max_body_bytes", server.max_body_bytes, 0, MAX_BODY_BYTES),
             ("server.max_connections", server.max_connections.into(), 1, MAX_CONNECTIONS),
             ("server.header_timeout_ms", server.header_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
@@ -108,6 +112,7 @@ impl Check<'_> {
             ("upstream.response_timeout_ms", upstream.response_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
             ("upstream.idle_timeout_ms", upstream.idle_timeout_ms.into(), 1, MAX_TIMEOUT_MS.into()),
             ("upstream.max_response_bytes", upstream.max_response_bytes, 0, MAX_RESPONSE_BYTES),
+            ("reviewer.timeout_ms", review_ms.into(), MIN_REVIEW_MS.into(), MAX_REVIEW_MS.into()),
             ("edge.max_age_days", config.edge.max_age_days.into(), 1, MAX_BUNDLE_AGE_DAYS),
         ];
         for (member, value, least, most) in rows {

@@ -49,6 +49,10 @@ pub struct Config {
     /// Who approves what needs approval. Absent: nobody can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<ApprovalsEntry>,
+    /// Who reviews what is of the class `destructive` or `admin`, where `guardrails.guardian` asks for it. Absent: nobody, and
+    /// that is refused. A gate at the edge asks nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer: Option<ReviewerEntry>,
     /// What decides: this program, or the gate component that it hosts.
     #[serde(default)]
     pub evaluator: EvaluatorDoc,
@@ -117,6 +121,41 @@ pub struct ApprovalsEntry {
     /// Who is told that a request waits. A gate at the edge tells nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookEntry>,
+}
+
+/// A model that reviews requests, behind an HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewerEntry {
+    /// Of which kind the interface is.
+    pub api: ReviewerApi,
+    /// Where it is, whole, such as `https://api.openai.com/v1/chat/completions`: an `https` URL, or an `http` URL of this machine.
+    pub url: String,
+    /// The model, as the interface and the records name it.
+    pub model: String,
+    /// A file with the key of the interface, if it takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// How long a review may take, in milliseconds from 100 to 60000.
+    #[serde(default = "default_review_ms")]
+    pub timeout_ms: u32,
+    /// Whether it is shown the body of requests, as it goes upstream.
+    #[serde(default)]
+    pub body: bool,
+}
+
+/// An interface of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewerApi {
+    /// Chat completions, as OpenAI and many others have them.
+    Openai,
+    /// Messages, as Anthropic has them.
+    Anthropic,
+}
+
+const fn default_review_ms() -> u32 {
+    5_000
 }
 
 /// Who is told that a request for approval waits, as by Standard Webhooks.

@@ -46,6 +46,10 @@ pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> Guardrails
                 threshold.require_approval_above_usd,
             ),
         },
+        guardian: match (one.guardian, other.guardian) {
+            (Some(one), Some(other)) => Some(one.stricter(other)),
+            (one, other) => one.or(other),
+        },
         sessions: match (&one.sessions, &other.sessions) {
             (Some(one), Some(other)) => Some(one.stricter(other)),
             (one, other) => one.clone().or_else(|| other.clone()),

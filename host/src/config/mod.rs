@@ -25,8 +25,8 @@ use crate::policy::{Compiled, PolicyFile, RulesMode};
 pub use check::check_upstream;
 pub use doc::{
     AttestationDoc, Config, ControlDoc, EdgeSettings, EngineKind, EvaluatorDoc, IssuerEntry, LogDoc, LogFormat,
-    LogLevel, PluginDoc, PluginGrant, PluginLimitsDoc, PluginsDoc, ServerDoc, StoreDoc, StoreKind, UpstreamDoc,
-    WebhookEntry,
+    LogLevel, PluginDoc, PluginGrant, PluginLimitsDoc, PluginsDoc, ReviewerApi, ReviewerEntry, ServerDoc, StoreDoc,
+    StoreKind, UpstreamDoc, WebhookEntry,
 };
 pub use error::{ConfigError, ConfigErrors};
 

@@ -9,6 +9,7 @@ use passgate_core::attest::{
 };
 use passgate_core::pipeline::{Judged, Refusal};
 use passgate_core::plugin::PluginRecord;
+use passgate_core::review::Review;
 use passgate_core::state::{Admission, Demand, NonceAnswer};
 use wasmtime::component::ResourceAny;
 
@@ -43,6 +44,8 @@ pub struct Shown {
     pub labels: Vec<String>,
     pub purpose: Option<String>,
     pub covered: Vec<(String, String)>,
+    pub effect_class: Option<String>,
+    pub task: Option<String>,
 }
 
 impl EngineCase {
@@ -90,6 +93,30 @@ impl EngineCase {
         }
     }
 
+    /// Whether a reviewer has to be asked, as [`Judged::wants_review`] says.
+    #[must_use]
+    pub fn wants_review(&self) -> bool {
+        match &self.0 {
+            Judgement::Native(judged) => judged.wants_review(),
+            Judgement::Component(case) => case.facts.wants_review,
+        }
+    }
+
+    /// Takes in what a reviewer said.
+    ///
+    /// # Errors
+    ///
+    /// When the evaluator fails. The request is refused.
+    pub fn reviewed(self, review: Review) -> Result<Self, CaseError> {
+        match self.0 {
+            Judgement::Native(judged) => Ok(Self::native(judged.reviewed(review))),
+            Judgement::Component(mut case) => {
+                case.reviewed(review).map_err(CaseError)?;
+                Ok(Self(Judgement::Component(case)))
+            }
+        }
+    }
+
     /// The action, when the request was mapped.
     #[must_use]
     pub fn action(&self) -> Option<&str> {
@@ -126,6 +153,8 @@ impl From<&Judged> for Shown {
             labels: agent.labels.clone(),
             purpose: agent.purpose.clone(),
             covered: judged.covered_fields().to_vec(),
+            effect_class: request.effect_class.as_deref().map(str::to_owned),
+            task: agent.task.clone(),
         }
     }
 }
@@ -186,20 +215,39 @@ impl ComponentCase {
             labels: facts.labels,
             purpose: facts.purpose,
             covered: facts.covered,
+            effect_class: facts.effect_class,
+            task: facts.task,
         }
     }
 
     fn restrict(&mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let reports: Vec<_> = plugins.iter().map(convert::plugin_report).collect();
         let judgement = self.judgement;
-        let (redacted, demand) = self.lent.call(|instance| {
-            let guest = instance.guest();
-            let redacted = guest.judgement().call_restrict(&mut instance.store, judgement, &reports, body)?;
-            Ok((redacted, guest.judgement().call_demand(&mut instance.store, judgement)?))
+        let redacted = self.lent.call(|instance| {
+            instance.guest().judgement().call_restrict(&mut instance.store, judgement, &reports, body)
         })?;
-        self.demand = convert::demand(demand);
         self.plugins.extend(plugins);
+        self.read_again()?;
         Ok(redacted)
+    }
+
+    fn reviewed(&mut self, review: Review) -> Result<(), String> {
+        let (judgement, review) = (self.judgement, convert::review(review));
+        self.lent
+            .call(|instance| instance.guest().judgement().call_reviewed(&mut instance.store, judgement, &review))?;
+        self.read_again()
+    }
+
+    /// What follows from what was taken in.
+    fn read_again(&mut self) -> Result<(), String> {
+        let judgement = self.judgement;
+        let (demand, facts) = self.lent.call(|instance| {
+            let guest = instance.guest();
+            let demand = guest.judgement().call_demand(&mut instance.store, judgement)?;
+            Ok((demand, guest.judgement().call_facts(&mut instance.store, judgement)?))
+        })?;
+        (self.demand, self.facts) = (convert::demand(demand), facts);
+        Ok(())
     }
 }
 

@@ -7,9 +7,11 @@ use passgate_core::money::MicroUsd;
 use passgate_core::pipeline::{Ask, HandedPermit, Permit, RateView, RawRequest, Verdict};
 use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
+use passgate_core::review::{Review, ReviewOutcome};
 use passgate_core::state::{
     Admission, Conduct, Demand, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateAnswer, RateClaim, RateWindow,
-    SessionAnswer, SessionClaim, SpendClaim, SpendMode, SpendPeriod, Subject, UseClaim,
+    Risk, RiskAnswer, RiskClaim, Scored, SessionAnswer, SessionClaim, SpendClaim, SpendMode, SpendPeriod, Subject,
+    UseClaim,
 };
 use passgate_core::time::UnixMillis;
 
@@ -86,7 +88,9 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         now: UnixMillis(demand.now),
         nonce: NonceClaim { key, nonce, remember_until },
         subjects: demand.subjects.into_iter().map(subject).collect(),
+        conduct: into_conduct(demand.conduct),
         session: demand.session.map(session_claim),
+        risk: demand.risk.map(risk_claim),
         pass: demand.pass.map(|claim| PassClaim {
             key: claim.key,
             remember_until: claim.remember_until,
@@ -99,7 +103,45 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
 }
 
 pub(super) fn conduct(conduct: Conduct) -> wit::Conduct {
-    wit::Conduct { raised: conduct.is_raised }
+    let risk = match conduct.risk {
+        Risk::Usual => wit::Risk::Usual,
+        Risk::High => wit::Risk::High,
+        Risk::TooHigh => wit::Risk::TooHigh,
+    };
+    wit::Conduct { raised: conduct.is_raised, risk }
+}
+
+fn into_conduct(conduct: wit::Conduct) -> Conduct {
+    let risk = match conduct.risk {
+        wit::Risk::Usual => Risk::Usual,
+        wit::Risk::High => Risk::High,
+        wit::Risk::TooHigh => Risk::TooHigh,
+    };
+    Conduct { is_raised: conduct.raised, risk }
+}
+
+fn risk_claim(claim: wit::RiskClaim) -> RiskClaim {
+    let scored = |scored: wit::Scored| {
+        let wit::Scored { action, domain, amount, class, credential, high_at, too_high_at } = scored;
+        Scored { action, domain, amount, class, credential, high_at, too_high_at }
+    };
+    RiskClaim { key: claim.key, scored: claim.scored.map(scored) }
+}
+
+fn risk_answer(answer: RiskAnswer) -> wit::RiskAnswer {
+    let RiskAnswer { amount, class, credential, denials, new_action, new_agent, new_domain } = answer;
+    wit::RiskAnswer { amount, class, credential, denials, new_action, new_agent, new_domain }
+}
+
+pub(super) fn review(review: Review) -> wit::Review {
+    let outcome = match review.outcome {
+        ReviewOutcome::Allowed => wit::ReviewOutcome::Allowed,
+        ReviewOutcome::Denied => wit::ReviewOutcome::Denied,
+        ReviewOutcome::TimedOut => wit::ReviewOutcome::TimedOut,
+        ReviewOutcome::Unavailable => wit::ReviewOutcome::Unavailable,
+        ReviewOutcome::AnswerInvalid => wit::ReviewOutcome::AnswerInvalid,
+    };
+    wit::Review { model: review.model, outcome, confidence: review.confidence, reason: review.reason }
 }
 
 fn session_claim(claim: wit::SessionClaim) -> SessionClaim {
@@ -117,7 +159,6 @@ fn session_claim(claim: wit::SessionClaim) -> SessionClaim {
         ceiling: claim.ceiling,
         action: claim.action,
         writes: claim.writes,
-        conduct: Conduct { is_raised: claim.conduct.raised },
         idle_seconds: claim.idle_seconds,
         max_seconds: claim.max_seconds,
         anomaly: claim.anomaly.map(anomaly),
@@ -150,6 +191,7 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
         suspended: admission.suspended.as_ref().map(|(subject, at)| (from_subject(subject), *at)),
         conduct: admission.conduct.map(conduct),
         session: admission.session.clone().map(session_answer),
+        risk: admission.risk.map(risk_answer),
         pass: admission.pass.map(pass_answer),
         approvals: admission.approvals.iter().copied().map(pass_answer).collect(),
         rates: admission.rates.iter().map(rate_answer).collect(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use passgate_store::StoreError;
 
+use super::reviewer::ReviewerError;
 use super::webhook::WebhookError;
 use crate::attestation_key::KeyError;
 use crate::config::ConfigError;
@@ -48,6 +49,9 @@ pub enum ServeError {
     /// Nobody can be told of requests for approval.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// No reviewer can be asked as configured.
+    #[error(transparent)]
+    Reviewer(#[from] ReviewerError),
     /// The store cannot be used.
     #[error("{error}{remedy}", error = .0, remedy = remedy(.0))]
     Store(#[from] StoreError),
@@ -111,6 +115,7 @@ impl ServeError {
             | Self::Plugin(_)
             | Self::Upstream(_)
             | Self::Webhook(_)
+            | Self::Reviewer(_)
             | Self::SocketFolder { .. } => ErrorClass::Configuration,
             Self::Store(_) | Self::Listen { .. } | Self::Socket { .. } | Self::Running { .. } => {
                 ErrorClass::Unreachable

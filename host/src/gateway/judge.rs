@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use passgate_api::driver::RefusalRecord;
+use passgate_api::driver::{CaseError, RefusalRecord};
 use passgate_core::attest::Stamp;
 use passgate_core::pipeline::{RawRequest, Refusal};
 use passgate_core::reason::Reason;
 use passgate_core::state::Conduct;
 
 use super::Core;
+use super::reviewer::Asked;
 use crate::evaluator::EngineCase;
 use crate::plugins::Question;
 use crate::status_lists::Snapshot;
@@ -26,11 +27,32 @@ pub(super) async fn judge(
 ) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
     let gate = core.gate.get();
     let judging = judge_and_ask(core, &gate, raw, stamp, conduct);
-    tokio::time::timeout(core.limits.decision_timeout, judging).await.unwrap_or_else(|_| {
+    let judged = tokio::time::timeout(core.limits.decision_timeout, judging).await.unwrap_or_else(|_| {
         let detail = "no judgement within the deadline".to_owned();
         let refusal = Refusal::early(raw.method, raw.path, Reason::GateOverloaded, detail);
         Err(RefusalRecord::new(&gate, &refusal, stamp.now))
-    })
+    });
+    let (case, redacted) = judged?;
+    let body = redacted.as_deref().unwrap_or(raw.body);
+    let case = review(core, &gate, case, raw, body).await.map_err(|error| {
+        RefusalRecord::new(&gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now)
+    })?;
+    Ok((case, redacted))
+}
+
+/// Asks the reviewer, where the request takes one. It has a deadline of its own; without a reviewer the request stays refused.
+async fn review(
+    core: &Core,
+    gate: &Snapshot,
+    case: EngineCase,
+    raw: &RawRequest<'_>,
+    body: &[u8],
+) -> Result<EngineCase, CaseError> {
+    let Some(reviewer) = core.reviewer.as_ref().filter(|_| case.wants_review()) else { return Ok(case) };
+    let path = gate.shown_path(raw.path);
+    let asked = Asked { shown: case.shown(), method: raw.method, path: &path, body };
+    let review = reviewer.review(asked).await;
+    case.reviewed(review)
 }
 
 async fn judge_and_ask(

@@ -12,7 +12,9 @@ mod error;
 mod forward;
 mod handler;
 mod judge;
+mod outgoing;
 mod page;
+mod reviewer;
 mod settle;
 mod status;
 mod upkeep;
@@ -34,6 +36,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::reviewer::Reviewer;
+pub use self::reviewer::ReviewerError;
 use self::webhook::Webhook;
 pub use self::webhook::WebhookError;
 pub use error::{ErrorClass, ServeError};
@@ -124,13 +128,11 @@ impl Gateway {
     /// [`ServeError`]; nothing is left running then.
     pub async fn start(self) -> Result<RunningGateway, ServeError> {
         let Self { loaded, env, listener, store, evaluator } = self;
-        let (upstream, webhook) = (Upstream::new(upstream_config(&loaded))?, told(&loaded, &env)?);
+        let upstream = Upstream::new(upstream_config(&loaded))?;
+        let (webhook, reviewer) = asked(&loaded, &env)?;
         let key_files = KeyFiles::of(&loaded.paths.attestation_key);
         key_files.check()?;
-        let store = match store {
-            Some(store) => store,
-            None => store::open(&loaded.paths, env.as_ref()).await?,
-        };
+        let store = opened(store, &loaded, env.as_ref()).await?;
         let signing = key_files.signing(&store.key_history().await?)?;
         let (listener, metrics_listener) = listeners(&loaded, listener).await?;
         let socket = crate::control::bind_socket(&loaded.paths.socket).await?;
@@ -145,9 +147,8 @@ impl Gateway {
         let keys = Arc::new(StoredKeys(Arc::clone(&store)));
         let plugins = PluginHost::load(&loaded.config.plugins, &loaded.base, keys, metrics.clone()).await?;
         let writer = Writer::new(signing.key, stamp.chain_uid(), record);
-        let driver = chain(&store, writer, signing.next, env.as_ref()).await?;
+        let driver = Arc::new(chain(&store, writer, signing.next, env.as_ref()).await?);
         gate.mint_with(driver.writer().public_key());
-        let driver = Arc::new(driver);
         let health = Arc::new(Health::new(metrics.clone()));
         let info = ReadyInfo::new(
             &loaded,
@@ -166,8 +167,8 @@ impl Gateway {
             Keys::new(key_files, store.key_history().await?),
         );
         let operations = Arc::new(operations);
-        let control = Control::new(Arc::clone(&operations), Arc::clone(&health), metrics.clone());
-        let served = control.serve(socket, metrics_listener);
+        let served =
+            Control::new(Arc::clone(&operations), Arc::clone(&health), metrics.clone()).serve(socket, metrics_listener);
         let core = Core {
             gate,
             operations,
@@ -180,6 +181,7 @@ impl Gateway {
             metrics,
             health,
             webhook,
+            reviewer,
             unrecorded: Unrecorded::default(),
             limits: Limits::of(&loaded),
         };
@@ -194,10 +196,23 @@ impl Gateway {
     }
 }
 
-/// Who is told of requests for approval.
-fn told(loaded: &Loaded, env: &Arc<dyn Environment>) -> Result<Webhook, WebhookError> {
+/// The store of whoever starts the gateway, or the configured one.
+async fn opened(
+    store: Option<Arc<dyn Store>>,
+    loaded: &Loaded,
+    env: &dyn Environment,
+) -> Result<Arc<dyn Store>, ServeError> {
+    match store {
+        Some(store) => Ok(store),
+        None => Ok(store::open(&loaded.paths, env).await?),
+    }
+}
+
+/// Who is told of requests for approval, and who reviews requests.
+fn asked(loaded: &Loaded, env: &Arc<dyn Environment>) -> Result<(Webhook, Option<Reviewer>), ServeError> {
     let entry = loaded.config.approvals.as_ref().and_then(|approvals| approvals.webhook.as_ref());
-    Webhook::start(entry, &loaded.base, env)
+    let webhook = Webhook::start(entry, &loaded.base, env)?;
+    Ok((webhook, Reviewer::new(loaded.config.reviewer.as_ref(), &loaded.base)?))
 }
 
 /// The gate as it starts, with the status lists that are at hand.
@@ -277,6 +292,7 @@ struct Core {
     gate: Arc<InForce>,
     operations: Arc<Operations>,
     webhook: Webhook,
+    reviewer: Option<Reviewer>,
     engine: Arc<Engine>,
     plugins: PluginHost,
     driver: Arc<Driver>,

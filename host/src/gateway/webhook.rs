@@ -18,23 +18,18 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use passgate_api::driver::Refused;
 use passgate_core::approval::RequestState;
 use passgate_core::time::UnixMillis;
 use serde::Serialize;
 use sha2::Sha256;
 use tokio::sync::mpsc;
-use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::outgoing::{self, Client, checked_url};
 use crate::config::WebhookEntry;
 use crate::env::Environment;
 use crate::files::{self, FileError};
-use crate::http::upstream::TrustRoots;
 use crate::logging::inert;
 
 /// Messages that wait to be sent. More are dropped, and said to be.
@@ -139,7 +134,7 @@ impl Webhook {
 }
 
 struct Sender {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client,
     url: Uri,
     secret: Zeroizing<Vec<u8>>,
     env: Arc<dyn Environment>,
@@ -150,13 +145,7 @@ impl Sender {
         let url = checked_url(&entry.url).map_err(WebhookError::Url)?;
         let text = files::read_secret(&base.join(&entry.secret_file), MAX_SECRET_FILE_BYTES)?;
         let secret = decoded(&text).ok_or(WebhookError::Secret)?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(ATTEMPT_TIMEOUT));
-        let tls = TrustRoots::mozilla().client_config()?;
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), url, secret, env })
+        Ok(Self { client: outgoing::client(ATTEMPT_TIMEOUT)?, url, secret, env })
     }
 
     /// Sends what waits, one after the other, until nobody can give it more.
@@ -211,24 +200,6 @@ fn decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     (24..=64).contains(&secret.len()).then_some(secret)
 }
 
-/// Messages are not for everybody on the way: without TLS they stay on this machine.
-fn checked_url(text: &str) -> Result<Uri, &'static str> {
-    let url = Url::parse(text).map_err(|_| "is no URL")?;
-    let is_here = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if !(url.scheme() == "https" || url.scheme() == "http" && is_here) {
-        return Err("has to be an `https` URL, or an `http` URL of this machine");
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        return Err("has to be without user, password and fragment");
-    }
-    url.as_str().parse().map_err(|_| "is no URL")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,24 +225,6 @@ mod tests {
             (STANDARD.encode([7; 32]), false),
         ] {
             assert_eq!(decoded(text.as_bytes()).is_some(), is_one, "{text}");
-        }
-    }
-
-    #[test]
-    fn messages_leave_the_machine_by_tls_alone() {
-        for (url, is_one) in [
-            ("https://hooks.example/x?y=1", true),
-            ("http://127.0.0.1:8080/x", true),
-            ("http://[::1]/x", true),
-            ("http://localhost/x", true),
-            ("http://hooks.example/x", false),
-            ("http://127.0.0.1.example/x", false),
-            ("https://user@hooks.example/x", false),
-            ("https://hooks.example/x#y", false),
-            ("file:///x", false),
-            ("hooks.example", false),
-        ] {
-            assert_eq!(checked_url(url).is_ok(), is_one, "{url}");
         }
     }
 }

@@ -15,6 +15,7 @@ mod crowding;
 mod decisions;
 mod failures;
 mod forwarding;
+mod guardian;
 mod hostile;
 mod page;
 mod plugins;

@@ -5,9 +5,9 @@
 
 use anyhow::{Context as _, Result};
 use passgate_api::bundle::Bundle;
-use passgate_api::driver;
+use passgate_api::driver::Judge;
 use passgate_core::attest::DecisionKind;
-use passgate_core::state::Subject;
+use passgate_core::state::{Conduct, Subject};
 use passgate_core::time::UnixMillis;
 use passgate_passport::action::Agent;
 use passgate_passport::action_pass::ACTION_PASS_FIELD;
@@ -54,18 +54,23 @@ fn approved(more: &Value) -> Result<Bundle> {
 }
 
 /// SHA-256 of what approvers are shown of a request under this policy.
-fn shown(bundle: &Bundle, draft: RequestDraft) -> Result<[u8; 32]> {
+fn shown(bundle: &Bundle, draft: RequestDraft, conduct: Conduct) -> Result<[u8; 32]> {
     let gate = bundle.compile(evaluator())?;
     let request = draft.nonce("nonce-of-what-is-shown").created(NOW).sign()?;
     let headers = headers(&request);
     let raw = raw(&request, &headers);
-    let judged = driver::judge(&gate, &raw, UnixMillis(millis(NOW)));
+    let judged = Judge::new().judge_as(&gate, &raw, UnixMillis(millis(NOW)), conduct);
     let judged = judged.map_err(|refusal| anyhow::anyhow!(refusal.detail))?.restrict(Vec::new(), raw.body).0;
     let ask = judged.approval_to_ask(DecisionKind::StepUp).context("the request needs approval")?;
     Ok(Sha256::digest(ask.shown).into())
 }
 
 pub(super) fn of(bundle: &Bundle, draft: RequestDraft) -> Result<Approval> {
+    of_conduct(bundle, draft, Conduct::default())
+}
+
+/// Of a request as it is judged of an agent that behaves like this.
+pub(super) fn of_conduct(bundle: &Bundle, draft: RequestDraft, conduct: Conduct) -> Result<Approval> {
     Ok(Approval {
         audience: "gate_conformance".to_owned(),
         exp: NOW + 600,
@@ -74,7 +79,7 @@ pub(super) fn of(bundle: &Bundle, draft: RequestDraft) -> Result<Approval> {
         issuer: "alice".to_owned(),
         jti: "appr_01ARYZ6S410000000000000001".to_owned(),
         request_id: "areq_01ARYZ6S410000000000000002".to_owned(),
-        shown_sha256: shown(bundle, draft)?,
+        shown_sha256: shown(bundle, draft, conduct)?,
     })
 }
 

@@ -26,9 +26,9 @@ use passgate_passport::trust::{Issuer, IssuerKey, IssuerStatus, SelfIssued, Tier
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardrailsDoc,
-    IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, PiiControlsDoc, PiiModeDoc, RateLimitsDoc,
-    RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
+    ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardianDoc,
+    GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, PiiControlsDoc, PiiModeDoc,
+    RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
 };
 use crate::origin;
 use crate::usd::Usd;
@@ -403,6 +403,7 @@ impl GuardrailsDoc {
             pii: self.pii_controls.as_ref().map(PiiControlsDoc::compile),
             require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
             sessions: self.sessions.as_ref().map(|sessions| sessions.compile(approvals)).transpose()?,
+            guardian: self.guardian.map(GuardianDoc::compile).transpose()?,
         })
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{Finding, HandoffError, Judged};
 use super::restrict::first_reason;
-use super::{pii, sessions};
+use super::{guardian, pii, sessions};
 use crate::attest::{DecisionKind, EvidenceValue, GuardrailOutcome, GuardrailRecord, RevocationCheck};
 use crate::money::MicroUsd;
 use crate::plugin::{PluginOutcome, PluginRecord};
@@ -141,7 +141,7 @@ pub fn retry_after_seconds(rates: &[RateView]) -> Option<u64> {
 /// Decides. Pure: calling it twice with the same arguments gives the same decision.
 ///
 /// Replay, revocation and suspension come first: they belong to authentication. Then the guardrails in their fixed order:
-/// permission scope, rate, spend, domain, PII, approval, rules, session, and after them the plugins. The first that denies is the reason,
+/// permission scope, rate, spend, domain, PII, approval, rules, session, guardian, and after them the plugins. The first that denies is the reason,
 /// whatever was found first, and when none does, the first that asks for approval.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let revocation = revocation_check(admission);
@@ -156,6 +156,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     ];
     guardrails.extend(judged.findings.rules.clone());
     guardrails.extend(sessions::guardrail(judged, admission));
+    guardrails.extend(guardian::guardrail(judged, admission));
     guardrails.extend(plugins(judged));
     if judged.is_approved(admission) {
         guardrails.iter_mut().for_each(approve);
@@ -168,6 +169,8 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         && admission.spends.len() == judged.demand.spends.len()
         && admission.conduct.is_none()
         && admission.session.is_some() == judged.demand.session.is_some()
+        && admission.risk.is_some() == judged.demand.risk.as_ref().is_some_and(|claim| claim.scored.is_some())
+        && judged.review_reason().is_none()
         && judged.pass_is_settled(admission)
         && judged.approvals_are_settled(admission);
     let (verdict, reason) = match reason {

@@ -5,13 +5,16 @@ use alloc::vec::Vec;
 
 use passgate_passport::delegation::Link;
 use passgate_passport::proof::PROOF_WINDOW_SECONDS;
+use passgate_passport::scope::ActionName;
 
 use super::authenticate::Authenticated;
 use super::credential::Credential;
+use super::passes::JudgedValues;
 use crate::gate::{Gate, RateLimits, SpendCaps};
 use crate::money::MicroUsd;
 use crate::state::{
-    Demand, NonceClaim, PER_AGENT, PER_PASSPORT, RateClaim, RateWindow, SpendClaim, SpendMode, agent_key, digest_key,
+    Conduct, Demand, NonceClaim, PER_AGENT, PER_PASSPORT, RateClaim, RateWindow, SpendClaim, SpendMode, agent_key,
+    digest_key,
 };
 use crate::time::UnixMillis;
 
@@ -29,10 +32,10 @@ const TASK_SECONDS: i64 = 400 * 86_400;
 pub(super) fn demand(
     gate: &Gate,
     authenticated: &Authenticated<'_>,
-    action: Option<&str>,
-    amount: Option<MicroUsd>,
+    judged: &JudgedValues<'_>,
     of_rules: &[(&str, RateLimits)],
 ) -> Demand {
+    let action = judged.action.map(ActionName::as_str);
     let (credential, proof) = (&authenticated.credential, &authenticated.proof);
     let agent = agent_key(credential.issuer(), credential.root_agent_id());
     let counted = Counted { gate, credential, agent, now: authenticated.now };
@@ -45,11 +48,13 @@ pub(super) fn demand(
             remember_until: proof.created().saturating_add(PROOF_WINDOW_SECONDS),
         },
         subjects: credential.subjects(proof.key_thumbprint()),
+        conduct: Conduct::default(),
         session: None,
+        risk: None,
         pass: None,
         approvals: Vec::new(),
         rates: counted.rates(action, of_rules),
-        spends: amount.map(|amount| counted.spends(action, amount)).unwrap_or_default(),
+        spends: judged.amount.map(|amount| counted.spends(action, amount)).unwrap_or_default(),
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use passgate_passport::json;
-use passgate_passport::proof::{CoveredRequest, ProofForm};
+use passgate_passport::proof::ProofForm;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ use super::limits::{self, Limits};
 use super::passes::{self, JudgedValues, PassUse};
 use super::pii::{self, PiiFindings};
 use super::restrict::Shown;
-use super::{rules, sessions};
+use super::{guardian, rules, sessions};
 use crate::attest::{
     AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, GuardrailRecord, PolicyRecord, RequestRecord,
     StatusListRecord, sha256_label,
@@ -26,6 +26,7 @@ use crate::gate::{EvaluatorRef, Gate, Guardrails};
 use crate::money::MicroUsd;
 use crate::plugin::PluginRecord;
 use crate::reason::{Class, Reason};
+use crate::review::Review;
 use crate::route::{EffectClass, Route, Values};
 use crate::state::{Admission, Conduct, Demand, SpendMode};
 use crate::time::UnixMillis;
@@ -45,6 +46,12 @@ pub struct Judged {
     pub(super) plugins: Vec<PluginRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pass: Option<PassUse>,
+    /// Whether it takes a reviewer.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(super) wants_review: bool,
+    /// What the reviewer said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) review: Option<Review>,
     pub(super) demand: Demand,
     #[serde(skip)]
     pub(super) shown: Shown,
@@ -76,6 +83,9 @@ pub(super) struct Findings {
     /// What the agent's session says of the action's class, where the gate keeps sessions.
     #[serde(default, skip_serializing_if = "Finding::is_not_applicable")]
     pub(super) session: Finding,
+    /// What the guardian says of it before a reviewer is asked, where the gate has one.
+    #[serde(default, skip_serializing_if = "Finding::is_not_applicable")]
+    pub(super) guardian: Finding,
     /// Whether rules take texts out that are still in the body: nothing is forwarded before [`Judged::restrict`] has.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub(super) redacts: bool,
@@ -96,7 +106,7 @@ impl Finding {
     }
 
     /// Why it refuses.
-    fn reason(self) -> Option<Reason> {
+    pub(super) fn reason(self) -> Option<Reason> {
         match self {
             Self::Fail(reason) => Some(reason),
             Self::Pass | Self::NotApplicable => None,
@@ -147,13 +157,13 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
         ruled.redact.clear();
     }
     let session = sessions::judge(gate, mapped, &pass);
-    ruled.needs.extend(sessions::need(gate, session));
+    let guarded = guardian::judge(gate, mapped, conduct, &pass);
+    ruled.needs.extend(sessions::need(gate, session).into_iter().chain(guardian::need(guarded)));
     let (approving, unfit) = match Approving::of(gate, authenticated, route, &judged) {
         Ok(approving) => (approving.wanted_by(core::mem::take(&mut ruled.needs)), None),
         Err(reason) => (Approving::default(), Some(reason)),
     };
-    let (pii, to_mask) = pii::judge(gate, covered).unzip();
-    let to_mask = to_mask.unwrap_or_default();
+    let (pii, to_mask) = pii::judge(gate, covered).map_or_else(Default::default, |(pii, mask)| (Some(pii), mask));
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
@@ -169,21 +179,20 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
         approval_above: gate.guardrails.require_approval_above,
         rules: ruled.record,
         session,
+        guardian: guarded.finding,
         redacts: !ruled.redact.is_empty() || !to_mask.is_nothing(),
     };
-    let Values { amount, host, .. } = values;
-    let action = route.map(|r| r.action.as_str().to_string());
-    let mut demand = demand(gate, authenticated, action.as_deref(), amount.and_then(Result::ok), &ruled.rates);
-    demand.session = sessions::claim(gate, authenticated, route, conduct);
+    let demand = Demand {
+        conduct,
+        session: sessions::claim(gate, authenticated, route),
+        risk: guardian::claim(gate, authenticated, mapped, &judged),
+        ..demand(gate, authenticated, &judged, &ruled.rates)
+    };
     let pass = pass.unwrap_or_default();
     let request = RequestRecord {
-        action,
         action_pass: pass.as_ref().map(PassUse::record),
-        amount_micro_usd: amount.and_then(Result::ok).map(|a| a.0),
         effect_class: mapped.map(|mapped| mapped.class.as_str().into()),
-        proof: proof_form(authenticated.proof.form()).map(ToString::to_string),
-        target_domain: host.and_then(Result::ok),
-        ..request_record(gate, covered)
+        ..request_record(gate, authenticated, &judged)
     };
     let approving = approving.beside(demand.subjects.len());
     let mut judged = Judged {
@@ -197,6 +206,8 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
         findings,
         plugins: Vec::new(),
         pass,
+        wants_review: guarded.wants_review,
+        review: None,
         demand,
         shown: Shown::of(authenticated, route, &needs, ruled.redact, to_mask, approving),
     };
@@ -263,7 +274,8 @@ fn judge_approval(
     }
 }
 
-fn request_record(gate: &Gate, covered: &CoveredRequest<'_>) -> RequestRecord {
+fn request_record(gate: &Gate, authenticated: &Authenticated<'_>, judged: &JudgedValues<'_>) -> RequestRecord {
+    let covered = authenticated.proof.covered();
     let target = Sha256::new()
         .chain_update(covered.scheme())
         .chain_update("://")
@@ -272,9 +284,13 @@ fn request_record(gate: &Gate, covered: &CoveredRequest<'_>) -> RequestRecord {
         .chain_update(covered.query().map(|_| "?").unwrap_or_default())
         .chain_update(covered.query().unwrap_or_default());
     RequestRecord {
+        action: judged.action.map(|action| action.as_str().to_string()),
+        amount_micro_usd: judged.amount.map(|amount| amount.0),
         method: covered.method().to_string(),
         path: super::parse::cut(&gate.shown_path(covered.path()), super::parse::MAX_RECORDED_PATH_BYTES),
         payload_sha256: Some(sha256_label(&Sha256::digest(covered.body()).into())),
+        proof: proof_form(authenticated.proof.form()).map(ToString::to_string),
+        target_domain: judged.target_domain.map(String::from),
         target_sha256: Some(sha256_label(&target.finalize().into())),
         ..RequestRecord::default()
     }
@@ -319,7 +335,13 @@ impl Findings {
         let pii = self.pii.as_ref().map_or(Finding::NotApplicable, |pii| pii.finding);
         let failed = [self.spend, self.domain, pii, self.approval].into_iter().filter_map(Finding::reason);
         let ruled = self.rules.as_ref().and_then(|record| record.reason_code);
-        self.scope.into_iter().chain(self.rate).chain(failed).chain(ruled).chain(self.session.reason())
+        self.scope
+            .into_iter()
+            .chain(self.rate)
+            .chain(failed)
+            .chain(ruled)
+            .chain(self.session.reason())
+            .chain(self.guardian.reason())
     }
 }
 
@@ -336,6 +358,10 @@ impl Judged {
 
     /// Why the request is not forwarded, as far as it is known without state.
     pub(super) fn reasons(&self) -> impl Iterator<Item = Reason> {
+        self.reasons_but_review().chain(self.review_reason())
+    }
+
+    pub(super) fn reasons_but_review(&self) -> impl Iterator<Item = Reason> {
         self.findings.reasons().chain(self.plugins.iter().filter_map(PluginRecord::reason_code))
     }
 

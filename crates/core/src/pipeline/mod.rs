@@ -29,6 +29,7 @@ mod authenticate;
 mod credential;
 mod decide;
 mod demand;
+mod guardian;
 mod judge;
 mod limits;
 mod parse;

@@ -14,7 +14,7 @@ use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::Gate;
 use crate::reason::{Class, Reason};
 use crate::route::{EffectClass, Route};
-use crate::state::{Admission, Conduct, SessionClaim, agent_key};
+use crate::state::{Admission, SessionClaim, agent_key};
 
 const GUARDRAIL: &str = "session";
 
@@ -47,12 +47,7 @@ pub(super) fn need(gate: &Gate, finding: Finding) -> Option<Need> {
 
 /// The session that a request is in: that of the agent that the issuer vouches for, with that agent's key. An agent could make
 /// itself a new one with every sub-agent otherwise.
-pub(super) fn claim(
-    gate: &Gate,
-    authenticated: &Authenticated<'_>,
-    route: Option<&Route>,
-    conduct: Conduct,
-) -> Option<SessionClaim> {
+pub(super) fn claim(gate: &Gate, authenticated: &Authenticated<'_>, route: Option<&Route>) -> Option<SessionClaim> {
     let sessions = gate.guardrails.sessions.as_ref()?;
     let credential = &authenticated.credential;
     let root = credential.links().next();
@@ -67,7 +62,6 @@ pub(super) fn claim(
         ceiling: credential.root_permissions().iter().map(ToString::to_string).collect(),
         action: route.map(|route| route.action.as_str().to_string()),
         writes: route.is_some_and(|route| route.class > EffectClass::Read),
-        conduct,
         idle_seconds: sessions.idle_seconds,
         max_seconds: sessions.max_seconds,
         anomaly: sessions.anomaly,
@@ -76,7 +70,7 @@ pub(super) fn claim(
 
 /// Nothing at a gate without sessions.
 pub(super) fn guardrail(judged: &Judged, admission: &Admission) -> Option<GuardrailRecord> {
-    let claim = judged.demand.session.as_ref()?;
+    judged.demand.session.as_ref()?;
     let Some(session) = &admission.session else {
         return Some(record(GUARDRAIL, GuardrailOutcome::NotEvaluated, None, Evidence::new()));
     };
@@ -88,7 +82,7 @@ pub(super) fn guardrail(judged: &Judged, admission: &Admission) -> Option<Guardr
         (Cow::Borrowed("recent_denied"), EvidenceValue::Number(session.denied.into())),
         (Cow::Borrowed("recent_writes"), EvidenceValue::Number(session.writes.into())),
     ]);
-    if claim.conduct.is_raised {
+    if judged.demand.conduct.is_raised {
         evidence.insert(Cow::Borrowed("raised"), text("unusual_behavior"));
     }
     let reason = match judged.findings.session {

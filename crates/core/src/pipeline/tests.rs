@@ -5,6 +5,7 @@ mod challenges;
 mod dpop;
 mod foreign;
 mod freshness;
+mod guardian;
 mod passes;
 mod pii;
 mod plugins;

@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 
 use passgate_passport::proof::PROOF_WINDOW_SECONDS;
 
+use super::conduct::Known;
 use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
 use super::standing::suspension_key;
 use super::{
-    Admission, Admitted, Charge, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer, PassClaim, RateAnswer,
-    SpendAnswer, SpendMode, Subject, UseClaim,
+    Admission, Admitted, Charge, Counted, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer, PassClaim,
+    RateAnswer, SpendAnswer, SpendMode, Subject, UseClaim,
 };
 use crate::time::UnixMillis;
 
@@ -18,14 +19,14 @@ use crate::time::UnixMillis;
 ///
 /// 1. *Nonce.* A replayed, fenced or over-quota proof consumes nothing, so a captured request cannot drain its agent.
 /// 2. *Revocation, then suspension.* The nonce stays burned.
-/// 3. *Session.* A request that was judged as something that it is not consumes nothing, and is judged again. One outside of
-///    what its session began with goes on, and charges nothing.
+/// 3. *Conduct.* A request that was judged as less than it is consumes nothing, and is judged again. One outside of what its
+///    session began with goes on, and charges nothing.
 /// 4. *Pass and approvals.* One that was redeemed before, or may have been, takes no tokens.
 /// 5. *Rates.* All counters give a token or none does.
 /// 6. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
 ///
 /// The pass is redeemed and the approvals are used when all of this holds, so that a request over its rate or budget does not
-/// cost them. A request over its rate does not count in its session: it was not looked at.
+/// cost them. A request over its rate does not count as behaviour: it was not looked at.
 ///
 /// `rows` must hold the current content of every row named by [`Demand::row_keys`], and nothing may change between
 /// that reading and the writing of the returned rows.
@@ -35,7 +36,8 @@ use crate::time::UnixMillis;
 /// [`RowCorrupt`] when a stored row cannot be read; the store then refuses the request and writes nothing.
 pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt> {
     let (nonce, writes) = claim_nonce(demand, rows)?;
-    let mut admitted = Admitted { admission: Admission::of(nonce), writes, charged: Vec::new(), counted: None };
+    let mut admitted =
+        Admitted { admission: Admission::of(nonce), writes, charged: Vec::new(), counted: Counted::default() };
     let admission = &mut admitted.admission;
     if nonce != NonceAnswer::Fresh {
         return Ok(admitted);
@@ -47,18 +49,16 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
     if admission.revoked.is_some() || admission.suspended.is_some() {
         return Ok(admitted);
     }
-    let session = demand.session.as_ref();
-    let found = session.map(|claim| claim.find(rows, demand.now)).transpose()?;
-    if let Some(conduct) = found.as_ref().and_then(|found| found.misjudged) {
-        admission.conduct = Some(conduct);
+    let known = Known::find(demand, rows)?;
+    admission.conduct = known.misjudged(demand.conduct);
+    if admission.conduct.is_some() {
         admitted.writes.clear();
         return Ok(admitted);
     }
-    admission.session = found.as_ref().map(|found| found.answer.clone());
+    known.answer(admission);
     consume(demand, rows, &mut admitted)?;
     if admitted.admission.rates.iter().all(|rate| rate.conforms) {
-        let counted = session.zip(found).map(|(claim, found)| claim.counted(&found, demand.now));
-        admitted.counted = counted;
+        admitted.counted = known.counted(demand);
     }
     Ok(admitted)
 }

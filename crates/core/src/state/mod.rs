@@ -11,10 +11,12 @@
 //! [`Lease`] until its outcome is known, and given back if the request never reached the upstream.
 
 mod admit;
+mod conduct;
 mod gcra;
 mod key_history;
 mod lease;
 mod plugin_key;
+mod risk;
 mod rows;
 mod session;
 mod standing;
@@ -28,11 +30,13 @@ use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
+pub use conduct::{Conduct, Counted};
 pub use key_history::{KEY_HISTORY_KEY, KeyHistory, KeyRotation, RotationError};
 pub use lease::{Charge, LEASE_SECONDS, Lease, UNDER_WAY_SECONDS};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
+pub use risk::{MAX_RISK, Risk, RiskAnswer, RiskClaim, Scored};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
-pub use session::{Conduct, Counted, MAX_WINDOW_CALLS, SESSION_PREFIX, Session, SessionAnswer, SessionClaim};
+pub use session::{MAX_WINDOW_CALLS, SESSION_PREFIX, Session, SessionAnswer, SessionClaim};
 pub use standing::{Standing, suspension_key, suspension_write};
 pub use subject::Subject;
 pub use sweep::{FENCE_KEY, START_KEY, Sweep, new_store_write, restart_fences, sweep};
@@ -52,9 +56,15 @@ pub struct Demand {
     pub nonce: NonceClaim,
     /// What must be neither revoked nor suspended.
     pub subjects: Vec<Subject>,
+    /// As what the request was judged.
+    #[serde(default, skip_serializing_if = "Conduct::is_usual")]
+    pub conduct: Conduct,
     /// The session that the request is in, where the gate keeps sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionClaim>,
+    /// The request before the past of its agent, where the gate goes by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<RiskClaim>,
     /// The one-action pass that stands for an approval, to be spent if everything else holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<PassClaim>,
@@ -212,6 +222,8 @@ pub struct Admission {
     pub conduct: Option<Conduct>,
     /// The session; absent when none was demanded, or something before it refused.
     pub session: Option<SessionAnswer>,
+    /// The score of the request; absent when none was demanded, or something before it refused.
+    pub risk: Option<RiskAnswer>,
     /// What became of the pass; absent when none was demanded, or something before it refused.
     pub pass: Option<PassAnswer>,
     /// One answer for each approval, in order; empty when something before it refused. None is used unless all are.
@@ -237,10 +249,10 @@ impl Admission {
         Self { revoked, suspended, pass, approvals, rates, spends, ..Self::of(nonce) }
     }
 
-    /// As it was admitted in this session.
+    /// As it was admitted in this session, with this score.
     #[must_use]
-    pub fn in_session(self, session: Option<SessionAnswer>) -> Self {
-        Self { session, ..self }
+    pub fn known(self, session: Option<SessionAnswer>, risk: Option<RiskAnswer>) -> Self {
+        Self { session, risk, ..self }
     }
 
     /// One of which only this is known.
@@ -251,6 +263,7 @@ impl Admission {
             suspended: None,
             conduct: None,
             session: None,
+            risk: None,
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),
@@ -320,8 +333,8 @@ pub struct Admitted {
     pub writes: Vec<Write>,
     /// What those writes charge to budgets: an allow leaves a [`Lease`] of it in the same transaction.
     pub charged: Vec<Charge>,
-    /// What to write of the session in the same transaction, by what becomes of the request.
-    pub counted: Option<Counted>,
+    /// What to write of the agent's behaviour in the same transaction, by what becomes of the request.
+    pub counted: Counted,
 }
 
 /// The identity of an agent in counters, budgets and revocations: base64url SHA-256 over issuer and agent id.

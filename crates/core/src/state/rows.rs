@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use passgate_passport::sorted::SortedMap;
 
 use super::{
-    Demand, NonceClaim, PassClaim, RateClaim, SessionClaim, SpendClaim, SpendPeriod, Standing, Subject, UseClaim,
+    Demand, NonceClaim, PassClaim, RateClaim, RiskClaim, SessionClaim, SpendClaim, SpendPeriod, Standing, Subject,
+    UseClaim,
 };
 use crate::time::UnixMillis;
 
@@ -53,6 +54,7 @@ impl Demand {
         let mut keys = alloc::vec![super::FENCE_KEY.to_string(), nonce_key(&self.nonce), load_key(&self.nonce)];
         keys.extend(self.subjects.iter().flat_map(Standing::row_keys));
         keys.extend(self.session.as_ref().map(SessionClaim::row_key));
+        keys.extend(self.risk.as_ref().map(RiskClaim::row_key));
         keys.extend(self.pass.as_ref().map(pass_key));
         if !self.approvals.is_empty() {
             keys.push(super::sweep::START_KEY.to_string());

@@ -5,11 +5,7 @@
 //! session. The session keeps what became of the last requests, and says of an agent that is refused too often, or changes
 //! things too often, that its requests count as one class higher than they are.
 //!
-//! How an agent behaves is known only here, and what it means is judged before. A request that was judged as if its agent
-//! behaved well, and whose agent does not, is therefore not admitted: [`Admission::conduct`] says so, nothing is consumed, and
-//! the request is judged once more, as what it is.
-//!
-//! [`Admission::conduct`]: super::Admission::conduct
+//! How an agent behaves is known only here, and what it means is judged before: see [`Conduct`](super::Conduct).
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -35,14 +31,6 @@ const ID_DIGEST_CHARS: usize = 22;
 /// A session's row stays so long after its end, so that a clock set back finds it again.
 const GRACE_SECONDS: i64 = 86_400;
 
-/// How an agent behaves, as far as it changes what a request is judged as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Conduct {
-    /// Its requests count as one class higher than they are.
-    pub is_raised: bool,
-}
-
 /// One request in the session of its agent's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionClaim {
@@ -61,8 +49,6 @@ pub struct SessionClaim {
     pub action: Option<String>,
     /// Whether the action changes something.
     pub writes: bool,
-    /// As what the request was judged.
-    pub conduct: Conduct,
     /// A session without requests for so long is over.
     pub idle_seconds: i64,
     /// The longest time of a session.
@@ -118,28 +104,12 @@ pub struct Session {
     pub writes: u64,
 }
 
-/// The rows of a session after a request, by what became of it. One of them is written with its record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counted {
-    /// When it is denied.
-    pub denied: Write,
-    /// When it is not.
-    pub otherwise: Write,
-}
-
-impl Counted {
-    /// The row after this decision.
-    pub fn after(self, decision: Option<DecisionKind>) -> Write {
-        if decision == Some(DecisionKind::Deny) { self.denied } else { self.otherwise }
-    }
-}
-
 /// The session of a request before it counts.
 pub(super) struct Found {
     session: Session,
     pub(super) answer: SessionAnswer,
-    /// As what the request has to be judged instead.
-    pub(super) misjudged: Option<Conduct>,
+    /// Whether its agent behaves unusually.
+    pub(super) is_unusual: bool,
 }
 
 impl SessionClaim {
@@ -155,9 +125,8 @@ impl SessionClaim {
         let session = stored.filter(|session| now.seconds() < session.ends_at).unwrap_or_else(|| self.open(now));
         let window = self.anomaly.map_or(MAX_WINDOW_CALLS, |anomaly| anomaly.window_calls);
         let answer = session.answer(window, self.action.as_deref());
-        let is_raised = self.anomaly.is_some_and(|anomaly| answer.is_unusual(&anomaly));
-        let misjudged = (is_raised && !self.conduct.is_raised).then_some(Conduct { is_raised });
-        Ok(Found { session, answer, misjudged })
+        let is_unusual = self.anomaly.is_some_and(|anomaly| answer.is_unusual(&anomaly));
+        Ok(Found { session, answer, is_unusual })
     }
 
     fn open(&self, now: UnixMillis) -> Session {
@@ -179,9 +148,8 @@ impl SessionClaim {
     }
 
     /// What is written of the session after this request.
-    pub(super) fn counted(&self, found: &Found, now: UnixMillis) -> Counted {
-        let after = |is_denied| found.session.after(self, is_denied, now).write(self.row_key());
-        Counted { denied: after(true), otherwise: after(false) }
+    pub(super) fn after(&self, found: &Found, decision: DecisionKind, now: UnixMillis) -> Write {
+        found.session.after(self, decision == DecisionKind::Deny, now).write(self.row_key())
     }
 }
 

@@ -61,7 +61,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::state::{Demand, LoadedRows, NonceAnswer, NonceClaim, admit, revocation_write};
+    use crate::state::{Conduct, Demand, LoadedRows, NonceAnswer, NonceClaim, admit, revocation_write};
     use crate::time::UnixMillis;
 
     fn subjects() -> [Subject; 5] {
@@ -82,7 +82,9 @@ mod tests {
             now,
             nonce,
             subjects: subjects().into(),
+            conduct: Conduct::default(),
             session: None,
+            risk: None,
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),

@@ -74,7 +74,7 @@ fn fence_write(until: i64) -> Write {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Demand, LoadedRows, NonceAnswer, NonceClaim, admit};
+    use crate::state::{Conduct, Demand, LoadedRows, NonceAnswer, NonceClaim, admit};
     use crate::time::UnixMillis;
 
     #[test]
@@ -89,7 +89,9 @@ mod tests {
                 now,
                 nonce,
                 subjects: Vec::new(),
+                conduct: Conduct::default(),
                 session: None,
+                risk: None,
                 pass: None,
                 approvals: Vec::new(),
                 rates: Vec::new(),

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use passgate_core::gate::Anomaly;
-use passgate_core::state::{Admission, Conduct, Demand, SessionAnswer, SessionClaim, SpendPeriod, Subject};
+use passgate_core::state::{Admission, Conduct, Demand, Risk, SessionAnswer, SessionClaim, SpendPeriod, Subject};
 
 use super::{Kit, with_spend};
 use crate::{Ledger, State};
@@ -30,15 +30,14 @@ fn in_session(demand: Demand, conduct: Conduct) -> Demand {
         ceiling: vec!["web:*".to_owned()],
         action: Some("web:search".to_owned()),
         writes: false,
-        conduct,
         idle_seconds: 600,
         max_seconds: 3_600,
         anomaly: Some(anomaly),
     };
-    Demand { session: Some(session), ..demand }
+    Demand { conduct, session: Some(session), ..demand }
 }
 
-const RAISED: Conduct = Conduct { is_raised: true };
+const RAISED: Conduct = Conduct { is_raised: true, risk: Risk::Usual };
 
 async fn call(kit: &Kit, store: &impl State, demand: Demand) -> SessionAnswer {
     let admitted = kit.admit(store, in_session(demand, RAISED)).await.expect("the store admits");

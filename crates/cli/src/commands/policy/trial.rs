@@ -94,7 +94,7 @@ impl Trial {
                 continue;
             }
             let decision = pipeline::decide(&judged, &admitted.admission);
-            let counted = admitted.counted.map(|counted| counted.after(Some(decision.verdict.kind())));
+            let counted = admitted.counted.after(decision.verdict.kind());
             rows.extend(admitted.writes.into_iter().chain(counted).map(|write| (write.key, write.value)));
             return Ok(Tried::Decided(Box::new(judged), decision));
         }

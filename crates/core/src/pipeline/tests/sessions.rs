@@ -43,7 +43,7 @@ fn order(nonce: u32) -> Call {
 }
 
 /// Decided as whatever its agent behaves like, and written.
-fn decided(rows: &mut LoadedRows, gate: &Gate, call: &Call) -> (Judged, Decision) {
+pub(super) fn decided(rows: &mut LoadedRows, gate: &Gate, call: &Call) -> (Judged, Decision) {
     let mut conduct = Conduct::default();
     loop {
         let judged = call.judged_as(gate, conduct).unwrap().restrict(Vec::new(), &call.body).0;
@@ -54,7 +54,7 @@ fn decided(rows: &mut LoadedRows, gate: &Gate, call: &Call) -> (Judged, Decision
             continue;
         }
         let decision = decide(&judged, &admitted.admission);
-        let counted = admitted.counted.map(|counted| counted.after(Some(decision.verdict.kind())));
+        let counted = admitted.counted.after(decision.verdict.kind());
         rows.extend(admitted.writes.into_iter().chain(counted).map(|write| (write.key, write.value)));
         return (judged, decision);
     }
@@ -69,7 +69,7 @@ fn evidence(decision: &Decision, name: &str) -> Option<EvidenceValue> {
     session.evidence.get(name).cloned()
 }
 
-fn waiting(gate: &Gate, call: &Call) -> ApprovalRequest {
+pub(super) fn waiting(gate: &Gate, call: &Call) -> ApprovalRequest {
     let (judged, decision) = decided(&mut LoadedRows::new(), gate, call);
     let ask = judged.approval_to_ask(decision.verdict.kind()).unwrap();
     ApprovalRequest {
@@ -86,7 +86,7 @@ fn waiting(gate: &Gate, call: &Call) -> ApprovalRequest {
 }
 
 /// Signed by alice, for so many seconds, as a grant if it is one.
-fn signed(request: &ApprovalRequest, seconds: i64, grant: Option<Grant>) -> String {
+pub(super) fn signed(request: &ApprovalRequest, seconds: i64, grant: Option<Grant>) -> String {
     let approval = Approval {
         audience: "gate_1".to_owned(),
         exp: NOW.seconds() + seconds,
@@ -111,7 +111,7 @@ fn elevation() -> Grant {
     }
 }
 
-fn with(mut call: Call, token: &str) -> Call {
+pub(super) fn with(mut call: Call, token: &str) -> Call {
     call.headers.push((APPROVAL_FIELD.to_owned(), token.as_bytes().to_vec()));
     call
 }
@@ -234,6 +234,6 @@ fn nothing_is_decided_on_half_an_admission() {
     admission.session = None;
     assert_eq!(decide(&judged, &admission).reason, Some(Reason::InternalError));
     let mut admission = admit(&mut LoadedRows::new(), &judged);
-    admission.conduct = Some(Conduct { is_raised: true });
+    admission.conduct = Some(Conduct { is_raised: true, ..Conduct::default() });
     assert_eq!(decide(&judged, &admission).reason, Some(Reason::InternalError));
 }

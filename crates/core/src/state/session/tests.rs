@@ -2,10 +2,15 @@ use alloc::vec;
 
 use super::*;
 use crate::money::MicroUsd;
-use crate::state::{Admission, Demand, LoadedRows, NonceAnswer, NonceClaim, SpendClaim, SpendMode, SpendPeriod, admit};
+use crate::state::{
+    Admission, Conduct, Counted, Demand, LoadedRows, NonceAnswer, NonceClaim, Risk, SpendClaim, SpendMode, SpendPeriod,
+    admit,
+};
 
 const NOW: i64 = 1_800_000_000;
 const ANOMALY: Anomaly = Anomaly { window_calls: 20, min_calls: 5, denied_percent: 30, write_percent: 80 };
+
+const RAISED: Conduct = Conduct { is_raised: true, risk: Risk::Usual };
 
 /// A store with one agent in it.
 #[derive(Default)]
@@ -21,7 +26,9 @@ impl World {
             now: UnixMillis(u64::try_from(now).unwrap() * 1000),
             nonce: NonceClaim { key: "k".into(), nonce: self.nonces.to_string(), remember_until: now + 300 },
             subjects: Vec::new(),
+            conduct: Conduct::default(),
             session: Some(claim),
+            risk: None,
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),
@@ -32,13 +39,14 @@ impl World {
     /// Admits the request, and writes what follows from a decision.
     fn admit(&mut self, demand: &Demand, decision: DecisionKind) -> Admission {
         let admitted = admit(demand, &self.rows).unwrap();
-        let counted = admitted.counted.map(|counted| counted.after(Some(decision)));
+        let counted = admitted.counted.after(decision);
         self.rows.extend(admitted.writes.into_iter().chain(counted).map(|write| (write.key, write.value)));
         admitted.admission
     }
 
+    /// Judged as that of an agent that behaves unusually, which none is refused for.
     fn call(&mut self, claim: SessionClaim, now: i64, decision: DecisionKind) -> SessionAnswer {
-        let demand = self.demand(claim, now);
+        let demand = Demand { conduct: RAISED, ..self.demand(claim, now) };
         self.admit(&demand, decision).session.unwrap()
     }
 }
@@ -52,7 +60,6 @@ fn claim(action: &str, writes: bool) -> SessionClaim {
         ceiling: vec!["web:*".into(), "payments:create".into()],
         action: Some(action.into()),
         writes,
-        conduct: Conduct::default(),
         idle_seconds: 600,
         max_seconds: 3_600,
         anomaly: Some(ANOMALY),
@@ -124,8 +131,7 @@ fn outside_of_its_session_a_request_is_charged_nothing() {
 fn conduct_after(calls: &[(DecisionKind, bool)]) -> Option<Conduct> {
     let mut world = World::default();
     for (decision, writes) in calls {
-        let raised = SessionClaim { conduct: Conduct { is_raised: true }, ..claim("web:search", *writes) };
-        world.call(raised, NOW, *decision);
+        world.call(claim("web:search", *writes), NOW, *decision);
     }
     let demand = world.demand(search(), NOW);
     world.admit(&demand, DecisionKind::Allow).conduct
@@ -159,11 +165,10 @@ fn a_request_judged_as_what_it_is_not_consumes_nothing() {
     }
     let demand = world.demand(search(), NOW);
     let admitted = admit(&demand, &world.rows).unwrap();
-    assert_eq!(admitted.admission.conduct, Some(Conduct { is_raised: true }));
-    assert_eq!((admitted.writes.len(), admitted.charged.len(), admitted.counted), (0, 0, None));
+    assert_eq!(admitted.admission.conduct, Some(RAISED));
+    assert_eq!((admitted.writes.len(), admitted.charged.len(), admitted.counted), (0, 0, Counted::default()));
     assert_eq!(admitted.admission.session, None);
-    let as_it_is = SessionClaim { conduct: Conduct { is_raised: true }, ..search() };
-    let again = Demand { session: Some(as_it_is), ..demand.clone() };
+    let again = Demand { conduct: RAISED, ..demand.clone() };
     let admission = world.admit(&again, DecisionKind::StepUp);
     assert_eq!((admission.nonce, admission.conduct), (NonceAnswer::Fresh, None));
     let session = admission.session.unwrap();
@@ -174,8 +179,8 @@ fn a_request_judged_as_what_it_is_not_consumes_nothing() {
 #[test]
 fn who_is_no_longer_unusual_may_be_judged_as_unusual() {
     let mut world = World::default();
-    let raised = SessionClaim { conduct: Conduct { is_raised: true }, ..search() };
-    let demand = world.demand(raised, NOW);
+    let worse = Conduct { risk: Risk::TooHigh, ..RAISED };
+    let demand = Demand { conduct: worse, ..world.demand(search(), NOW) };
     assert_eq!(world.admit(&demand, DecisionKind::Allow).conduct, None);
 }
 
