@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_core::attest::DecisionKind;
+use passgate_core::pipeline::ResponseVerdict;
 use passgate_core::plugin::PluginOutcome;
 use passgate_core::reason::Reason;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -32,6 +33,7 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     decision_seconds: Histogram,
     upstream_seconds: Histogram,
+    responses: Family<ResponseLabels, Counter>,
     ledger_append_failures: Counter,
     refusals_folded: Counter,
     panics: Counter,
@@ -48,6 +50,12 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DecisionLabels {
     decision: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResponseLabels {
+    given: &'static str,
     reason: &'static str,
 }
 
@@ -76,6 +84,7 @@ impl Default for Metrics {
             decisions: Family::default(),
             decision_seconds: Histogram::new(DECISION_BUCKETS),
             upstream_seconds: Histogram::new(UPSTREAM_BUCKETS),
+            responses: Family::default(),
             ledger_append_failures: Counter::default(),
             refusals_folded: Counter::default(),
             panics: Counter::default(),
@@ -103,6 +112,11 @@ impl Metrics {
             self.decision_seconds.clone(),
         );
         registry.register("upstream_seconds", "From forwarding to the response head", self.upstream_seconds.clone());
+        registry.register(
+            "responses_looked_at",
+            "Responses held against guardrails, by what went back",
+            self.responses.clone(),
+        );
         registry.register(
             "ledger_append_failures",
             "Records that could not be written",
@@ -159,6 +173,16 @@ impl Metrics {
     /// Notes how long the upstream took to begin its response.
     pub fn upstream_took(&self, time: Duration) {
         self.upstream_seconds.observe(time.as_secs_f64());
+    }
+
+    /// Counts a response by what becomes of it.
+    pub fn looked_at(&self, verdict: &ResponseVerdict) {
+        let (given, reason) = match verdict {
+            ResponseVerdict::AsItCame => ("as_it_came", "none"),
+            ResponseVerdict::Changed(_) => ("changed", "none"),
+            ResponseVerdict::Withheld(reason) => ("withheld", reason.code()),
+        };
+        self.responses.get_or_create(&ResponseLabels { given, reason }).inc();
     }
 
     /// Counts a record that could not be written.

@@ -166,6 +166,10 @@ fn guardrails(doc: &GuardrailsDoc) -> Vec<String> {
         capped.then(|| "shared spend caps".to_owned()),
         doc.allowed_domains.as_ref().map(|domains| format!("{} allowed domains", domains.len())),
         doc.pii_controls.as_ref().map(|_| "personal data".to_owned()),
+        doc.pii_controls
+            .as_ref()
+            .and_then(|pii| pii.responses.as_ref())
+            .map(|_| "personal data in responses".to_owned()),
         usd(doc.approval_workflows.require_approval_above_usd, "approval above"),
         doc.sessions.as_ref().map(|of| if of.read_only { "read-only sessions" } else { "sessions" }.to_owned()),
         doc.guardian.map(|of| if of.spot.is_some() { "guardian with risk scores" } else { "guardian" }.to_owned()),

@@ -92,7 +92,7 @@ export type RevokedSubject =
 /** What became of an allowed request. */
 export interface Outcome {
   /** What was charged is given back with `unreachable` and `not_forwarded`: then the upstream certainly saw nothing. */
-  readonly result: 'completed' | 'unreachable' | 'timed_out' | 'aborted' | 'not_forwarded'
+  readonly result: 'completed' | 'unreachable' | 'timed_out' | 'aborted' | 'not_forwarded' | 'withheld'
   readonly status?: number
   readonly durationMs?: number
   readonly requestBytes?: number

@@ -24,10 +24,11 @@ use worker::{Context, Delay, Env, Headers, Request, Response, ResponseBuilder};
 
 use crate::calls::{self, Boxed, Call, CallError};
 use crate::intake::{self, Intake, Line};
+use crate::look::Carried;
 use crate::messages::{CURRENT_FIELD, DECISION_FIELD, OBJECT_FIELD};
 use crate::policy::{self, Policy};
-use crate::upstream::{self, Metered, Outbound, SendError};
-use crate::{admission, approvals, clock, testing};
+use crate::upstream::{self, Outbound};
+use crate::{admission, approvals, clock, look, testing};
 
 /// How long refusals are counted in the isolate before the count is sent on.
 const FLUSH_AFTER: Duration = Duration::from_secs(10);
@@ -209,7 +210,7 @@ impl Life<'_> {
         beside(self.context, async move {
             let Ok(bytes) = late.await else { return };
             let Ok(Answer::Forward(allowed)) = admission::read_answer(&bytes) else { return };
-            let outcome = upstream::outcome(Err(OutcomeResult::NotForwarded), None, 0, 0);
+            let outcome = upstream::outcome(Err(OutcomeResult::NotForwarded), None, None, 0, 0);
             settling.settle(&allowed.attestation_id, &outcome).await;
         });
     }
@@ -248,35 +249,26 @@ impl Life<'_> {
     }
 
     /// Steps 8 and 9.
-    async fn carry(self, allowed: Forward, judged: &Judged, outbound: Outbound, line: &Line) -> Response {
+    async fn carry(self, allowed: Forward, judged: &Judged, mut outbound: Outbound, line: &Line) -> Response {
+        let rules = self.policy.gate.response_rules(&outbound.method, &outbound.path, judged.max_records());
+        if rules.is_some() {
+            headers::ask_for_whole(&mut outbound.fields);
+        }
         let own = answer::allow_fields(&allowed.attestation_id, &allowed.rates);
         let Forward { permit, attestation_id, agent_id, action, .. } = allowed;
         let (settling, request_bytes, sent_at) = (self.settling(judged), outbound.body.len(), clock::now().0);
-        let upstream = &self.policy.edge.upstream;
-        testing::count_upstream_fetch();
-        let sent = upstream::send(permit, upstream, &outbound).await;
-        testing::panic_at("sent");
-        let metered = sent.and_then(|answer| {
-            upstream::meter(&answer, upstream, &own)
-                .map_err(|error| SendError { result: OutcomeResult::Aborted, why: error.to_string() })
-        });
-        let (response, ending) = match metered {
-            Ok(Metered { response, status, report }) => (response, Ok((status, report))),
-            Err(error) => {
-                worker::console_warn!("an allowed request got no answer from upstream: {}", error.why);
-                let (status, code, title) = error.answer();
-                (respond(answer::upstream_failure(status, code, title, own)), Err(error.result))
-            }
-        };
+        let carried = look::carry(permit, &self.policy.edge.upstream, &outbound, rules.as_ref(), own).await;
+        let Carried { response, status, report, looked } = carried;
         let decision_id = attestation_id.clone();
         beside(self.context, async move {
-            let (status, report) = match ending {
-                // A body that is dropped reports; without a report it broke off.
-                Ok((status, report)) => (Some(status), report.await.map_err(|_| OutcomeResult::Aborted)),
-                Err(result) => (None, Err(result)),
+            // A body that is dropped reports; without a report it broke off.
+            let report = match report {
+                Ok(report) => report.await.map_err(|_| OutcomeResult::Aborted),
+                Err(result) => Err(result),
             };
             let duration_ms = clock::now().0.saturating_sub(sent_at);
-            settling.settle(&decision_id, &upstream::outcome(report, status, request_bytes, duration_ms)).await;
+            let outcome = upstream::outcome(report, status, looked, request_bytes, duration_ms);
+            settling.settle(&decision_id, &outcome).await;
         });
         log(&Decided {
             message: "decision",

@@ -24,6 +24,7 @@ mod intake;
 mod kv;
 mod ledger;
 mod lists;
+mod look;
 mod messages;
 mod object;
 mod policy;

@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use passgate_api::edge::EdgeUpstreamDoc;
 use passgate_api::http::headers::{self, Field};
-use passgate_core::attest::{OutcomeRecord, OutcomeResult, sha256_label};
+use passgate_core::attest::{OutcomeRecord, OutcomeResult, ResponseRecord, sha256_label};
 use passgate_core::pipeline::Permit;
 use sha2::{Digest as _, Sha256};
 use wasm_bindgen::JsCast as _;
@@ -55,7 +55,7 @@ pub(crate) struct SendError {
 }
 
 impl SendError {
-    fn new(result: OutcomeResult, why: impl ToString) -> Self {
+    pub(crate) fn new(result: OutcomeResult, why: impl ToString) -> Self {
         Self { result, why: why.to_string() }
     }
 
@@ -203,20 +203,41 @@ impl Drop for Meter {
 /// The caller's response, and what will be known when its body has ended.
 pub(crate) struct Metered {
     pub(crate) response: Response,
-    pub(crate) status: u16,
     pub(crate) report: futures_channel::oneshot::Receiver<Report>,
+}
+
+/// The upstream's response, as far as it goes back.
+pub(crate) struct Arrived {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<Field>,
+    /// No status that forbids a body comes with one.
+    pub(crate) body: Option<Pieces>,
+    /// The length of the body, where it is known.
+    pub(crate) length: Option<u64>,
+}
+
+impl Arrived {
+    pub(crate) fn of(answer: &web_sys::Response) -> Self {
+        let fields: Vec<Field> =
+            Headers(answer.headers()).entries().map(|(name, value)| (name, latin_1(&value))).collect();
+        Self {
+            status: answer.status(),
+            fields: headers::returnable(&fields),
+            body: answer.body().map(|body| boxed(ByteStream::from(body))),
+            length: length(answer.headers()),
+        }
+    }
 }
 
 /// The upstream's response as it goes on, with the gate's own fields.
 pub(crate) fn meter(
-    answer: &web_sys::Response,
+    arrived: Arrived,
     upstream: &EdgeUpstreamDoc,
     own: &[(&'static str, String)],
 ) -> worker::Result<Metered> {
-    let status = answer.status();
-    let fields = Headers(answer.headers()).entries().map(|(name, value)| (name, latin_1(&value))).collect::<Vec<_>>();
+    let Arrived { status, fields, body, length } = arrived;
     let headers = Headers::new();
-    for (name, value) in headers::returnable(&fields) {
+    for (name, value) in fields {
         // The runtime frames the body anew, and has decoded what it could.
         if name != "content-length" && name != "content-encoding" {
             headers.append(&name, &value.iter().map(|byte| char::from(*byte)).collect::<String>())?;
@@ -237,22 +258,21 @@ pub(crate) fn meter(
         hash: Sha256::new(),
         report: Rc::new(RefCell::new(Some(sender))),
     };
-    let response = match answer.body() {
-        // No status that forbids a body comes with one.
+    let response = match body {
         None => {
             meter.end(OutcomeResult::Completed);
             builder.empty()
         }
         Some(body) => {
-            meter.inner = Box::pin(ByteStream::from(body));
+            meter.inner = body;
             let metered = builder.clone().from_stream(boxed(meter))?;
-            match (length(answer.headers()), metered.body()) {
+            match (length, metered.body()) {
                 (Some(length), ResponseBody::Stream(body)) => builder.stream(of_length(body, length)?),
                 _ => metered,
             }
         }
     };
-    Ok(Metered { response, status, report })
+    Ok(Metered { response, report })
 }
 
 /// One type for every body that is made while it is read, so that what carries it to the runtime is compiled once.
@@ -289,6 +309,7 @@ fn latin_1(text: &str) -> Vec<u8> {
 pub(crate) fn outcome(
     report: Result<Report, OutcomeResult>,
     status: Option<u16>,
+    response: Option<ResponseRecord>,
     request_bytes: usize,
     duration_ms: u64,
 ) -> OutcomeRecord {
@@ -297,6 +318,7 @@ pub(crate) fn outcome(
         budget: None,
         duration_ms,
         request_bytes: request_bytes as u64,
+        response,
         response_bytes: report.bytes,
         response_sha256: report.sha256,
         result: report.result,

@@ -60,6 +60,9 @@ pub struct Problem {
     /// What has to happen before the request can be allowed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<Obligation>,
+    /// The status of the response that is withheld.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<u16>,
 }
 
 impl Problem {
@@ -198,12 +201,22 @@ pub fn upstream_failure(
     title: &'static str,
     allowed: Vec<(&'static str, String)>,
 ) -> Response {
+    instead_of_response(Problem::new(status, code, title), allowed)
+}
+
+/// The answer to an allowed request that was carried out, and whose response with the status `upstream_status` is withheld.
+/// `allowed` are the [`allow_fields`].
+pub fn withheld(reason: Reason, upstream_status: u16, allowed: Vec<(&'static str, String)>) -> Response {
+    let problem = Problem::new(reason.class().status(), reason.public_code(), reason.title());
+    instead_of_response(Problem { upstream_status: Some(upstream_status), ..problem }, allowed)
+}
+
+fn instead_of_response(problem: Problem, allowed: Vec<(&'static str, String)>) -> Response {
     let attestation_id = allowed.iter().find(|(name, _)| *name == ATTESTATION_FIELD).map(|(_, id)| id.clone());
-    let decision = Some(Cow::Borrowed("allow"));
-    let problem = Problem { decision, attestation_id, ..Problem::new(status, code, title) };
+    let problem = Problem { decision: Some(Cow::Borrowed("allow")), attestation_id, ..problem };
     let mut headers = vec![("content-type", PROBLEM_MEDIA_TYPE.to_owned()), ("cache-control", "no-store".to_owned())];
     headers.extend(allowed);
-    Response { status, headers, body: problem.to_json() }
+    Response { status: problem.status, headers, body: problem.to_json() }
 }
 
 /// The fields added to the upstream's answer to an allowed request.
@@ -376,6 +389,29 @@ mod tests {
             assert_eq!(asked, format!("sig1=(\"@method\" \"@target-uri\" \"agent-passport\"{further}"));
             assert_eq!(asked, signed);
         }
+    }
+
+    #[test]
+    fn a_withheld_response_is_answered_with_its_reason_and_the_record() {
+        let answer = withheld(Reason::ResponsePiiBlocked, 404, allow_fields("att_1", &[]));
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:passgate:problem:response_pii_blocked",
+                "title": "The action was carried out; its response is withheld because it holds personal data or a secret.",
+                "status": 502,
+                "reason_code": "response_pii_blocked",
+                "decision": "allow",
+                "attestation_id": "att_1",
+                "upstream_status": 404,
+            })
+        );
+        let field = |name| answer.headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str());
+        assert_eq!(
+            (answer.status, field("cache-control"), field(DECISION_FIELD)),
+            (502, Some("no-store"), Some("allow"))
+        );
     }
 
     #[test]

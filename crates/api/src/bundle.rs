@@ -304,6 +304,9 @@ pub struct RouteDoc {
     /// are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<RecordsDoc>,
+    /// Where records stand in the response, and how many there may be. Absent: they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_records: Option<ResponseRecordsDoc>,
     /// Where the values stand that passports limit as `context`, by name. Agents whose passports limit another name are
     /// refused.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
@@ -444,6 +447,19 @@ pub enum RecordsDoc {
     Query(String),
 }
 
+/// Where records stand in a response, which is JSON, and how many there may be. A response with more is withheld, and so is one
+/// in which they cannot be counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ResponseRecordsDoc {
+    /// RFC 6901 pointer to the array, e.g. `/items`; empty where the array is the whole response.
+    pub pointer: String,
+    /// The most, whoever asks; what a passport permits counts too. Absent: what passports permit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_records: Option<u64>,
+}
+
 /// The guardrails.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -461,6 +477,10 @@ pub struct GuardrailsDoc {
     /// What becomes of personal data and secrets. Absent: they are not looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pii_controls: Option<PiiControlsDoc>,
+    /// How much of a response is read to look at it, in bytes: 1 to 8388608, 1048576 unless this says otherwise. A longer one
+    /// cannot be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_scanned_response_bytes: Option<u32>,
     /// When a person has to approve.
     #[serde(default)]
     pub approval_workflows: ApprovalDoc,
@@ -485,6 +505,27 @@ pub struct PiiControlsDoc {
     #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, PiiModeDoc>"))]
     pub classes: SortedMap<Class, PiiModeDoc>,
     /// What becomes of a request whose body is no text, or coded. Absent: it is refused, unless everything is only logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unscannable: Option<UnscannableDoc>,
+    /// What becomes of what stands in responses. Absent: they are not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responses: Option<ResponsePiiDoc>,
+}
+
+/// What becomes of personal data and secrets in responses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ResponsePiiDoc {
+    /// What becomes of every class that `classes` does not name: `redact` takes it out of what the agent gets, `block`
+    /// withholds the response.
+    pub mode: PiiModeDoc,
+    /// What becomes of single classes.
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, PiiModeDoc>"))]
+    pub classes: SortedMap<Class, PiiModeDoc>,
+    /// What becomes of a response that is no text, coded, a part of another, too long, or does not end in time. Absent: it is
+    /// withheld, unless everything is only logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unscannable: Option<UnscannableDoc>,
 }
@@ -525,21 +566,61 @@ impl PiiControlsDoc {
     /// Whether a request that cannot be looked at is refused.
     #[must_use]
     pub fn denies_unscannable(&self) -> bool {
-        let acts = Class::ALL.into_iter().any(|class| self.mode_of(class) > PiiModeDoc::LogOnly);
-        self.unscannable.map_or(acts, |unscannable| unscannable == UnscannableDoc::Deny)
+        denies_unscannable(self.unscannable, |class| self.mode_of(class))
     }
 
     /// The strictest of both, class by class.
     #[must_use]
     pub fn stricter(&self, other: &Self) -> Self {
-        let mode_of = |class: Class| (class, self.mode_of(class).max(other.mode_of(class)));
         let denies = self.denies_unscannable() || other.denies_unscannable();
         Self {
             mode: PiiModeDoc::Ignore,
-            classes: Class::ALL.into_iter().map(mode_of).collect(),
-            unscannable: Some(if denies { UnscannableDoc::Deny } else { UnscannableDoc::Allow }),
+            classes: strictest(|class| self.mode_of(class), |class| other.mode_of(class)),
+            unscannable: Some(UnscannableDoc::of(denies)),
+            responses: match (&self.responses, &other.responses) {
+                (Some(one), Some(other)) => Some(one.stricter(other)),
+                (one, other) => one.clone().or_else(|| other.clone()),
+            },
         }
     }
+}
+
+impl ResponsePiiDoc {
+    /// What becomes of a class.
+    #[must_use]
+    pub fn mode_of(&self, class: Class) -> PiiModeDoc {
+        self.classes.get(&class).copied().unwrap_or(self.mode)
+    }
+
+    /// Whether a response that cannot be looked at is withheld.
+    #[must_use]
+    pub fn denies_unscannable(&self) -> bool {
+        denies_unscannable(self.unscannable, |class| self.mode_of(class))
+    }
+
+    fn stricter(&self, other: &Self) -> Self {
+        let denies = self.denies_unscannable() || other.denies_unscannable();
+        Self {
+            mode: PiiModeDoc::Ignore,
+            classes: strictest(|class| self.mode_of(class), |class| other.mode_of(class)),
+            unscannable: Some(UnscannableDoc::of(denies)),
+        }
+    }
+}
+
+impl UnscannableDoc {
+    fn of(denies: bool) -> Self {
+        if denies { Self::Deny } else { Self::Allow }
+    }
+}
+
+fn denies_unscannable(said: Option<UnscannableDoc>, mode_of: impl Fn(Class) -> PiiModeDoc) -> bool {
+    let acts = Class::ALL.into_iter().any(|class| mode_of(class) > PiiModeDoc::LogOnly);
+    said.map_or(acts, |unscannable| unscannable == UnscannableDoc::Deny)
+}
+
+fn strictest(one: impl Fn(Class) -> PiiModeDoc, other: impl Fn(Class) -> PiiModeDoc) -> SortedMap<Class, PiiModeDoc> {
+    Class::ALL.into_iter().map(|class| (class, one(class).max(other(class)))).collect()
 }
 
 /// Rate limits.

@@ -54,14 +54,14 @@ pub(crate) struct Verdict {
     pub(crate) attestation_id: Option<String>,
     /// The HTTP status.
     pub(crate) status: u16,
-    /// Whether the gate allowed the request and got no answer from the API behind it.
+    /// Whether the gate allowed the request and has no answer of the API behind it to give.
     pub(crate) upstream_failed: bool,
     /// The request for approval that waits for people, or that they answered.
     pub(crate) approval: Option<ApprovalNotice>,
 }
 
-/// What the types of the gate's problems with the API behind it start with.
-const UPSTREAM_PROBLEM: &str = "urn:passgate:problem:upstream_";
+/// What the types of the gate's problems with the API behind it, and with what that answered, start with.
+const UPSTREAM_PROBLEMS: [&str; 2] = ["urn:passgate:problem:upstream_", "urn:passgate:problem:response_"];
 
 /// The members of a problem document that are read here.
 #[derive(Deserialize)]
@@ -161,13 +161,13 @@ impl Answer {
 }
 
 impl Verdict {
-    /// Takes the reason from the problem document of a refusal, or of an allowed request that got no answer.
+    /// Takes the reason from the problem document of a refusal, or of an allowed request that gets no answer of the API.
     pub(crate) fn read_reason(&mut self, body: &[u8]) {
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else { return };
         if self.decision == Some(DecisionKind::Allow) {
             // The API may answer with problem documents of its own, but knows no record's id.
             self.upstream_failed = self.status >= 500
-                && problem.kind.starts_with(UPSTREAM_PROBLEM)
+                && UPSTREAM_PROBLEMS.iter().any(|start| problem.kind.starts_with(start))
                 && problem.decision == DecisionKind::Allow.as_str()
                 && problem.attestation_id.is_some()
                 && problem.attestation_id == self.attestation_id;
@@ -246,6 +246,10 @@ mod tests {
         let mut failed = verdict(Some(DecisionKind::Allow), 504);
         failed.read_reason(own.as_bytes());
         assert_eq!((failed.reason_code.as_deref(), failed.exit()), (Some("upstream_timeout"), Ok(Exit::Unreachable)));
+        let mut withheld = verdict(Some(DecisionKind::Allow), 502);
+        withheld.read_reason(own.replace("upstream_timeout", "response_pii_blocked").as_bytes());
+        let reason = Some("response_pii_blocked");
+        assert_eq!((withheld.reason_code.as_deref(), withheld.exit()), (reason, Ok(Exit::Unreachable)));
         for (status, body) in [
             (200, own.to_owned()),
             (504, own.replace("att_1", "att_2")),

@@ -72,6 +72,7 @@ impl wit::GuestChain for Chain {
             budget,
             duration_ms: outcome.duration_ms,
             request_bytes: outcome.request_bytes,
+            response: None,
             response_bytes: outcome.response_bytes,
             response_sha256: outcome.response_sha256,
             result,

@@ -186,6 +186,7 @@ pub(crate) fn outcome_result(result: wit::OutcomeResult) -> OutcomeResult {
         wit::OutcomeResult::TimedOut => OutcomeResult::TimedOut,
         wit::OutcomeResult::Aborted => OutcomeResult::Aborted,
         wit::OutcomeResult::NotForwarded => OutcomeResult::NotForwarded,
+        wit::OutcomeResult::Withheld => OutcomeResult::Withheld,
     }
 }
 

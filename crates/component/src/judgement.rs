@@ -44,6 +44,7 @@ impl wit::GuestJudgement for Judgement {
             labels: agent.labels.clone(),
             purpose: agent.purpose.clone(),
             task: agent.task.clone(),
+            max_records: judged.max_records(),
             covered: judged.covered_fields().to_vec(),
             denied: judged.is_denied(),
             effect_class: request.effect_class.as_deref().map(str::to_owned),

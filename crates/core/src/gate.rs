@@ -220,6 +220,25 @@ pub struct Spot {
     pub deny_at: Option<u32>,
 }
 
+/// The most that may be read of a response to look at it, in bytes: what the search for personal data takes several times
+/// over has to fit into an isolate at the edge.
+pub const MAX_SCANNED_RESPONSE_BYTES: u32 = 8 * 1024 * 1024;
+
+/// How responses are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseControls {
+    /// What becomes of personal data and secrets in them. Absent: they are not looked for.
+    pub pii: Option<PiiControls>,
+    /// How much of one is read to look at it. A longer one cannot be looked at.
+    pub max_bytes: u32,
+}
+
+impl Default for ResponseControls {
+    fn default() -> Self {
+        Self { pii: None, max_bytes: 1024 * 1024 }
+    }
+}
+
 /// The guardrails of a gate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Guardrails {
@@ -231,6 +250,8 @@ pub struct Guardrails {
     pub allowed_domains: Option<Vec<DomainPattern>>,
     /// What becomes of personal data and secrets. Absent: they are not looked for.
     pub pii: Option<PiiControls>,
+    /// How responses are looked at.
+    pub responses: ResponseControls,
     /// Amounts above this need a person's approval.
     pub require_approval_above: Option<MicroUsd>,
     /// The sessions of agents. Absent: there are none.

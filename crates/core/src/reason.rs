@@ -29,6 +29,8 @@ pub enum Class {
     Rate,
     /// Passgate cannot decide and therefore refuses (503).
     Fault,
+    /// The request was allowed and carried out, and its response does not go back (502).
+    Withheld,
 }
 
 impl Class {
@@ -45,6 +47,7 @@ impl Class {
             Self::Policy | Self::StepUp => 403,
             Self::Rate => 429,
             Self::Fault => 503,
+            Self::Withheld => 502,
         }
     }
 }
@@ -248,6 +251,11 @@ reasons! {
     ApprovalUsed "approval_used" Policy "approval_used" "An approval has been used as often as it may be.";
     ApprovalRevoked "approval_revoked" Policy "approval_revoked" "An approval, or the key that signed it, has been taken back.";
     ApprovalFenced "approval_fenced" Policy "approval_fenced" "An approval is older than what this gate can still check for use; ask for another.";
+    ResponsePiiBlocked "response_pii_blocked" Withheld "response_pii_blocked" "The action was carried out; its response is withheld because it holds personal data or a secret.";
+    ResponsePiiUnredactable "response_pii_unredactable" Withheld "response_pii_unredactable" "The action was carried out; its response is withheld because personal data or a secret in it cannot be taken out.";
+    ResponsePiiUnscannable "response_pii_unscannable" Withheld "response_pii_unscannable" "The action was carried out; its response is withheld because it cannot be looked at.";
+    ResponseRecordsExceeded "response_records_exceeded" Withheld "response_records_exceeded" "The action was carried out; its response is withheld because it has more records than are permitted.";
+    ResponseRecordsUnreadable "response_records_unreadable" Withheld "response_records_unreadable" "The action was carried out; its response is withheld because its records cannot be counted.";
 }
 
 impl Reason {

@@ -44,6 +44,8 @@ pub struct Route {
     pub resource: Option<Declared<ResourceSource>>,
     /// How many records the action returns at most; absent means that it is not known.
     pub records: Option<Declared<ValueSource>>,
+    /// Where records stand in the response, and how many there may be.
+    pub response_records: Option<ResponseRecords>,
     /// Where the value of each name in a passport's `context` stands.
     pub context: SortedMap<String, ValueSource>,
     /// Labels with which the action is refused.
@@ -52,6 +54,15 @@ pub struct Route {
     pub class: EffectClass,
     /// What else of the request rules may look at, ordered by name.
     pub arguments: Vec<Argument>,
+}
+
+/// Where records stand in a JSON response, and how many there may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseRecords {
+    /// RFC 6901 pointer to the array; empty where the array is the whole document.
+    pub pointer: String,
+    /// The most, whoever asks; absent, what passports permit.
+    pub max_records: Option<u64>,
 }
 
 /// What a route says of something that passports limit.
@@ -381,7 +392,7 @@ fn read_body<'a>(request: &CoveredRequest<'a>) -> Body<'a> {
 }
 
 /// `application/json` or a `+json` type, with UTF-8 as the only charset.
-fn is_json(content_type: &str) -> bool {
+pub(crate) fn is_json(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default().to_ascii_lowercase();
     let known = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));

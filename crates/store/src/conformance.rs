@@ -223,6 +223,7 @@ impl Kit {
                 budget,
                 duration_ms: 0,
                 request_bytes: 0,
+                response: None,
                 response_bytes: 0,
                 response_sha256: None,
                 result,

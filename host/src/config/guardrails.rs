@@ -40,6 +40,7 @@ pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> Guardrails
             (Some(one), Some(other)) => Some(one.stricter(other)),
             (one, other) => one.clone().or_else(|| other.clone()),
         },
+        max_scanned_response_bytes: least(one.max_scanned_response_bytes, other.max_scanned_response_bytes),
         approval_workflows: ApprovalDoc {
             require_approval_above_usd: least(
                 approval.require_approval_above_usd,
@@ -130,6 +131,18 @@ mod tests {
         assert_eq!(modes, [PiiModeDoc::Block, PiiModeDoc::Redact, PiiModeDoc::LogOnly, PiiModeDoc::Redact]);
         assert!(both.denies_unscannable());
         assert_eq!(stricter(&counted, &GuardrailsDoc::default()).pii_controls, counted.pii_controls);
+        let responses = |json: serde_json::Value| of(serde_json::json!({"mode": "ignore", "responses": json}));
+        let shown = responses(serde_json::json!({"mode": "log_only", "classes": {"card": "block"}}));
+        let hidden = responses(serde_json::json!({"mode": "redact", "classes": {"card": "ignore"}}));
+        let both = stricter(&shown, &hidden).pii_controls.unwrap().responses.unwrap();
+        let modes = [Class::Card, Class::Email].map(|class| both.mode_of(class));
+        assert_eq!((modes, both.denies_unscannable()), ([PiiModeDoc::Block, PiiModeDoc::Redact], true));
+        for (one, other) in [(&shown, &counted), (&counted, &shown)] {
+            let kept = stricter(one, other).pii_controls.unwrap().responses;
+            assert_eq!(kept, shown.pii_controls.as_ref().unwrap().responses, "the other file says nothing of them");
+        }
+        let bounded = |bytes: u32| read(serde_json::json!({"max_scanned_response_bytes": bytes}));
+        assert_eq!(stricter(&bounded(5), &bounded(4)).max_scanned_response_bytes, Some(4));
         let none = GuardrailsDoc { allowed_domains: Some(vec!["z.test".to_owned()]), ..GuardrailsDoc::default() };
         assert_eq!(stricter(&one, &none).allowed_domains, Some(Vec::new()));
     }

@@ -117,6 +117,15 @@ impl EngineCase {
         }
     }
 
+    /// How many records the passport and those above it permit.
+    #[must_use]
+    pub fn max_records(&self) -> Option<u64> {
+        match &self.0 {
+            Judgement::Native(judged) => judged.max_records(),
+            Judgement::Component(case) => case.facts.max_records,
+        }
+    }
+
     /// The action, when the request was mapped.
     #[must_use]
     pub fn action(&self) -> Option<&str> {

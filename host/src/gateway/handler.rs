@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use passgate_api::answer::{self, ToCover};
 use passgate_api::driver::{Answer, MAX_JUDGED, Minted, Misjudged, RefusalRecord, Refused};
 use passgate_core::attest::{DecisionKind, Stamp};
-use passgate_core::pipeline::{RawRequest, Refusal};
+use passgate_core::pipeline::{RawRequest, Refusal, ResponseRules};
 use passgate_core::reason::Reason;
 use passgate_core::state::Conduct;
 use passgate_passport::http::Header;
@@ -27,12 +27,15 @@ use super::status;
 use crate::http::headers::{self, HeaderError};
 use crate::http::intake::{Intake, IntakeError, intake};
 use crate::http::server::{CloseAfter, Fault, Handler};
-use crate::http::upstream::{MeteredBody, Outbound};
+use crate::http::upstream::{HeldBody, MeteredBody, Outbound};
 use crate::logging::inert;
 use crate::metrics::InFlight;
 
 /// A document of the gate's own, or the upstream's response passing by.
-pub(super) type GateBody = Either<Full<Bytes>, MeteredBody>;
+pub(super) type GateBody = Either<Full<Bytes>, CarriedBody>;
+
+/// The upstream's response passing by, or one that was read before.
+pub(super) type CarriedBody = Either<MeteredBody, MeteredBody<HeldBody>>;
 
 /// Where requests come in.
 pub(super) struct Door {
@@ -130,14 +133,17 @@ async fn live(core: Arc<Core>, line: Line, taken: Result<Intake, IntakeError>, s
         Ok(fields) => fields,
         Err(error) => return refuse(&core, &line, &slot, Reason::HeaderInvalid, error.to_string()).await,
     };
-    let Decided { answer, to_cover, redacted } = decide(&core, &taken, &slot).await;
+    let Decided { answer, to_cover, redacted, rules } = decide(&core, &taken, &slot).await;
     core.metrics.decision_took(line.arrived.elapsed());
     match answer {
         Answer::Forward(allowed) => {
             let Intake { method, path, query, body, .. } = taken;
             let body = headers::with_body(&mut fields, body, redacted);
+            if rules.is_some() {
+                headers::ask_for_whole(&mut fields);
+            }
             let outbound = Outbound { method, path, query, headers: fields, body };
-            forward(&core, *allowed, outbound, &line, slot).await
+            forward(&core, *allowed, outbound, rules, &line, slot).await
         }
         Answer::Mint(minted) => mint(&core, &minted, &line),
         Answer::Refuse(refused) => {
@@ -181,6 +187,8 @@ struct Decided {
     to_cover: ToCover,
     /// The body to forward instead of its own.
     redacted: Option<Vec<u8>>,
+    /// What the response is held against.
+    rules: Option<ResponseRules>,
 }
 
 /// Steps 1 to 7.
@@ -194,37 +202,37 @@ async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> Decided {
         headers: &headers,
         body: &taken.body,
     };
-    let (answer, redacted) = match core.env.stamp() {
+    let (answer, redacted, rules) = match core.env.stamp() {
         Ok(stamp) => judge_and_admit(core, &raw, stamp, slot).await,
-        Err(error) => (Answer::fault(Reason::InternalError, &error, None), None),
+        Err(error) => (Answer::fault(Reason::InternalError, &error, None), None, None),
     };
     let to_cover = ToCover::of(&raw).answering(core.gate.get().challenge(core.env.now()));
-    Decided { answer, to_cover, redacted }
+    Decided { answer, to_cover, redacted, rules }
 }
 
 /// Steps 1 to 7; once more where the state knows the agent better than it was judged. The bytes are the body to forward
-/// instead of the request's own.
+/// instead of the request's own, the rules those of its response.
 async fn judge_and_admit(
     core: &Arc<Core>,
     raw: &RawRequest<'_>,
     stamp: Stamp,
     slot: &Arc<Slot>,
-) -> (Answer, Option<Vec<u8>>) {
+) -> (Answer, Option<Vec<u8>>, Option<ResponseRules>) {
     let mut conduct = Conduct::default();
     for _ in 0..MAX_JUDGED {
-        let (case, redacted) = match judge(core, raw, stamp, conduct).await {
+        let (case, redacted, rules) = match judge(core, raw, stamp, conduct).await {
             Ok(judged) => judged,
-            Err(refusal) => return (record(core, refusal, stamp, slot).await, None),
+            Err(refusal) => return (record(core, refusal, stamp, slot).await, None, None),
         };
         let driver = Arc::clone(&core.driver);
         let decision = async move { driver.admit(case.into_case(), stamp).await };
         let request_bytes = redacted.as_ref().map_or(raw.body.len(), Vec::len);
         match within_deadline(core, decision, request_bytes, slot).await {
-            Ok(answer) => return (answer, redacted),
+            Ok(answer) => return (answer, redacted, rules),
             Err(Misjudged(as_it_is)) => conduct = as_it_is,
         }
     }
-    (Answer::unsettled(), None)
+    (Answer::unsettled(), None, None)
 }
 
 /// Records and answers a refusal of a request that cannot be judged.

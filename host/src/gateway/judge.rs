@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use passgate_api::driver::{CaseError, RefusalRecord};
 use passgate_core::attest::Stamp;
-use passgate_core::pipeline::{RawRequest, Refusal};
+use passgate_core::pipeline::{RawRequest, Refusal, ResponseRules};
 use passgate_core::reason::Reason;
 use passgate_core::state::Conduct;
 
@@ -14,7 +14,11 @@ use crate::evaluator::EngineCase;
 use crate::plugins::Question;
 use crate::status_lists::Snapshot;
 
-/// Judges one request, and gives the body to forward instead of its own when plugins or rules take something out of it.
+/// A judged request, the body to forward instead of its own when plugins or rules take something out of it, and what its
+/// response is held against.
+type Answered = (EngineCase, Option<Vec<u8>>, Option<ResponseRules>);
+
+/// Judges one request.
 ///
 /// # Errors
 ///
@@ -24,7 +28,7 @@ pub(super) async fn judge(
     raw: &RawRequest<'_>,
     stamp: Stamp,
     conduct: Conduct,
-) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
+) -> Result<Answered, RefusalRecord> {
     let gate = core.gate.get();
     let judging = judge_and_ask(core, &gate, raw, stamp, conduct);
     let judged = tokio::time::timeout(core.limits.decision_timeout, judging).await.unwrap_or_else(|_| {
@@ -32,12 +36,12 @@ pub(super) async fn judge(
         let refusal = Refusal::early(raw.method, raw.path, Reason::GateOverloaded, detail);
         Err(RefusalRecord::new(&gate, &refusal, stamp.now))
     });
-    let (case, redacted) = judged?;
+    let (case, redacted, rules) = judged?;
     let body = redacted.as_deref().unwrap_or(raw.body);
     let case = review(core, &gate, case, raw, body).await.map_err(|error| {
         RefusalRecord::new(&gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now)
     })?;
-    Ok((case, redacted))
+    Ok((case, redacted, rules))
 }
 
 /// Asks the reviewer, where the request takes one. It has a deadline of its own; without a reviewer the request stays refused.
@@ -61,16 +65,18 @@ async fn judge_and_ask(
     raw: &RawRequest<'_>,
     stamp: Stamp,
     conduct: Conduct,
-) -> Result<(EngineCase, Option<Vec<u8>>), RefusalRecord> {
+) -> Result<Answered, RefusalRecord> {
     let case = core.engine.judge(gate, raw, stamp.now, conduct).await?;
+    let rules = gate.response_rules(raw.method, raw.path, case.max_records());
     let fault = |error: &dyn std::fmt::Display| {
         RefusalRecord::new(gate, &Refusal::fault(raw.method, raw.path, error.to_string()), stamp.now)
     };
     if !core.plugins.concerns(case.action().unwrap_or_default()) {
         return if gate.redacts() {
-            case.restrict(Vec::new(), raw.body).map_err(|error| fault(&error))
+            let restricted = case.restrict(Vec::new(), raw.body).map_err(|error| fault(&error));
+            restricted.map(|(case, body)| (case, body, rules))
         } else {
-            Ok((case, None))
+            Ok((case, None, rules))
         };
     }
     // Who waits for plugins holds an instance of the evaluator: some are left for those who need no plugin.
@@ -81,5 +87,6 @@ async fn judge_and_ask(
     };
     let question = Question::new(case.shown(), gate, raw, stamp.now);
     let said = core.plugins.evaluate(question, case.is_denied()).await;
-    case.restrict(said, raw.body).map_err(|error| fault(&error))
+    let (case, body) = case.restrict(said, raw.body).map_err(|error| fault(&error))?;
+    Ok((case, body, rules))
 }

@@ -12,6 +12,7 @@ mod error;
 mod forward;
 mod handler;
 mod judge;
+mod look;
 mod outgoing;
 mod page;
 mod reviewer;

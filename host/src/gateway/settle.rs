@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passgate_api::driver::{Answer, Misjudged};
-use passgate_core::attest::{OutcomeRecord, OutcomeResult, sha256_label};
+use passgate_core::attest::{OutcomeRecord, OutcomeResult, ResponseRecord, sha256_label};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -51,6 +51,7 @@ struct Open {
     started: Instant,
     request_bytes: u64,
     status: Option<u16>,
+    response: Option<ResponseRecord>,
     slot: Arc<Slot>,
 }
 
@@ -62,16 +63,35 @@ impl Settlement {
             started: Instant::now(),
             request_bytes: u64::try_from(request_bytes).unwrap_or(u64::MAX),
             status: None,
+            response: None,
             slot,
         };
         Self { open: Some(open) }
     }
 
-    /// Records the outcome when the body has ended, failed or been dropped.
-    pub(super) fn follow(mut self, status: u16, report: oneshot::Receiver<BodyReport>) {
+    /// There is a response, with this status.
+    pub(super) fn answered(&mut self, status: u16) {
         if let Some(open) = &mut self.open {
             open.status = Some(status);
         }
+    }
+
+    /// This was found in the response.
+    pub(super) fn looked_at(&mut self, response: ResponseRecord) {
+        if let Some(open) = &mut self.open {
+            open.response = Some(response);
+        }
+    }
+
+    /// Records that the response is not passed on.
+    pub(super) fn withheld(mut self) {
+        if let Some(open) = self.open.take() {
+            tokio::spawn(open.record(OutcomeResult::Withheld, None));
+        }
+    }
+
+    /// Records the outcome when the body has ended, failed or been dropped.
+    pub(super) fn follow(mut self, report: oneshot::Receiver<BodyReport>) {
         tokio::spawn(async move {
             // The body reports in any case; without a report the drop below says that it broke off.
             if let Ok(report) = report.await
@@ -95,6 +115,7 @@ impl Settlement {
             UpstreamError::Unsendable => OutcomeResult::NotForwarded,
             _ if !error.may_have_arrived() => OutcomeResult::Unreachable,
             UpstreamError::HeadTimeout => OutcomeResult::TimedOut,
+            UpstreamError::CutOff(end) => result_of(*end),
             _ => OutcomeResult::Aborted,
         };
         if let Some(open) = self.open.take() {
@@ -121,11 +142,12 @@ fn result_of(end: BodyEnd) -> OutcomeResult {
 }
 
 impl Open {
-    async fn record(self, result: OutcomeResult, report: Option<&BodyReport>) {
+    async fn record(mut self, result: OutcomeResult, report: Option<&BodyReport>) {
         let outcome = OutcomeRecord {
             budget: None,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             request_bytes: self.request_bytes,
+            response: self.response.take(),
             response_bytes: report.map_or(0, |report| report.bytes),
             response_sha256: report
                 .filter(|report| report.end == BodyEnd::Complete)

@@ -2,7 +2,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use passgate_api::http::headers::Returnable;
-pub use passgate_api::http::headers::{HeaderError, forwardable, proxy_claims, with_body};
+pub use passgate_api::http::headers::{HeaderError, OF_THE_BODY, ask_for_whole, forwardable, proxy_claims, with_body};
 
 /// The fields of an origin's response that go back to the client, by the rules of [`Returnable`].
 #[must_use]

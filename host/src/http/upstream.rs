@@ -5,6 +5,7 @@
 //! (1xx) responses are swallowed. Nothing is sent twice: a request is repeated only when a pooled connection turned out
 //! to be closed before a byte of it was written.
 
+mod held;
 mod meter;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 use super::authority::{self, Scheme};
 use super::headers;
 
+pub use self::held::{HeldBody, Read};
 pub use self::meter::{BodyEnd, BodyError, BodyReport, MeteredBody};
 
 /// Header fields accepted in one response.
@@ -198,6 +200,9 @@ pub enum UpstreamError {
     /// The response says it is longer than [`UpstreamConfig::max_response_bytes`], or its head is longer than 64 KiB.
     #[error("the response is too large")]
     ResponseTooLarge,
+    /// The response ended like this while it was read to be looked at.
+    #[error("the response was cut off: {0:?}")]
+    CutOff(BodyEnd),
 }
 
 impl UpstreamError {
@@ -212,7 +217,9 @@ impl UpstreamError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unsendable => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::HeadTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::HeadTimeout | Self::CutOff(BodyEnd::IdleTimeout | BodyEnd::TotalTimeout) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -223,9 +230,9 @@ impl UpstreamError {
         match self {
             Self::Unsendable => "request_unsendable",
             Self::Connect(_) => "upstream_unreachable",
-            Self::HeadTimeout => "upstream_timeout",
-            Self::Exchange(_) | Self::Switched => "upstream_protocol_error",
-            Self::ResponseTooLarge => "upstream_response_too_large",
+            Self::HeadTimeout | Self::CutOff(BodyEnd::IdleTimeout | BodyEnd::TotalTimeout) => "upstream_timeout",
+            Self::ResponseTooLarge | Self::CutOff(BodyEnd::TooLarge) => "upstream_response_too_large",
+            Self::Exchange(_) | Self::Switched | Self::CutOff(_) => "upstream_protocol_error",
         }
     }
 }
@@ -300,6 +307,17 @@ impl Upstream {
         let (body, report) =
             MeteredBody::new(body, limit, self.config.body_idle_timeout, self.config.body_total_timeout);
         Ok(Answer { status, headers: headers::returnable(headers), body, report })
+    }
+
+    /// Reads a response that is looked at before it goes back: as [`Answer::read`], within the time that its head may take too.
+    pub async fn read(&self, answer: &mut Answer, max_bytes: usize) -> Read {
+        answer.read(max_bytes, self.config.head_timeout).await
+    }
+
+    /// A body on its way back that was read before, and the report of what was delivered of it.
+    pub fn deliver(&self, held: HeldBody) -> (MeteredBody<HeldBody>, oneshot::Receiver<BodyReport>) {
+        // What is still to come of it has its limit, and what stands in place of it may be longer.
+        MeteredBody::new(held, u64::MAX, self.config.body_idle_timeout, self.config.body_total_timeout)
     }
 
     /// The request as it will be written, or `None` if it cannot be without a change.

@@ -19,6 +19,7 @@ mod guardian;
 mod hostile;
 mod page;
 mod plugins;
+mod responses;
 mod starting;
 mod status_lists;
 mod suspension;

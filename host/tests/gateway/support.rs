@@ -21,8 +21,10 @@ use passgate_host::env::{Environment, RandomError};
 use passgate_host::files::{self, Existing};
 use passgate_host::gateway::{Gateway, RunningGateway, ServeError};
 use passgate_host::store::Store;
+use passgate_passport::constraints::Constraints;
+use passgate_passport::delegation::{RootGrant, issue_root};
 use passgate_passport::http::{Header, HttpRequest};
-use passgate_passport::issue::{NewPassport, issue};
+use passgate_passport::issue::NewPassport;
 use passgate_passport::jwk::emit_set;
 use passgate_passport::key::SecretKey;
 use passgate_passport::proof::{self, ProofParams};
@@ -157,6 +159,7 @@ routes:
   - {{method: POST, path: /pay, action: "payments:create", amount: {{pointer: /amount_usd}}}}
   - {{method: POST, path: /email, action: "email:send", domain: {{pointer: /to}}}}
   - {{method: DELETE, path: "/records/{{id}}", action: "records:delete"}}
+  - {{method: GET, path: /customers, action: "customers:read", records: {{query: limit}}, response_records: {{pointer: /items, max_records: 3}}}}
 guardrails:
   {guardrails}
 server: {{shutdown_grace_ms: 20000{server}}}
@@ -210,6 +213,22 @@ attestation: {{key_file: keys/attestation.jwk}}
 
     /// An agent whose passport names this entry of a status list.
     pub(crate) fn listed_agent(&self, agent_id: &str, permissions: &[&str], status: Option<StatusRef>) -> Agent {
+        self.granted_agent(agent_id, permissions, status, &RootGrant::default())
+    }
+
+    /// An agent whose passport permits so many records.
+    pub(crate) fn bounded_agent(&self, agent_id: &str, permissions: &[&str], max_records: u64) -> Agent {
+        let constraints = Constraints { max_records: Some(max_records), ..Constraints::default() };
+        self.granted_agent(agent_id, permissions, None, &RootGrant { constraints, ..RootGrant::default() })
+    }
+
+    fn granted_agent(
+        &self,
+        agent_id: &str,
+        permissions: &[&str],
+        status: Option<StatusRef>,
+        grant: &RootGrant,
+    ) -> Agent {
         let number = self.env.counter.fetch_add(1, Ordering::SeqCst);
         let mut seed = [42; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());
@@ -222,7 +241,7 @@ attestation: {{key_file: keys/attestation.jwk}}
             status_list: status,
             ..NewPassport::new(id.clone(), agent_id.to_owned(), key.public().clone(), scopes, now, now + 86_400)
         };
-        let passport = issue(&self.issuer, &passport).unwrap();
+        let passport = issue_root(&self.issuer, &passport, grant).unwrap();
         Agent { key, passport, id, authority: self.address.to_string(), env: Arc::clone(&self.env) }
     }
 

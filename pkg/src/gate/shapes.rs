@@ -119,6 +119,7 @@ impl OutcomeDoc {
             budget,
             duration_ms: self.duration_ms,
             request_bytes: self.request_bytes,
+            response: None,
             response_bytes: self.response_bytes,
             response_sha256: self.response_sha256,
             result: self.result,

@@ -10,6 +10,7 @@ mod faults;
 mod forwarding;
 mod ledger;
 mod program;
+mod responses;
 mod revocation;
 mod staleness;
 mod suspension;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    ActionPasses, Approvals, EvaluatorRef, Gate, Guardrails, Level, Origin, PiiControls, PolicyRef, Profile,
-    RateLimits, RatePolicy, SpendCaps, SpendLimits,
+    ActionPasses, Approvals, EvaluatorRef, Gate, Guardrails, Level, MAX_SCANNED_RESPONSE_BYTES, Origin, PiiControls,
+    PolicyRef, Profile, RateLimits, RatePolicy, ResponseControls, SpendCaps, SpendLimits,
 };
 use passgate_core::money::Unit;
 use passgate_core::pii::Class;
 use passgate_core::policy::Policy;
 use passgate_core::route::{
-    AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate, Route,
-    ValueSource,
+    AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate,
+    ResponseRecords, Route, ValueSource,
 };
 use passgate_core::status::StatusLists;
 use passgate_passport::action_pass::{Binding, MAX_ACTION_PASS_TTL_SECONDS};
@@ -28,7 +28,8 @@ use sha2::{Digest as _, Sha256};
 use super::{
     ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardianDoc,
     GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, PiiControlsDoc, PiiModeDoc,
-    RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
+    RateLimitsDoc, RecordsDoc, ResourceDoc, ResponsePiiDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc,
+    WindowsDoc,
 };
 use crate::origin;
 use crate::usd::Usd;
@@ -116,7 +117,7 @@ impl Bundle {
             trust: self.trust()?,
             leeway_seconds: self.gate.checked_leeway()?,
             routes: self.compiled_routes()?,
-            guardrails: self.guardrails.compile(approvals.as_ref())?,
+            guardrails: self.compiled_guardrails(approvals.as_ref())?,
             rules: self.compiled_rules()?,
             action_passes: self.action_passes.map(ActionPassesDoc::compile).transpose()?,
             approvals,
@@ -126,6 +127,11 @@ impl Bundle {
             status_lists: status_lists(&self.issuers)?,
             evaluator,
         })
+    }
+
+    fn compiled_guardrails(&self, approvals: Option<&Approvals>) -> Result<Guardrails, BundleError> {
+        let counts_records = self.routes.iter().any(|route| route.response_records.is_some());
+        self.guardrails.compile(approvals, counts_records)
     }
 
     fn trust(&self) -> Result<TrustStore, BundleError> {
@@ -259,6 +265,7 @@ impl RouteDoc {
             domain: self.domain.as_ref().map(|doc| doc.compile("domain")).transpose()?,
             resource: self.resource.as_ref().map(|doc| doc.compile(&path)).transpose()?,
             records: self.records.as_ref().map(RecordsDoc::compile).transpose()?,
+            response_records: self.response_records()?,
             context: context.collect::<Result<_, _>>()?,
             refused_labels: labels.collect::<Result<_, _>>()?,
             class: self.class.map_or_else(|| EffectClass::of(&action, self.method.as_deref()), EffectClass::from),
@@ -266,6 +273,32 @@ impl RouteDoc {
             arguments: self.arguments.iter().map(|(name, doc)| doc.compile(name, &path)).collect::<Result<_, _>>()?,
             path,
         })
+    }
+}
+
+impl RouteDoc {
+    /// Where records stand in the response, if that bounds anything.
+    fn response_records(&self) -> Result<Option<ResponseRecords>, BundleError> {
+        const AT: &str = "response_records";
+        let Some(doc) = &self.response_records else { return Ok(None) };
+        let why = match (&self.records, doc.max_records) {
+            (Some(RecordsDoc::None), _) => Some("`records` says that the action returns none: remove one of the two"),
+            (_, Some(0)) => Some("`max_records` is at least 1; to return none, map no route to the action"),
+            (None, None) => Some(
+                "nothing bounds them: give `max_records`, or say in `records` where a request says how many it wants, so that \
+                 agents whose passports limit records may ask",
+            ),
+            _ if self.method.as_deref() == Some("HEAD") => Some("the response to a `HEAD` has no records: remove it"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            return Err(error(AT, why));
+        }
+        let pointer = match doc.pointer.as_str() {
+            "" => String::new(),
+            pointer => checked_pointer("response_records.pointer", pointer)?,
+        };
+        Ok(Some(ResponseRecords { pointer, max_records: doc.max_records }))
     }
 }
 
@@ -382,7 +415,8 @@ impl ValueDoc {
 }
 
 impl GuardrailsDoc {
-    fn compile(&self, approvals: Option<&Approvals>) -> Result<Guardrails, BundleError> {
+    /// `counts_records` says that responses are looked at for their records.
+    fn compile(&self, approvals: Option<&Approvals>, counts_records: bool) -> Result<Guardrails, BundleError> {
         let parse = |(i, text): (usize, &String)| {
             DomainPattern::parse(text).map_err(|e| error(format!("guardrails.allowed_domains[{i}]"), e))
         };
@@ -401,6 +435,7 @@ impl GuardrailsDoc {
             },
             allowed_domains: domains.transpose()?,
             pii: self.pii_controls.as_ref().map(PiiControlsDoc::compile),
+            responses: self.responses(counts_records)?,
             require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
             sessions: self.sessions.as_ref().map(|sessions| sessions.compile(approvals)).transpose()?,
             guardian: self.guardian.map(GuardianDoc::compile).transpose()?,
@@ -408,15 +443,49 @@ impl GuardrailsDoc {
     }
 }
 
+impl GuardrailsDoc {
+    fn responses(&self, counts_records: bool) -> Result<ResponseControls, BundleError> {
+        const AT: &str = "guardrails.max_scanned_response_bytes";
+        let pii = self.pii_controls.as_ref().and_then(|doc| doc.responses.as_ref()).map(ResponsePiiDoc::compile);
+        let pii = pii.transpose()?;
+        let default = ResponseControls::default().max_bytes;
+        let max_bytes = self.max_scanned_response_bytes.unwrap_or(default);
+        if !(1..=MAX_SCANNED_RESPONSE_BYTES).contains(&max_bytes) {
+            return Err(error(AT, format_args!("from 1 to {MAX_SCANNED_RESPONSE_BYTES}")));
+        }
+        if self.max_scanned_response_bytes.is_some() && pii.is_none() && !counts_records {
+            let why =
+                "no response is looked at: give `pii_controls.responses` or a route's `response_records`, or remove it";
+            return Err(error(AT, why));
+        }
+        Ok(ResponseControls { pii, max_bytes })
+    }
+}
+
 impl PiiControlsDoc {
     fn compile(&self) -> PiiControls {
-        let of = |mode: PiiModeDoc| Class::ALL.into_iter().filter(|class| self.mode_of(*class) == mode).collect();
-        PiiControls {
-            block: of(PiiModeDoc::Block),
-            redact: of(PiiModeDoc::Redact),
-            log: of(PiiModeDoc::LogOnly),
-            denies_unscannable: self.denies_unscannable(),
+        controls(|class| self.mode_of(class), self.denies_unscannable())
+    }
+}
+
+impl ResponsePiiDoc {
+    fn compile(&self) -> Result<PiiControls, BundleError> {
+        let controls = controls(|class| self.mode_of(class), self.denies_unscannable());
+        if controls.block.union(controls.redact).union(controls.log).is_empty() {
+            let why = "every class is ignored, so responses are read for nothing: remove it, or give another mode";
+            return Err(error("guardrails.pii_controls.responses", why));
         }
+        Ok(controls)
+    }
+}
+
+fn controls(mode_of: impl Fn(Class) -> PiiModeDoc, denies_unscannable: bool) -> PiiControls {
+    let of = |mode: PiiModeDoc| Class::ALL.into_iter().filter(|class| mode_of(*class) == mode).collect();
+    PiiControls {
+        block: of(PiiModeDoc::Block),
+        redact: of(PiiModeDoc::Redact),
+        log: of(PiiModeDoc::LogOnly),
+        denies_unscannable,
     }
 }
 

@@ -65,6 +65,32 @@ fn status_lists_are_checked_where_the_policy_says_so() {
 }
 
 #[test]
+fn responses_are_looked_at_where_the_policy_says_so() {
+    assert_eq!(compile(&policy()).unwrap().response_rules("POST", "/pay", Some(1)), None);
+    let looking = json!({ "mode": "ignore", "responses": { "mode": "redact", "classes": { "ip": "ignore" } } });
+    let mut looking = set("/guardrails/pii_controls", looking);
+    looking["guardrails"]["max_scanned_response_bytes"] = json!(8_388_608);
+    let responses = compile(&looking).unwrap().guardrails.responses;
+    let pii = responses.pii.unwrap();
+    assert_eq!((responses.max_bytes, pii.denies_unscannable), (8_388_608, true));
+    assert_eq!((pii.redact.contains(Class::Email), pii.redact.contains(Class::Ip)), (true, false));
+    for (pointer, records, is_bound) in [
+        (json!({ "pointer": "", "max_records": 5 }), None, true),
+        (json!({ "pointer": "/items" }), Some(json!({ "query": "limit" })), false),
+    ] {
+        let mut counting = set("/routes/0/response_records", pointer);
+        counting["routes"][0]["records"] = records.unwrap_or(Value::Null);
+        let gate = compile(&counting).unwrap();
+        assert_eq!(gate.response_rules("POST", "/pay", None).is_some(), is_bound);
+        assert!(gate.response_rules("POST", "/pay", Some(1)).is_some());
+        assert_eq!(gate.response_rules("GET", "/files/a", Some(1)), None);
+    }
+    let mut none = set("/routes/0/response_records", json!({ "pointer": "/items", "max_records": 5 }));
+    none["routes"][0]["records"] = json!("none");
+    assert!(compile(&none).unwrap_err().contains("routes[0].response_records: `records` says"));
+}
+
+#[test]
 fn absent_domains_are_unchecked_and_empty_ones_are_none() {
     let mut unchecked = policy();
     unchecked["guardrails"].as_object_mut().unwrap().remove("allowed_domains");
@@ -107,6 +133,32 @@ fn each_mistake_is_named_with_its_place() {
         (set("/routes/0/amount/pointer", json!("usd")), "routes[0].amount.pointer"),
         (set("/routes/0/amount/pointer", json!("/a~2")), "routes[0].amount.pointer"),
         (set("/routes/1/domain", json!({ "query": "" })), "routes[1].domain.query"),
+        (
+            set("/routes/0/response_records", json!({ "pointer": "/items" })),
+            "routes[0].response_records: nothing bounds them",
+        ),
+        (
+            set("/routes/0/response_records", json!({ "pointer": "items", "max_records": 1 })),
+            "routes[0].response_records.pointer",
+        ),
+        (set("/routes/0/response_records", json!({ "pointer": "/items", "max_records": 0 })), "at least 1"),
+        (set("/routes/0/response_records", json!({ "max_records": 1 })), "pointer"),
+        (set("/routes/0/response_records", json!({ "pointer": "/items", "most": 1 })), "most"),
+        (set("/guardrails/pii_controls", json!({ "mode": "block", "responses": {} })), "mode"),
+        (set("/guardrails/pii_controls", json!({ "mode": "block", "responses": { "mode": "hide" } })), "hide"),
+        (
+            set(
+                "/guardrails/pii_controls",
+                json!({ "mode": "block", "responses": { "mode": "ignore", "unscannable": "deny" } }),
+            ),
+            "guardrails.pii_controls.responses: every class is ignored",
+        ),
+        (set("/guardrails/max_scanned_response_bytes", json!(1000)), "no response is looked at"),
+        (
+            set("/guardrails/max_scanned_response_bytes", json!(0)),
+            "guardrails.max_scanned_response_bytes: from 1 to 8388608",
+        ),
+        (set("/guardrails/max_scanned_response_bytes", json!(8_388_609)), "from 1 to 8388608"),
         (set("/guardrails/allowed_domains", json!(["shop.example", "*"])), "guardrails.allowed_domains[1]"),
         (set("/guardrails/allowed_domains", json!(["b\u{fc}cher.example"])), "guardrails.allowed_domains[0]"),
         (set("/guardrails/rate_limits/per_gate/requests_per_day", json!(0)), "guardrails.rate_limits.per_gate"),

@@ -126,6 +126,7 @@ fn outcome(result: OutcomeResult) -> OutcomeRecord {
         budget: None,
         duration_ms: 1,
         request_bytes: 0,
+        response: None,
         response_bytes: 2,
         response_sha256: None,
         result,

@@ -105,6 +105,28 @@ pub fn with_body<B: From<Vec<u8>>>(fields: &mut Vec<Field>, body: B, redacted: O
     redacted.into()
 }
 
+/// Fields by which a request asks for a part of a response, or for one in another coding (RFC 9110 sections 12.5.3 and 14.2).
+const ASKING: [&str; 4] = ["a-im", "accept-encoding", "if-range", "range"];
+
+/// Has the origin send what can be looked at: the whole response, without a content coding.
+pub fn ask_for_whole(fields: &mut Vec<Field>) {
+    fields.retain(|(name, _)| !ASKING.contains(&fold(name).as_str()));
+    fields.push(("accept-encoding".to_owned(), b"identity".to_vec()));
+}
+
+/// Fields of a response that are true of its body as it came, and of no other.
+pub const OF_THE_BODY: [&str; 9] = [
+    "accept-ranges",
+    "content-digest",
+    "content-length",
+    "content-md5",
+    "digest",
+    "etag",
+    "repr-digest",
+    "signature",
+    "signature-input",
+];
+
 /// The fields of a request that go on to the origin, in their order and with their values untouched.
 ///
 /// Dropped are hop-by-hop fields and those that `Connection` names, fields for the gate alone, fields that the gate

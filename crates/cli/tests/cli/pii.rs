@@ -48,6 +48,8 @@ fn mistakes_in_the_controls_are_named() {
         ("{ mode: redact, classes: { cards: block } }", "cards"),
         ("{ mode: redact, classes: { card: null } }", "null"),
         ("{ mode: redact, unscannable: maybe }", "maybe"),
+        ("{ mode: redact, responses: { mode: hide } }", "hide"),
+        ("{ mode: redact, responses: { mode: ignore } }", "every class is ignored"),
         ("null", "null"),
     ] {
         let folder = initialised();

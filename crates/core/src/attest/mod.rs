@@ -17,7 +17,7 @@ pub use records::{
     ActionPassRecord, ActionPassUse, AgentRecord, ApprovalAnswer, ApprovalAnswerRecord, ApprovalRecord, Body,
     BudgetOutcome, DecisionKind, DecisionRecord, DelegatorRecord, EvidenceValue, FoldedRecord, GapRecord, GateRecord,
     GuardrailOutcome, GuardrailRecord, Kind, OutcomeRecord, OutcomeResult, PluginKeyRecord, PolicyRecord,
-    PreviousChain, ReconciliationRecord, Record, RequestRecord, RevocationCheck, StatusListRecord,
+    PreviousChain, ReconciliationRecord, Record, RequestRecord, ResponseRecord, RevocationCheck, StatusListRecord,
 };
 pub use rotation::{JwkRecord, KeyRotationRecord, RotationScope};
 pub use writer::{Chain, Draft, Entry, EntryIndex, Link, Stamp, Writer};

@@ -562,6 +562,9 @@ pub struct OutcomeRecord {
     pub duration_ms: u64,
     /// Bytes of the request body.
     pub request_bytes: u64,
+    /// What was found in the response, where it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<ResponseRecord>,
     /// Bytes of the response body that were passed on.
     pub response_bytes: u64,
     /// SHA-256 of those bytes, when the response ended regularly.
@@ -572,6 +575,23 @@ pub struct OutcomeRecord {
     /// The upstream's status, when it answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+}
+
+/// What was found in a response. The body is present as a digest only.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename = "passgate::open")]
+pub struct ResponseRecord {
+    /// Every guardrail that it was held against, with its result.
+    pub guardrails_evaluated: Vec<GuardrailRecord>,
+    /// Why it was withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<Reason>,
+    /// Bytes of its body as it came, when it was read whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_bytes: Option<u64>,
+    /// SHA-256 of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_sha256: Option<String>,
 }
 
 /// What became of the budgets that an allow charged.
@@ -600,6 +620,8 @@ pub enum OutcomeResult {
     Aborted,
     /// It was never forwarded: allowed too late, or the gate failed before sending. The upstream saw nothing.
     NotForwarded,
+    /// The upstream answered, and its response was not passed on for what it holds.
+    Withheld,
 }
 
 impl OutcomeResult {
@@ -608,7 +630,7 @@ impl OutcomeResult {
     pub const fn budget(self) -> BudgetOutcome {
         match self {
             Self::Unreachable | Self::NotForwarded => BudgetOutcome::Released,
-            Self::Completed => BudgetOutcome::Committed,
+            Self::Completed | Self::Withheld => BudgetOutcome::Committed,
             Self::TimedOut | Self::Aborted => BudgetOutcome::Held,
         }
     }

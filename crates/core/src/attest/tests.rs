@@ -112,6 +112,17 @@ fn bodies() -> Vec<Body> {
         budget: Some(BudgetOutcome::Released),
         duration_ms: 3,
         request_bytes: 1,
+        response: Some(ResponseRecord {
+            guardrails_evaluated: vec![GuardrailRecord {
+                evidence: SortedMap::from([("card_found".into(), EvidenceValue::Number(1))]),
+                guardrail: "pii".into(),
+                reason_code: Some(Reason::ResponsePiiBlocked),
+                result: GuardrailOutcome::Fail,
+            }],
+            reason_code: Some(Reason::ResponsePiiBlocked),
+            received_bytes: Some(4),
+            received_sha256: Some("r".to_owned()),
+        }),
         response_bytes: 2,
         response_sha256: Some("r".to_owned()),
         result: OutcomeResult::TimedOut,
@@ -300,6 +311,7 @@ fn a_budget_is_given_back_only_when_the_upstream_saw_nothing() {
         (OutcomeResult::TimedOut, "timed_out", BudgetOutcome::Held),
         (OutcomeResult::Aborted, "aborted", BudgetOutcome::Held),
         (OutcomeResult::NotForwarded, "not_forwarded", BudgetOutcome::Released),
+        (OutcomeResult::Withheld, "withheld", BudgetOutcome::Committed),
     ] {
         assert_eq!(serde_json::to_value(result).unwrap(), name);
         assert_eq!(result.budget(), budget, "{name}");

@@ -9,7 +9,8 @@
 //! 6. [`decide`]: folds judgement and admission into one [`Decision`]. Only here an allow is made.
 //! 7. *Attest*: [`Judged::record`] with a [`crate::attest::Writer`], before anything is forwarded.
 //! 8. *Forward*: the caller sends exactly what was judged; it needs the [`Permit`] of an allow to do so. A request that
-//!    asked for a one-action pass is answered with [`Judged::pass_to_mint`] instead, and is over.
+//!    asked for a one-action pass is answered with [`Judged::pass_to_mint`] instead, and is over. What comes back is held
+//!    against [`ResponseRules`] before the agent gets it.
 //! 9. *Settle*: the caller appends the outcome as a second record.
 //!
 //! Steps 1 to 3 may run in one place and steps 5 to 7 in another: [`Judged::to_bytes`] carries the judgement over a
@@ -35,6 +36,7 @@ mod limits;
 mod parse;
 mod passes;
 mod pii;
+mod response;
 mod restrict;
 mod rules;
 mod sessions;
@@ -45,6 +47,7 @@ pub use credential::subjects;
 pub use decide::{Decision, HandedPermit, Permit, RateView, Verdict, decide, retry_after_seconds};
 pub use judge::{HandoffError, Judged, judge, judge_as};
 pub use parse::{MAX_HEADERS, MAX_RECORDED_PATH_BYTES, Parsed, RawRequest, Refusal, parse};
+pub use response::{JudgedResponse, ResponseHead, ResponseRules, ResponseVerdict, ToRead};
 pub use rules::explain;
 
 use passgate_passport::memory::{Recall, SeenChain};

@@ -1,4 +1,4 @@
-//! Step 3, continued: what of a request is personal data or a secret.
+//! Step 3, continued: what of a request is personal data or a secret; and the same of a response.
 //!
 //! Looked at are the path, the query and the body: of JSON each member name and each value after unescaping, with the name of
 //! the member as its context, of other text the whole. A body that is no text, or is coded, cannot be looked at.
@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::{Evidence, record};
 use super::judge::Finding;
+use super::restrict::edited;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, PiiControls};
 use crate::pii::{Class, Classes, Found, find_with_context};
 use crate::reason::Reason;
-use crate::route::MAX_JSON_BODY_BYTES;
+use crate::route::{self, MAX_JSON_BODY_BYTES};
 
 /// What stands in the place of what is taken out of a text.
 const MASK: &str = "[redacted]";
@@ -59,12 +60,29 @@ enum Form {
 }
 
 impl Form {
-    fn of(covered: &CoveredRequest<'_>) -> Self {
-        let content_type = covered.header("content-type").unwrap_or_default();
+    fn of(content_type: &str) -> Self {
         match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "application/x-www-form-urlencoded" => Self::Pairs,
             "text/plain" => Self::Text,
             _ => Self::Json,
+        }
+    }
+}
+
+/// A body, with what its fields say of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Content<'a> {
+    pub(super) content_type: &'a str,
+    pub(super) is_coded: bool,
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Content<'a> {
+    fn of(covered: &'a CoveredRequest<'_>) -> Self {
+        Self {
+            content_type: covered.header("content-type").unwrap_or_default(),
+            is_coded: covered.header("content-encoding").is_some(),
+            bytes: covered.body(),
         }
     }
 }
@@ -78,19 +96,29 @@ pub(super) fn judge(gate: &Gate, covered: &CoveredRequest<'_>) -> Option<(PiiFin
     scan.pairs(query.as_bytes());
     // What is no parameter of a form is looked at as it stands.
     scan.fixed(query, "");
-    let form = Form::of(covered);
-    let is_unscannable = !scan.body(covered, form, controls.redact);
-    let finding = if is_unscannable && controls.denies_unscannable {
-        Finding::Fail(Reason::PiiUnscannable)
-    } else if controls.block.overlaps(scan.classes) {
-        Finding::Fail(Reason::PiiBlocked)
-    } else if controls.redact.overlaps(scan.fixed_classes) {
-        Finding::Fail(Reason::PiiUnredactable)
-    } else {
-        Finding::Pass
-    };
-    let found = PiiFindings { finding, found: scan.found, is_unscannable, masked: 0 };
-    Some((found, ToMask { classes: controls.redact, form, ranges: scan.ranges }))
+    let content = Content::of(covered);
+    let is_unscannable = !scan.body(&content, controls.redact);
+    let reasons = [Reason::PiiUnscannable, Reason::PiiBlocked, Reason::PiiUnredactable];
+    Some(scan.judged(controls, content.content_type, is_unscannable, reasons))
+}
+
+/// Looks at a response as `controls` say, and gives the body without what is taken out of it. Without `content` it cannot be
+/// looked at.
+pub(super) fn judge_response(controls: &PiiControls, content: Option<&Content<'_>>) -> (PiiFindings, Option<Vec<u8>>) {
+    let mut scan = Scan::new([controls.block, controls.redact, controls.log]);
+    let is_unscannable = !content.is_some_and(|content| scan.body(content, controls.redact));
+    let reasons = [Reason::ResponsePiiUnscannable, Reason::ResponsePiiBlocked, Reason::ResponsePiiUnredactable];
+    let content_type = content.map(|content| content.content_type).unwrap_or_default();
+    let (mut found, to_mask) = scan.judged(controls, content_type, is_unscannable, reasons);
+    if found.is_refused() || to_mask.is_nothing() {
+        return (found, None);
+    }
+    let masked = content.and_then(|content| to_mask.taken_out_of(content));
+    match &masked {
+        Some((_, texts)) => found.note_masked(*texts),
+        None => found.finding = Finding::Fail(Reason::ResponsePiiUnredactable),
+    }
+    (found, masked.map(|(body, _)| body))
 }
 
 impl PiiControls {
@@ -164,21 +192,43 @@ impl Scan {
 
     /// Whether the body could be looked at. One that is not JSON is looked at as the text that it is: escapes of any kind are
     /// seen through.
-    fn body(&mut self, covered: &CoveredRequest<'_>, form: Form, redact: Classes) -> bool {
-        let body = covered.body();
+    fn body(&mut self, content: &Content<'_>, redact: Classes) -> bool {
+        let body = content.bytes;
         if body.is_empty() {
             return true;
         }
-        if covered.header("content-encoding").is_some() || has_other_charset(covered) {
+        if content.is_coded || has_other_charset(content.content_type) {
             return false;
         }
         let Ok(text) = core::str::from_utf8(body) else { return false };
-        if self.contents(text, form, redact).is_err() {
+        if self.contents(text, Form::of(content.content_type), redact).is_err() {
             self.fixed(text, "");
             // As a form, names stand beside their values.
             self.pairs(body);
         }
         true
+    }
+
+    /// What follows from all that was found: `reasons` are those of what cannot be looked at, what is blocked and what cannot
+    /// be taken out.
+    fn judged(
+        self,
+        controls: &PiiControls,
+        content_type: &str,
+        is_unscannable: bool,
+        [unscannable, blocked, unredactable]: [Reason; 3],
+    ) -> (PiiFindings, ToMask) {
+        let finding = if is_unscannable && controls.denies_unscannable {
+            Finding::Fail(unscannable)
+        } else if controls.block.overlaps(self.classes) {
+            Finding::Fail(blocked)
+        } else if controls.redact.overlaps(self.fixed_classes) {
+            Finding::Fail(unredactable)
+        } else {
+            Finding::Pass
+        };
+        let found = PiiFindings { finding, found: self.found, is_unscannable, masked: 0 };
+        (found, ToMask { classes: controls.redact, form: Form::of(content_type), ranges: self.ranges })
     }
 
     fn contents(&mut self, text: &str, form: Form, redact: Classes) -> Result<(), JsonError> {
@@ -228,8 +278,8 @@ impl Scan {
 }
 
 /// Whether the body says that its text is written in another way than the one in which it is looked at.
-fn has_other_charset(covered: &CoveredRequest<'_>) -> bool {
-    let content_type = covered.header("content-type").unwrap_or_default().to_ascii_lowercase();
+fn has_other_charset(content_type: &str) -> bool {
+    let content_type = content_type.to_ascii_lowercase();
     let charset = content_type.split_once("charset=").map(|(_, charset)| charset.trim_start_matches('"'));
     charset.is_some_and(|charset| !["utf-8", "us-ascii"].iter().any(|known| charset.starts_with(known)))
 }
@@ -279,6 +329,17 @@ impl ToMask {
         })
         .ok()?;
         (edits.len() == self.ranges.len()).then_some(edits)
+    }
+
+    /// The body without what is not let through, and how many of its texts were changed; `None` where it cannot be taken out,
+    /// or something is left.
+    fn taken_out_of(&self, content: &Content<'_>) -> Option<(Vec<u8>, usize)> {
+        if self.needs_json() && !route::is_json(content.content_type) {
+            return None;
+        }
+        let edits = self.edits(content.bytes)?;
+        let body = edited(content.bytes, &edits);
+        self.is_clean(&body).then_some((body, edits.len()))
     }
 
     /// A form or a plain text without what is not let through.

@@ -29,6 +29,8 @@ pub(super) struct Shown {
     permissions: Vec<String>,
     fields: Vec<(String, String)>,
     has_json_body: bool,
+    /// How many records the passport and those above it permit.
+    max_records: Option<u64>,
     /// Where in the body the texts stand that the judgement was made of.
     judged_texts: Vec<String>,
     /// Where texts stand that rules take out.
@@ -55,6 +57,7 @@ impl Shown {
             permissions: authenticated.credential.permissions().iter().map(ToString::to_string).collect(),
             fields: fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             has_json_body: route::has_json_body(covered),
+            max_records: needs.limits.max_records,
             judged_texts: route.map(|route| route.judged_texts(needs)).unwrap_or_default(),
             redact,
             to_mask,
@@ -76,6 +79,12 @@ impl Judged {
     /// and lines joined. Known where [`Judged::permissions`] are.
     pub fn covered_fields(&self) -> &[(String, String)] {
         &self.shown.fields
+    }
+
+    /// How many records the passport and those above it permit, for [`Gate::response_rules`](crate::gate::Gate::response_rules).
+    /// Known where [`Judged::permissions`] are.
+    pub fn max_records(&self) -> Option<u64> {
+        self.shown.max_records
     }
 
     /// Whether the request is denied already, so that nothing a plugin says can change that.
@@ -211,10 +220,10 @@ impl Judged {
 }
 
 /// What stands in the place of a part of the body.
-type Edit = (core::ops::Range<usize>, Vec<u8>);
+pub(super) type Edit = (core::ops::Range<usize>, Vec<u8>);
 
 /// The body with edits that are in order and do not overlap.
-fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+pub(super) fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut edited = Vec::with_capacity(body.len());
     let mut at = 0;
     for (range, text) in edits {

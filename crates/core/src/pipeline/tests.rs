@@ -9,6 +9,7 @@ mod guardian;
 mod passes;
 mod pii;
 mod plugins;
+mod response;
 mod rules;
 mod sessions;
 
@@ -61,6 +62,7 @@ fn gate() -> Gate {
         domain: domain.then(|| ValueSource::Pointer("/to".to_owned())),
         resource: None,
         records: None,
+        response_records: None,
         context: SortedMap::new(),
         refused_labels: SortedSet::new(),
         class: EffectClass::of(&ActionName::parse(action).unwrap(), Some(method)),

@@ -57,7 +57,20 @@ pub struct MeteredBody<B = Incoming> {
     ended: Option<BodyEnd>,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> MeteredBody<B> {
+/// How a body ended whose connection failed.
+impl From<hyper::Error> for BodyEnd {
+    fn from(_: hyper::Error) -> Self {
+        Self::UpstreamFailed
+    }
+}
+
+impl From<BodyError> for BodyEnd {
+    fn from(BodyError(end): BodyError) -> Self {
+        end
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Into<BodyEnd>> + Unpin> MeteredBody<B> {
     pub(super) fn new(
         body: B,
         limit: u64,
@@ -94,7 +107,7 @@ impl<B: Body<Data = Bytes> + Unpin> MeteredBody<B> {
         while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             match frame {
                 None => return Poll::Ready(Err(BodyEnd::Complete)),
-                Some(Err(_)) => return Poll::Ready(Err(BodyEnd::UpstreamFailed)),
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(self.deliver(data));
@@ -129,7 +142,7 @@ impl<B> MeteredBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for MeteredBody<B> {
+impl<B: Body<Data = Bytes, Error: Into<BodyEnd>> + Unpin> Body for MeteredBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -172,6 +185,18 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+
+    impl From<&'static str> for BodyEnd {
+        fn from(_: &'static str) -> Self {
+            Self::UpstreamFailed
+        }
+    }
+
+    impl From<std::convert::Infallible> for BodyEnd {
+        fn from(never: std::convert::Infallible) -> Self {
+            match never {}
+        }
+    }
 
     const MINUTE: Duration = Duration::from_secs(60);
 

@@ -237,3 +237,15 @@ fn an_origin_cannot_ask_for_passports() {
     let left: Vec<Field> = theirs.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     assert_eq!(returnable(&given), left);
 }
+
+#[test]
+fn the_origin_is_asked_for_what_can_be_looked_at() {
+    let mut given: Vec<Field> =
+        [("accept", "a"), ("accept-encoding", "gzip"), ("Range", "bytes=0-1"), ("if_range", "b")]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+    ask_for_whole(&mut given);
+    let left: Vec<(&str, &[u8])> = given.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    assert_eq!(left, [("accept", b"a".as_slice()), ("accept-encoding", b"identity")]);
+}

@@ -245,6 +245,18 @@ fn resources_context_and_records_are_held_against_the_request() {
 }
 
 #[test]
+fn what_hosts_hold_a_response_against_is_the_least_of_the_chain() {
+    for (links, expected) in [
+        (&[r#"{"max_records":10}"#][..], Some(10)),
+        (&[r#"{"max_records":10}"#, "", r#"{"max_records":7}"#], Some(7)),
+        (&["", ""], None),
+    ] {
+        let judged = call("DELETE", "/records/7", "", &chain(&["records:*"], links), 1).judged(&declaring()).unwrap();
+        assert_eq!(judged.max_records(), expected, "{links:?}");
+    }
+}
+
+#[test]
 fn what_the_route_does_not_tell_is_refused() {
     for limits in [r#"{"resources":["*"]}"#, r#"{"context":{"tenant":["a"]}}"#, r#"{"max_records":10}"#] {
         let request = call("DELETE", "/records/7", "", &chain(&["records:*"], &[limits]), 1);
