@@ -81,7 +81,7 @@ async fn look(
     let head = ResponseHead { method, status: arrived.status, headers: &headers };
     let (read, is_whole) = match (rules.to_read(&head), &mut arrived.body) {
         (ToRead::Nothing, _) => {
-            if rules.redacts() {
+            if rules.hides() {
                 forget_body(&mut arrived.fields);
             }
             return Ok(None);

@@ -4,6 +4,7 @@
 
 mod compile;
 mod guardian;
+mod response;
 mod scalar;
 mod sessions;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use compile::{BundleError, checked_pointer, status_lists, trust_store};
 
 pub use guardian::{GuardianDoc, SpotDoc};
+pub use response::{ResponsePiiDoc, ResponseRecordsDoc};
 pub use scalar::Scalar;
 pub use sessions::{AnomalyDoc, ElevationDoc, SessionsDoc};
 
@@ -447,19 +449,6 @@ pub enum RecordsDoc {
     Query(String),
 }
 
-/// Where records stand in a response, which is JSON, and how many there may be. A response with more is withheld, and so is one
-/// in which they cannot be counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ResponseRecordsDoc {
-    /// RFC 6901 pointer to the array, e.g. `/items`; empty where the array is the whole response.
-    pub pointer: String,
-    /// The most, whoever asks; what a passport permits counts too. Absent: what passports permit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_records: Option<u64>,
-}
-
 /// The guardrails.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -510,24 +499,6 @@ pub struct PiiControlsDoc {
     /// What becomes of what stands in responses. Absent: they are not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub responses: Option<ResponsePiiDoc>,
-}
-
-/// What becomes of personal data and secrets in responses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ResponsePiiDoc {
-    /// What becomes of every class that `classes` does not name: `redact` takes it out of what the agent gets, `block`
-    /// withholds the response.
-    pub mode: PiiModeDoc,
-    /// What becomes of single classes.
-    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, PiiModeDoc>"))]
-    pub classes: SortedMap<Class, PiiModeDoc>,
-    /// What becomes of a response that is no text, coded, a part of another, too long, or does not end in time. Absent: it is
-    /// withheld, unless everything is only logged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unscannable: Option<UnscannableDoc>,
 }
 
 /// What becomes of what is found.
@@ -581,29 +552,6 @@ impl PiiControlsDoc {
                 (Some(one), Some(other)) => Some(one.stricter(other)),
                 (one, other) => one.clone().or_else(|| other.clone()),
             },
-        }
-    }
-}
-
-impl ResponsePiiDoc {
-    /// What becomes of a class.
-    #[must_use]
-    pub fn mode_of(&self, class: Class) -> PiiModeDoc {
-        self.classes.get(&class).copied().unwrap_or(self.mode)
-    }
-
-    /// Whether a response that cannot be looked at is withheld.
-    #[must_use]
-    pub fn denies_unscannable(&self) -> bool {
-        denies_unscannable(self.unscannable, |class| self.mode_of(class))
-    }
-
-    fn stricter(&self, other: &Self) -> Self {
-        let denies = self.denies_unscannable() || other.denies_unscannable();
-        Self {
-            mode: PiiModeDoc::Ignore,
-            classes: strictest(|class| self.mode_of(class), |class| other.mode_of(class)),
-            unscannable: Some(UnscannableDoc::of(denies)),
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn look(
     let head = ResponseHead { method, status: answer.status.as_u16(), headers: &lines };
     let read = match rules.to_read(&head) {
         ToRead::Nothing => {
-            if rules.redacts() {
+            if rules.hides() {
                 forget_body(&mut answer.headers);
             }
             return Ok(Looked::as_it_comes(answer));

@@ -55,10 +55,22 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     .send(ask("POST", "/files/public/7")?.header("content-encoding", "br").body("x"), Some("pii_unscannable"))?
     .send(note("alice@example.com")?, None)?
     .send(note(CARD)?, blocked)?;
+    let mut answered = policy(json!({
+        "pii_controls": { "mode": "ignore", "responses": { "mode": "redact", "classes": { "card": "block" } } },
+        "max_scanned_response_bytes": 65_536,
+    }))?;
+    // What answers behind the gates of this catalogue has no records.
+    for route in answered.routes.iter_mut().filter(|route| route.path == "/files/**") {
+        route.response_records = Some(serde_json::from_value(json!({ "pointer": "/items", "max_records": 10 }))?);
+    }
+    let responses = Draft::new("What becomes of responses decides nothing about requests.", answered)
+        .send(note(CARD)?, None)?
+        .send(ask("GET", "/search?q=alice%40example.com")?, None)?;
     Ok(vec![
         ("pii_block_deny", block),
         ("pii_redact_deny", redact),
         ("pii_log_only", log),
         ("pii_classes_deny", classes),
+        ("pii_responses", responses),
     ])
 }

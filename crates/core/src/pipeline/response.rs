@@ -91,7 +91,7 @@ impl Gate {
 impl ResponseRules {
     /// How much of a response with this head has to be read.
     pub fn to_read(&self, head: &ResponseHead<'_>) -> ToRead {
-        if head.method == "HEAD" || matches!(head.status, 100..200 | 204 | 205 | 304) {
+        if head.method == "HEAD" || matches!(head.status, 100..200 | 204 | 304) {
             return ToRead::Nothing;
         }
         match head.content_type() {
@@ -100,10 +100,10 @@ impl ResponseRules {
         }
     }
 
-    /// Whether a body may go back otherwise than it came, so that what the head of one that does not come along says of it may
-    /// not be true.
-    pub fn redacts(&self) -> bool {
-        self.pii.is_some_and(|pii| !pii.redact.is_empty())
+    /// Whether a body may go back otherwise than it came, or not at all: then a head that comes without it says nothing of it,
+    /// such as a digest by which what it holds could be guessed.
+    pub fn hides(&self) -> bool {
+        self.pii.is_some_and(|pii| !pii.redact.union(pii.block).is_empty())
     }
 
     /// Holds a response against the rules. `body` is the whole; without it the response cannot be looked at, because of its
@@ -136,7 +136,8 @@ impl<'a> ResponseHead<'a> {
     /// another, a stream of events, or of two types at once.
     fn content_type(&self) -> Option<&'a str> {
         let is_identity = |value: &[u8]| value.is_empty() || value.eq_ignore_ascii_case(b"identity");
-        if self.status == 206 || self.all("content-range").next().is_some() {
+        // RFC 9110 section 15.3.7 and RFC 3229: a range, and a difference.
+        if matches!(self.status, 206 | 226) || self.all("content-range").next().is_some() {
             return None;
         }
         if !self.all("content-encoding").all(is_identity) {
