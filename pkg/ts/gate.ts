@@ -91,7 +91,10 @@ export type RevokedSubject =
 
 /** What became of an allowed request. */
 export interface Outcome {
-  /** What was charged is given back with `unreachable` and `not_forwarded`: then the upstream certainly saw nothing. */
+  /**
+   * What was charged is given back with `unreachable` and `not_forwarded`: then the upstream certainly saw nothing.
+   * `withheld` is for a host that looks at responses and keeps one back: this gate looks at none.
+   */
   readonly result: 'completed' | 'unreachable' | 'timed_out' | 'aborted' | 'not_forwarded' | 'withheld'
   readonly status?: number
   readonly durationMs?: number

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 use passgate_host::config::{LogDoc, LogFormat, LogLevel};
 use passgate_host::logging;
 
-use crate::support::{Call, patiently, usual};
+use crate::origin::{Origin, Step, ok};
+use crate::support::{Call, Site, Wish, patiently, usual};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -69,5 +70,29 @@ async fn the_log_has_one_line_a_decision_and_no_secrets() {
                 );
             }
         }
+        lines.0.lock().unwrap().clear();
+        look_at_responses().await;
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().filter(|line| line.contains("attestation_id")).count(), 2, "{text}");
+        assert!(text.contains("response_pii_blocked"), "{text}");
+        assert!(!text.contains("alice") && !text.contains("4111"), "nothing that was found: {text}");
     }
+}
+
+/// One response is withheld, and something is taken out of another.
+async fn look_at_responses() {
+    let origin = Origin::start(|seen| match seen.target.as_str() {
+        "/files/card" => ok("4111 1111 1111 1111"),
+        _ => vec![Step::Send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 17\r\n\r\nalice@example.com".to_vec(),
+        )],
+    })
+    .await;
+    let guardrails = "pii_controls: {mode: ignore, responses: {mode: redact, classes: {card: block}}}".to_owned();
+    let mut site = Site::new(Wish { guardrails, ..Wish::before(&origin) }).await;
+    let gate = site.start_in_memory().await;
+    let agent = site.agent("agent-7", &["files:read"]);
+    assert_eq!(site.send(&agent.get("/files/card")).await.status, 502);
+    assert_eq!(site.send(&agent.get("/files/mail")).await.body, "[redacted]");
+    patiently(gate.shutdown()).await;
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    ActionPasses, Approvals, EvaluatorRef, Gate, Guardrails, Level, MAX_SCANNED_RESPONSE_BYTES, Origin, PiiControls,
-    PolicyRef, Profile, RateLimits, RatePolicy, ResponseControls, SpendCaps, SpendLimits,
+    ActionPasses, Approvals, EvaluatorRef, Gate, Guardrails, Level, Origin, PiiControls, PolicyRef, Profile,
+    RateLimits, RatePolicy, SpendCaps, SpendLimits,
 };
 use passgate_core::money::Unit;
 use passgate_core::pii::Class;
 use passgate_core::policy::Policy;
 use passgate_core::route::{
-    AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate,
-    ResponseRecords, Route, ValueSource,
+    AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate, Route,
+    ValueSource,
 };
 use passgate_core::status::StatusLists;
 use passgate_passport::action_pass::{Binding, MAX_ACTION_PASS_TTL_SECONDS};
@@ -28,14 +28,14 @@ use sha2::{Digest as _, Sha256};
 use super::{
     ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardianDoc,
     GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, PiiControlsDoc, PiiModeDoc,
-    RateLimitsDoc, RecordsDoc, ResourceDoc, ResponsePiiDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc,
-    WindowsDoc,
+    RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
 };
 use crate::origin;
 use crate::usd::Usd;
 
 mod approvals;
 mod foreign;
+mod response;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 /// A year: a list that may be older says nothing of the present.
@@ -276,32 +276,6 @@ impl RouteDoc {
     }
 }
 
-impl RouteDoc {
-    /// Where records stand in the response, if that bounds anything.
-    fn response_records(&self) -> Result<Option<ResponseRecords>, BundleError> {
-        const AT: &str = "response_records";
-        let Some(doc) = &self.response_records else { return Ok(None) };
-        let why = match (&self.records, doc.max_records) {
-            (Some(RecordsDoc::None), _) => Some("`records` says that the action returns none: remove one of the two"),
-            (_, Some(0)) => Some("`max_records` is at least 1; to return none, map no route to the action"),
-            (None, None) => Some(
-                "nothing bounds them: give `max_records`, or say in `records` where a request says how many it wants, so that \
-                 agents whose passports limit records may ask",
-            ),
-            _ if self.method.as_deref() == Some("HEAD") => Some("the response to a `HEAD` has no records: remove it"),
-            _ => None,
-        };
-        if let Some(why) = why {
-            return Err(error(AT, why));
-        }
-        let pointer = match doc.pointer.as_str() {
-            "" => String::new(),
-            pointer => checked_pointer("response_records.pointer", pointer)?,
-        };
-        Ok(Some(ResponseRecords { pointer, max_records: doc.max_records }))
-    }
-}
-
 impl From<EffectClassDoc> for EffectClass {
     fn from(class: EffectClassDoc) -> Self {
         match class {
@@ -443,39 +417,9 @@ impl GuardrailsDoc {
     }
 }
 
-impl GuardrailsDoc {
-    fn responses(&self, counts_records: bool) -> Result<ResponseControls, BundleError> {
-        const AT: &str = "guardrails.max_scanned_response_bytes";
-        let pii = self.pii_controls.as_ref().and_then(|doc| doc.responses.as_ref()).map(ResponsePiiDoc::compile);
-        let pii = pii.transpose()?;
-        let default = ResponseControls::default().max_bytes;
-        let max_bytes = self.max_scanned_response_bytes.unwrap_or(default);
-        if !(1..=MAX_SCANNED_RESPONSE_BYTES).contains(&max_bytes) {
-            return Err(error(AT, format_args!("from 1 to {MAX_SCANNED_RESPONSE_BYTES}")));
-        }
-        if self.max_scanned_response_bytes.is_some() && pii.is_none() && !counts_records {
-            let why =
-                "no response is looked at: give `pii_controls.responses` or a route's `response_records`, or remove it";
-            return Err(error(AT, why));
-        }
-        Ok(ResponseControls { pii, max_bytes })
-    }
-}
-
 impl PiiControlsDoc {
     fn compile(&self) -> PiiControls {
         controls(|class| self.mode_of(class), self.denies_unscannable())
-    }
-}
-
-impl ResponsePiiDoc {
-    fn compile(&self) -> Result<PiiControls, BundleError> {
-        let controls = controls(|class| self.mode_of(class), self.denies_unscannable());
-        if controls.block.union(controls.redact).union(controls.log).is_empty() {
-            let why = "every class is ignored, so responses are read for nothing: remove it, or give another mode";
-            return Err(error("guardrails.pii_controls.responses", why));
-        }
-        Ok(controls)
     }
 }
 
