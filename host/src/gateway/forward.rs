@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::Response;
 use http_body_util::Either;
 use passgate_api::answer;
 use passgate_api::driver::Forward;
@@ -11,8 +11,8 @@ use passgate_core::pipeline::{Permit, ResponseRules};
 use tokio::time::Instant;
 
 use super::Core;
-use super::handler::{CarriedBody, GateBody, Line, Slot, add_fields, elapsed_ms, respond};
-use super::look::{Looked, look};
+use super::handler::{GateBody, Line, Slot, add_fields, elapsed_ms, respond};
+use super::look::{GoesBack, Looked, look};
 use super::settle::Settlement;
 use crate::http::upstream::{Answer, BodyEnd, Outbound, Upstream, UpstreamError};
 use crate::logging::inert;
@@ -32,9 +32,14 @@ pub(super) async fn forward(
     let Forward { permit, attestation_id, agent_id, action, .. } = allowed;
     let mut settlement = Settlement::open(core, attestation_id.clone(), outbound.body.len(), slot);
     let response = match exchange(core, permit, outbound, rules, &mut settlement).await {
-        Ok(Looked::GoesBack { status, headers, body, report }) => {
+        Ok(Looked::GoesBack(back)) => {
+            let GoesBack { status, headers, body, report } = *back;
             settlement.follow(report);
-            goes_back(status, headers, body, fields)
+            let mut response = Response::new(Either::Right(body));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            add_fields(&mut response, fields);
+            response
         }
         Ok(Looked::Withheld { status, reason }) => {
             tracing::warn!(
@@ -89,19 +94,6 @@ async fn exchange(
 async fn send(upstream: &Upstream, permit: Permit, outbound: Outbound) -> Result<Answer, UpstreamError> {
     let _spent = permit;
     upstream.send(outbound).await
-}
-
-fn goes_back(
-    status: StatusCode,
-    headers: HeaderMap,
-    body: CarriedBody,
-    fields: Vec<(&'static str, String)>,
-) -> Response<GateBody> {
-    let mut response = Response::new(Either::Right(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    add_fields(&mut response, fields);
-    response
 }
 
 fn title(error: &UpstreamError) -> &'static str {

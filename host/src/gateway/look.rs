@@ -18,16 +18,24 @@ use crate::http::upstream::{Answer, BodyReport, HeldBody, Read, UpstreamError};
 /// What becomes of a response.
 pub(super) enum Looked {
     /// It goes back.
-    GoesBack { status: StatusCode, headers: HeaderMap, body: CarriedBody, report: oneshot::Receiver<BodyReport> },
+    GoesBack(Box<GoesBack>),
     /// It does not.
     Withheld { status: StatusCode, reason: Reason },
+}
+
+/// A response on its way back.
+pub(super) struct GoesBack {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: CarriedBody,
+    pub(super) report: oneshot::Receiver<BodyReport>,
 }
 
 impl Looked {
     /// Goes back while it comes.
     pub(super) fn as_it_comes(answer: Answer) -> Self {
         let Answer { status, headers, body, report } = answer;
-        Self::GoesBack { status, headers, body: Either::Left(body), report }
+        Self::GoesBack(Box::new(GoesBack { status, headers, body: Either::Left(body), report }))
     }
 }
 
@@ -77,7 +85,7 @@ pub(super) async fn look(
         (ResponseVerdict::AsItCame, Read::CutOff(end)) => return Err(UpstreamError::CutOff(end)),
     };
     let (body, report) = core.upstream.deliver(held);
-    Ok(Looked::GoesBack { status, headers, body: Either::Right(body), report })
+    Ok(Looked::GoesBack(Box::new(GoesBack { status, headers, body: Either::Right(body), report })))
 }
 
 /// Removes what is true of the body alone that came.

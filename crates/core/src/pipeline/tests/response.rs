@@ -116,7 +116,8 @@ fn what_is_blocked_withholds_the_response_in_every_disguise() {
 #[test]
 fn what_cannot_be_looked_at_gets_the_configured_verdict() {
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0];
-    let cases: &[(&[(&str, &str)], Option<&[u8]>)] = &[
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a [u8]>);
+    let cases: &[Case<'_>] = &[
         (&[("content-type", JSON), ("content-encoding", "gzip")], Some(&gzip)),
         (&[("content-type", JSON), ("content-encoding", "identity"), ("content-encoding", "br")], Some(b"{}")),
         (&[("content-type", "image/png")], Some(&[0x89, 0xff])),
