@@ -64,33 +64,38 @@ class Gate:
     def passport(self, token, now):
         return ok(self.call("[method]gate.verify-passport", self.gate, token, now))
 
-    def decide(self, request, now, random):
+    def decide(self, request, now, random, conduct=record({"raised": False, "risk": "usual"})):
         """Steps 1 to 7: the verdict, the answer to give instead of forwarding, and the record, which comes before either."""
-        judged = self.call("[method]gate.judge", self.gate, request, now)
+        judged = self.call("[method]gate.judge", self.gate, request, now, conduct)
         place = self.place(now, random)
         try:
             if judged.tag == "ok":
                 # What goes upstream in place of the body, if the policy takes texts out of it.
                 self.forwarded = self.call("[method]judgement.restrict", judged.payload, [], request.body)
-                return self.admit(judged.payload, now, place)
+                decided, conduct = self.admit(judged.payload, now, place)
+                # Where its agent does not behave as it was judged to, it is judged once more, as what it is.
+                return decided or self.decide(request, now, random, conduct)
             draft = ok(self.call("[method]refusal.attest", judged.payload, self.chain, place))
             return self.refuse(self.call("[method]refusal.refused", judged.payload), [], draft)
         finally:
             judged.payload.drop(self.store)
 
     def admit(self, judgement, now, place):
-        """One transaction: the rows read, the rows written and the record."""
+        """One transaction: the rows read, the rows written and the record; or nothing, and how the agent behaves."""
         keys = self.call("[method]judgement.row-keys", judgement)
         rows = [record({"key": key, "value": self.rows[key]}) for key in keys if key in self.rows]
         admitted = ok(self.call("[method]judgement.admit", judgement, rows))
+        if admitted.admission.conduct:
+            return None, admitted.admission.conduct
         decided = ok(self.call("[method]judgement.decide", judgement, admitted.admission, self.chain, place))
         self.write(admitted.writes)
+        self.write({"deny": admitted.counted.denied, "step-up": admitted.counted.held}.get(decided.verdict, admitted.counted.allowed))
         if decided.verdict != "allow":
-            return self.refuse(decided.refused, decided.rates, decided.draft)
+            return self.refuse(decided.refused, decided.rates, decided.draft), None
         # What it charged to budgets, until its outcome is known.
         lease = self.call("lease", vars(decided.draft)["attestation-id"], admitted.charges, now)
         self.write([lease] if lease else [])
-        return decided.verdict, None, self.append(decided.draft)
+        return (decided.verdict, None, self.append(decided.draft)), None
 
     def refuse(self, refused, rates, draft):
         members = ["action-pass", "content-digest", "content-encoding", "content-type", "dpop"]

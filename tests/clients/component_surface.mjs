@@ -131,11 +131,13 @@ function requestOf({ method, target, host, headers, body }) {
   }
 }
 
-/** Steps 4 to 7 of a request's life. */
+/** Steps 4 to 7 of a request's life; as what it has to be judged instead, where its agent behaves otherwise. */
 function decide(judgement, store, ledger, at) {
   const admitted = judgement.admit(store.load(judgement.rowKeys()))
+  if (admitted.admission.conduct !== undefined) return { conduct: admitted.admission.conduct }
   const decided = judgement.decide(admitted.admission, ledger.chain, ledger.place(at))
   store.put(admitted.writes)
+  store.put(admitted.counted[{ deny: 'denied', 'step-up': 'held' }[decided.verdict] ?? 'allowed'])
   if (decided.verdict === 'allow') {
     const lease = component.lease(decided.draft.attestationId, admitted.charges, at.now)
     if (lease !== undefined) store.put([lease])
@@ -145,10 +147,10 @@ function decide(judgement, store, ledger, at) {
 }
 
 /** A request from its bytes to its record. */
-function request(gate, raw, store, ledger, at) {
+function request(gate, raw, store, ledger, at, conduct = { raised: false, risk: 'usual' }) {
   let judged
   try {
-    judged = gate.judge(requestOf(raw), at.now)
+    judged = gate.judge(requestOf(raw), at.now, conduct)
   } catch (thrown) {
     judged = expected(thrown)
   }
@@ -156,7 +158,9 @@ function request(gate, raw, store, ledger, at) {
     if (judged instanceof component.Judgement) {
       // It gives what goes upstream in place of the body, if the policy takes texts out of it.
       judged.restrict([], text.encode(raw.body))
-      return answered(gate, decide(judged, store, ledger, at), ledger)
+      const decided = decide(judged, store, ledger, at)
+      if (decided.conduct !== undefined) return request(gate, raw, store, ledger, at, decided.conduct)
+      return answered(gate, decided, ledger)
     }
     const draft = judged.attest(ledger.chain, ledger.place(at))
     return answered(gate, { verdict: 'deny', refused: judged.refused(), rates: [], draft }, ledger)
