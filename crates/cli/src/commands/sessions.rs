@@ -108,7 +108,8 @@ fn follow(found: &mut BTreeMap<String, Seen>, record: &Map<String, Value>) {
     let figure = |name: &str| evidence.get(name).and_then(Value::as_u64).unwrap_or(0);
     let at = text("/timestamp").unwrap_or_default();
     let first_at = found.get(id).map_or_else(|| at.clone(), |seen| seen.first_at.clone());
-    let root = text("/agent/delegated_by/0/agent_id").or_else(|| text("/agent/agent_id"));
+    let above = pointer_in(record, "/agent/delegated_by").and_then(|chain| chain.get(0)?.get("agent_id")?.as_str());
+    let root = above.map(str::to_owned).or_else(|| text("/agent/agent_id"));
     let seen = Seen {
         issuer: text("/agent/issuer").unwrap_or_default(),
         agent: root.unwrap_or_default(),
