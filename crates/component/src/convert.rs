@@ -224,6 +224,7 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
         },
         subjects: demand.subjects.iter().cloned().map(from_subject).collect(),
         conduct: from_conduct(demand.conduct),
+        excused: demand.is_excused,
         session: demand.session.as_ref().map(session_claim),
         risk: demand.risk.as_ref().map(risk_claim),
         pass: demand.pass.as_ref().map(|claim| wit::PassClaim {
@@ -297,7 +298,7 @@ fn risk_claim(claim: &RiskClaim) -> wit::RiskClaim {
         let Scored { action, domain, amount, class, credential, high_at, too_high_at } = scored;
         wit::Scored { action, domain, amount, class, credential, high_at, too_high_at }
     };
-    wit::RiskClaim { key: claim.key.clone(), scored: claim.scored.clone().map(scored) }
+    wit::RiskClaim { key: claim.key.clone(), scored: claim.scored.clone().map(scored), learns: claim.learns }
 }
 
 fn risk_answer(answer: RiskAnswer) -> wit::RiskAnswer {
@@ -330,9 +331,6 @@ fn session_claim(claim: &SessionClaim) -> wit::SessionClaim {
     };
     wit::SessionClaim {
         key: claim.key.clone(),
-        issuer: claim.issuer.clone(),
-        agent_id: claim.agent_id.clone(),
-        key_thumbprint: claim.key_thumbprint.clone(),
         ceiling: claim.ceiling.clone(),
         action: claim.action.clone(),
         writes: claim.writes,

@@ -168,6 +168,7 @@ impl Kit {
             nonce,
             subjects: Vec::new(),
             conduct: Conduct::default(),
+            is_excused: false,
             session: None,
             risk: None,
             pass: None,

@@ -89,6 +89,7 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         nonce: NonceClaim { key, nonce, remember_until },
         subjects: demand.subjects.into_iter().map(subject).collect(),
         conduct: into_conduct(demand.conduct),
+        is_excused: demand.excused,
         session: demand.session.map(session_claim),
         risk: demand.risk.map(risk_claim),
         pass: demand.pass.map(|claim| PassClaim {
@@ -125,7 +126,7 @@ fn risk_claim(claim: wit::RiskClaim) -> RiskClaim {
         let wit::Scored { action, domain, amount, class, credential, high_at, too_high_at } = scored;
         Scored { action, domain, amount, class, credential, high_at, too_high_at }
     };
-    RiskClaim { key: claim.key, scored: claim.scored.map(scored) }
+    RiskClaim { key: claim.key, scored: claim.scored.map(scored), learns: claim.learns }
 }
 
 fn risk_answer(answer: RiskAnswer) -> wit::RiskAnswer {
@@ -153,9 +154,6 @@ fn session_claim(claim: wit::SessionClaim) -> SessionClaim {
     };
     SessionClaim {
         key: claim.key,
-        issuer: claim.issuer,
-        agent_id: claim.agent_id,
-        key_thumbprint: claim.key_thumbprint,
         ceiling: claim.ceiling,
         action: claim.action,
         writes: claim.writes,

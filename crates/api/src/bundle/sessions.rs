@@ -103,12 +103,13 @@ const fn default_write() -> u32 {
 }
 
 impl SessionsDoc {
-    /// What lets through what both do.
+    /// Sessions that go on for as long as the longer of both, so that nothing is forgotten sooner, and are watched for what either
+    /// watches.
     #[must_use]
     pub fn stricter(&self, other: &Self) -> Self {
         Self {
-            idle_seconds: self.idle_seconds.min(other.idle_seconds),
-            max_seconds: self.max_seconds.min(other.max_seconds),
+            idle_seconds: self.idle_seconds.max(other.idle_seconds),
+            max_seconds: self.max_seconds.max(other.max_seconds),
             read_only: self.read_only || other.read_only,
             elevation: match (&self.elevation, &other.elevation) {
                 (Some(one), Some(other)) => Some(one.stricter(other)),
@@ -181,11 +182,11 @@ impl ElevationDoc {
 }
 
 impl AnomalyDoc {
+    /// Fewer calls of the longer window, and the lower parts of them.
     fn stricter(self, other: Self) -> Self {
-        let min_calls = self.min_calls.min(other.min_calls);
         Self {
-            window_calls: self.window_calls.min(other.window_calls).max(min_calls),
-            min_calls,
+            window_calls: self.window_calls.max(other.window_calls),
+            min_calls: self.min_calls.min(other.min_calls),
             denied_percent: self.denied_percent.min(other.denied_percent),
             write_percent: self.write_percent.min(other.write_percent),
         }

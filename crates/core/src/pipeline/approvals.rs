@@ -259,7 +259,7 @@ impl Judged {
         let needs = self.needs();
         let asked_for = |reason: Reason| needs.iter().any(|need| need.reason_code == reason);
         // Whatever denies, and whatever nobody said who may approve, stays as it is.
-        if needs.is_empty() || !self.reasons().all(asked_for) {
+        if needs.is_empty() || !self.reasons_but_review().all(asked_for) {
             return;
         }
         let Some(text) = self.shown_text(&needs) else { return };
@@ -324,6 +324,17 @@ impl Judged {
         let new = subjects.into_iter().filter(|subject| !demand.subjects.contains(subject)).collect::<Vec<_>>();
         demand.subjects.extend(new);
         self.request.approvals.push(record.clone());
+    }
+
+    /// Uses no approvals after all: a reviewer has not let the request through.
+    pub(super) fn give_back_approvals(&mut self) {
+        let Some(subjects) = self.shown.approving.subjects else { return };
+        self.demand.approvals.clear();
+        self.demand.spends.retain(|claim| claim.per != PER_GRANT);
+        self.demand.subjects.truncate(subjects);
+        self.request.approvals.clear();
+        self.request.shown_sha256 = None;
+        self.shown.approving.text = None;
     }
 
     /// Whether people's approval stands for what asks for it, as far as that is known without state.

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use passgate_passport::claims::Claims;
 use passgate_passport::constraints::Constraints;
 use passgate_passport::delegation::{Link, VerifiedChain};
+use passgate_passport::did_key;
 use passgate_passport::scope::{ActionName, Scope};
 use passgate_passport::trust::Tier;
 
@@ -63,6 +64,17 @@ impl Credential {
             Self::Passports(chain) => &chain.root().claims.sub,
             Self::Listed(agent) => &agent.id,
         }
+    }
+
+    /// Whether nobody but the agent itself vouches for it.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.issuer().starts_with(did_key::SCHEME)
+    }
+
+    /// As [`Credential::root_agent_id`], of an agent whose issuer gives it the name. Who issues for itself has as many names as it
+    /// likes, so none counts.
+    pub(super) fn vouched_agent_id(&self) -> &str {
+        if self.is_self_issued() { "" } else { self.root_agent_id() }
     }
 
     /// What the agent whose limits count may ask for, as its issuer says.

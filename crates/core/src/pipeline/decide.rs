@@ -170,7 +170,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         && admission.conduct.is_none()
         && admission.session.is_some() == judged.demand.session.is_some()
         && admission.risk.is_some() == judged.demand.risk.as_ref().is_some_and(|claim| claim.scored.is_some())
-        && judged.review_reason().is_none()
+        && judged.passes_review()
         && judged.pass_is_settled(admission)
         && judged.approvals_are_settled(admission);
     let (verdict, reason) = match reason {
@@ -218,6 +218,15 @@ pub(super) fn record(
     evidence: Evidence,
 ) -> GuardrailRecord {
     GuardrailRecord { evidence, guardrail: Cow::Borrowed(guardrail), reason_code, result }
+}
+
+/// What a reason makes of a guardrail.
+pub(super) fn outcome_of(reason: Option<Reason>) -> GuardrailOutcome {
+    match reason.map(Reason::class) {
+        None => GuardrailOutcome::Pass,
+        Some(Class::StepUp) => GuardrailOutcome::StepUp,
+        Some(_) => GuardrailOutcome::Fail,
+    }
 }
 
 fn scope(judged: &Judged) -> GuardrailRecord {

@@ -49,6 +49,7 @@ pub(super) fn demand(
         },
         subjects: credential.subjects(proof.key_thumbprint()),
         conduct: Conduct::default(),
+        is_excused: false,
         session: None,
         risk: None,
         pass: None,

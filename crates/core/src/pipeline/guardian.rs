@@ -12,14 +12,14 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 
 use super::authenticate::Authenticated;
-use super::decide::{Evidence, record};
+use super::decide::{Evidence, outcome_of, record};
 use super::judge::{Finding, Judged, Mapped};
 use super::passes::{JudgedValues, PassUse};
 use super::restrict::first_reason;
 use crate::approval::Need;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, Spot};
-use crate::reason::{Class, Reason};
+use crate::reason::Reason;
 use crate::review::Review;
 use crate::route::EffectClass;
 use crate::state::{Admission, Conduct, Risk, RiskClaim, Scored, agent_key};
@@ -37,11 +37,11 @@ pub(super) struct Guarded {
     /// What the guardrails' own tiers say.
     pub(super) finding: Finding,
     /// Whether it takes a reviewer.
-    pub(super) wants_review: bool,
+    pub(super) takes_review: bool,
 }
 
 impl Guarded {
-    const NOT_APPLICABLE: Self = Self { finding: Finding::NotApplicable, wants_review: false };
+    const NOT_APPLICABLE: Self = Self { finding: Finding::NotApplicable, takes_review: false };
 }
 
 /// A one-action pass was looked at when it was minted, and stands for the approval of a risk.
@@ -61,7 +61,7 @@ pub(super) fn judge(
         Risk::High if !redeems => Finding::Fail(Reason::RiskStepUp),
         Risk::High | Risk::Usual => Finding::Pass,
     };
-    Guarded { finding, wants_review: is_grave }
+    Guarded { finding, takes_review: is_grave }
 }
 
 /// The approval that a risk wants.
@@ -80,7 +80,7 @@ pub(super) fn claim(
 ) -> Option<RiskClaim> {
     let spot = gate.guardrails.guardian.as_ref()?.spot?;
     let credential = &authenticated.credential;
-    let agent = agent_key(credential.issuer(), credential.root_agent_id());
+    let agent = agent_key(credential.issuer(), credential.vouched_agent_id());
     let scored = mapped.and_then(|mapped| {
         let class = class_points(mapped.class)?;
         let Spot { step_up_at, deny_at } = spot;
@@ -94,7 +94,7 @@ pub(super) fn claim(
             too_high_at: deny_at,
         })
     });
-    Some(RiskClaim { key: [gate.id.as_str(), ":", &agent].concat(), scored })
+    Some(RiskClaim { key: [gate.id.as_str(), ":", &agent].concat(), scored, learns: true })
 }
 
 fn class_points(class: EffectClass) -> Option<u32> {
@@ -108,7 +108,9 @@ fn class_points(class: EffectClass) -> Option<u32> {
 
 /// The youngest passport of a chain counts. An agent without any has none that grew old.
 fn credential_points(authenticated: &Authenticated<'_>) -> u32 {
-    let issued = authenticated.credential.links().map(|link| link.claims.iat).max();
+    // What an agent says of its own passport is no age.
+    let vouched = Some(&authenticated.credential).filter(|credential| !credential.is_self_issued());
+    let issued = vouched.and_then(|credential| credential.links().map(|link| link.claims.iat).max());
     let [young, brand_new] = YOUNG_SECONDS;
     match issued.map(|issued| authenticated.now.seconds().saturating_sub(issued)) {
         Some(age) if age >= young => 0,
@@ -118,9 +120,9 @@ fn credential_points(authenticated: &Authenticated<'_>) -> u32 {
 }
 
 impl Judged {
-    /// Whether a reviewer has to be asked: nothing else refuses the request, and it would be refused without one.
+    /// Whether a reviewer has to be asked: nothing else is known to be missing, and it would be refused without one.
     pub fn wants_review(&self) -> bool {
-        self.wants_review && self.review.is_none() && self.reasons_but_review().all(|r| r.class() == Class::StepUp)
+        self.review_is_due
     }
 
     /// Takes in what a reviewer said of the request.
@@ -131,10 +133,15 @@ impl Judged {
         self
     }
 
+    /// Whether no reviewer is needed, or one let the request through.
+    pub(super) fn passes_review(&self) -> bool {
+        !self.takes_review || self.review.as_ref().is_some_and(|review| review.outcome.reason_code().is_none())
+    }
+
     /// Why the reviewer's part does not let the request through.
     pub(super) fn review_reason(&self) -> Option<Reason> {
         match &self.review {
-            None => self.wants_review.then_some(Reason::GuardianUnavailable),
+            None => self.review_is_due.then_some(Reason::GuardianUnavailable),
             Some(review) => review.outcome.reason_code(),
         }
     }
@@ -166,16 +173,11 @@ pub(super) fn guardrail(judged: &Judged, admission: &Admission) -> Option<Guardr
         return Some(record(GUARDRAIL, GuardrailOutcome::NotEvaluated, None, evidence));
     }
     let reason = first_reason([finding.reason(), judged.review_reason()].into_iter().flatten());
-    let result = match reason.map(Reason::class) {
-        None => GuardrailOutcome::Pass,
-        Some(Class::StepUp) => GuardrailOutcome::StepUp,
-        Some(_) => GuardrailOutcome::Fail,
-    };
-    Some(record(GUARDRAIL, result, reason, evidence))
+    Some(record(GUARDRAIL, outcome_of(reason), reason, evidence))
 }
 
 fn tier(judged: &Judged, scored: bool) -> &'static str {
-    if judged.wants_review {
+    if judged.takes_review {
         "deep"
     } else if scored {
         "spot"

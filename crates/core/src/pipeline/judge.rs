@@ -48,7 +48,10 @@ pub struct Judged {
     pub(super) pass: Option<PassUse>,
     /// Whether it takes a reviewer.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub(super) wants_review: bool,
+    pub(super) takes_review: bool,
+    /// Whether nothing but the reviewer's word is missing for it to go on.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(super) review_is_due: bool,
     /// What the reviewer said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) review: Option<Review>,
@@ -194,7 +197,6 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
         effect_class: mapped.map(|mapped| mapped.class.as_str().into()),
         ..request_record(gate, authenticated, &judged)
     };
-    let approving = approving.beside(demand.subjects.len());
     let mut judged = Judged {
         agent: credential.record(authenticated.proof.key_thumbprint()),
         request,
@@ -206,10 +208,11 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
         findings,
         plugins: Vec::new(),
         pass,
-        wants_review: guarded.wants_review,
+        takes_review: guarded.takes_review,
+        review_is_due: false,
         review: None,
+        shown: Shown::of(authenticated, route, &needs, ruled.redact, to_mask, approving.beside(demand.subjects.len())),
         demand,
-        shown: Shown::of(authenticated, route, &needs, ruled.redact, to_mask, approving),
     };
     judged.settle_demand();
     judged
@@ -350,7 +353,16 @@ impl Judged {
     /// its pass and its approvals as they were.
     pub(super) fn settle_demand(&mut self) {
         self.settle_approvals();
+        let passes = self.has_approvals() || self.reasons_but_review().next().is_none();
+        self.review_is_due = self.takes_review && self.review.is_none() && passes;
+        if self.review_reason().is_some() {
+            self.give_back_approvals();
+        }
         let goes_on = self.forwardable();
+        let is_excused = self.reasons().all(|reason| reason.class() == Class::Fault);
+        self.demand.is_excused = is_excused && self.reasons().next().is_some();
+        let learns = !self.asks_for_pass();
+        self.demand.risk.iter_mut().for_each(|claim| claim.learns = learns);
         let mode = if goes_on && !self.asks_for_pass() { SpendMode::Charge } else { SpendMode::Probe };
         self.demand.spends.iter_mut().for_each(|spend| spend.mode = mode);
         self.demand.pass = self.pass.as_ref().and_then(PassUse::claim).filter(|_| goes_on).cloned();

@@ -112,7 +112,8 @@ impl Judged {
             self.shown.approving.forwards(body);
         }
         self.settle_demand();
-        let redacted = redacted.filter(|_| self.forwardable() && !self.asks_for_pass());
+        // A review that is still due decides about the request as it would go upstream.
+        let redacted = redacted.filter(|_| (self.forwardable() || self.review_is_due) && !self.asks_for_pass());
         self.request.forwarded_payload_sha256 =
             redacted.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
         (self, redacted)

@@ -6,13 +6,13 @@ use alloc::string::ToString;
 use passgate_passport::delegation::Link;
 
 use super::authenticate::Authenticated;
-use super::decide::{Evidence, record};
+use super::decide::{Evidence, outcome_of, record};
 use super::judge::{Finding, Judged, Mapped};
 use super::passes::PassUse;
 use crate::approval::Need;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::Gate;
-use crate::reason::{Class, Reason};
+use crate::reason::Reason;
 use crate::route::{EffectClass, Route};
 use crate::state::{Admission, SessionClaim, agent_key};
 
@@ -53,12 +53,9 @@ pub(super) fn claim(gate: &Gate, authenticated: &Authenticated<'_>, route: Optio
     let root = credential.links().next();
     let of_root = |link: &Link| link.claims.cnf_key.thumbprint().to_string();
     let key_thumbprint = root.map_or_else(|| authenticated.proof.key_thumbprint().to_string(), of_root);
-    let agent = agent_key(credential.issuer(), credential.root_agent_id());
+    let agent = agent_key(credential.issuer(), credential.vouched_agent_id());
     Some(SessionClaim {
         key: [gate.id.as_str(), ":", &agent, ":", &key_thumbprint].concat(),
-        issuer: credential.issuer().to_string(),
-        agent_id: credential.root_agent_id().to_string(),
-        key_thumbprint,
         ceiling: credential.root_permissions().iter().map(ToString::to_string).collect(),
         action: route.map(|route| route.action.as_str().to_string()),
         writes: route.is_some_and(|route| route.class > EffectClass::Read),
@@ -90,10 +87,5 @@ pub(super) fn guardrail(judged: &Judged, admission: &Admission) -> Option<Guardr
         Finding::Fail(reason) => Some(reason),
         Finding::Pass | Finding::NotApplicable => None,
     };
-    let result = match reason.map(Reason::class) {
-        None => GuardrailOutcome::Pass,
-        Some(Class::StepUp) => GuardrailOutcome::StepUp,
-        Some(_) => GuardrailOutcome::Fail,
-    };
-    Some(record(GUARDRAIL, result, reason, evidence))
+    Some(record(GUARDRAIL, outcome_of(reason), reason, evidence))
 }

@@ -58,7 +58,7 @@ pub fn admit(demand: &Demand, rows: &impl RowMap) -> Result<Admitted, RowCorrupt
     known.answer(admission);
     consume(demand, rows, &mut admitted)?;
     if admitted.admission.rates.iter().all(|rate| rate.conforms) {
-        admitted.counted = known.counted(demand);
+        admitted.counted = known.counted(demand, &admitted.admission);
     }
     Ok(admitted)
 }

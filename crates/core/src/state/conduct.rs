@@ -66,7 +66,7 @@ impl Known {
     pub(super) fn find(demand: &Demand, rows: &impl RowMap) -> Result<Self, RowCorrupt> {
         Ok(Self {
             session: demand.session.as_ref().map(|claim| claim.find(rows, demand.now)).transpose()?,
-            risk: demand.risk.as_ref().map(|claim| claim.find(rows)).transpose()?,
+            risk: demand.risk.as_ref().map(|claim| claim.find(rows, demand.now)).transpose()?,
         })
     }
 
@@ -85,9 +85,13 @@ impl Known {
         admission.risk = self.risk.as_ref().and_then(|known| known.answer);
     }
 
-    /// What is written after the request.
-    pub(super) fn counted(&self, demand: &Demand) -> Counted {
+    /// What is written after the request. That the gate failed, or others used up a shared budget, is not the agent's doing.
+    pub(super) fn counted(&self, demand: &Demand, admission: &Admission) -> Counted {
+        let mut spends = demand.spends.iter().zip(&admission.spends);
+        let shared = spends.any(|(claim, answer)| !answer.fits && matches!(claim.per.as_str(), "gate" | "tenant"));
+        let is_excused = demand.is_excused || shared;
         let after = |decision| {
+            let decision = if is_excused && decision == DecisionKind::Deny { DecisionKind::StepUp } else { decision };
             let session = demand.session.as_ref().zip(self.session.as_ref());
             let risk = demand.risk.as_ref().zip(self.risk.as_ref());
             let session = session.map(|(claim, found)| claim.after(found, decision, demand.now));

@@ -36,7 +36,7 @@ pub use lease::{Charge, LEASE_SECONDS, Lease, UNDER_WAY_SECONDS};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
 pub use risk::{MAX_RISK, Risk, RiskAnswer, RiskClaim, Scored};
 pub use rows::{RowCorrupt, RowMap, Write, revocation_write};
-pub use session::{MAX_WINDOW_CALLS, SESSION_PREFIX, Session, SessionAnswer, SessionClaim};
+pub use session::{MAX_WINDOW_CALLS, SessionAnswer, SessionClaim};
 pub use standing::{Standing, suspension_key, suspension_write};
 pub use subject::Subject;
 pub use sweep::{FENCE_KEY, START_KEY, Sweep, new_store_write, restart_fences, sweep};
@@ -59,6 +59,9 @@ pub struct Demand {
     /// As what the request was judged.
     #[serde(default, skip_serializing_if = "Conduct::is_usual")]
     pub conduct: Conduct,
+    /// Whether what refuses it so far is not the agent's doing: then it does not count against it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub is_excused: bool,
     /// The session that the request is in, where the gate keeps sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionClaim>,

@@ -58,6 +58,8 @@ pub struct RiskClaim {
     /// What is scored; absent, the request is only counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scored: Option<Scored>,
+    /// Whether an allow is something that the agent did. That a pass is minted for it is nothing done.
+    pub learns: bool,
 }
 
 /// What is scored of a request.
@@ -116,6 +118,8 @@ struct Past {
     domains: Vec<String>,
     /// The largest amount, in micro-USD.
     largest: u64,
+    /// Until when it is remembered, in Unix seconds.
+    until: i64,
 }
 
 /// The past of a request's agent.
@@ -131,11 +135,11 @@ impl RiskClaim {
         [PREFIX, &self.key].concat()
     }
 
-    pub(super) fn find(&self, rows: &impl RowMap) -> Result<Known, RowCorrupt> {
+    pub(super) fn find(&self, rows: &impl RowMap, now: UnixMillis) -> Result<Known, RowCorrupt> {
         let key = self.row_key();
         let corrupt = |_| RowCorrupt { key: key.to_string() };
         let past: Option<Past> = rows.row(&key).map(json::read_back).transpose().map_err(corrupt)?;
-        let past = past.unwrap_or_default();
+        let past = past.filter(|past| now.seconds() < past.until).unwrap_or_default();
         let answer = self.scored.as_ref().map(|scored| past.score(scored));
         let risk = self.scored.as_ref().zip(answer).map_or(Risk::Usual, |(scored, answer)| scored.risk(answer.total()));
         Ok(Known { past, answer, risk })
@@ -143,8 +147,10 @@ impl RiskClaim {
 
     /// What is written of the past after this request.
     pub(super) fn after(&self, known: &Known, decision: DecisionKind, now: UnixMillis) -> Write {
-        let past = known.past.after(self.scored.as_ref(), decision);
-        let expires_at = Some(now.seconds().saturating_add(FORGOTTEN_SECONDS));
+        let learnt = self.scored.as_ref().filter(|_| self.learns && decision == DecisionKind::Allow);
+        let until = now.seconds().saturating_add(FORGOTTEN_SECONDS);
+        let past = Past { until, ..known.past.after(learnt, self.learns, decision) };
+        let expires_at = Some(until);
         // Strings and integers always serialise; an empty row would be corrupt.
         Write { key: self.row_key(), value: serde_json::to_vec(&past).unwrap_or_default(), expires_at }
     }
@@ -206,20 +212,20 @@ impl Past {
         }
     }
 
-    fn after(&self, scored: Option<&Scored>, decision: DecisionKind) -> Self {
+    fn after(&self, learnt: Option<&Scored>, learns: bool, decision: DecisionKind) -> Self {
         let is_denied = u64::from(decision == DecisionKind::Deny);
         let mut after = Self {
             calls: self.calls.saturating_add(1),
             denied: ((self.denied << 1) | is_denied) & ((1 << RECENT_CALLS) - 1),
             ..self.clone()
         };
-        if decision == DecisionKind::Allow {
+        if decision == DecisionKind::Allow && learns {
             after.allowed = after.allowed.saturating_add(1);
-            if let Some(scored) = scored {
-                remember(&mut after.actions, &scored.action);
-                scored.domain.iter().for_each(|domain| remember(&mut after.domains, domain));
-                after.largest = after.largest.max(scored.amount.unwrap_or(0));
-            }
+        }
+        if let Some(scored) = learnt {
+            remember(&mut after.actions, &scored.action);
+            scored.domain.iter().for_each(|domain| remember(&mut after.domains, domain));
+            after.largest = after.largest.max(scored.amount.unwrap_or(0));
         }
         after
     }

@@ -23,7 +23,7 @@ use crate::time::UnixMillis;
 /// The most requests that a session remembers what became of.
 pub const MAX_WINDOW_CALLS: u32 = 50;
 /// The rows of sessions begin with this.
-pub const SESSION_PREFIX: &str = "e:";
+const SESSION_PREFIX: &str = "e:";
 
 const ID_PREFIX: &str = "sess_";
 /// Of its digest, an id has so many characters: 128 bits and more.
@@ -36,12 +36,6 @@ const GRACE_SECONDS: i64 = 86_400;
 pub struct SessionClaim {
     /// What names the session in state: gate, agent and the key that the issuer vouches for.
     pub key: String,
-    /// The agent's issuer.
-    pub issuer: String,
-    /// The agent that the issuer vouches for.
-    pub agent_id: String,
-    /// Thumbprint of that agent's key.
-    pub key_thumbprint: String,
     /// What the agent's passport permits: what bounds a session that begins with this request.
     pub ceiling: Vec<String>,
     /// The action; absent where no route maps the request to one.
@@ -81,27 +75,21 @@ pub struct SessionAnswer {
 /// A session, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Session {
-    /// The agent that the issuer vouches for.
-    pub agent_id: String,
+struct Session {
     /// How many requests it had.
-    pub calls: u64,
+    calls: u64,
     /// The scopes that it began with.
-    pub ceiling: Vec<String>,
+    ceiling: Vec<String>,
     /// Which of the last requests were denied, a bit each, the latest lowest.
-    pub denied: u64,
+    denied: u64,
     /// When it is over if nothing more comes, in Unix seconds.
-    pub ends_at: i64,
+    ends_at: i64,
     /// Its id.
-    pub id: String,
-    /// The agent's issuer.
-    pub issuer: String,
-    /// Thumbprint of the agent's key.
-    pub key_thumbprint: String,
+    id: String,
     /// When it began, in Unix seconds.
-    pub opened_at: i64,
+    opened_at: i64,
     /// Which of the last requests were to change something, a bit each, the latest lowest.
-    pub writes: u64,
+    writes: u64,
 }
 
 /// The session of a request before it counts.
@@ -134,14 +122,11 @@ impl SessionClaim {
         let digest = Sha256::new().chain_update(&self.key).chain_update([0]).chain_update(now.0.to_be_bytes());
         let digest = super::digest_key(&digest.finalize().into());
         Session {
-            agent_id: self.agent_id.clone(),
             calls: 0,
             ceiling: self.ceiling.clone(),
             denied: 0,
             ends_at: opened_at.saturating_add(self.idle_seconds.min(self.max_seconds)),
             id: [ID_PREFIX, digest.get(..ID_DIGEST_CHARS).unwrap_or(&digest)].concat(),
-            issuer: self.issuer.clone(),
-            key_thumbprint: self.key_thumbprint.clone(),
             opened_at,
             writes: 0,
         }
@@ -162,12 +147,7 @@ impl SessionAnswer {
 }
 
 impl Session {
-    /// Reads the row `key`.
-    ///
-    /// # Errors
-    ///
-    /// [`RowCorrupt`] when it holds no session.
-    pub fn read(key: &str, row: &[u8]) -> Result<Self, RowCorrupt> {
+    fn read(key: &str, row: &[u8]) -> Result<Self, RowCorrupt> {
         json::read_back(row).map_err(|_| RowCorrupt { key: key.to_string() })
     }
 

@@ -83,6 +83,7 @@ mod tests {
             nonce,
             subjects: subjects().into(),
             conduct: Conduct::default(),
+            is_excused: false,
             session: None,
             risk: None,
             pass: None,

@@ -90,6 +90,7 @@ mod tests {
                 nonce,
                 subjects: Vec::new(),
                 conduct: Conduct::default(),
+                is_excused: false,
                 session: None,
                 risk: None,
                 pass: None,

@@ -30,6 +30,7 @@ fn demand_at(now: UnixMillis, nonce: &str) -> Demand {
         nonce,
         subjects: Vec::new(),
         conduct: Conduct::default(),
+        is_excused: false,
         session: None,
         risk: None,
         pass: None,

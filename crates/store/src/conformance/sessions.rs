@@ -24,9 +24,6 @@ fn in_session(demand: Demand, conduct: Conduct) -> Demand {
     let anomaly = Anomaly { window_calls: 20, min_calls: 5, denied_percent: 30, write_percent: 80 };
     let session = SessionClaim {
         key: "gate:agent:key".to_owned(),
-        issuer: "issuer".to_owned(),
-        agent_id: "agent".to_owned(),
-        key_thumbprint: "key".to_owned(),
         ceiling: vec!["web:*".to_owned()],
         action: Some("web:search".to_owned()),
         writes: false,

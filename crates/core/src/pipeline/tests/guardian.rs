@@ -152,3 +152,51 @@ fn nobody_is_asked_about_what_is_refused_anyway() {
     let risky = Conduct { risk: Risk::TooHigh, ..Conduct::default() };
     assert!(!purge(1).judged_as(&gate, risky).unwrap().wants_review());
 }
+
+#[test]
+fn what_waits_for_people_is_not_reviewed_before_they_approve() {
+    let mut gate = gate_with(Some(Spot { step_up_at: 100, deny_at: None }));
+    gate.guardrails.require_approval_above = Some(MicroUsd(1));
+    let raised = Conduct { is_raised: true, ..Conduct::default() };
+    let judged = order(1).judged_as(&gate, raised).unwrap();
+    assert!(!judged.wants_review());
+    let decision = decide(&judged, &admit(&mut LoadedRows::new(), &judged));
+    assert_eq!((decision.verdict.kind(), decision.reason), (DecisionKind::StepUp, Some(Reason::ApprovalRequired)));
+    let mut request = waiting(&gate, &order(1));
+    request.shown = judged.approval_to_ask(DecisionKind::StepUp).unwrap().shown;
+    let token = super::sessions::signed(&request, 600, None);
+    let judged = with(order(2), &token).judged_as(&gate, raised).unwrap();
+    assert!(judged.wants_review() && judged.demand().approvals.is_empty(), "nothing is used before the review");
+    let outcome = |outcome| {
+        let judged = judged.clone().reviewed(review(outcome));
+        let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
+        (decide(&handed, &admit(&mut LoadedRows::new(), &handed)).reason, judged.demand().approvals.len())
+    };
+    assert_eq!(outcome(ReviewOutcome::Allowed), (None, 1));
+    assert_eq!(outcome(ReviewOutcome::Denied), (Some(Reason::ReviewDenied), 0));
+}
+
+#[test]
+fn what_the_gate_fails_at_is_not_held_against_the_agent() {
+    let gate = gate_with(None);
+    let judged = purge(1).judged(&gate).unwrap();
+    assert!(judged.demand().is_excused, "nobody reviews");
+    assert!(!order(1).judged(&gate).unwrap().demand().is_excused, "nothing is refused");
+    let unmapped = Call::new("GET", "/nothing", "").signed(1).judged(&gate).unwrap();
+    assert!(!unmapped.demand().is_excused, "it asked for something that is not there");
+}
+
+#[test]
+fn what_is_only_minted_for_teaches_nothing() {
+    let mut gate = gate_with(Some(SPOT));
+    gate.action_passes = Some(crate::gate::ActionPasses {
+        ttl_seconds: 60,
+        binding: passgate_passport::action_pass::Binding::Content,
+        keys: vec![SecretKey::from_seed([9; 32]).public().clone()],
+    });
+    let mut mint = Call::new("POST", "/pay", ORDER);
+    mint.headers.push(("agent-action-pass".to_owned(), b"mint".to_vec()));
+    let judged = mint.signed(1).judged(&gate).unwrap();
+    assert!(!judged.demand().risk.as_ref().unwrap().learns);
+    assert!(order(2).judged(&gate).unwrap().demand().risk.as_ref().unwrap().learns);
+}

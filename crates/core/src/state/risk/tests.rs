@@ -16,13 +16,13 @@ fn scored(action: &str, amount: u64) -> Scored {
 }
 
 fn claim(scored: Option<Scored>) -> RiskClaim {
-    RiskClaim { key: "gate:agent".into(), scored }
+    RiskClaim { key: "gate:agent".into(), scored, learns: true }
 }
 
 /// The score, and what is written after this decision.
 fn call(rows: &mut LoadedRows, scored: Option<Scored>, decision: DecisionKind) -> Option<RiskAnswer> {
     let claim = claim(scored);
-    let known = claim.find(rows).unwrap();
+    let known = claim.find(rows, NOW).unwrap();
     let write = claim.after(&known, decision, NOW);
     rows.insert(write.key, write.value);
     known.answer
@@ -60,7 +60,7 @@ fn amounts_are_measured_by_the_largest_before() {
     call(&mut rows, Some(scored("payments:create", 100)), DecisionKind::Allow);
     let mut points = |amount| {
         let claim = claim(Some(scored("payments:create", amount)));
-        claim.find(&rows).unwrap().answer.unwrap().amount
+        claim.find(&rows, NOW).unwrap().answer.unwrap().amount
     };
     assert_eq!([0, 99, 199, 200, 999, 1_000, u64::MAX].map(&mut points), [0, 0, 0, 10, 10, 25, 25]);
 }
@@ -92,7 +92,7 @@ fn a_bounded_number_of_actions_and_domains_is_remembered() {
     for number in 0..100_u32 {
         call(&mut rows, Some(scored(&alloc::format!("a:{number}"), 1)), DecisionKind::Allow);
     }
-    let is_new = |action: &str| claim(Some(scored(action, 1))).find(&rows).unwrap().answer.unwrap().new_action > 0;
+    let is_new = |action: &str| claim(Some(scored(action, 1))).find(&rows, NOW).unwrap().answer.unwrap().new_action > 0;
     assert!(is_new("a:35") && !is_new("a:36") && !is_new("a:99"));
 }
 
@@ -100,6 +100,27 @@ fn a_bounded_number_of_actions_and_domains_is_remembered() {
 fn a_row_that_is_no_past_refuses() {
     for wrong in ["", "{}", r#"{"actions":[]}"#] {
         let rows = LoadedRows::from([("h:gate:agent".into(), wrong.as_bytes().to_vec())]);
-        assert!(claim(None).find(&rows).is_err(), "{wrong}");
+        assert!(claim(None).find(&rows, NOW).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn what_is_only_minted_for_is_not_done() {
+    let mut rows = LoadedRows::new();
+    let minted = RiskClaim { learns: false, ..claim(Some(scored("payments:create", 9_000))) };
+    let known = minted.find(&rows, NOW).unwrap();
+    let write = minted.after(&known, DecisionKind::Allow, NOW);
+    rows.insert(write.key, write.value);
+    let after = call(&mut rows, Some(scored("payments:create", 9_000)), DecisionKind::Allow).unwrap();
+    assert_eq!((after.amount, after.new_action, after.new_agent, after.new_domain), (10, 20, 10, 15));
+}
+
+#[test]
+fn a_past_is_forgotten_whether_its_row_is_swept_or_not() {
+    let mut rows = LoadedRows::new();
+    call(&mut rows, Some(scored("payments:create", 1)), DecisionKind::Allow);
+    let after = |seconds: i64| UnixMillis(NOW.0 + seconds.unsigned_abs() * 1_000);
+    let is_new =
+        |now| claim(Some(scored("payments:create", 1))).find(&rows, now).unwrap().answer.unwrap().new_action > 0;
+    assert!(!is_new(after(FORGOTTEN_SECONDS - 1)) && is_new(after(FORGOTTEN_SECONDS)));
 }

@@ -27,6 +27,7 @@ impl World {
             nonce: NonceClaim { key: "k".into(), nonce: self.nonces.to_string(), remember_until: now + 300 },
             subjects: Vec::new(),
             conduct: Conduct::default(),
+            is_excused: false,
             session: Some(claim),
             risk: None,
             pass: None,
@@ -54,9 +55,6 @@ impl World {
 fn claim(action: &str, writes: bool) -> SessionClaim {
     SessionClaim {
         key: "gate:agent:key".into(),
-        issuer: "issuer".into(),
-        agent_id: "agent".into(),
-        key_thumbprint: "key".into(),
         ceiling: vec!["web:*".into(), "payments:create".into()],
         action: Some(action.into()),
         writes,
