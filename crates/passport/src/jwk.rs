@@ -22,10 +22,10 @@ pub const MAX_JWKS_BYTES: usize = 64 * 1024;
 pub const MAX_JWKS_KEYS: usize = 64;
 
 /// Length of 32 bytes in base64url.
-const ENCODED_KEY_LEN: usize = 43;
+pub(crate) const ENCODED_KEY_LEN: usize = 43;
 
 /// Members that only private or symmetric keys have (RFC 7518 section 6, RFC 8037 section 2).
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(crate) const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The names of Ed25519 in a JWK (RFC 8037 section 3.1, RFC 9864).
 pub(crate) const ALGORITHMS: [&str; 2] = ["EdDSA", "Ed25519"];
@@ -266,11 +266,11 @@ fn public_from_x(x: &str, kid: Option<&str>) -> Result<PublicKey, JwkError> {
     }
 }
 
-fn required<'j>(members: &'j Members<'_>, name: &'static str) -> Result<&'j str, JwkError> {
+pub(crate) fn required<'j>(members: &'j Members<'_>, name: &'static str) -> Result<&'j str, JwkError> {
     members.get(name).and_then(Node::as_str).ok_or(member(name, "is missing or no string"))
 }
 
-fn optional<'j>(members: &'j Members<'_>, name: &'static str) -> Result<Option<&'j str>, JwkError> {
+pub(crate) fn optional<'j>(members: &'j Members<'_>, name: &'static str) -> Result<Option<&'j str>, JwkError> {
     match members.get(name) {
         None => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or(member(name, "is no string")),

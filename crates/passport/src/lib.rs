@@ -10,6 +10,7 @@
 //! - The one spelling and hash of an action ([`action`]), passes for one action ([`action_pass`]), and what people
 //!   approve ([`approval`]).
 //! - Token Status Lists: making one, and verifying one ([`status`], draft-ietf-oauth-status-list).
+//! - Texts that only the holder of an X25519 key reads ([`jwe`], RFC 7516).
 //! - Who signed a WebAssembly component ([`plugin_signature`]).
 //! - Proofs of possession, as message signatures (RFC 9421) or as DPoP proofs (RFC 9449) ([`proof`]).
 //! - Signatures of agents without a passport, and their key directories ([`proof::web_bot_auth`]).
@@ -46,6 +47,7 @@ pub mod http;
 pub mod id;
 pub mod issue;
 pub mod json;
+pub mod jwe;
 pub mod jwk;
 pub mod jws;
 pub mod key;
