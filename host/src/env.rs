@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use passgate_core::attest::Stamp;
 use passgate_core::time::UnixMillis;
+use passgate_passport::jwe::Seed;
+use zeroize::Zeroizing;
 
 /// Time and randomness as a value. Only code can put another one in; no configuration can.
 pub trait Environment: Send + Sync + 'static {
@@ -26,6 +28,17 @@ pub trait Environment: Send + Sync + 'static {
         let mut random = [0; 10];
         self.random(&mut random)?;
         Ok(Stamp { now: self.now(), random })
+    }
+
+    /// What the keys are made from that a request's personal data is encrypted with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::random`].
+    fn seed(&self) -> Result<Seed, RandomError> {
+        let mut random = Zeroizing::new([0; Seed::BYTES]);
+        self.random(random.as_mut_slice())?;
+        Ok(Seed::new(*random))
     }
 }
 

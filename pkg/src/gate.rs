@@ -20,6 +20,7 @@ use passgate_core::time::UnixMillis;
 use passgate_passport::action_pass::{self, ActionPass};
 use passgate_passport::challenge::ChallengeKey;
 use passgate_passport::json::{self, Node};
+use passgate_passport::jwe::Seed;
 use passgate_passport::jws::{self, TokenType};
 use passgate_passport::key::PublicKey;
 use sha2::{Digest as _, Sha256};
@@ -150,21 +151,29 @@ impl Gate {
         self.gate.add_status_list(uri.as_deref(), token, now).map_err(|error| error.to_string())
     }
 
-    /// Steps 1 to 7 of a request's life, but for the signature. Gives an `Answer` in JSON.
+    /// Steps 1 to 7 of a request's life, but for the signature; `seed` is 32 random bytes that keys are made from where the
+    /// policy encrypts something. Gives an `Answer` in JSON.
     ///
     /// # Errors
     ///
     /// When a record waits for its signature, or an argument has not the shape it should have.
-    pub fn decide(&mut self, request: &str, body: &[u8], now: f64, random: &[u8]) -> Result<String, String> {
+    pub fn decide(
+        &mut self,
+        request: &str,
+        body: &[u8],
+        now: f64,
+        random: &[u8],
+        seed: &[u8],
+    ) -> Result<String, String> {
         self.is_free()?;
         let request: RequestDoc =
             json::parse_into(request.as_bytes(), MAX_ARGUMENT_BYTES).map_err(|error| format!("request: {error}"))?;
-        let stamp = shapes::stamp(now, random)?;
+        let (stamp, seed) = (shapes::stamp(now, random)?, shapes::seed(seed)?);
         let headers = request.headers();
         let raw = request.raw(&headers, body);
         let to_cover = ToCover::of(&raw).answering(self.gate.challenge(stamp.now));
         let mut redacted = None;
-        let Step { refused, request, minting, draft, writes, fields } = match self.judged(&raw, stamp.now)? {
+        let Step { refused, request, minting, draft, writes, fields } = match self.judged(&raw, stamp.now, &seed)? {
             Ok((judged, admitted, body)) => {
                 redacted = body;
                 self.decided(&judged, admitted, &stamp)?
@@ -439,14 +448,19 @@ impl Gate {
     }
 
     /// Steps 1 to 5; once more where the state knows the agent better than it was judged.
-    fn judged(&self, raw: &RawRequest<'_>, now: UnixMillis) -> Result<Result<Admissible, Refusal>, String> {
+    fn judged(
+        &self,
+        raw: &RawRequest<'_>,
+        now: UnixMillis,
+        seed: &Seed,
+    ) -> Result<Result<Admissible, Refusal>, String> {
         let mut conduct = Conduct::default();
         for _ in 0..MAX_JUDGED {
             let judged = match self.judge.judge_as(&self.gate, raw, now, conduct) {
                 Ok(judged) => judged,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            let (judged, redacted) = judged.restrict(Vec::new(), raw.body);
+            let (judged, redacted) = judged.restrict(Vec::new(), raw.body, seed);
             let rows = self.load(judged.demand().row_keys());
             let admitted = state::admit(judged.demand(), &rows).map_err(|error| error.to_string())?;
             match admitted.admission.conduct {

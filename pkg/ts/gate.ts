@@ -26,6 +26,11 @@ export interface GateOptions {
   readonly clock?: () => number
   /** Ten random bytes, new ones with every call. WebCrypto's by default. */
   readonly random?: () => Uint8Array | Promise<Uint8Array>
+  /**
+   * Thirty-two secret random bytes, new ones with every call: what the keys are made from that a request's personal data is
+   * encrypted with. WebCrypto's by default.
+   */
+  readonly seed?: () => Uint8Array | Promise<Uint8Array>
 }
 
 /** A request as it arrived. A {@link Request} will do as well; then its URL is read as the platform normalised it. */
@@ -135,6 +140,7 @@ export class Gate {
   readonly #signer: Signer
   readonly #clock: () => number
   readonly #random: () => Uint8Array | Promise<Uint8Array>
+  readonly #seed: () => Uint8Array | Promise<Uint8Array>
   readonly #lines: string[] = []
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -143,6 +149,7 @@ export class Gate {
     this.#signer = signer
     this.#clock = options.clock ?? Date.now
     this.#random = options.random ?? tenBytes
+    this.#seed = options.seed ?? seedBytes
   }
 
   /**
@@ -188,7 +195,8 @@ export class Gate {
     const json = plainJson('request_invalid', 'request', head)
     return this.#next(async () => {
       const { now, bits } = await this.#stamp()
-      const decide = (): string => this.#handle.decide(json, body, now, bits)
+      const seed = await this.#seed()
+      const decide = (): string => this.#handle.decide(json, body, now, bits, seed)
       const answer = JSON.parse(guarded('request_invalid', decide)) as Omit<GateDecision, 'record'>
       const { record, minted } = await this.#commit()
       return minted === null ? { ...answer, record } : { ...answer, response: minted, record }
@@ -320,10 +328,11 @@ export class Gate {
   }
 }
 
-const OPTIONS = ['key', 'evaluator', 'since', 'clock', 'random']
+const OPTIONS = ['key', 'evaluator', 'since', 'clock', 'random', 'seed']
 /** The release, as records name it. */
 const VERSION = '0.1.0'
 const tenBytes = (): Promise<Uint8Array> => randomBytes(10)
+const seedBytes = (): Promise<Uint8Array> => randomBytes(32)
 
 type Parts = Omit<GateRequest, 'body'> & { readonly body: Uint8Array }
 

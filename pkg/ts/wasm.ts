@@ -43,7 +43,7 @@ export interface GateHandle {
   pending(): string
   setChallengeKey(key: Uint8Array): void
   addStatusList(uri: string | undefined, token: string, now: number): boolean
-  decide(request: string, body: Uint8Array, now: number, random: Uint8Array): string
+  decide(request: string, body: Uint8Array, now: number, random: Uint8Array, seed: Uint8Array): string
   revoke(subject: string, now: number, random: Uint8Array): void
   suspend(subject: string, now: number, random: Uint8Array): boolean
   reinstate(subject: string, now: number, random: Uint8Array): boolean

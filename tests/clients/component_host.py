@@ -64,17 +64,17 @@ class Gate:
     def passport(self, token, now):
         return ok(self.call("[method]gate.verify-passport", self.gate, token, now))
 
-    def decide(self, request, now, random, conduct=record({"raised": False, "risk": "usual"})):
+    def decide(self, request, now, random, seed, conduct=record({"raised": False, "risk": "usual"})):
         """Steps 1 to 7: the verdict, the answer to give instead of forwarding, and the record, which comes before either."""
         judged = self.call("[method]gate.judge", self.gate, request, now, conduct)
         place = self.place(now, random)
         try:
             if judged.tag == "ok":
-                # What goes upstream in place of the body, if the policy takes texts out of it.
-                self.forwarded = self.call("[method]judgement.restrict", judged.payload, [], request.body)
+                # What goes upstream in place of the body, if the policy takes texts out of it or encrypts them.
+                self.forwarded = ok(self.call("[method]judgement.restrict", judged.payload, [], request.body, seed))
                 decided, conduct = self.admit(judged.payload, now, place)
                 # Where its agent does not behave as it was judged to, it is judged once more, as what it is.
-                return decided or self.decide(request, now, random, conduct)
+                return decided or self.decide(request, now, random, seed, conduct)
             draft = ok(self.call("[method]refusal.attest", judged.payload, self.chain, place))
             return self.refuse(self.call("[method]refusal.refused", judged.payload), [], draft)
         finally:
@@ -140,13 +140,14 @@ def main(component):
     case, [step] = job["case"], job["case"]["steps"]
     seed = job["key"]["d"]
     key = Ed25519PrivateKey.from_private_bytes(base64.urlsafe_b64decode(seed + "=" * (-len(seed) % 4)))
-    # The random bits are those of the expected record; for real they are os.urandom(10), anew for each record.
+    # The random bits are those of the expected record; for real they are os.urandom(10), anew for each record, and the seed is
+    # os.urandom(32), anew for each request.
     first, second = (number.to_bytes(10, "big") for number in range(2))
     policy, started = json.dumps(case["policy"]), job["started"]
     gate = Gate(Evaluator(component), policy, job["evaluator"], key, job["kid"], started, case["now_ms"], first)
     token = dict(step["request"]["headers"])["agent-passport"]
     passport = gate.passport(token, step["at_ms"])
-    verdict, answer, jws = gate.decide(wit_request(step["request"]), step["at_ms"], second)
+    verdict, answer, jws = gate.decide(wit_request(step["request"]), step["at_ms"], second, second.ljust(32, b"\0"))
     result = {"agent_id": vars(passport)["agent-id"], "decision": verdict.replace("-", "_"), "record": jws}
     json.dump(result | {"status": answer.status if answer else 200}, sys.stdout)
 

@@ -156,8 +156,11 @@ function request(gate, raw, store, ledger, at, conduct = { raised: false, risk: 
   }
   try {
     if (judged instanceof component.Judgement) {
-      // It gives what goes upstream in place of the body, if the policy takes texts out of it.
-      judged.restrict([], text.encode(raw.body))
+      // It gives what goes upstream in place of the body, if the policy takes texts out of it or encrypts them. For real, the
+      // bytes that keys are made from are 32 random ones.
+      const seed = new Uint8Array(32)
+      seed.set(at.random)
+      judged.restrict([], text.encode(raw.body), seed)
       const decided = decide(judged, store, ledger, at)
       if (decided.conduct !== undefined) return request(gate, raw, store, ledger, at, decided.conduct)
       return answered(gate, decided, ledger)

@@ -3,6 +3,8 @@
 //   jose_tokens.mjs verify TYP < {"token": ..., "jwks": {"keys": [...]}}     prints the payload
 //   jose_tokens.mjs sign TYP ALG < {"key": private JWK, "claims": {...}}     prints the token
 //   jose_tokens.mjs generate                                                 prints a new private JWK
+//   jose_tokens.mjs generate-encryption                                      prints a new private X25519 JWK
+//   jose_tokens.mjs decrypt < {"key": private JWK, "tokens": [...]}          prints the texts, as a JSON array
 
 import { pathToFileURL } from 'node:url'
 import { readFileSync } from 'node:fs'
@@ -29,6 +31,23 @@ async function generate() {
   return JSON.stringify(await jose.exportJWK(privateKey))
 }
 
+async function generateEncryption() {
+  const { privateKey } = await jose.generateKeyPair('ECDH-ES', { crv: 'X25519', extractable: true })
+  return JSON.stringify(await jose.exportJWK(privateKey))
+}
+
+async function decrypt(_, job) {
+  const key = await jose.importJWK(job.key, 'ECDH-ES')
+  const accepted = { keyManagementAlgorithms: ['ECDH-ES'], contentEncryptionAlgorithms: ['A256GCM'] }
+  const texts = job.tokens.map(async (token) => {
+    const { plaintext, protectedHeader } = await jose.compactDecrypt(token, key, accepted)
+    if (protectedHeader.kid !== job.key.kid) throw new Error(`kid is ${protectedHeader.kid}`)
+    return new TextDecoder('utf-8', { fatal: true }).decode(plaintext)
+  })
+  return JSON.stringify(await Promise.all(texts))
+}
+
 const [verb, ...args] = process.argv.slice(2)
-const job = verb === 'generate' ? undefined : JSON.parse(readFileSync(0, 'utf8'))
-process.stdout.write(await { verify, sign, generate }[verb](args, job))
+const job = verb.startsWith('generate') ? undefined : JSON.parse(readFileSync(0, 'utf8'))
+const verbs = { verify, sign, generate, 'generate-encryption': generateEncryption, decrypt }
+process.stdout.write(await verbs[verb](args, job))

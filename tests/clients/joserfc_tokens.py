@@ -2,12 +2,13 @@
 
     joserfc_tokens.py verify TYP < {"token": ..., "jwks": {"keys": [...]}}     prints the payload
     joserfc_tokens.py sign TYP ALG < {"key": private JWK, "claims": {...}}     prints the token
+    joserfc_tokens.py decrypt < {"key": private JWK, "tokens": [...]}          prints the texts, as a JSON array
 """
 
 import json
 import sys
 
-from joserfc import jws
+from joserfc import jwe, jws
 from joserfc.jwk import KeySet, OKPKey
 
 ALGORITHMS = ["EdDSA", "Ed25519"]
@@ -28,10 +29,21 @@ def sign(typ, algorithm, job):
     return jws.serialize_compact(header, json.dumps(job["claims"]), key, algorithms=ALGORITHMS)
 
 
+def decrypt(job):
+    key = OKPKey.import_key(job["key"])
+    texts = []
+    for token in job["tokens"]:
+        opened = jwe.decrypt_compact(token, key, algorithms=["ECDH-ES", "A256GCM"])
+        if opened.headers().get("kid") != job["key"].get("kid"):
+            sys.exit(f"another token than expected: {opened.headers()}")
+        texts.append(opened.plaintext.decode())
+    return json.dumps(texts)
+
+
 def main():
     job = json.load(sys.stdin)
     verb, arguments = sys.argv[1], sys.argv[2:]
-    sys.stdout.write({"verify": verify, "sign": sign}[verb](*arguments, job))
+    sys.stdout.write({"verify": verify, "sign": sign, "decrypt": decrypt}[verb](*arguments, job))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 const text = new TextEncoder()
 
-/** When the record of a step is made, and its random bits: the step's number. */
+/** When the record of a step is made, its random bits, the step's number, and what keys are made from: those bits and zeros. */
 class Moment {
   at(now, number) {
     this.now = now
     this.random = new Uint8Array(10)
     new DataView(this.random.buffer).setBigUint64(2, BigInt(number))
+    this.seed = new Uint8Array(32)
+    this.seed.set(this.random)
   }
 }
 
@@ -18,6 +20,7 @@ async function opened(api, job, moment) {
     since: new Date(job.started * 1000),
     clock: () => moment.now,
     random: () => moment.random,
+    seed: () => moment.seed,
   })
   for (const [uri, token] of Object.entries(job.case.status_lists ?? {})) {
     // A list that is refused is one the gate does not have.

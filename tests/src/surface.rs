@@ -12,6 +12,7 @@ use passgate_api::answer::MINTED_STATUS;
 use passgate_core::attest::{GateRecord, Stamp, Writer};
 use passgate_core::gate::{EvaluatorRef, Gate};
 use passgate_core::time::UnixMillis;
+use passgate_passport::jwe::Seed;
 use serde_json::{Map, Value};
 
 use crate::agent;
@@ -137,6 +138,13 @@ pub fn evaluator() -> EvaluatorRef {
 pub fn stamp(at_ms: u64, number: usize) -> Stamp {
     let [a, b, c, d, e, f, g, h] = u64::try_from(number).unwrap_or(u64::MAX).to_be_bytes();
     Stamp { now: UnixMillis(at_ms), random: [0, 0, a, b, c, d, e, f, g, h] }
+}
+
+/// What the keys of a step are made from: the random bits of its stamp, and zeros.
+pub fn seed(stamp: Stamp) -> Seed {
+    let mut bytes = [0; Seed::BYTES];
+    bytes.iter_mut().zip(stamp.random).for_each(|(byte, random)| *byte = random);
+    Seed::new(bytes)
 }
 
 /// The gate of a case and the writer of its chain.

@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use passgate_core::attest::{Body, GateRecord, KeyRotationRecord, Link, RotationScope, Stamp, Writer};
+use passgate_core::attest::{Body, GateRecord, KeyRotationRecord, Link, RotationScope, Stamp, Writer, sha256_label};
 use passgate_core::ledger::{HeadBuilder, Verifier, head_line, record_line};
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
@@ -16,7 +16,9 @@ use passgate_tests::origin::Origin;
 use passgate_tests::program::{jose_client, npm_client, output, python, python_client};
 use passgate_tests::site::{Site, now};
 use passgate_tests::surface::{payload, text_member};
+use passgate_tests::wire::exchange;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const ROUTES: &str = "  - {path: '/**', action: 'web:call'}";
 
@@ -79,6 +81,56 @@ fn we_verify_their_passports() {
     let forged =
         jose_client(&["sign", "passport+jwt", "EdDSA"], &json!({ "key": stranger, "claims": claims })).unwrap();
     assert_eq!(verify(&forged).0, 5, "another key");
+}
+
+/// The members of an array of texts.
+fn texts(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_libraries_read_what_a_gateway_encrypted() {
+    let origin = Origin::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("reader.jwk").to_string_lossy().into_owned();
+    let key = |private: &Value| {
+        let mut public = private.clone();
+        public.as_object_mut().unwrap().remove("d");
+        format!("  pii_controls: {{mode: encrypt, encrypt_to: {public}}}")
+    };
+    site(&origin.url()).output(&["keys", "generate", "--encryption", "--out", &own]).unwrap();
+    // A key of ours, and one of a library's, which gives it no name.
+    let ours = object(&std::fs::read_to_string(&own).unwrap());
+    let theirs = object(&jose_client(&["generate-encryption"], &Value::Null).unwrap());
+    let body = r#"{"note":"ask \u0061lice@example.com, gr\u00fc\u00df","cards":["4111 1111 1111 1111"],"n":1}"#;
+    for (number, private) in [ours, theirs].iter().enumerate() {
+        let site = Site::new(&origin.url(), ROUTES, &key(private)).unwrap();
+        let agent = site.agent("agent-1", &["web:*"]).unwrap();
+        site.start().unwrap();
+        let request = site.signed_json(&agent, "/a", &format!("nonce-of-encrypted-{number}"), body).unwrap();
+        let answer = exchange(site.address(), &request).await.unwrap();
+        assert_eq!(answer.status, 200);
+        let seen = origin.seen().last().unwrap().clone();
+        let sent = object(std::str::from_utf8(&seen.body).unwrap());
+        let note = sent["note"].as_str().unwrap().strip_prefix("ask ").unwrap();
+        let (email, rest) = note.split_once(", ").unwrap();
+        assert_eq!(rest, "gr\u{fc}\u{df}");
+        let job = json!({ "key": private, "tokens": [email, sent["cards"][0]] });
+        let expected = ["alice@example.com", "4111 1111 1111 1111"];
+        assert_eq!(texts(&jose_client(&["decrypt"], &job).unwrap()), expected);
+        assert_eq!(texts(&python_client("joserfc_tokens.py", &["decrypt"], &job).unwrap()), expected);
+        let ledger = site.output(&["--format", "json", "ledger", "query", "--agent", "agent-1"]).unwrap();
+        let digest = sha256_label(&Sha256::digest(&seen.body).into());
+        assert!(ledger.contains(&digest) && ledger.contains("values_encrypted"), "{ledger}");
+        assert!(!ledger.contains("alice") && !ledger.contains("4111"), "{ledger}");
+        // And they notice a change, so that the check above means something.
+        let job = json!({ "key": private, "tokens": [agent::with_other_signature(email)] });
+        assert!(jose_client(&["decrypt"], &job).is_err());
+        assert!(python_client("joserfc_tokens.py", &["decrypt"], &job).is_err());
+        if number == 0 {
+            assert_eq!(site.output(&["keys", "decrypt", email, "--key", &own]).unwrap(), "alice@example.com\n");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

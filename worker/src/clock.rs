@@ -2,6 +2,7 @@
 
 use passgate_core::attest::Stamp;
 use passgate_core::time::UnixMillis;
+use passgate_passport::jwe::Seed;
 
 /// The time of day. In a Worker it stands still between one input or output and the next.
 pub(crate) fn now() -> UnixMillis {
@@ -17,6 +18,17 @@ pub(crate) fn stamp() -> Result<Stamp, String> {
     let mut random = [0; 10];
     getrandom::fill(&mut random).map_err(|error| format!("no secure randomness: {error}"))?;
     Ok(Stamp { now: now(), random })
+}
+
+/// What the keys are made from that a request's personal data is encrypted with.
+///
+/// # Errors
+///
+/// As [`stamp`].
+pub(crate) fn seed() -> Result<Seed, String> {
+    let mut random = [0; Seed::BYTES];
+    getrandom::fill(&mut random).map_err(|error| format!("no secure randomness: {error}"))?;
+    Ok(Seed::new(random))
 }
 
 /// A stamp as it stands in a header field between the Worker and its objects: milliseconds, a dot, 20 hex digits.

@@ -19,6 +19,7 @@ use passgate_core::flood::{Fold, RefusalBound};
 use passgate_core::pipeline::{Judged, RawRequest, Refusal};
 use passgate_core::reason::Reason;
 use passgate_core::state::{Conduct, agent_key};
+use passgate_passport::jwe::Seed;
 use serde::Serialize;
 use worker::{Context, Delay, Env, Headers, Request, Response, ResponseBuilder};
 
@@ -115,8 +116,12 @@ impl Life<'_> {
             Ok(stamp) => stamp,
             Err(error) => return fault(Reason::InternalError, &error, &self.policy.gate.id, &line),
         };
+        let seed = match testing::seed().map_or_else(clock::seed, Ok) {
+            Ok(seed) => seed,
+            Err(error) => return fault(Reason::InternalError, &error, &self.policy.gate.id, &line),
+        };
         let to_cover = ToCover::of(&raw).answering(self.policy.gate.challenge(stamp.now));
-        let (judged, redacted, answer) = match self.judge_and_admit(&raw, stamp).await {
+        let (judged, redacted, answer) = match self.judge_and_admit(&raw, stamp, &seed).await {
             Ok(decided) => decided,
             Err(refusal) => return self.refuse(&refusal, to_cover, &line).await,
         };
@@ -146,13 +151,13 @@ impl Life<'_> {
     }
 
     /// Steps 1 to 7; once more under the newer policy when the agent's object has seen one, and once more where it knows the
-    /// agent better than it was judged. The bytes are the body to forward where texts are taken out of it.
-    async fn judge_and_admit(&mut self, raw: &RawRequest<'_>, stamp: Stamp) -> Result<Admitted, Refusal> {
+    /// agent better than it was judged. The bytes are the body to forward where texts are taken out of it or encrypted.
+    async fn judge_and_admit(&mut self, raw: &RawRequest<'_>, stamp: Stamp, seed: &Seed) -> Result<Admitted, Refusal> {
         testing::panic_at("judge");
         let (mut is_again, mut conduct) = (false, Conduct::default());
         loop {
             let judged = JUDGE.judge_as(&self.policy.gate, raw, stamp.now, conduct)?;
-            let (judged, redacted) = judged.restrict(Vec::new(), raw.body);
+            let (judged, redacted) = judged.restrict(Vec::new(), raw.body, seed);
             let why = match self.admit(&judged, stamp).await {
                 Ok(answer) => return Ok((judged, redacted, answer)),
                 Err(Stale::Conduct(as_it_is)) if conduct != as_it_is => {

@@ -13,6 +13,7 @@ use passgate_api::edge::{Current, EdgeDoc};
 use passgate_core::attest::Stamp;
 use passgate_core::gate::EvaluatorRef;
 use passgate_core::time::UnixMillis;
+use passgate_passport::jwe::Seed;
 use passgate_store::conformance;
 use serde::Deserialize;
 use worker::{Context, Env, Headers, Request, Response};
@@ -62,6 +63,13 @@ fn scripted(name: &str) -> Option<String> {
 
 pub(crate) fn stamp() -> Option<Stamp> {
     clock::from_text(&scripted(STAMP)?)
+}
+
+/// The random bits of the scripted stamp, and zeros.
+pub(crate) fn seed() -> Option<Seed> {
+    let mut bytes = [0; Seed::BYTES];
+    bytes.iter_mut().zip(stamp()?.random).for_each(|(byte, random)| *byte = random);
+    Some(Seed::new(bytes))
 }
 
 pub(crate) fn start_stamp() -> Option<Stamp> {

@@ -3,12 +3,17 @@
 use std::rc::Rc;
 
 use passgate_core::attest::Stamp;
+use passgate_passport::jwe::Seed;
 use worker::Headers;
 
 use crate::object::{Chain, Failure};
 use crate::policy::Policy;
 
 pub(crate) fn stamp() -> Option<Stamp> {
+    None
+}
+
+pub(crate) fn seed() -> Option<Seed> {
     None
 }
 

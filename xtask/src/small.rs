@@ -24,6 +24,9 @@ const TRAPPING: [&str; 4] =
 /// a decision's time, hashes too little to show it.
 const COMPACT_HASHES: &str = "--cfg=sha2_backend_soft=\"compact\"";
 
+/// AES as loops too: what is encrypted are single values, and agreeing on a key for each takes most of the time.
+const COMPACT_CIPHER: &str = "--cfg=aes_backend_soft=\"compact\"";
+
 /// The passes of the optimiser. The linker puts the stack below the data, so nothing has an address below 1024: an
 /// offset that was added to an address moves into the instruction that reads there. Functions of one caller stay by
 /// themselves unless they are tiny: in a function of thousands of locals each number of a local takes two bytes.
@@ -70,7 +73,7 @@ pub(crate) fn compiling(checkout: &Checkout, task: Task, further: &[&str]) -> Re
 
 /// With cargo's separator between them, so that paths may contain spaces.
 fn compiler_flags(checkout: &Checkout, toolchain: Toolchain, further: &[&str]) -> Result<String> {
-    let own = TRAPPING.iter().chain([&COMPACT_HASHES]).chain(further).map(|flag| (*flag).to_owned());
+    let own = TRAPPING.iter().chain([&COMPACT_HASHES, &COMPACT_CIPHER]).chain(further).map(|flag| (*flag).to_owned());
     let flags = own.chain(reproducible::flags(checkout, toolchain)?);
     Ok(flags.collect::<Vec<_>>().join("\u{1f}"))
 }

@@ -3,6 +3,7 @@
 //! Unknown members are refused everywhere: a misspelt guardrail must not be a missing one.
 
 mod compile;
+mod encryption;
 mod guardian;
 mod response;
 mod scalar;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compile::{BundleError, checked_pointer, status_lists, trust_store};
 
+pub use encryption::{EncryptionKeyDoc, Withheld};
 pub use guardian::{GuardianDoc, SpotDoc};
 pub use response::{ResponsePiiDoc, ResponseRecordsDoc};
 pub use scalar::Scalar;
@@ -499,6 +501,9 @@ pub struct PiiControlsDoc {
     /// What becomes of what stands in responses. Absent: they are not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub responses: Option<ResponsePiiDoc>,
+    /// The public key of whoever reads what is encrypted, an X25519 JWK (RFC 8037). Needed where anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypt_to: Option<EncryptionKeyDoc>,
 }
 
 /// What becomes of what is found.
@@ -510,6 +515,8 @@ pub enum PiiModeDoc {
     Ignore,
     /// It is counted in the record.
     LogOnly,
+    /// It is forwarded encrypted to `encrypt_to`; where it cannot be, the request is refused.
+    Encrypt,
     /// It is taken out of what is forwarded; where it cannot be, the request is refused.
     Redact,
     /// The request is refused.
@@ -540,7 +547,7 @@ impl PiiControlsDoc {
         denies_unscannable(self.unscannable, |class| self.mode_of(class))
     }
 
-    /// The strictest of both, class by class.
+    /// The strictest of both, class by class. Where both have a key, it has to be the same.
     #[must_use]
     pub fn stricter(&self, other: &Self) -> Self {
         let denies = self.denies_unscannable() || other.denies_unscannable();
@@ -552,6 +559,7 @@ impl PiiControlsDoc {
                 (Some(one), Some(other)) => Some(one.stricter(other)),
                 (one, other) => one.clone().or_else(|| other.clone()),
             },
+            encrypt_to: self.encrypt_to.as_ref().or(other.encrypt_to.as_ref()).cloned(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use passgate_host::control::RemoteGateError;
 use passgate_host::files::{self, Existing, FileError};
+use passgate_passport::jwe::{DecryptionKey, EncryptionKey};
 use passgate_passport::key::{PublicKey, SecretKey};
 use passgate_passport::key_set::{self, DatedKey};
 use passgate_passport::{did_key, jwk};
@@ -55,6 +56,10 @@ pub(crate) fn read_api_key(path: &Path) -> Result<Zeroizing<String>, Failure> {
 /// Reads the public half of a key from a file with a public or private JWK, or from stdin for `-`.
 pub(crate) fn read_public_key(name: &str) -> Result<PublicKey, Failure> {
     let bytes = input::read(name)?;
+    public_key_of(name, &bytes)
+}
+
+fn public_key_of(name: &str, bytes: &[u8]) -> Result<PublicKey, Failure> {
     let bytes = bytes.trim_ascii();
     if let Ok(key) = SecretKey::from_private_jwk(bytes) {
         if name != input::STDIN {
@@ -65,6 +70,38 @@ pub(crate) fn read_public_key(name: &str) -> Result<PublicKey, Failure> {
     }
     PublicKey::from_jwk(bytes).map_err(|error| {
         Failure::new(Exit::Invalid, "key_malformed", format_args!("{name} holds no usable key: {error}"))
+    })
+}
+
+/// A public key.
+pub(crate) enum AnyKey {
+    /// One that signatures are verified with.
+    Signing(PublicKey),
+    /// One that personal data is encrypted to.
+    Encryption(EncryptionKey),
+}
+
+/// As [`read_public_key`], also of an X25519 key.
+pub(crate) fn read_any_public_key(name: &str) -> Result<AnyKey, Failure> {
+    let bytes = input::read(name)?;
+    if let Ok(key) = DecryptionKey::from_private_jwk(bytes.trim_ascii()) {
+        if name != input::STDIN {
+            // Says so when the private key is open to others.
+            read_decryption_key(Path::new(name))?;
+        }
+        return Ok(AnyKey::Encryption(key.public().clone()));
+    }
+    if let Ok(key) = EncryptionKey::from_jwk(bytes.trim_ascii()) {
+        return Ok(AnyKey::Encryption(key));
+    }
+    public_key_of(name, &bytes).map(AnyKey::Signing)
+}
+
+/// Reads a private X25519 key; refused when others can read it.
+pub(crate) fn read_decryption_key(path: &Path) -> Result<DecryptionKey, Failure> {
+    let bytes = files::read_secret(path, jwk::MAX_JWK_BYTES)?;
+    DecryptionKey::from_private_jwk(bytes.trim_ascii()).map_err(|error| {
+        Failure::new(Exit::Invalid, "key_malformed", format_args!("{} holds no usable key: {error}", path.display()))
     })
 }
 

@@ -15,6 +15,7 @@ use passgate_core::state::{
 };
 use passgate_core::time::UnixMillis;
 use passgate_passport::action_pass::{self, ActionPass};
+use passgate_passport::jwe::Seed;
 
 use crate::bindings::exports::passgate::gate::evaluator as wit;
 
@@ -28,6 +29,14 @@ pub(crate) fn field((name, value): (&'static str, String)) -> (String, String) {
 pub(crate) fn stamp(now: u64, random: &[u8]) -> Result<Stamp, String> {
     let random = random.try_into().map_err(|_| format!("{} random bytes; give 10", random.len()))?;
     Ok(Stamp { now: UnixMillis(now), random })
+}
+
+/// # Errors
+///
+/// When `random` is not 32 bytes.
+pub(crate) fn seed(random: Vec<u8>) -> Result<Seed, String> {
+    let bytes = random.as_slice().try_into().map(Seed::new);
+    bytes.map_err(|_| format!("{} random bytes; give {}", random.len(), Seed::BYTES))
 }
 
 /// # Errors

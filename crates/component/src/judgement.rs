@@ -52,11 +52,17 @@ impl wit::GuestJudgement for Judgement {
         }
     }
 
-    fn restrict(&self, plugins: Vec<wit::PluginReport>, body: Vec<u8>) -> Option<Vec<u8>> {
+    fn restrict(
+        &self,
+        plugins: Vec<wit::PluginReport>,
+        body: Vec<u8>,
+        random: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let seed = convert::seed(random)?;
         let plugins = plugins.into_iter().map(convert::plugin_record).collect();
-        let (judged, redacted) = self.0.borrow().clone().restrict(plugins, &body);
+        let (judged, forwarded) = self.0.borrow().clone().restrict(plugins, &body, &seed);
         *self.0.borrow_mut() = judged;
-        redacted
+        Ok(forwarded)
     }
 
     fn reviewed(&self, review: wit::Review) {

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use passgate_passport::action_pass::Binding;
 use passgate_passport::approval;
 use passgate_passport::challenge::ChallengeKey;
+use passgate_passport::jwe::EncryptionKey;
 use passgate_passport::key::PublicKey;
 use passgate_passport::proof::web_bot_auth::{Coverage, ForeignAgent};
 use passgate_passport::scope::Scope;
@@ -166,16 +167,27 @@ pub struct SpendLimits {
 }
 
 /// What becomes of personal data and secrets, class by class; a class in none of them is not looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PiiControls {
     /// A request with any of these is refused.
     pub block: Classes,
     /// These are taken out of what is forwarded.
     pub redact: Classes,
+    /// These are forwarded encrypted.
+    pub encrypt: Option<Encryption>,
     /// These are counted.
     pub log: Classes,
     /// Whether a body that cannot be looked at refuses its request.
     pub denies_unscannable: bool,
+}
+
+/// What is forwarded encrypted, and who can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encryption {
+    /// What is encrypted.
+    pub classes: Classes,
+    /// The key of whoever reads it.
+    pub to: EncryptionKey,
 }
 
 /// The sessions of a gate.
@@ -225,9 +237,10 @@ pub struct Spot {
 pub const MAX_SCANNED_RESPONSE_BYTES: u32 = 8 * 1024 * 1024;
 
 /// How responses are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponseControls {
-    /// What becomes of personal data and secrets in them. Absent: they are not looked for.
+    /// What becomes of personal data and secrets in them. Absent: they are not looked for. Nothing is encrypted in a response:
+    /// what the policy would have encrypted is taken out.
     pub pii: Option<PiiControls>,
     /// How much of one is read to look at it. A longer one cannot be looked at.
     pub max_bytes: u32,
@@ -451,7 +464,7 @@ impl Gate {
     /// [`Judged::restrict`](crate::pipeline::Judged::restrict), or nothing is forwarded.
     pub fn redacts(&self) -> bool {
         self.rules.as_ref().is_some_and(|rules| rules.redacts())
-            || self.guardrails.pii.is_some_and(|pii| !pii.redact.is_empty())
+            || self.guardrails.pii.as_ref().is_some_and(|pii| !pii.taken_out().is_empty())
     }
 
     /// What the level demands and the policy does not.

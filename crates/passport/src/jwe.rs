@@ -112,6 +112,12 @@ impl EncryptionKey {
         self.kid.as_deref()
     }
 
+    /// SHA-256 thumbprint of the JWK (RFC 7638): 43 base64url characters.
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        thumbprint(&self.point)
+    }
+
     /// The public JWK, in this byte form, without `kid` where it has none: `{"crv":"X25519","kid":"…","kty":"OKP","x":"…"}`.
     #[must_use]
     pub fn to_jwk(&self) -> String {
@@ -138,6 +144,12 @@ impl Seed {
     #[must_use]
     pub fn new(bytes: [u8; Self::BYTES]) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for the place that judges.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
     }
 
     /// The ephemeral key and the initialisation vector of a text.

@@ -25,7 +25,7 @@ pub const MAX_JWKS_KEYS: usize = 64;
 pub(crate) const ENCODED_KEY_LEN: usize = 43;
 
 /// Members that only private or symmetric keys have (RFC 7518 section 6, RFC 8037 section 2).
-pub(crate) const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The names of Ed25519 in a JWK (RFC 8037 section 3.1, RFC 9864).
 pub(crate) const ALGORITHMS: [&str; 2] = ["EdDSA", "Ed25519"];

@@ -74,6 +74,7 @@ pub(super) fn policy(
 ) -> Result<Policy, ConfigErrors> {
     let check = Check { file, base: file };
     bundle.routes.extend(files.iter().flat_map(|(_, file)| &file.routes).cloned());
+    check.one_reader(guardrails, files)?;
     let of_files = files.iter().filter_map(|(_, file)| file.guardrails.as_ref());
     bundle.guardrails = of_files.fold(guardrails.clone(), |all, more| stricter(&all, more));
     check.wildcards(&bundle.guardrails)?;
@@ -96,6 +97,25 @@ struct Check<'a> {
 impl Check<'_> {
     fn error(&self, member: impl Into<String>, problem: impl Into<String>, remedy: Option<&str>) -> ConfigError {
         ConfigError::at_member(self.file, member, problem, remedy)
+    }
+
+    /// What is encrypted to two keys, neither of their owners reads.
+    fn one_reader(&self, own: &GuardrailsDoc, files: &[(PathBuf, PolicyFile)]) -> Result<(), ConfigError> {
+        let of = |guardrails: &GuardrailsDoc| guardrails.pii_controls.as_ref().and_then(|pii| pii.encrypt_to.clone());
+        let mut known = of(own).map(|key| (self.file, key));
+        for (path, file) in files {
+            let Some(key) = file.guardrails.as_ref().and_then(of) else { continue };
+            match &known {
+                Some((first, other)) if *other != key => {
+                    let problem = format!("another key than in {}", first.display());
+                    let remedy = Some("give one key, in one of the files");
+                    return Err(ConfigError::at_member(path, "guardrails.pii_controls.encrypt_to", problem, remedy));
+                }
+                Some(_) => {}
+                None => known = Some((path, key)),
+            }
+        }
+        Ok(())
     }
 
     fn ranges(&self, config: &Config) -> Result<(), ConfigError> {

@@ -137,6 +137,16 @@ mod tests {
         let both = stricter(&shown, &hidden).pii_controls.unwrap().responses.unwrap();
         let modes = [Class::Card, Class::Email].map(|class| both.mode_of(class));
         assert_eq!((modes, both.denies_unscannable()), ([PiiModeDoc::Block, PiiModeDoc::Redact], true));
+        let sealed = responses(serde_json::json!({"mode": "encrypt", "classes": {"ip": "ignore"}}));
+        let both = |other| stricter(&sealed, other).pii_controls.unwrap().responses.unwrap();
+        let modes =
+            [both(&shown), both(&hidden)].map(|both| [Class::Email, Class::Ip].map(|class| both.mode_of(class)));
+        let (encrypted, redacted) = (PiiModeDoc::Encrypt, PiiModeDoc::Redact);
+        assert_eq!(
+            modes,
+            [[encrypted, PiiModeDoc::LogOnly], [redacted, redacted]],
+            "which says that it is none for responses"
+        );
         for (one, other) in [(&shown, &counted), (&counted, &shown)] {
             let kept = stricter(one, other).pii_controls.unwrap().responses;
             assert_eq!(kept, shown.pii_controls.as_ref().unwrap().responses, "the other file says nothing of them");

@@ -11,6 +11,7 @@ use passgate_core::pipeline::{Judged, Refusal};
 use passgate_core::plugin::PluginRecord;
 use passgate_core::review::Review;
 use passgate_core::state::{Admission, Demand, NonceAnswer};
+use passgate_passport::jwe::Seed;
 use wasmtime::component::ResourceAny;
 
 use super::bindings::exports::passgate::gate::evaluator as wit;
@@ -75,19 +76,25 @@ impl EngineCase {
         }
     }
 
-    /// Takes in what plugins said. Gives the body to forward instead, when they take something out of it.
+    /// Takes in what plugins said. Gives the body to forward instead, when they or the policy take something out of it, or the
+    /// policy encrypts something in it, with keys that are made from `seed`.
     ///
     /// # Errors
     ///
     /// When the evaluator fails. The request is refused.
-    pub fn restrict(self, plugins: Vec<PluginRecord>, body: &[u8]) -> Result<(Self, Option<Vec<u8>>), CaseError> {
+    pub fn restrict(
+        self,
+        plugins: Vec<PluginRecord>,
+        body: &[u8],
+        seed: &Seed,
+    ) -> Result<(Self, Option<Vec<u8>>), CaseError> {
         match self.0 {
             Judgement::Native(judged) => {
-                let (judged, redacted) = judged.restrict(plugins, body);
+                let (judged, redacted) = judged.restrict(plugins, body, seed);
                 Ok((Self::native(judged), redacted))
             }
             Judgement::Component(mut case) => {
-                let redacted = case.restrict(plugins, body).map_err(CaseError)?;
+                let redacted = case.restrict(plugins, body, seed).map_err(CaseError)?;
                 Ok((Self(Judgement::Component(case)), redacted))
             }
         }
@@ -229,15 +236,16 @@ impl ComponentCase {
         }
     }
 
-    fn restrict(&mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    fn restrict(&mut self, plugins: Vec<PluginRecord>, body: &[u8], seed: &Seed) -> Result<Option<Vec<u8>>, String> {
         let reports: Vec<_> = plugins.iter().map(convert::plugin_report).collect();
         let judgement = self.judgement;
         let redacted = self.lent.call(|instance| {
-            instance.guest().judgement().call_restrict(&mut instance.store, judgement, &reports, body)
+            let guest = instance.guest();
+            guest.judgement().call_restrict(&mut instance.store, judgement, &reports, body, seed.as_bytes())
         })?;
         self.plugins.extend(plugins);
         self.read_again()?;
-        Ok(redacted)
+        redacted
     }
 
     fn reviewed(&mut self, review: Review) -> Result<(), String> {

@@ -15,6 +15,7 @@ use passgate_core::pipeline::{RawRequest, Refusal, ResponseRules};
 use passgate_core::reason::Reason;
 use passgate_core::state::Conduct;
 use passgate_passport::http::Header;
+use passgate_passport::jwe::Seed;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -202,8 +203,9 @@ async fn decide(core: &Arc<Core>, taken: &Intake, slot: &Arc<Slot>) -> Decided {
         headers: &headers,
         body: &taken.body,
     };
-    let (answer, redacted, rules) = match core.env.stamp() {
-        Ok(stamp) => judge_and_admit(core, &raw, stamp, slot).await,
+    let drawn = core.env.stamp().and_then(|stamp| Ok((stamp, core.env.seed()?)));
+    let (answer, redacted, rules) = match drawn {
+        Ok((stamp, seed)) => judge_and_admit(core, &raw, stamp, &seed, slot).await,
         Err(error) => (Answer::fault(Reason::InternalError, &error, None), None, None),
     };
     let to_cover = ToCover::of(&raw).answering(core.gate.get().challenge(core.env.now()));
@@ -216,11 +218,12 @@ async fn judge_and_admit(
     core: &Arc<Core>,
     raw: &RawRequest<'_>,
     stamp: Stamp,
+    seed: &Seed,
     slot: &Arc<Slot>,
 ) -> (Answer, Option<Vec<u8>>, Option<ResponseRules>) {
     let mut conduct = Conduct::default();
     for _ in 0..MAX_JUDGED {
-        let (case, redacted, rules) = match judge(core, raw, stamp, conduct).await {
+        let (case, redacted, rules) = match judge(core, raw, stamp, conduct, seed).await {
             Ok(judged) => judged,
             Err(refusal) => return (record(core, refusal, stamp, slot).await, None, None),
         };

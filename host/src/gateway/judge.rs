@@ -7,6 +7,7 @@ use passgate_core::attest::Stamp;
 use passgate_core::pipeline::{RawRequest, Refusal, ResponseRules};
 use passgate_core::reason::Reason;
 use passgate_core::state::Conduct;
+use passgate_passport::jwe::Seed;
 
 use super::Core;
 use super::reviewer::Asked;
@@ -14,11 +15,11 @@ use crate::evaluator::EngineCase;
 use crate::plugins::Question;
 use crate::status_lists::Snapshot;
 
-/// A judged request, the body to forward instead of its own when plugins or rules take something out of it, and what its
-/// response is held against.
+/// A judged request, the body to forward instead of its own when plugins, rules or the search for personal data take something
+/// out of it or encrypt it, and what its response is held against.
 type Answered = (EngineCase, Option<Vec<u8>>, Option<ResponseRules>);
 
-/// Judges one request.
+/// Judges one request. What is encrypted of it has keys that are made from `seed`, which no other request has.
 ///
 /// # Errors
 ///
@@ -28,9 +29,10 @@ pub(super) async fn judge(
     raw: &RawRequest<'_>,
     stamp: Stamp,
     conduct: Conduct,
+    seed: &Seed,
 ) -> Result<Answered, RefusalRecord> {
     let gate = core.gate.get();
-    let judging = judge_and_ask(core, &gate, raw, stamp, conduct);
+    let judging = judge_and_ask(core, &gate, raw, stamp, conduct, seed);
     let judged = tokio::time::timeout(core.limits.decision_timeout, judging).await.unwrap_or_else(|_| {
         let detail = "no judgement within the deadline".to_owned();
         let refusal = Refusal::early(raw.method, raw.path, Reason::GateOverloaded, detail);
@@ -65,6 +67,7 @@ async fn judge_and_ask(
     raw: &RawRequest<'_>,
     stamp: Stamp,
     conduct: Conduct,
+    seed: &Seed,
 ) -> Result<Answered, RefusalRecord> {
     let case = core.engine.judge(gate, raw, stamp.now, conduct).await?;
     let rules = gate.response_rules(raw.method, raw.path, case.max_records());
@@ -73,7 +76,7 @@ async fn judge_and_ask(
     };
     if !core.plugins.concerns(case.action().unwrap_or_default()) {
         return if gate.redacts() {
-            let restricted = case.restrict(Vec::new(), raw.body).map_err(|error| fault(&error));
+            let restricted = case.restrict(Vec::new(), raw.body, seed).map_err(|error| fault(&error));
             restricted.map(|(case, body)| (case, body, rules))
         } else {
             Ok((case, None, rules))
@@ -87,6 +90,6 @@ async fn judge_and_ask(
     };
     let question = Question::new(case.shown(), gate, raw, stamp.now);
     let said = core.plugins.evaluate(question, case.is_denied()).await;
-    let (case, body) = case.restrict(said, raw.body).map_err(|error| fault(&error))?;
+    let (case, body) = case.restrict(said, raw.body, seed).map_err(|error| fault(&error))?;
     Ok((case, body, rules))
 }

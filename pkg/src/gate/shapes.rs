@@ -8,6 +8,7 @@ use passgate_core::pipeline::RawRequest;
 use passgate_core::state::Subject;
 use passgate_core::time::UnixMillis;
 use passgate_passport::http::Header;
+use passgate_passport::jwe::Seed;
 use serde::{Deserialize, Serialize};
 
 use super::Pending;
@@ -21,6 +22,16 @@ use crate::passport::milliseconds;
 pub(super) fn stamp(now: f64, random: &[u8]) -> Result<Stamp, String> {
     let bits = random.try_into().map_err(|_| format!("{} random bytes; give 10", random.len()))?;
     Ok(Stamp { now: UnixMillis(milliseconds(now)?), random: bits })
+}
+
+/// What keys are made from.
+///
+/// # Errors
+///
+/// When it is not 32 bytes.
+pub(super) fn seed(random: &[u8]) -> Result<Seed, String> {
+    let bytes = random.try_into().map(Seed::new);
+    bytes.map_err(|_| format!("{} random bytes; give {}", random.len(), Seed::BYTES))
 }
 
 /// A record that waits for its signature.

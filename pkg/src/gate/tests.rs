@@ -5,6 +5,7 @@ use super::*;
 use crate::export::ExportVerifier;
 
 const NOW: f64 = 1_800_000_000_000.0;
+const SEED: [u8; 32] = [7; 32];
 
 fn key() -> SecretKey {
     SecretKey::from_seed([9; 32])
@@ -31,13 +32,14 @@ fn what_waits_for_its_signature_keeps_all_else_waiting() {
     let mut gate = gate();
     let request =
         json!({ "method": "GET", "authority": "tools.example", "path": "/search", "query": null, "headers": [] });
-    assert!(gate.decide(&request.to_string(), b"", NOW, &[2; 10]).unwrap_err().contains("waits"));
+    assert!(gate.decide(&request.to_string(), b"", NOW, &[2; 10], &SEED).unwrap_err().contains("waits"));
     assert!(gate.head(NOW).is_err());
     assert!(gate.commit(&[0; 63]).is_err(), "a signature has 64 bytes");
     assert!(gate.commit(&[0; 64]).unwrap_err().contains("key"), "another's signature");
     commit(&mut gate);
     assert!(gate.commit(&[0; 64]).is_err(), "nothing waits");
-    let answer: Value = serde_json::from_str(&gate.decide(&request.to_string(), b"", NOW, &[2; 10]).unwrap()).unwrap();
+    let answer: Value =
+        serde_json::from_str(&gate.decide(&request.to_string(), b"", NOW, &[2; 10], &SEED).unwrap()).unwrap();
     assert_eq!((&answer["decision"], &answer["response"]["status"]), (&json!("deny"), &json!(401)));
     commit(&mut gate);
 }
@@ -133,13 +135,14 @@ fn arguments_without_their_shape_are_refused() {
     let mut gate = gate();
     commit(&mut gate);
     for request in ["", "{}", r#"{"method":7}"#] {
-        assert!(gate.decide(request, b"", NOW, &[2; 10]).unwrap_err().starts_with("request: "), "{request}");
+        assert!(gate.decide(request, b"", NOW, &[2; 10], &SEED).unwrap_err().starts_with("request: "), "{request}");
     }
     assert!(gate.revoke(r#"{"kind":"all"}"#, NOW, &[2; 10]).is_err());
     assert!(gate.settle("att_1", r#"{"result":"lost"}"#, NOW, &[2; 10]).is_err());
     let request = r#"{"method":"GET","authority":null,"path":"/","query":null,"headers":[]}"#;
-    assert!(gate.decide(request, b"", NOW, &[2; 9]).is_err());
-    assert!(gate.decide(request, b"", 0.5, &[2; 10]).is_err());
+    assert!(gate.decide(request, b"", NOW, &[2; 9], &SEED).is_err());
+    assert!(gate.decide(request, b"", 0.5, &[2; 10], &SEED).is_err());
+    assert!(gate.decide(request, b"", NOW, &[2; 10], &SEED[1..]).is_err());
     assert_eq!(gate.pending().unwrap(), "null");
 }
 
@@ -191,7 +194,7 @@ fn a_pass_is_given_away_when_its_decision_is_recorded() {
         json!({ "method": "GET", "authority": "tools.example", "path": "/search", "query": null, "headers": headers })
     };
     let mint = asked("mint", "nonce-of-minting-1").to_string();
-    let answer: Value = serde_json::from_str(&gate.decide(&mint, b"", NOW, &[2; 10]).unwrap()).unwrap();
+    let answer: Value = serde_json::from_str(&gate.decide(&mint, b"", NOW, &[2; 10], &SEED).unwrap()).unwrap();
     assert_eq!((&answer["decision"], &answer["response"]["status"]), (&json!("allow"), &json!(503)), "not yet");
     let pending: Value = serde_json::from_str(&gate.pending().unwrap()).unwrap();
     let signature = key().sign(pending["passSigningInput"].as_str().unwrap().as_bytes());
@@ -205,7 +208,7 @@ fn a_pass_is_given_away_when_its_decision_is_recorded() {
     let body: Value = serde_json::from_str(minted["body"].as_str().unwrap()).unwrap();
     for (nonce, decision) in [("nonce-of-redeeming-1", "allow"), ("nonce-of-redeeming-2", "deny")] {
         let redeem = asked(body["action_pass"].as_str().unwrap(), nonce).to_string();
-        let answer: Value = serde_json::from_str(&gate.decide(&redeem, b"", NOW, &[4; 10]).unwrap()).unwrap();
+        let answer: Value = serde_json::from_str(&gate.decide(&redeem, b"", NOW, &[4; 10], &SEED).unwrap()).unwrap();
         assert_eq!(answer["decision"], decision, "{answer}");
         commit(&mut gate);
     }

@@ -21,7 +21,7 @@ use super::operator_rules::enforced;
 use super::policy::{PERMISSIONS, SCOUT, jwk, pay, policy, search};
 use super::{Draft, Recipe, millis};
 use crate::agent::{ISSUER, NOW, PassportDraft, RequestDraft, key, with_other_signature};
-use crate::surface::evaluator;
+use crate::surface::{evaluator, seed, stamp};
 use crate::traffic::{headers, raw};
 
 const ALICE: u8 = 21;
@@ -60,7 +60,8 @@ fn shown(bundle: &Bundle, draft: RequestDraft, conduct: Conduct) -> Result<[u8; 
     let headers = headers(&request);
     let raw = raw(&request, &headers);
     let judged = Judge::new().judge_as(&gate, &raw, UnixMillis(millis(NOW)), conduct);
-    let judged = judged.map_err(|refusal| anyhow::anyhow!(refusal.detail))?.restrict(Vec::new(), raw.body).0;
+    let judged = judged.map_err(|refusal| anyhow::anyhow!(refusal.detail))?;
+    let judged = judged.restrict(Vec::new(), raw.body, &seed(stamp(millis(NOW), 0))).0;
     let ask = judged.approval_to_ask(DecisionKind::StepUp).context("the request needs approval")?;
     Ok(Sha256::digest(ask.shown).into())
 }

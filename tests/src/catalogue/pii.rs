@@ -10,6 +10,8 @@ use crate::agent::RequestDraft;
 /// A card of the scheme's own examples, and a key that opens nothing.
 const CARD: &str = "4111 1111 1111 1111";
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+/// A public X25519 key: Bob's of RFC 8037 appendix A.6.
+const READER: &str = "3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08";
 
 fn note(text: &str) -> Result<RequestDraft> {
     Ok(ask("POST", "/pay")?.json(&json!({ "amount": 1, "note": text }).to_string()))
@@ -44,6 +46,21 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     .send(ask("POST", "/pay")?.json(r#"{"amount":1,"card":4111111111111111}"#), Some("pii_unredactable"))?
     .send(note("from 192.0.2.7")?, None)?
     .send(ask("POST", "/email")?.json(r#"{"to":"shop.example","4111 1111 1111 1111":1}"#), Some("pii_unredactable"))?;
+    let key = json!({ "kty": "OKP", "crv": "X25519", "kid": "reader-1", "x": READER });
+    let encrypt = Draft::new(
+        "What is encrypted is forwarded as JWE, made from the random bits of its step; where it cannot be, it refuses.",
+        controls(json!({ "mode": "encrypt", "classes": { "ip": "log_only", "us_ssn": "redact" }, "encrypt_to": key }))?,
+    )
+    .send(note(&format!("pay with {CARD}, ask alice@example.com, from 192.0.2.7"))?, None)?
+    .send(note(&format!("pay with {CARD}, ask alice@example.com, from 192.0.2.7"))?, None)?
+    .send(
+        ask("POST", "/pay")?
+            .json(r#"{"amount":1,"gr\u00fc\u00df":["a@b.co \"4111-1111-1111-1111\"",{"ssn":"219099998"}]}"#),
+        None,
+    )?
+    .send(ask("POST", "/pay")?.json(r#"{"amount":1,"card":4111111111111111}"#), Some("pii_unredactable"))?
+    .send(ask("GET", "/search?q=alice%40example.com")?, Some("pii_unredactable"))?
+    .send(note(&"a1@b.co ".repeat(257))?, Some("pii_unredactable"))?;
     let log = Draft::new("What is logged passes, and is counted.", controls(json!({ "mode": "log_only" }))?)
         .send(note(&format!("{CARD}, {CARD}, alice@example.com"))?, None)?;
     let classes = Draft::new(
@@ -69,6 +86,7 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     Ok(vec![
         ("pii_block_deny", block),
         ("pii_redact_deny", redact),
+        ("pii_encrypt_deny", encrypt),
         ("pii_log_only", log),
         ("pii_classes_deny", classes),
         ("pii_responses", responses),

@@ -14,7 +14,7 @@ use passgate_passport::json;
 use passgate_store::State;
 
 use super::native::{answered, memory};
-use super::{Implementation, StepResult, attestation_key, evaluator, gate_and_writer, payload, stamp};
+use super::{Implementation, StepResult, attestation_key, evaluator, gate_and_writer, payload, seed, stamp};
 use crate::case::Case;
 use crate::traffic::{headers, raw};
 
@@ -61,11 +61,11 @@ impl Implementation for Wasmtime {
             }
             let request = step.request.as_ref().context("a step is a change or a request")?;
             let headers = headers(request);
-            let mut conduct = Conduct::default();
+            let (mut conduct, seed) = (Conduct::default(), seed(stamp));
             let answer = loop {
                 let answer = match engine.judge(&snapshot, &raw(request, &headers), stamp.now, conduct).await {
                     Ok(judged) => {
-                        let (judged, _) = judged.restrict(Vec::new(), request.body.as_bytes())?;
+                        let (judged, _) = judged.restrict(Vec::new(), request.body.as_bytes(), &seed)?;
                         driver.admit(judged.into_case(), stamp).await
                     }
                     Err(refusal) => Ok(driver.record_refusal(&refusal, stamp).await),

@@ -15,12 +15,13 @@ use passgate_host::config::{Config, EngineKind, FILE_NAME, Loaded};
 use passgate_host::env::{Environment, RandomError};
 use passgate_host::files::{self, Existing};
 use passgate_host::gateway::{Gateway, RunningGateway};
+use passgate_passport::jwe::Seed;
 use passgate_store::{Filter, Ledger, RedbStore, StoredRecord};
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, UnixStream};
 
 use super::component::component;
-use super::{Implementation, StepResult, attestation_key, evaluator, minted, payload, stamp, text_member};
+use super::{Implementation, StepResult, attestation_key, evaluator, minted, payload, seed, stamp, text_member};
 use crate::case::{Case, Change, Request};
 use crate::origin::Origin;
 use crate::wire::{self, exchange, exchange_on};
@@ -115,7 +116,7 @@ fn publish_lists(folder: &Path, case: &Case, policy: &mut Map<String, Value>) ->
 }
 
 /// Time and randomness by step. The first random bits of a step are its stamp's; what is asked for later in the same
-/// step, such as the id of an outcome, gets others.
+/// step, such as the id of an outcome, gets others. What keys are made from is the same whenever it is asked for.
 struct Script {
     now_ms: AtomicU64,
     drawn: Mutex<(usize, u8)>,
@@ -140,6 +141,10 @@ impl Environment for Script {
     fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         let (step, times) = *drawn;
+        if bytes.len() == Seed::BYTES {
+            bytes.copy_from_slice(seed(stamp(0, step)).as_bytes());
+            return Ok(());
+        }
         drawn.1 = times.checked_add(1).ok_or_else(|| RandomError("the script is used up".to_owned()))?;
         let random = stamp(0, step).random;
         for (byte, value) in bytes.iter_mut().zip(random.iter().chain(&[0; 32])) {

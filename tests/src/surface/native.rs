@@ -12,7 +12,7 @@ use passgate_core::pipeline::Judged;
 use passgate_core::state::Conduct;
 use passgate_store::{Ledger, MemoryStore, RedbStore, State};
 
-use super::{Implementation, StepResult, gate_and_writer, payload, stamp, text_member};
+use super::{Implementation, StepResult, gate_and_writer, payload, seed, stamp, text_member};
 use crate::case::{Case, Step};
 use crate::traffic::{headers, raw};
 
@@ -117,10 +117,10 @@ async fn drive_step(
     let request = step.request.as_ref().context("a step is a change or a request")?;
     let headers = headers(request);
     let raw = raw(request, &headers);
-    let mut conduct = Conduct::default();
+    let (mut conduct, seed) = (Conduct::default(), seed(stamp));
     for _ in 0..MAX_JUDGED {
         let judged = Judge::new().judge_as(gate, &raw, stamp.now, conduct);
-        let judged = judged.map(|judged| judged.restrict(Vec::new(), raw.body).0);
+        let judged = judged.map(|judged| judged.restrict(Vec::new(), raw.body, &seed).0);
         let answer = match (handover, judged) {
             (Handover::None, Ok(judged)) => driver.admit(Box::new(judged), stamp).await,
             (Handover::None, Err(_)) => Ok(driver.decide(gate, &raw, stamp).await),

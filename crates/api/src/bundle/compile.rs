@@ -5,11 +5,10 @@ use std::sync::Arc;
 use passgate_core::attest::sha256_label;
 use passgate_core::domain::DomainPattern;
 use passgate_core::gate::{
-    ActionPasses, Approvals, EvaluatorRef, Gate, Guardrails, Level, Origin, PiiControls, PolicyRef, Profile,
-    RateLimits, RatePolicy, SpendCaps, SpendLimits,
+    ActionPasses, Approvals, EvaluatorRef, Gate, Guardrails, Level, Origin, PolicyRef, Profile, RateLimits, RatePolicy,
+    SpendCaps, SpendLimits,
 };
 use passgate_core::money::Unit;
-use passgate_core::pii::Class;
 use passgate_core::policy::Policy;
 use passgate_core::route::{
     AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate, Route,
@@ -27,14 +26,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     ActionPassesDoc, AmountDoc, ArgumentDoc, ArgumentKindDoc, Bundle, EffectClassDoc, GateDoc, GuardianDoc,
-    GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, PiiControlsDoc, PiiModeDoc,
-    RateLimitsDoc, RecordsDoc, ResourceDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
+    GuardrailsDoc, IssuerDoc, IssuerKeyDoc, IssuerStatusDoc, IssuerTierDoc, LevelDoc, RateLimitsDoc, RecordsDoc,
+    ResourceDoc, RouteDoc, SelfIssuedDoc, SpendCapsDoc, UnitDoc, ValueDoc, WindowsDoc,
 };
 use crate::origin;
 use crate::usd::Usd;
 
 mod approvals;
 mod foreign;
+mod pii;
 mod response;
 
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -408,28 +408,12 @@ impl GuardrailsDoc {
                 task: caps([spend.per_task.daily_usd, spend.per_task.monthly_usd, spend.per_task.total_usd]),
             },
             allowed_domains: domains.transpose()?,
-            pii: self.pii_controls.as_ref().map(PiiControlsDoc::compile),
+            pii: self.pii_controls.as_ref().map(pii::compile).transpose()?,
             responses: self.responses(counts_records)?,
             require_approval_above: self.approval_workflows.require_approval_above_usd.map(|usd| usd.0),
             sessions: self.sessions.as_ref().map(|sessions| sessions.compile(approvals)).transpose()?,
             guardian: self.guardian.map(GuardianDoc::compile).transpose()?,
         })
-    }
-}
-
-impl PiiControlsDoc {
-    fn compile(&self) -> PiiControls {
-        controls(|class| self.mode_of(class), self.denies_unscannable())
-    }
-}
-
-fn controls(mode_of: impl Fn(Class) -> PiiModeDoc, denies_unscannable: bool) -> PiiControls {
-    let of = |mode: PiiModeDoc| Class::ALL.into_iter().filter(|class| mode_of(*class) == mode).collect();
-    PiiControls {
-        block: of(PiiModeDoc::Block),
-        redact: of(PiiModeDoc::Redact),
-        log: of(PiiModeDoc::LogOnly),
-        denies_unscannable,
     }
 }
 

@@ -25,7 +25,7 @@ pub struct ResponseRecordsDoc {
 #[serde(deny_unknown_fields)]
 pub struct ResponsePiiDoc {
     /// What becomes of every class that `classes` does not name: `redact` takes it out of what the agent gets, `block`
-    /// withholds the response.
+    /// withholds the response. `encrypt` is for requests alone.
     pub mode: PiiModeDoc,
     /// What becomes of single classes.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]

@@ -1,4 +1,6 @@
-use passgate_core::gate::{EvaluatorRef, Gate};
+use passgate_core::gate::{EvaluatorRef, Gate, Guardrails};
+use passgate_core::pii::Classes;
+use passgate_passport::jwe::DecryptionKey;
 use passgate_passport::key::SecretKey;
 use serde_json::{Value, json};
 
@@ -97,6 +99,76 @@ fn absent_domains_are_unchecked_and_empty_ones_are_none() {
     assert_eq!(compile(&unchecked).unwrap().guardrails.allowed_domains, None);
     let none = set("/guardrails/allowed_domains", json!([]));
     assert_eq!(compile(&none).unwrap().guardrails.allowed_domains, Some(Vec::new()));
+}
+
+fn reader() -> DecryptionKey {
+    DecryptionKey::from_seed([5; 32])
+}
+
+/// The controls with this key, the public half of the reader's where it is not changed.
+fn encrypting(mut controls: Value, change: &[(&str, Value)]) -> Value {
+    let mut key: Value = serde_json::from_str(&reader().public().to_jwk()).unwrap();
+    change.iter().for_each(|(name, value)| key[*name] = value.clone());
+    controls["encrypt_to"] = key;
+    set("/guardrails/pii_controls", controls)
+}
+
+#[test]
+fn what_is_encrypted_has_a_reader() {
+    let gate = compile(&encrypting(json!({ "mode": "redact", "classes": { "email": "encrypt" } }), &[])).unwrap();
+    let pii = gate.guardrails.pii.as_ref().unwrap();
+    let encrypt = pii.encrypt.as_ref().unwrap();
+    assert_eq!((encrypt.classes, &encrypt.to), (Classes::of(Class::Email), reader().public()));
+    assert!(!pii.redact.contains(Class::Email) && pii.redact.contains(Class::Card) && pii.denies_unscannable);
+    assert!(gate.redacts());
+    let gate = compile(&encrypting(json!({ "mode": "block" }), &[])).unwrap();
+    assert_eq!(gate.guardrails.pii.unwrap().encrypt, None, "a key alone encrypts nothing");
+    let named = encrypting(json!({ "mode": "encrypt" }), &[("kid", json!("ops 1")), ("use", json!("enc"))]);
+    assert!(compile(&named).unwrap_err().contains("`kid`"));
+    let named = encrypting(json!({ "mode": "encrypt" }), &[("kid", json!("ops-1")), ("alg", json!("ECDH-ES"))]);
+    let read: Bundle = serde_json::from_value(named.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap()["guardrails"]["pii_controls"], named["guardrails"]["pii_controls"]);
+}
+
+#[test]
+fn responses_are_not_encrypted() {
+    for responses in [json!({ "mode": "encrypt" }), json!({ "mode": "redact", "classes": { "ip": "encrypt" } })] {
+        let policy = encrypting(json!({ "mode": "encrypt", "responses": responses }), &[]);
+        let error = compile(&policy).unwrap_err();
+        assert!(error.starts_with("guardrails.pii_controls.responses: `encrypt` is for requests alone"), "{error}");
+    }
+    let gate = compile(&encrypting(json!({ "mode": "encrypt", "responses": { "mode": "redact" } }), &[])).unwrap();
+    let Guardrails { pii, responses, .. } = gate.guardrails;
+    assert_eq!((pii.unwrap().redact, responses.pii.unwrap().redact), (Classes::NONE, Classes::ALL));
+}
+
+#[test]
+fn a_reader_that_everybody_could_be_is_refused_and_never_quoted() {
+    const SECRET: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MDE";
+    let at = "guardrails.pii_controls.encrypt_to: ";
+    let all = || json!({ "mode": "encrypt" });
+    let one = || json!({ "mode": "ignore", "classes": { "card": "encrypt" } });
+    for (policy, why) in [
+        (set("/guardrails/pii_controls", all()), "give the public key"),
+        (set("/guardrails/pii_controls", one()), "give the public key"),
+        (encrypting(all(), &[("d", json!(SECRET))]), "private key material"),
+        (encrypting(json!({ "mode": "block" }), &[("d", json!(SECRET))]), "private key material"),
+        (encrypting(all(), &[("d", json!({ "a": [SECRET] }))]), "private key material"),
+        (encrypting(all(), &[("x", json!("A".repeat(43)))]), "weak"),
+        (encrypting(all(), &[("x", json!("AQ".to_owned() + &"A".repeat(41)))]), "weak"),
+        (encrypting(all(), &[("x", json!(format!("7P{}38", "_".repeat(39))))]), "weak"),
+        (encrypting(all(), &[("x", json!(format!("7f{}38", "_".repeat(39))))]), "canonically"),
+        (encrypting(all(), &[("x", json!("AAAA"))]), "32 bytes"),
+        (encrypting(all(), &[("crv", json!("Ed25519"))]), "`crv`"),
+        (encrypting(all(), &[("kty", json!("EC"))]), "`kty`"),
+    ] {
+        let error = compile(&policy).unwrap_err();
+        assert!(error.starts_with(at) && error.contains(why) && !error.contains(SECRET), "{error}");
+    }
+    for (name, value) in [("k", json!(SECRET)), ("p", json!(SECRET)), ("thumbprint", json!("A"))] {
+        let error = compile(&encrypting(all(), &[(name, value)])).unwrap_err();
+        assert!(error.contains(&format!("unknown field `{name}`")) && !error.contains(SECRET), "{error}");
+    }
 }
 
 #[test]

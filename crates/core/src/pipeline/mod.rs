@@ -36,6 +36,7 @@ mod limits;
 mod parse;
 mod passes;
 mod pii;
+mod replacement;
 mod response;
 mod restrict;
 mod rules;

@@ -9,21 +9,19 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use passgate_passport::json::{self, JsonError, Text, TextKind};
+use passgate_passport::jwe::Seed;
 use passgate_passport::proof::CoveredRequest;
 use passgate_passport::sorted::SortedMap;
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Evidence, record};
 use super::judge::Finding;
-use super::restrict::edited;
+use super::replacement::{Edit, Escape, MASK, Replacement, edited};
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
-use crate::gate::{Gate, PiiControls};
+use crate::gate::{Encryption, Gate, PiiControls};
 use crate::pii::{Class, Classes, Found, find_with_context};
 use crate::reason::Reason;
 use crate::route::{self, MAX_JSON_BODY_BYTES};
-
-/// What stands in the place of what is taken out of a text.
-const MASK: &str = "[redacted]";
 
 /// What was found, by what the policy does with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +32,22 @@ pub(super) struct PiiFindings {
     found: SortedMap<Class, u64>,
     /// The body could not be looked at.
     is_unscannable: bool,
-    /// How many texts of the body were changed.
+    /// From how many texts of the body something was taken out.
     masked: u64,
+    /// How many values of the body were encrypted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    encrypted: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The texts of a body of which parts are taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ToMask {
-    classes: Classes,
+    redact: Classes,
+    encrypt: Option<Encryption>,
     form: Form,
     /// Where they stand, in order. Of a form or a plain text it is the whole.
     ranges: Vec<Range<usize>>,
@@ -67,6 +73,21 @@ impl Form {
             _ => Self::Json,
         }
     }
+
+    fn escape(self) -> Escape {
+        match self {
+            Self::Json => |text, into| {
+                // A text always serialises. Each character is escaped by itself.
+                let quoted = serde_json::to_vec(text).unwrap_or_default();
+                into.extend_from_slice(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default());
+            },
+            Self::Pairs => |text, into| {
+                form_urlencoded::byte_serialize(text.as_bytes())
+                    .for_each(|part| into.extend_from_slice(part.as_bytes()));
+            },
+            Self::Text => |text, into| into.extend_from_slice(text.as_bytes()),
+        }
+    }
 }
 
 /// A body, with what its fields say of it.
@@ -90,26 +111,27 @@ impl<'a> Content<'a> {
 /// Looks at a request as the policy of `gate` says.
 pub(super) fn judge(gate: &Gate, covered: &CoveredRequest<'_>) -> Option<(PiiFindings, ToMask)> {
     let controls = gate.guardrails.pii.as_ref()?;
-    let mut scan = Scan::new([controls.block, controls.redact, controls.log]);
+    let mut scan = Scan::new([controls.block, controls.redact, controls.encrypted(), controls.log]);
     scan.fixed(covered.path(), "");
     let query = covered.query().unwrap_or_default();
     scan.pairs(query.as_bytes());
     // What is no parameter of a form is looked at as it stands.
     scan.fixed(query, "");
     let content = Content::of(covered);
-    let is_unscannable = !scan.body(&content, controls.redact);
+    let is_unscannable = !scan.body(&content, controls.taken_out());
     let reasons = [Reason::PiiUnscannable, Reason::PiiBlocked, Reason::PiiUnredactable];
     Some(scan.judged(controls, content.content_type, is_unscannable, reasons))
 }
 
 /// Looks at a response as `controls` say, and gives the body without what is taken out of it. Without `content` it cannot be
-/// looked at.
+/// looked at. Nothing is encrypted: what would be is taken out.
 pub(super) fn judge_response(controls: &PiiControls, content: Option<&Content<'_>>) -> (PiiFindings, Option<Vec<u8>>) {
-    let mut scan = Scan::new([controls.block, controls.redact, controls.log]);
+    let controls = PiiControls { redact: controls.taken_out(), encrypt: None, ..controls.clone() };
+    let mut scan = Scan::new([controls.block, controls.redact, Classes::NONE, controls.log]);
     let is_unscannable = !content.is_some_and(|content| scan.body(content, controls.redact));
     let reasons = [Reason::ResponsePiiUnscannable, Reason::ResponsePiiBlocked, Reason::ResponsePiiUnredactable];
     let content_type = content.map(|content| content.content_type).unwrap_or_default();
-    let (mut found, to_mask) = scan.judged(controls, content_type, is_unscannable, reasons);
+    let (mut found, to_mask) = scan.judged(&controls, content_type, is_unscannable, reasons);
     if found.is_refused() || to_mask.is_nothing() {
         return (found, None);
     }
@@ -123,21 +145,30 @@ pub(super) fn judge_response(controls: &PiiControls, content: Option<&Content<'_
 
 impl PiiControls {
     fn looked_for(&self) -> Classes {
-        self.block.union(self.redact).union(self.log)
+        self.block.union(self.taken_out()).union(self.log)
+    }
+
+    /// What does not go upstream as it is, and does not refuse the request.
+    pub(crate) fn taken_out(&self) -> Classes {
+        self.redact.union(self.encrypted())
+    }
+
+    fn encrypted(&self) -> Classes {
+        self.encrypt.as_ref().map_or(Classes::NONE, |encrypt| encrypt.classes)
     }
 }
 
 impl Gate {
     /// A path as it may be recorded and logged: without what the policy looks for.
     pub fn shown_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
-        let looked_for = self.guardrails.pii.map(|pii| pii.looked_for()).unwrap_or_default();
-        masked(path, "", looked_for).map_or(Cow::Borrowed(path), Cow::Owned)
+        let looked_for = self.guardrails.pii.as_ref().map(PiiControls::looked_for).unwrap_or_default();
+        masked(path, looked_for).map_or(Cow::Borrowed(path), Cow::Owned)
     }
 }
 
 /// The text with a mask in the place of everything of these classes; `None` when there is nothing.
-fn masked(text: &str, name: &str, classes: Classes) -> Option<String> {
-    let found = find_with_context(text, name, classes);
+fn masked(text: &str, classes: Classes) -> Option<String> {
+    let found = find_with_context(text, "", classes);
     if found.is_empty() {
         return None;
     }
@@ -155,7 +186,7 @@ fn masked(text: &str, name: &str, classes: Classes) -> Option<String> {
 /// What is found on the way through a request.
 struct Scan {
     /// Sets of classes that are treated alike.
-    wanted: [Classes; 3],
+    wanted: [Classes; 4],
     found: SortedMap<Class, u64>,
     /// All that was found, and what of it stands where nothing can be taken out.
     classes: Classes,
@@ -165,7 +196,7 @@ struct Scan {
 }
 
 impl Scan {
-    fn new(wanted: [Classes; 3]) -> Self {
+    fn new(wanted: [Classes; 4]) -> Self {
         let (classes, fixed_classes) = (Classes::NONE, Classes::NONE);
         Self { wanted, found: SortedMap::new(), classes, fixed_classes, ranges: Vec::new() }
     }
@@ -192,7 +223,7 @@ impl Scan {
 
     /// Whether the body could be looked at. One that is not JSON is looked at as the text that it is: escapes of any kind are
     /// seen through.
-    fn body(&mut self, content: &Content<'_>, redact: Classes) -> bool {
+    fn body(&mut self, content: &Content<'_>, taken_out: Classes) -> bool {
         let body = content.bytes;
         if body.is_empty() {
             return true;
@@ -201,7 +232,7 @@ impl Scan {
             return false;
         }
         let Ok(text) = core::str::from_utf8(body) else { return false };
-        if self.contents(text, Form::of(content.content_type), redact).is_err() {
+        if self.contents(text, Form::of(content.content_type), taken_out).is_err() {
             self.fixed(text, "");
             // As a form, names stand beside their values.
             self.pairs(body);
@@ -222,22 +253,23 @@ impl Scan {
             Finding::Fail(unscannable)
         } else if controls.block.overlaps(self.classes) {
             Finding::Fail(blocked)
-        } else if controls.redact.overlaps(self.fixed_classes) {
+        } else if controls.taken_out().overlaps(self.fixed_classes) {
             Finding::Fail(unredactable)
         } else {
             Finding::Pass
         };
-        let found = PiiFindings { finding, found: self.found, is_unscannable, masked: 0 };
-        (found, ToMask { classes: controls.redact, form: Form::of(content_type), ranges: self.ranges })
+        let found = PiiFindings { finding, found: self.found, is_unscannable, masked: 0, encrypted: 0 };
+        let (redact, encrypt) = (controls.redact, controls.encrypt.clone());
+        (found, ToMask { redact, encrypt, form: Form::of(content_type), ranges: self.ranges })
     }
 
-    fn contents(&mut self, text: &str, form: Form, redact: Classes) -> Result<(), JsonError> {
+    fn contents(&mut self, text: &str, form: Form, taken_out: Classes) -> Result<(), JsonError> {
         let found = match form {
-            Form::Json => return self.document(text.as_bytes(), redact),
+            Form::Json => return self.document(text.as_bytes(), taken_out),
             Form::Pairs => self.pairs_of(text.as_bytes()),
             Form::Text => self.look(text, ""),
         };
-        if found.overlaps(redact) {
+        if found.overlaps(taken_out) {
             self.ranges.push(0..text.len());
         }
         Ok(())
@@ -259,7 +291,7 @@ impl Scan {
         classes
     }
 
-    fn document(&mut self, body: &[u8], redact: Classes) -> Result<(), JsonError> {
+    fn document(&mut self, body: &[u8], taken_out: Classes) -> Result<(), JsonError> {
         json::visit_texts(body, MAX_JSON_BODY_BYTES, &mut |found| match found.kind {
             TextKind::Name => self.fixed(found.text, ""),
             TextKind::Number => {
@@ -269,7 +301,7 @@ impl Scan {
                 }
             }
             TextKind::String => {
-                if self.look(found.text, name_of(found)).overlaps(redact) {
+                if self.look(found.text, name_of(found)).overlaps(taken_out) {
                     self.ranges.push(found.range.clone());
                 }
             }
@@ -313,18 +345,19 @@ fn integer(number: &str) -> Option<String> {
 }
 
 impl ToMask {
-    /// What stands in the place of each of the texts, as JSON; `None` when they are not where they were.
-    pub(super) fn edits(&self, body: &[u8]) -> Option<Vec<(Range<usize>, Vec<u8>)>> {
+    /// What stands in the place of each of the texts; `None` when they are not where they were.
+    pub(super) fn edits(&self, body: &[u8]) -> Option<Vec<Edit>> {
         if self.form != Form::Json {
-            return Some(alloc::vec![(0..body.len(), self.whole(core::str::from_utf8(body).ok()?).into_bytes())]);
+            return Some(alloc::vec![(0..body.len(), self.whole(core::str::from_utf8(body).ok()?))]);
         }
         let (mut edits, mut wanted) = (Vec::with_capacity(self.ranges.len()), self.ranges.iter().peekable());
         json::visit_texts(body, MAX_JSON_BODY_BYTES, &mut |found| {
             if wanted.peek() == Some(&&found.range) {
-                let text = masked(found.text, name_of(found), self.classes);
-                let text = serde_json::to_vec(text.as_deref().unwrap_or(found.text));
-                // A text always serialises.
-                edits.extend(wanted.next().cloned().zip(text.ok()));
+                let mut string = Replacement::default();
+                string.push(b"\"");
+                self.write(found.text, name_of(found), &mut string);
+                string.push(b"\"");
+                edits.extend(wanted.next().cloned().zip(Some(string)));
             }
         })
         .ok()?;
@@ -338,20 +371,60 @@ impl ToMask {
             return None;
         }
         let edits = self.edits(content.bytes)?;
-        let body = edited(content.bytes, &edits);
-        self.is_clean(&body).then_some((body, edits.len()))
+        let texts = edits.len();
+        let body = edited(content.bytes, edits).without_placeholders()?;
+        self.is_clean(&body).then_some((body, texts))
     }
 
     /// A form or a plain text without what is not let through.
-    fn whole(&self, text: &str) -> String {
+    fn whole(&self, text: &str) -> Replacement {
+        let mut whole = Replacement::default();
         if self.form == Form::Text {
-            return masked(text, "", self.classes).unwrap_or_else(|| text.to_string());
+            self.write(text, "", &mut whole);
+            return whole;
         }
-        let mut form = form_urlencoded::Serializer::new(String::with_capacity(text.len()));
-        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            form.append_pair(&name, masked(&value, &name, self.classes).as_deref().unwrap_or(&value));
+        for (number, (name, value)) in form_urlencoded::parse(text.as_bytes()).enumerate() {
+            whole.push(if number == 0 { b"" } else { b"&" });
+            whole.text(&name, &[], self.form.escape());
+            whole.push(b"=");
+            self.write(&value, &name, &mut whole);
         }
-        form.finish()
+        whole
+    }
+
+    fn write(&self, text: &str, name: &str, into: &mut Replacement) {
+        into.text(text, &self.replaced(text, name), self.form.escape());
+    }
+
+    /// What of a text is replaced, in order and without overlaps, and whether it is encrypted. What is to be taken out in
+    /// part is taken out whole.
+    fn replaced(&self, text: &str, name: &str) -> Vec<(Range<usize>, bool)> {
+        let find = |classes, is_encrypted| {
+            let found = find_with_context(text, name, classes).into_iter();
+            found.map(move |Found { start, end, .. }| (start..end, is_encrypted))
+        };
+        let mut all: Vec<_> = find(self.redact, false).chain(find(self.encrypted(), true)).collect();
+        all.sort_by_key(|(range, _)| range.start);
+        let mut apart: Vec<(Range<usize>, bool)> = Vec::with_capacity(all.len());
+        for (range, is_encrypted) in all {
+            match apart.last_mut().filter(|(last, _)| range.start < last.end) {
+                Some((last, all_encrypted)) => {
+                    last.end = last.end.max(range.end);
+                    *all_encrypted &= is_encrypted;
+                }
+                None => apart.push((range, is_encrypted)),
+            }
+        }
+        apart
+    }
+
+    fn encrypted(&self) -> Classes {
+        self.encrypt.as_ref().map_or(Classes::NONE, |encrypt| encrypt.classes)
+    }
+
+    /// The body as it is forwarded; `None` when it cannot be encrypted.
+    pub(super) fn forwarded(&self, edited: Replacement, seed: &Seed) -> Option<Vec<u8>> {
+        edited.encrypted(self.encrypt.as_ref().map(|encrypt| &encrypt.to), seed)
     }
 
     /// Whether there is nothing to take out.
@@ -369,9 +442,9 @@ impl ToMask {
         self.form == Form::Json
     }
 
-    /// Whether a body has nothing more that is not let through.
+    /// Whether a body has nothing more that is not let through. What is encrypted has its placeholder.
     pub(super) fn is_clean(&self, body: &[u8]) -> bool {
-        let mut scan = Scan::new([self.classes, Classes::NONE, Classes::NONE]);
+        let mut scan = Scan::new([self.redact, self.encrypted(), Classes::NONE, Classes::NONE]);
         let is_read =
             core::str::from_utf8(body).is_ok_and(|text| scan.contents(text, self.form, Classes::NONE).is_ok());
         is_read && scan.classes.is_empty()
@@ -389,9 +462,14 @@ impl PiiFindings {
         self.finding = Finding::Fail(Reason::PiiUnredactable);
     }
 
-    /// So many texts were changed.
+    /// Something was taken out of so many texts.
     pub(super) fn note_masked(&mut self, texts: usize) {
         self.masked = u64::try_from(texts).unwrap_or(u64::MAX);
+    }
+
+    /// So many values are encrypted.
+    pub(super) fn note_encrypted(&mut self, values: usize) {
+        self.encrypted = u64::try_from(values).unwrap_or(u64::MAX);
     }
 }
 
@@ -407,6 +485,9 @@ pub(super) fn guardrail(findings: Option<&PiiFindings>) -> GuardrailRecord {
     }
     if findings.masked > 0 {
         evidence.insert("texts_redacted".into(), EvidenceValue::Number(findings.masked));
+    }
+    if findings.encrypted > 0 {
+        evidence.insert("values_encrypted".into(), EvidenceValue::Number(findings.encrypted));
     }
     if findings.is_unscannable {
         evidence.insert("body".into(), EvidenceValue::Text("unscannable".to_string()));

@@ -77,14 +77,14 @@ impl Gate {
     /// What the response to a request is held against, if to anything: the guardrails, and the records that its route and its
     /// passport permit ([`Judged::max_records`](super::Judged::max_records)).
     pub fn response_rules(&self, method: &str, path: &str, max_records: Option<u64>) -> Option<ResponseRules> {
-        let controls = self.guardrails.responses;
+        let controls = &self.guardrails.responses;
         let route = self.routes.iter().find(|route| route.matches(method, path));
         let records = route.and_then(|route| route.response_records.as_ref()).and_then(|declared| {
             let most = declared.max_records.into_iter().chain(max_records).min()?;
             Some(RecordsRule { pointer: declared.pointer.clone(), most })
         });
         let is_looked_at = controls.pii.is_some() || records.is_some();
-        is_looked_at.then_some(ResponseRules { pii: controls.pii, records, max_bytes: controls.max_bytes })
+        is_looked_at.then_some(ResponseRules { pii: controls.pii.clone(), records, max_bytes: controls.max_bytes })
     }
 }
 
@@ -103,7 +103,7 @@ impl ResponseRules {
     /// Whether a body may go back otherwise than it came, or not at all: then a head that comes without it says nothing of it,
     /// such as a digest by which what it holds could be guessed.
     pub fn hides(&self) -> bool {
-        self.pii.is_some_and(|pii| !pii.redact.union(pii.block).is_empty())
+        self.pii.as_ref().is_some_and(|pii| !pii.taken_out().union(pii.block).is_empty())
     }
 
     /// Holds a response against the rules. `body` is the whole; without it the response cannot be looked at, because of its
@@ -111,7 +111,7 @@ impl ResponseRules {
     pub fn judge(&self, head: &ResponseHead<'_>, body: Option<&[u8]>) -> JudgedResponse {
         let content =
             body.zip(head.content_type()).map(|(bytes, content_type)| Content { content_type, is_coded: false, bytes });
-        let (found, changed) = self.pii.map(|pii| pii::judge_response(&pii, content.as_ref())).unzip();
+        let (found, changed) = self.pii.as_ref().map(|pii| pii::judge_response(pii, content.as_ref())).unzip();
         let records = self.records.as_ref().map(|rule| rule.judge(content.as_ref()));
         let mut evaluated: Vec<GuardrailRecord> = records.into_iter().collect();
         evaluated.extend(found.map(|found| pii::guardrail(Some(&found))));

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use passgate_passport::action_pass::ACTION_PASS_FIELD;
 use passgate_passport::approval::APPROVAL_FIELD;
 use passgate_passport::json;
+use passgate_passport::jwe::Seed;
 use passgate_passport::proof::PASSPORT_FIELD;
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +15,7 @@ use super::approvals::Approving;
 use super::authenticate::Authenticated;
 use super::judge::Judged;
 use super::pii::{PiiFindings, ToMask};
+use super::replacement::{Edit, MAX_ENCRYPTED_VALUES, Replacement, edited};
 use super::rules;
 use crate::attest::sha256_label;
 use crate::plugin::{MAX_REDACTED_BYTES, PluginOutcome, PluginRecord, PluginVerdict};
@@ -98,28 +100,41 @@ impl Judged {
     }
 
     /// Takes in what the plugins said of the request, whose `body` is the one that was judged. Gives the body to forward
-    /// instead if they or rules take strings out of it, or personal data and secrets are taken out of it.
+    /// instead if they or rules take strings out of it, or personal data and secrets are taken out of it or encrypted, with
+    /// keys that are made from `seed`: random bytes that no other request has.
     ///
     /// This can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
     /// cannot be taken out has given no answer. Where rules or the search for personal data want something taken out that
     /// cannot be, the request is refused. What refuses now charges no budget and spends no pass. What was taken in
     /// before stays: the body is that of all of them.
     #[must_use]
-    pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8]) -> (Self, Option<Vec<u8>>) {
+    pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8], seed: &Seed) -> (Self, Option<Vec<u8>>) {
         self.plugins.extend(plugins);
         let redacted = self.redact(body);
         if let Some(body) = &redacted {
-            self.shown.approving.forwards(body);
+            self.shown.approving.forwards(body.shown());
         }
         self.settle_demand();
         // A review that is still due decides about the request as it would go upstream.
         let redacted = redacted.filter(|_| (self.forwardable() || self.review_is_due) && !self.asks_for_pass());
+        let forwarded = redacted.and_then(|redacted| self.encrypted(redacted, seed));
         self.request.forwarded_payload_sha256 =
-            redacted.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
-        (self, redacted)
+            forwarded.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
+        (self, forwarded)
     }
 
-    fn redact(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+    /// The body with what is encrypted in the place of its placeholders. Only of a request that is to be forwarded: it costs
+    /// more than all the rest of the judgement.
+    fn encrypted(&mut self, redacted: Replacement, seed: &Seed) -> Option<Vec<u8>> {
+        let forwarded = self.shown.to_mask.forwarded(redacted, seed);
+        if forwarded.is_none() {
+            self.refuse_pii();
+            self.settle_demand();
+        }
+        forwarded
+    }
+
+    fn redact(&mut self, body: &[u8]) -> Option<Replacement> {
         let mut plugins = core::mem::take(&mut self.plugins);
         let (mut ranges, mut recorded) = (Vec::new(), 0);
         let redacting = |plugin: &&mut PluginRecord| {
@@ -148,7 +163,7 @@ impl Judged {
                 Err(NotRedactable) => self.findings.rules = Some(rules::unredactable()),
             }
         }
-        let mut edits: Vec<Edit> = ranges.into_iter().map(|range| (range, REDACTED.to_vec())).collect();
+        let mut edits: Vec<Edit> = ranges.into_iter().map(|range| (range, Replacement::masked(REDACTED))).collect();
         if !self.shown.to_mask.is_nothing() {
             self.findings.redacts = false;
             let is_refused = self.findings.pii.as_ref().is_none_or(PiiFindings::is_refused);
@@ -163,12 +178,20 @@ impl Judged {
         }
         edits.sort_by_key(|(range, _)| range.start);
         edits.dedup_by(|(later, _), (range, _)| later == range);
-        let redacted = edited(body, &edits);
-        let passes = self.findings.pii.as_ref().is_some_and(|pii| !pii.is_refused());
-        if passes && !self.shown.to_mask.is_nothing() && !self.shown.to_mask.is_clean(&redacted) {
-            self.refuse_pii();
-        }
+        let redacted = edited(body, edits);
+        self.check_redacted(&redacted);
         Some(redacted)
+    }
+
+    /// Refuses what still has something that is not let through, and more than is encrypted for one request.
+    fn check_redacted(&mut self, redacted: &Replacement) {
+        let Shown { to_mask, .. } = &self.shown;
+        let Some(pii) = self.findings.pii.as_mut().filter(|pii| !pii.is_refused()) else { return };
+        if redacted.values() > MAX_ENCRYPTED_VALUES || !(to_mask.is_nothing() || to_mask.is_clean(redacted.shown())) {
+            pii.refuse();
+        } else {
+            pii.note_encrypted(redacted.values());
+        }
     }
 
     fn refuse_pii(&mut self) {
@@ -188,7 +211,8 @@ impl Judged {
             }
         }
         let edits = to_mask.edits(body).ok_or(NotRedactable)?;
-        self.findings.pii.iter_mut().for_each(|pii| pii.note_masked(edits.len()));
+        let masked = edits.iter().filter(|(_, edit)| edit.is_masked()).count();
+        self.findings.pii.iter_mut().for_each(|pii| pii.note_masked(masked));
         Ok(edits)
     }
 
@@ -218,22 +242,6 @@ impl Judged {
         let named: Vec<_> = named.iter().cloned().collect::<Option<_>>().ok_or(NotRedactable)?;
         if judged.iter().flatten().any(|range| named.contains(range)) { Err(NotRedactable) } else { Ok(named) }
     }
-}
-
-/// What stands in the place of a part of the body.
-pub(super) type Edit = (core::ops::Range<usize>, Vec<u8>);
-
-/// The body with edits that are in order and do not overlap.
-pub(super) fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let mut edited = Vec::with_capacity(body.len());
-    let mut at = 0;
-    for (range, text) in edits {
-        edited.extend_from_slice(body.get(at..range.start).unwrap_or_default());
-        edited.extend_from_slice(text);
-        at = range.end;
-    }
-    edited.extend_from_slice(body.get(at..).unwrap_or_default());
-    edited
 }
 
 /// The reason of the first that denies, else of the first that asks for approval: nobody is asked to approve what is

@@ -3,6 +3,7 @@ mod budgets;
 mod chains;
 mod challenges;
 mod dpop;
+mod encrypt;
 mod foreign;
 mod freshness;
 mod guardian;
@@ -21,6 +22,7 @@ use alloc::vec::Vec;
 
 use passgate_passport::http::{Header, HttpRequest};
 use passgate_passport::issue::{self, NewPassport};
+use passgate_passport::jwe::Seed;
 use passgate_passport::key::SecretKey;
 use passgate_passport::proof::{self, ProofParams};
 use passgate_passport::scope::{ActionName, Scope};
@@ -41,6 +43,11 @@ use crate::time::UnixMillis;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const ISSUER: &str = "https://issuer.example";
+
+/// What is given to a judgement that encrypts, one like the other.
+fn seed() -> Seed {
+    Seed::new([4; 32])
+}
 
 /// An issuer whose key has this seed.
 fn issuer(id: &str, seed: u8) -> Issuer {

@@ -94,7 +94,7 @@ fn no_two_texts_share_a_key_whatever_the_seed() {
 #[test]
 fn points_that_give_everybody_the_same_secret_are_refused() {
     let hex = |text: &str| -> [u8; 32] {
-        core::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+        core::array::from_fn(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2).unwrap(), 16).unwrap())
     };
     let weak = [
         "0000000000000000000000000000000000000000000000000000000000000000",

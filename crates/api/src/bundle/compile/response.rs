@@ -3,8 +3,9 @@
 use passgate_core::gate::{MAX_SCANNED_RESPONSE_BYTES, PiiControls, ResponseControls};
 use passgate_core::route::ResponseRecords;
 
-use super::{BundleError, checked_pointer, controls, error};
-use crate::bundle::{GuardrailsDoc, RecordsDoc, ResponsePiiDoc, RouteDoc};
+use super::pii::controls;
+use super::{BundleError, checked_pointer, error};
+use crate::bundle::{GuardrailsDoc, PiiModeDoc, RecordsDoc, ResponsePiiDoc, RouteDoc};
 
 impl RouteDoc {
     /// Where records stand in the response, if that bounds anything.
@@ -54,10 +55,16 @@ impl GuardrailsDoc {
 
 impl ResponsePiiDoc {
     fn compile(&self) -> Result<PiiControls, BundleError> {
+        const AT: &str = "guardrails.pii_controls.responses";
+        if self.classes.values().chain([&self.mode]).any(|mode| *mode == PiiModeDoc::Encrypt) {
+            let why = "`encrypt` is for requests alone, agents get nothing that is encrypted to others: give `redact`, which \
+                takes it out, or `block`";
+            return Err(error(AT, why));
+        }
         let controls = controls(|class| self.mode_of(class), self.denies_unscannable());
         if controls.block.union(controls.redact).union(controls.log).is_empty() {
             let why = "every class is ignored, so responses are read for nothing: remove it, or give another mode";
-            return Err(error("guardrails.pii_controls.responses", why));
+            return Err(error(AT, why));
         }
         Ok(controls)
     }

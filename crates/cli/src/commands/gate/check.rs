@@ -100,7 +100,7 @@ async fn check(gate: &Gate, plugins: &PluginHost, request: &Request, now: UnixMi
     if !plugins.is_empty() || gate.redacts() {
         let question = Question::new((&judged).into(), gate, &raw, now);
         let said = plugins.evaluate(question, judged.is_denied()).await;
-        (judged, _) = judged.restrict(said, raw.body);
+        (judged, _) = judged.restrict(said, raw.body, &moment::seed()?);
     }
     let admitted = state::admit(judged.demand(), &LoadedRows::new()).map_err(Failure::unexpected)?;
     let decision = pipeline::decide(&judged, &admitted.admission);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use passgate_api::bundle::LevelDoc;
 use passgate_host::config::{self, Config, ConfigError, ConfigErrors};
+use passgate_passport::jwk::PRIVATE_MEMBERS;
 use serde_json::{Value, json};
 
 use super::trial::bare_gate;
@@ -65,11 +66,23 @@ fn tell(errors: &ConfigErrors, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The line of the file that the error is about.
+/// The line of the file that the error is about; none that a private key may stand in.
 fn line_of(error: &ConfigError) -> Option<String> {
     let (line, _) = error.position?;
     let text = std::fs::read_to_string(&error.file).ok()?;
-    text.lines().nth(usize::try_from(line.checked_sub(1)?).ok()?).map(str::to_owned)
+    let line = text.lines().nth(usize::try_from(line.checked_sub(1)?).ok()?)?;
+    (!may_hold_private_key(line)).then(|| line.to_owned())
+}
+
+/// Whether the line has a member that only private and symmetric JWKs have.
+fn may_hold_private_key(line: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let quotes = ['"', '\''];
+    line.match_indices(':').any(|(colon, _)| {
+        let before = line.get(..colon).unwrap_or_default().trim_end().trim_end_matches(quotes);
+        let name = before.rsplit(|c: char| !is_name(c)).next().unwrap_or_default();
+        PRIVATE_MEMBERS.contains(&name)
+    })
 }
 
 fn members(error: &ConfigError) -> Value {

@@ -82,10 +82,10 @@ impl Trial {
         let request = self.signed(doc, now)?;
         let headers = request.header_views();
         let raw = raw(&request, &headers);
-        let mut conduct = Conduct::default();
+        let (mut conduct, seed) = (Conduct::default(), moment::seed()?);
         for _ in 0..MAX_JUDGED {
             let judged = match pipeline::judge_request(&self.gate, &raw, now, conduct, &PassportMemory::NOTHING) {
-                Ok((judged, _)) => judged.restrict(Vec::new(), raw.body).0,
+                Ok((judged, _)) => judged.restrict(Vec::new(), raw.body, &seed).0,
                 Err(refusal) => return Ok(Tried::Refused(refusal)),
             };
             let admitted = state::admit(judged.demand(), rows).map_err(Failure::unexpected)?;

@@ -32,7 +32,7 @@ fn approver(name: &str, seed: u8, roles: &[&str]) -> Approver {
     Approver { name: name.to_owned(), key: key(seed).public().clone(), roles }
 }
 
-fn approved_gate() -> Gate {
+pub(super) fn approved_gate() -> Gate {
     let mut gate = gate();
     gate.guardrails.rates.agent = RateLimits::default();
     gate.guardrails.spend.agent.daily = Some(MicroUsd(1_000_000_000));
@@ -41,26 +41,18 @@ fn approved_gate() -> Gate {
     gate
 }
 
-fn order(body: &str, nonce: u32) -> Call {
+pub(super) fn order(body: &str, nonce: u32) -> Call {
     Call::new("POST", "/pay", body).signed(nonce)
 }
 
-fn with(mut call: Call, tokens: &[String]) -> Call {
+pub(super) fn with(mut call: Call, tokens: &[String]) -> Call {
     call.headers.push((APPROVAL_FIELD.to_owned(), tokens.join(", ").into_bytes()));
     call
 }
 
-/// Decided after these plugins, with what the decision leaves to ask.
-fn asked(
-    rows: &mut LoadedRows,
-    gate: &Gate,
-    call: &Call,
-    plugins: &[PluginRecord],
-) -> (Judged, Decision, Option<ApprovalRequest>) {
-    let (judged, _) = call.judged(gate).unwrap().restrict(plugins.to_vec(), &call.body);
-    let admission = admit(rows, &judged);
-    let decision = decide(&judged, &admission);
-    let request = judged.approval_to_ask(decision.verdict.kind()).map(|ask| ApprovalRequest {
+/// What waits for approval after a decision.
+pub(super) fn request_of(judged: &Judged, decision: &Decision) -> Option<ApprovalRequest> {
+    judged.approval_to_ask(decision.verdict.kind()).map(|ask| ApprovalRequest {
         agent: ask.agent,
         approvals: Vec::new(),
         asked: 1,
@@ -70,7 +62,20 @@ fn asked(
         note: None,
         shown: ask.shown,
         state: RequestState::Pending,
-    });
+    })
+}
+
+/// Decided after these plugins, with what the decision leaves to ask.
+fn asked(
+    rows: &mut LoadedRows,
+    gate: &Gate,
+    call: &Call,
+    plugins: &[PluginRecord],
+) -> (Judged, Decision, Option<ApprovalRequest>) {
+    let (judged, _) = call.judged(gate).unwrap().restrict(plugins.to_vec(), &call.body, &seed());
+    let admission = admit(rows, &judged);
+    let decision = decide(&judged, &admission);
+    let request = request_of(&judged, &decision);
     (judged, decision, request)
 }
 
@@ -97,7 +102,7 @@ fn approval(request: &ApprovalRequest, name: &str, serial: u8) -> Approval {
     }
 }
 
-fn by_alice(request: &ApprovalRequest) -> String {
+pub(super) fn by_alice(request: &ApprovalRequest) -> String {
     approval::sign(&key(ALICE), &approval(request, "alice", 1)).unwrap()
 }
 
@@ -136,7 +141,7 @@ fn what_is_approved_is_let_through_once() {
     assert_eq!(recorded.shown_sha256.as_deref(), Some(&*crate::attest::sha256_label(&request.shown_sha256())));
     let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
     assert_eq!(handed.demand(), judged.demand());
-    let (restricted, _) = handed.restrict(Vec::new(), ORDER.as_bytes());
+    let (restricted, _) = handed.restrict(Vec::new(), ORDER.as_bytes(), &seed());
     assert!(restricted.demand().approvals.is_empty(), "what was presented is not known there");
     assert_eq!(restricted.demand().subjects, judged.demand().subjects);
     let refused = decide(&restricted, &admit(&mut LoadedRows::new(), &restricted));
@@ -296,7 +301,7 @@ fn approvers_see_what_goes_upstream() {
     let request = request.unwrap();
     assert!(!request.shown.contains("office"), "{}", request.shown);
     let call = with(order(ORDER, 2), &[by_alice(&request)]);
-    let (judged, forwarded) = call.judged(&gate).unwrap().restrict(plugins.to_vec(), &call.body);
+    let (judged, forwarded) = call.judged(&gate).unwrap().restrict(plugins.to_vec(), &call.body, &seed());
     assert!(!String::from_utf8(forwarded.unwrap()).unwrap().contains("office"));
     let admission = admit(&mut LoadedRows::new(), &judged);
     assert_eq!(decide(&judged, &admission).reason, None);

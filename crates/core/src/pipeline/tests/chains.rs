@@ -293,7 +293,7 @@ fn what_a_limit_was_held_against_is_not_taken_out() {
         (&[""], "/tenant", true),
     ] {
         let judged = call("DELETE", "/records/7", body, &chain(&["records:*"], links), 1).judged(&gate).unwrap();
-        let (judged, forwarded) = judged.restrict(vec![redacts(&[pointer])], body.as_bytes());
+        let (judged, forwarded) = judged.restrict(vec![redacts(&[pointer])], body.as_bytes(), &seed());
         assert_eq!(forwarded.is_some(), is_taken, "{pointer}");
         let refused = (!is_taken).then_some(Reason::PluginAnswerInvalid);
         assert_eq!(decide(&judged, &admit(&mut LoadedRows::new(), &judged)).reason, refused, "{pointer}");

@@ -146,7 +146,7 @@ fn nobody_is_asked_about_what_is_refused_anyway() {
     refused.routes[3].action = ActionName::parse("vault:purge").unwrap();
     assert!(!purge(1).judged(&refused).unwrap().wants_review());
     let plugin = super::plugins::says("p", PluginVerdict::Deny);
-    assert!(!purge(1).judged(&gate).unwrap().restrict(vec![plugin], b"").0.wants_review());
+    assert!(!purge(1).judged(&gate).unwrap().restrict(vec![plugin], b"", &seed()).0.wants_review());
     let judged = purge(1).judged(&gate).unwrap().reviewed(review(ReviewOutcome::Allowed));
     assert!(!judged.wants_review(), "once is enough");
     let risky = Conduct { risk: Risk::TooHigh, ..Conduct::default() };

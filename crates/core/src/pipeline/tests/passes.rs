@@ -130,7 +130,7 @@ fn what_a_plugin_refuses_is_neither_minted_nor_redeemed() {
     let (mut rows, token) = (LoadedRows::new(), minted(&mut LoadedRows::new(), 1));
     for (nonce, pass) in [(2, "mint"), (3, token.as_str())] {
         let judged = order(pass, nonce).judged(&minting()).unwrap();
-        let (judged, _) = judged.restrict(vec![says(PluginVerdict::StepUp, &[])], ORDER.as_bytes());
+        let (judged, _) = judged.restrict(vec![says(PluginVerdict::StepUp, &[])], ORDER.as_bytes(), &seed());
         let decision = decide(&judged, &admit(&mut rows, &judged));
         assert_eq!(decision.reason, Some(Reason::PluginStepUp));
         assert_eq!(judged.pass_to_mint(&decision, &stamp()), None);
@@ -143,12 +143,12 @@ fn what_a_plugin_refuses_is_neither_minted_nor_redeemed() {
 fn a_body_that_is_redacted_has_the_hash_from_before() {
     let mut rows = LoadedRows::new();
     let redacts = || vec![says(PluginVerdict::Redact, &["/note"])];
-    let (judged, body) = order("mint", 1).judged(&minting()).unwrap().restrict(redacts(), ORDER.as_bytes());
+    let (judged, body) = order("mint", 1).judged(&minting()).unwrap().restrict(redacts(), ORDER.as_bytes(), &seed());
     assert_eq!((body, &judged.request().forwarded_payload_sha256), (None, &None), "nothing is forwarded");
     let decision = decide(&judged, &admit(&mut rows, &judged));
     let pass = judged.pass_to_mint(&decision, &stamp()).unwrap();
     let token = action_pass::mint(&key(), &pass).unwrap();
-    let (judged, body) = order(&token, 2).judged(&minting()).unwrap().restrict(redacts(), ORDER.as_bytes());
+    let (judged, body) = order(&token, 2).judged(&minting()).unwrap().restrict(redacts(), ORDER.as_bytes(), &seed());
     assert!(body.is_some() && judged.request().forwarded_payload_sha256.is_some());
     assert_eq!(decide(&judged, &admit(&mut rows, &judged)).reason, None);
 }

@@ -26,7 +26,7 @@ fn all(mode: &str) -> Gate {
 }
 
 fn decided(gate: &Gate, call: &Call) -> (Decision, Option<String>, Judged) {
-    let (judged, body) = call.judged(gate).unwrap().restrict(Vec::new(), &call.body);
+    let (judged, body) = call.judged(gate).unwrap().restrict(Vec::new(), &call.body, &seed());
     let decision = decide(&judged, &admit(&mut LoadedRows::new(), &judged));
     (decision, body.map(|body| String::from_utf8(body).unwrap()), judged)
 }
@@ -141,6 +141,7 @@ fn every_class_has_its_own_mode() {
         block: Classes::of(Class::Card),
         redact: Classes::of(Class::Email),
         log: Classes::of(Class::Ip),
+        encrypt: None,
         denies_unscannable: true,
     });
     let (decision, forwarded, _) =
@@ -157,6 +158,7 @@ fn the_strictest_mode_of_what_is_several_things_counts() {
         block: Classes::of(Class::Card),
         redact: Classes::of(Class::Email),
         log: Classes::of(Class::Phone).with(Class::Secret),
+        encrypt: None,
         denies_unscannable: true,
     });
     for (text, expected) in [

@@ -37,7 +37,7 @@ fn judged(body: &str) -> Judged {
 }
 
 fn decided(body: &str, plugins: &[PluginRecord]) -> (Judged, Decision) {
-    let (judged, _) = judged(body).restrict(plugins.to_vec(), body.as_bytes());
+    let (judged, _) = judged(body).restrict(plugins.to_vec(), body.as_bytes(), &seed());
     let admission = admit(&mut LoadedRows::new(), &judged);
     let decision = decide(&judged, &admission);
     (judged, decision)
@@ -111,7 +111,7 @@ fn nothing_a_plugin_says_makes_a_refused_request_allowed() {
 #[test]
 fn strings_are_taken_out_where_they_stand_and_nowhere_else() {
     let plugins = vec![redacts(&["/note", "/n/list/1"]), redacts(&["/note"])];
-    let (judged, body) = judged(BODY).restrict(plugins, BODY.as_bytes());
+    let (judged, body) = judged(BODY).restrict(plugins, BODY.as_bytes(), &seed());
     let expected = r#"{ "usd":20, "to":"shop.example", "note":"[redacted]", "n":{"list":["a","[redacted]"]} }"#;
     assert_eq!(String::from_utf8(body.unwrap()).unwrap(), expected);
     let label = |body: &str| Some(crate::attest::sha256_label(&<sha2::Sha256 as sha2::Digest>::digest(body).into()));
@@ -122,7 +122,7 @@ fn strings_are_taken_out_where_they_stand_and_nowhere_else() {
 #[test]
 fn what_cannot_be_taken_out_refuses_the_request() {
     let invalid = |judged: Judged, body: &str, pointers: &[&str]| {
-        let (judged, replaced) = judged.restrict(vec![redacts(pointers)], body.as_bytes());
+        let (judged, replaced) = judged.restrict(vec![redacts(pointers)], body.as_bytes(), &seed());
         let outcome = judged.plugins().first().unwrap().outcome;
         replaced.is_none()
             && outcome == PluginOutcome::AnswerInvalid
@@ -149,14 +149,14 @@ fn plugins_are_shown_what_the_proof_covers_and_not_the_passport() {
 
 #[test]
 fn what_was_taken_in_before_stays() {
-    let (judged, _) = judged(BODY).restrict(vec![says("denies", PluginVerdict::Deny)], BODY.as_bytes());
-    let (judged, body) = judged.restrict(vec![redacts(&["/note"])], BODY.as_bytes());
+    let (judged, _) = judged(BODY).restrict(vec![says("denies", PluginVerdict::Deny)], BODY.as_bytes(), &seed());
+    let (judged, body) = judged.restrict(vec![redacts(&["/note"])], BODY.as_bytes(), &seed());
     assert!(body.is_none(), "nothing is forwarded, so nothing is taken out of it");
     assert_eq!((judged.plugins().len(), judged.request().forwarded_payload_sha256.as_ref()), (2, None));
     let admission = admit(&mut LoadedRows::new(), &judged);
     assert_eq!(decide(&judged, &admission).reason, Some(Reason::PluginDenied));
-    let (judged, body) = self::judged(BODY).restrict(vec![redacts(&["/note"])], BODY.as_bytes());
-    let (_, both) = judged.restrict(vec![redacts(&["/n/list/0"])], BODY.as_bytes());
+    let (judged, body) = self::judged(BODY).restrict(vec![redacts(&["/note"])], BODY.as_bytes(), &seed());
+    let (_, both) = judged.restrict(vec![redacts(&["/n/list/0"])], BODY.as_bytes(), &seed());
     let both = String::from_utf8(both.unwrap()).unwrap();
     assert!(body.is_some() && both.matches("[redacted]").count() == 2, "{both}");
 }
@@ -182,7 +182,7 @@ fn the_largest_record_stays_within_what_is_verified() {
         version: "1".repeat(64),
         ..says("", PluginVerdict::StepUp)
     }));
-    let (judged, _) = judged(&body).restrict(plugins, body.as_bytes());
+    let (judged, _) = judged(&body).restrict(plugins, body.as_bytes(), &seed());
     assert_eq!(judged.plugins().first().unwrap().outcome, PluginOutcome::Answered);
     let admission = admit(&mut LoadedRows::new(), &judged);
     let decision = decide(&judged, &admission);

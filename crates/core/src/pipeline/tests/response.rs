@@ -1,8 +1,10 @@
 //! Responses: what goes back of them, and what is recorded.
 
+use passgate_passport::jwe::DecryptionKey;
+
 use super::*;
 use crate::attest::{EvidenceValue, ResponseRecord};
-use crate::gate::{PiiControls, ResponseControls};
+use crate::gate::{Encryption, PiiControls, ResponseControls};
 use crate::pii::{Class, Classes};
 use crate::pipeline::{JudgedResponse, ResponseHead, ResponseVerdict, ToRead};
 use crate::route::ResponseRecords;
@@ -132,7 +134,7 @@ fn what_cannot_be_looked_at_gets_the_configured_verdict() {
     for (fields, body) in cases {
         let denied = judged(redact(), fields, *body);
         assert_eq!(denied.verdict, ResponseVerdict::Withheld(Reason::ResponsePiiUnscannable), "{fields:?}");
-        let allowed = judged(allowing, fields, *body);
+        let allowed = judged(allowing.clone(), fields, *body);
         assert_eq!(allowed.verdict, ResponseVerdict::AsItCame, "{fields:?}");
         let said = Some(EvidenceValue::Text("unscannable".to_owned()));
         assert_eq!(evidence(&allowed.record, "pii", "body"), said, "{fields:?}");
@@ -177,9 +179,10 @@ fn every_class_has_its_own_mode_and_the_record_has_counts_alone() {
         redact: Classes::of(Class::Email),
         log: Classes::of(Class::Ip),
         denies_unscannable: true,
+        ..PiiControls::default()
     };
     let body = r#"{"a":"alice@example.com from 192.0.2.7","b":"192.0.2.8"}"#;
-    let redacted = judged(controls, &[("content-type", JSON)], Some(body.as_bytes()));
+    let redacted = judged(controls.clone(), &[("content-type", JSON)], Some(body.as_bytes()));
     assert_eq!(redacted.verdict, changed(r#"{"a":"[redacted] from 192.0.2.7","b":"192.0.2.8"}"#));
     let number = |name| evidence(&redacted.record, "pii", name);
     assert_eq!(number("email_found"), Some(EvidenceValue::Number(1)));
@@ -193,6 +196,27 @@ fn every_class_has_its_own_mode_and_the_record_has_counts_alone() {
     for raw in ["alice", "192.0.2", "4111"] {
         assert!(!recorded.contains(raw), "{recorded}");
     }
+}
+
+#[test]
+fn nothing_is_encrypted_and_what_would_be_is_taken_out() {
+    let to = DecryptionKey::from_seed([9; 32]).public().clone();
+    let controls = PiiControls {
+        redact: Classes::of(Class::Ip),
+        encrypt: Some(Encryption { classes: Classes::of(Class::Email), to }),
+        ..PiiControls::default()
+    };
+    let rules = looking(Some(controls.clone())).response_rules("GET", "/search", None).unwrap();
+    assert!(rules.hides());
+    for (content_type, body, expected) in [
+        (JSON, r#"{"a":"alice@example.com at 192.0.2.7"}"#, r#"{"a":"[redacted] at [redacted]"}"#),
+        (FORM, "a=alice%40example.com", "a=%5Bredacted%5D"),
+        ("text/plain", "ask alice@example.com", "ask [redacted]"),
+    ] {
+        assert_eq!(of_type(controls.clone(), content_type, body), changed(expected));
+    }
+    let unredactable = ResponseVerdict::Withheld(Reason::ResponsePiiUnredactable);
+    assert_eq!(of_type(controls, JSON, r#"{"alice@example.com":1}"#), unredactable);
 }
 
 /// The verdict of a gate whose search route permits so many records, and whose agent so many.

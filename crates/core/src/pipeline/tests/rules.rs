@@ -27,7 +27,7 @@ fn decided(gate: &Gate, body: &str, restrict: bool) -> (Decision, Option<String>
     let mut judged = Call::new("POST", "/pay", body).signed(1).judged(gate).unwrap();
     let mut forwarded = None;
     if restrict {
-        (judged, forwarded) = judged.restrict(Vec::new(), body.as_bytes());
+        (judged, forwarded) = judged.restrict(Vec::new(), body.as_bytes(), &seed());
         assert_eq!(judged.request().forwarded_payload_sha256.is_some(), forwarded.is_some());
     }
     let admission = admit(&mut LoadedRows::new(), &judged);
@@ -66,8 +66,8 @@ fn texts_are_taken_out() {
 fn what_is_taken_in_later_brings_nothing_back() {
     let gate = allowing(Mode::Enforce, &["/card"]);
     let judged = Call::new("POST", "/pay", BODY).signed(1).judged(&gate).unwrap();
-    let (judged, once) = judged.restrict(Vec::new(), BODY.as_bytes());
-    let (_, twice) = judged.restrict(Vec::new(), BODY.as_bytes());
+    let (judged, once) = judged.restrict(Vec::new(), BODY.as_bytes(), &seed());
+    let (_, twice) = judged.restrict(Vec::new(), BODY.as_bytes(), &seed());
     assert!(once.is_some());
     assert_eq!(once, twice);
 }
@@ -77,7 +77,7 @@ fn a_judgement_that_was_handed_over_takes_nothing_out() {
     let gate = allowing(Mode::Enforce, &["/card"]);
     let judged = Call::new("POST", "/pay", BODY).signed(1).judged(&gate).unwrap();
     let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
-    let (handed, forwarded) = handed.restrict(Vec::new(), BODY.as_bytes());
+    let (handed, forwarded) = handed.restrict(Vec::new(), BODY.as_bytes(), &seed());
     let admission = admit(&mut LoadedRows::new(), &handed);
     assert_eq!((decide(&handed, &admission).reason, forwarded), (Some(Reason::InternalError), None));
 }

@@ -46,7 +46,7 @@ fn order(nonce: u32) -> Call {
 pub(super) fn decided(rows: &mut LoadedRows, gate: &Gate, call: &Call) -> (Judged, Decision) {
     let mut conduct = Conduct::default();
     loop {
-        let judged = call.judged_as(gate, conduct).unwrap().restrict(Vec::new(), &call.body).0;
+        let judged = call.judged_as(gate, conduct).unwrap().restrict(Vec::new(), &call.body, &seed()).0;
         let admitted = state::admit(judged.demand(), rows).unwrap();
         if let Some(as_it_is) = admitted.admission.conduct {
             assert_ne!(conduct, as_it_is);
