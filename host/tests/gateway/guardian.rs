@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use passgate_host::files::{self, Existing};
+use passgate_passport::jwe::DecryptionKey;
 use serde_json::{Map, Value, json};
 
 use crate::origin::{Origin, Step, ok};
@@ -21,10 +22,15 @@ fn said(api: &str, text: &str) -> String {
 
 /// A gate whose `records:delete` is reviewed by what listens at `reviewer`.
 async fn site(origin: &Origin, api: &str, url: &str, more: &str) -> Site {
+    guarding(origin, api, url, more, "").await
+}
+
+/// The same with other guardrails beside the guardian.
+async fn guarding(origin: &Origin, api: &str, url: &str, more: &str, guardrails: &str) -> Site {
     let extra = format!(
         "reviewer: {{api: {api}, url: \"{url}/v1/review\", model: model-1, key_file: reviewer.key, timeout_ms: 500{more}}}"
     );
-    let guardrails = "guardian: {spot: {step_up_at: 100}}".to_owned();
+    let guardrails = format!("guardian: {{spot: {{step_up_at: 100}}}}{guardrails}");
     let site = Site::new(Wish { guardrails, extra, ..Wish::before(origin) }).await;
     files::write_secret(&site.folder.path().join("reviewer.key"), KEY.as_bytes(), Existing::Keep).unwrap();
     site
@@ -122,6 +128,36 @@ async fn a_reviewer_sees_the_body_where_the_operator_says_so() {
     assert_eq!(site.send(&agent.call("DELETE", "/records/7", &[], "{\"why\": \"old\"}")).await.status, 200);
     assert!(String::from_utf8_lossy(&reviewer.seen()[0].body).contains("old"));
     patiently(gate.shutdown()).await;
+}
+
+/// The attack: what waits for a reviewer is shown to it, or goes upstream, as it came.
+#[tokio::test]
+async fn a_reviewer_sees_the_body_as_it_goes_upstream() {
+    let reader = DecryptionKey::from_seed([5; 32]);
+    let encrypting = format!("{{mode: encrypt, encrypt_to: {}}}", reader.public().to_jwk());
+    for controls in ["{mode: redact}", &encrypting] {
+        let (origin, reviewer) = (
+            Origin::start(|_| ok("gone")).await,
+            Origin::start(|_| ok(&said("openai", r#"{"verdict":"allow"}"#))).await,
+        );
+        let guardrails = format!("\n  pii_controls: {controls}");
+        let mut site = guarding(&origin, "openai", &reviewer.url(), ", body: true", &guardrails).await;
+        let gate = site.start_in_memory().await;
+        let agent = site.agent("cleaner", &["records:delete"]);
+        let delete =
+            agent.call("DELETE", "/records/7", &[("content-type", "application/json")], r#"{"why":"bob@example.com"}"#);
+        assert_eq!(site.send(&delete).await.status, 200);
+        let (asked, sent) = (reviewer.seen()[0].body.clone(), origin.seen()[0].body.clone());
+        let sent = String::from_utf8(sent.to_vec()).unwrap();
+        let value = sent.strip_prefix(r#"{"why":""#).and_then(|sent| sent.strip_suffix(r#""}"#)).unwrap();
+        assert!(String::from_utf8_lossy(&asked).contains(value) && !String::from_utf8_lossy(&asked).contains("bob"));
+        match reader.decrypt(value) {
+            Ok(text) => assert_eq!(text.as_slice(), b"bob@example.com"),
+            Err(_) => assert_eq!(value, "[redacted]"),
+        }
+        assert_eq!(value == "[redacted]", controls == "{mode: redact}");
+        patiently(gate.shutdown()).await;
+    }
 }
 
 #[tokio::test]

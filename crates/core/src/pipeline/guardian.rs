@@ -125,11 +125,12 @@ impl Judged {
         self.review_is_due
     }
 
-    /// Takes in what a reviewer said of the request.
+    /// Takes in what a reviewer said of the request, after [`Judged::restrict`].
     #[must_use]
     pub fn reviewed(mut self, review: Review) -> Self {
         self.review = Some(review);
         self.settle_demand();
+        self.note_forwarded();
         self
     }
 

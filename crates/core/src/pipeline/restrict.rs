@@ -39,6 +39,8 @@ pub(super) struct Shown {
     redact: Vec<String>,
     /// Where texts stand of which parts are taken out.
     to_mask: ToMask,
+    /// SHA-256 of the body that goes upstream instead of its own, or that a reviewer is shown before it does.
+    forwarded_sha256: Option<String>,
     /// What is known of approvals.
     pub(super) approving: Approving,
 }
@@ -63,6 +65,7 @@ impl Shown {
             judged_texts: route.map(|route| route.judged_texts(needs)).unwrap_or_default(),
             redact,
             to_mask,
+            forwarded_sha256: None,
             approving,
         }
     }
@@ -101,7 +104,8 @@ impl Judged {
 
     /// Takes in what the plugins said of the request, whose `body` is the one that was judged. Gives the body to forward
     /// instead if they or rules take strings out of it, or personal data and secrets are taken out of it or encrypted, with
-    /// keys that are made from `seed`: random bytes that no other request has.
+    /// keys that are made from `seed`: random bytes that no other request has. A reviewer is shown that body too, so it is given
+    /// where [`Judged::wants_review`] holds afterwards, as it goes upstream if the reviewer lets it.
     ///
     /// This can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
     /// cannot be taken out has given no answer. Where rules or the search for personal data want something taken out that
@@ -115,12 +119,22 @@ impl Judged {
             self.shown.approving.forwards(body.shown());
         }
         self.settle_demand();
-        // A review that is still due decides about the request as it would go upstream.
-        let redacted = redacted.filter(|_| (self.forwardable() || self.review_is_due) && !self.asks_for_pass());
+        // A review that is due is one of the request as it would go upstream.
+        let redacted = redacted.filter(|_| self.goes_upstream() || self.wants_review());
         let forwarded = redacted.and_then(|redacted| self.encrypted(redacted, seed));
-        self.request.forwarded_payload_sha256 =
-            forwarded.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
+        self.shown.forwarded_sha256 = forwarded.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
+        self.note_forwarded();
         (self, forwarded)
+    }
+
+    /// Whether nothing found so far keeps the request itself from going upstream.
+    fn goes_upstream(&self) -> bool {
+        self.forwardable() && !self.asks_for_pass()
+    }
+
+    /// Records the body that goes upstream instead of its own, if the request does.
+    pub(super) fn note_forwarded(&mut self) {
+        self.request.forwarded_payload_sha256 = self.shown.forwarded_sha256.clone().filter(|_| self.goes_upstream());
     }
 
     /// The body with what is encrypted in the place of its placeholders. Only of a request that is to be forwarded: it costs

@@ -9,9 +9,10 @@ use super::approvals::{approved_gate, by_alice, order, request_of, with};
 use super::plugins::redacts;
 use super::*;
 use crate::attest::EvidenceValue;
-use crate::gate::{Encryption, PiiControls};
+use crate::gate::{Encryption, Guardian, PiiControls, Spot};
 use crate::pii::{Class, Classes};
 use crate::pipeline::replacement::MAX_ENCRYPTED_VALUES;
+use crate::review::{Review, ReviewOutcome};
 use crate::state::Conduct;
 
 const CARD: &str = "4111 1111 1111 1111";
@@ -287,6 +288,41 @@ fn approvers_see_a_placeholder_and_approve_every_encryption_of_it() {
         let call = with(order(&ORDER.replace("for bob@example.com", other), 4), &[by_alice(&request)]);
         assert_eq!(decided(&gate, &call).0.reason, Some(Reason::ApprovalContentMismatch), "{other}");
     }
+}
+
+/// The attack: what waits for a reviewer goes upstream as it came once the reviewer lets it.
+#[test]
+fn what_waits_for_a_reviewer_is_encrypted_before_anybody_sees_it() {
+    let review = |outcome| Review { confidence: None, model: "m".to_owned(), outcome, reason: None };
+    let redacting = controlled(Some(PiiControls { redact: Classes::ALL, ..PiiControls::default() }));
+    for (mut gate, shown) in [(all(), "<bob@example.com>"), (redacting, "[redacted]")] {
+        gate.guardrails.guardian = Some(Guardian { spot: Some(Spot { step_up_at: 100, deny_at: None }) });
+        let call = pay(r#"{"note":"ask bob@example.com"}"#);
+        let raised = Conduct { is_raised: true, ..Conduct::default() };
+        let (judged, body) = call.judged_as(&gate, raised).unwrap().restrict(Vec::new(), &call.body, &seed());
+        assert!(judged.wants_review());
+        let body = body.unwrap();
+        assert_eq!(opened(core::str::from_utf8(&body).unwrap()), format!(r#"{{"note":"ask {shown}"}}"#));
+        assert_eq!(judged.request().forwarded_payload_sha256, None, "nothing is forwarded before the review");
+        let digest = crate::attest::sha256_label(
+            &sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new_with_prefix(&body)).into(),
+        );
+        for (outcome, forwarded) in [(ReviewOutcome::Allowed, Some(digest)), (ReviewOutcome::Denied, None)] {
+            let reviewed = judged.clone().reviewed(review(outcome));
+            assert_eq!(reviewed.request().forwarded_payload_sha256, forwarded);
+            assert_eq!(reviewed.reasons().next().is_none(), forwarded.is_some());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_encrypted_for_a_reviewer_of_what_is_refused_anyway() {
+    let mut gate = all();
+    gate.guardrails.guardian = Some(Guardian { spot: None });
+    let call = pay(r#"{"note":"ask bob@example.com"}"#);
+    let raised = Conduct { is_raised: true, ..Conduct::default() };
+    let (judged, body) = call.judged_as(&gate, raised).unwrap().restrict(Vec::new(), &call.body, &seed());
+    assert_eq!((judged.wants_review(), body), (false, None));
 }
 
 #[test]
