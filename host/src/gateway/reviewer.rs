@@ -334,6 +334,63 @@ mod tests {
         assert!(reviewer(ReviewerApi::Anthropic).read(answer.as_bytes()).is_some());
     }
 
+    fn asked<'a>(agent: &str, chain: &[&str], body: &'a [u8]) -> Asked<'a> {
+        let above = |agent: &&str| passgate_core::attest::DelegatorRecord {
+            agent_id: (*agent).to_owned(),
+            key_thumbprint: String::new(),
+            passport_id: String::new(),
+        };
+        let shown = Shown {
+            action: "records:delete".to_owned(),
+            amount_micro_usd: None,
+            target_domain: None,
+            agent_id: agent.to_owned(),
+            issuer: "https://issuer.example".to_owned(),
+            trust_tier: "L2".to_owned(),
+            passport_id: String::new(),
+            key_thumbprint: String::new(),
+            permissions: Vec::new(),
+            delegated_by: chain.iter().map(above).collect(),
+            labels: Vec::new(),
+            purpose: Some("spring cleaning".to_owned()),
+            covered: Vec::new(),
+            effect_class: Some("destructive".to_owned()),
+            task: None,
+        };
+        Asked { shown, method: "DELETE", path: "/records/7", body }
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_not_reviewed_as_if_it_were_not_there() {
+        let facts = |shows_body, body: &[u8]| {
+            let reviewer = Reviewer { shows_body, ..reviewer(ReviewerApi::Openai) };
+            reviewer.facts(&asked("bot", &[], body)).map(|facts| facts.get("body").is_some())
+        };
+        let long = vec![b'a'; MAX_SHOWN_BODY_BYTES + 1];
+        assert_eq!([facts(false, b"x"), facts(false, &long), facts(false, b"\xff")], [Some(false); 3]);
+        assert_eq!([facts(true, b"x"), facts(true, &long), facts(true, b"\xff")], [Some(true), None, None]);
+    }
+
+    #[test]
+    fn what_a_sub_agent_says_of_itself_is_called_unverified() {
+        let reviewer = reviewer(ReviewerApi::Openai);
+        let own = reviewer.facts(&asked("bot", &[], b"")).unwrap();
+        assert_eq!((&own["purpose"], own.get("unverified_purpose")), (&json!("spring cleaning"), None));
+        let below = reviewer.facts(&asked("sub", &["bot"], b"")).unwrap();
+        assert_eq!((below.get("purpose"), &below["unverified_purpose"]), (None, &json!("spring cleaning")));
+    }
+
+    #[test]
+    fn no_agent_keeps_the_reviewer_from_all_others() {
+        let reviewer = reviewer(ReviewerApi::Openai);
+        let place = |agent: &str, chain: &[&str]| reviewer.place(&asked(agent, chain, b"").shown);
+        let mut taken: Vec<_> = (0..MAX_AT_ONCE_PER_AGENT).map(|_| place("bot", &[]).unwrap()).collect();
+        assert!(place("bot", &[]).is_none() && place("sub", &["bot"]).is_none());
+        assert!(place("other", &[]).is_some());
+        taken.pop();
+        assert!(place("sub", &["bot"]).is_some());
+    }
+
     #[test]
     fn reasons_are_one_short_line() {
         assert_eq!(short(" too\nbroad\u{1b}[2J "), "too broad [2J");
