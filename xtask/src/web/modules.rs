@@ -43,7 +43,7 @@ impl Build {
     fn gzip_limit(self) -> u64 {
         match self {
             Self::Verifier => 120 * 1024,
-            Self::Full => 300 * 1024,
+            Self::Full => 320 * 1024,
         }
     }
 }
