@@ -281,10 +281,12 @@ impl Gate {
             return Err("no allowed request with this id waits for its outcome".to_owned());
         }
         let (lease, budget) = (self.lease(decision)?, outcome.budget());
-        let writes = match (&lease, budget) {
-            (Some(lease), BudgetOutcome::Released) => self.release(lease)?,
-            (Some(lease), BudgetOutcome::Held) => vec![lease.clone().held().write(decision)],
-            _ => Vec::new(),
+        let (budget, writes) = match (&lease, budget) {
+            (Some(lease), BudgetOutcome::Released) => {
+                self.release(lease)?.map_or((BudgetOutcome::Committed, Vec::new()), |writes| (budget, writes))
+            }
+            (Some(lease), BudgetOutcome::Held) => (budget, vec![lease.clone().held().write(decision)]),
+            _ => (budget, Vec::new()),
         };
         let deletes =
             if budget == BudgetOutcome::Held { vec![allowed] } else { vec![Lease::row_key(decision), allowed] };
@@ -308,7 +310,9 @@ impl Gate {
         let lease = lease.ok_or("nothing that this decision charged is held")?;
         let (decision_id, reconciliation) = what.into_record()?;
         let writes = match reconciliation.budget {
-            BudgetOutcome::Released => self.release(&lease)?,
+            BudgetOutcome::Released => {
+                self.release(&lease)?.ok_or("a repetition of this request relies on its charge")?
+            }
             _ => Vec::new(),
         };
         let key = Lease::row_key(&decision_id);
@@ -530,8 +534,8 @@ impl Gate {
         lease.transpose().map_err(|error| error.to_string())
     }
 
-    /// The rows that give back what was charged.
-    fn release(&self, lease: &Lease) -> Result<Vec<Write>, String> {
+    /// The rows that give back what was charged; nothing where it stays charged.
+    fn release(&self, lease: &Lease) -> Result<Option<Vec<Write>>, String> {
         lease.release(&self.load(lease.charged_rows())).map_err(|error| error.to_string())
     }
 

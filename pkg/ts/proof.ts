@@ -56,9 +56,11 @@ export async function withDpop(order: Order, terms: ProofTerms): Promise<Headers
   return headers
 }
 
-/** The fields that say what the body is, and the one-action pass. */
+/** The fields that say what the body is, the one-action pass, and what makes repetitions one request. */
+const DEFINING_FIELDS = ['content-encoding', 'content-type', 'agent-action-pass', 'idempotency-key']
+
 function coveredFields(headers: Headers): Record<string, string> | undefined {
-  const fields = ['content-encoding', 'content-type', 'agent-action-pass'].flatMap((name) => {
+  const fields = DEFINING_FIELDS.flatMap((name) => {
     const value = headers.get(name)
     return value === null ? [] : [[name, printable(name, value)] as const]
   })
@@ -79,7 +81,7 @@ function signatureBase(
 ): { base: string; input: string } {
   const lines = [`"@method": ${method}`, `"@target-uri": ${url.href}`]
   const names = ['"@method"', '"@target-uri"']
-  for (const name of ['agent-passport', 'content-digest', 'content-type', 'content-encoding', 'agent-action-pass']) {
+  for (const name of ['agent-passport', 'content-digest', ...DEFINING_FIELDS]) {
     const value = headers.get(name)
     if (value === null) continue
     names.push(`"${name}"`)

@@ -298,6 +298,10 @@ pub struct RouteDoc {
     /// Where the amount stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<AmountDoc>,
+    /// The upstream carries out all requests that an agent sends with one `Idempotency-Key` within so many seconds once: the
+    /// budgets are charged once too. Up to 2,592,000. Absent: each request is charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_seconds: Option<u32>,
     /// Where the target domain stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<ValueDoc>,

@@ -10,8 +10,9 @@ use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
 use passgate_core::review::{Review, ReviewOutcome};
 use passgate_core::state::{
-    Admission, Charge, Conduct, Counted, Demand, NonceAnswer, PassAnswer, RateAnswer, RateWindow, Risk, RiskAnswer,
-    RiskClaim, Scored, SessionAnswer, SessionClaim, SpendAnswer, SpendMode, SpendPeriod, Subject, Write,
+    Admission, Charge, Conduct, Counted, Demand, IdempotencyAnswer, NonceAnswer, PassAnswer, RateAnswer, RateWindow,
+    Risk, RiskAnswer, RiskClaim, Scored, SessionAnswer, SessionClaim, SpendAnswer, SpendMode, SpendPeriod, Subject,
+    Write,
 };
 use passgate_core::time::UnixMillis;
 use passgate_passport::action_pass::{self, ActionPass};
@@ -261,6 +262,12 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
                 window: window(claim.window),
             })
             .collect(),
+        idempotency: demand.idempotency.as_ref().map(|claim| wit::IdempotencyClaim {
+            key: claim.key.clone(),
+            request_sha256: claim.request_sha256.clone(),
+            seconds: claim.seconds,
+            mode: spend_mode(claim.mode),
+        }),
         spends: demand
             .spends
             .iter()
@@ -274,13 +281,33 @@ pub(crate) fn demand(demand: &Demand) -> wit::Demand {
                 },
                 cap: claim.cap.0,
                 amount: claim.amount.0,
-                mode: match claim.mode {
-                    SpendMode::Charge => wit::SpendMode::Charge,
-                    SpendMode::Probe => wit::SpendMode::Probe,
-                },
+                mode: spend_mode(claim.mode),
                 until: claim.until,
             })
             .collect(),
+    }
+}
+
+fn spend_mode(mode: SpendMode) -> wit::SpendMode {
+    match mode {
+        SpendMode::Charge => wit::SpendMode::Charge,
+        SpendMode::Probe => wit::SpendMode::Probe,
+    }
+}
+
+fn idempotency_answer(answer: IdempotencyAnswer) -> wit::IdempotencyAnswer {
+    match answer {
+        IdempotencyAnswer::First => wit::IdempotencyAnswer::First,
+        IdempotencyAnswer::Repeated => wit::IdempotencyAnswer::Repeated,
+        IdempotencyAnswer::Reused => wit::IdempotencyAnswer::Reused,
+    }
+}
+
+fn into_idempotency_answer(answer: wit::IdempotencyAnswer) -> IdempotencyAnswer {
+    match answer {
+        wit::IdempotencyAnswer::First => IdempotencyAnswer::First,
+        wit::IdempotencyAnswer::Repeated => IdempotencyAnswer::Repeated,
+        wit::IdempotencyAnswer::Reused => IdempotencyAnswer::Reused,
     }
 }
 
@@ -398,6 +425,7 @@ pub(crate) fn admission(admission: Admission) -> wit::Admission {
         pass: admission.pass.map(pass_answer),
         approvals: admission.approvals.into_iter().map(pass_answer).collect(),
         rates: admission.rates.into_iter().map(rate_answer).collect(),
+        idempotency: admission.idempotency.map(idempotency_answer),
         spends: admission
             .spends
             .into_iter()
@@ -424,7 +452,11 @@ pub(crate) fn into_admission(admission: wit::Admission) -> Admission {
         admission.rates.into_iter().map(into_rate_answer).collect(),
         admission.spends.into_iter().map(spend).collect(),
     )
-    .known(admission.session.map(into_session_answer), admission.risk.map(into_risk_answer))
+    .known(
+        admission.session.map(into_session_answer),
+        admission.risk.map(into_risk_answer),
+        admission.idempotency.map(into_idempotency_answer),
+    )
 }
 
 pub(crate) fn plugin_record(report: wit::PluginReport) -> PluginRecord {

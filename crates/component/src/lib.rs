@@ -74,11 +74,11 @@ impl wit::Guest for Component {
         Ok(lease.charged_rows().map(str::to_owned).collect())
     }
 
-    fn release(lease: wit::Row, rows: Vec<wit::Row>) -> Result<Vec<wit::Write>, String> {
+    fn release(lease: wit::Row, rows: Vec<wit::Row>) -> Result<Option<Vec<wit::Write>>, String> {
         let rows: LoadedRows = rows.into_iter().map(|row| (row.key, row.value)).collect();
         let lease = Lease::read(&lease.key, &lease.value).map_err(|error| error.to_string())?;
         let writes = lease.release(&rows).map_err(|error| error.to_string())?;
-        Ok(writes.into_iter().map(convert::write).collect())
+        Ok(writes.map(|writes| writes.into_iter().map(convert::write).collect()))
     }
 
     fn restart_fences(now: i64) -> Vec<wit::Write> {

@@ -27,6 +27,8 @@ pub enum Class {
     StepUp,
     /// Too many requests (429).
     Rate,
+    /// It contradicts an earlier request (409).
+    Conflict,
     /// Passgate cannot decide and therefore refuses (503).
     Fault,
     /// The request was allowed and carried out, and its response does not go back (502).
@@ -46,6 +48,7 @@ impl Class {
             Self::Credential => 401,
             Self::Policy | Self::StepUp => 403,
             Self::Rate => 429,
+            Self::Conflict => 409,
             Self::Fault => 503,
             Self::Withheld => 502,
         }
@@ -182,6 +185,8 @@ reasons! {
     SpendDailyExceeded "spend_daily_exceeded" Policy "spend_daily_exceeded" "The daily spend cap would be exceeded.";
     SpendMonthlyExceeded "spend_monthly_exceeded" Policy "spend_monthly_exceeded" "The monthly spend cap would be exceeded.";
     SpendTotalExceeded "spend_total_exceeded" Policy "spend_total_exceeded" "The spend cap of the task or of the passport would be exceeded.";
+    IdempotencyKeyInvalid "idempotency_key_invalid" Request "idempotency_key_invalid" "The idempotency key is not 1 to 255 visible ASCII characters in one line, or the proof does not cover it.";
+    IdempotencyKeyReused "idempotency_key_reused" Conflict "idempotency_key_reused" "The idempotency key stands for another request.";
     SpendTaskMissing "spend_task_missing" Policy "spend_task_missing" "Spending needs a passport whose issuer names the task that it is for.";
     DomainMissing "domain_missing" Policy "domain_missing" "The route needs a target domain and the request has none.";
     DomainInvalid "domain_invalid" Policy "domain_invalid" "The target domain is not spelled canonically.";

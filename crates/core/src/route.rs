@@ -38,6 +38,9 @@ pub struct Route {
     pub action: ActionName,
     /// Where the amount stands; absent means the action costs nothing.
     pub amount: Option<AmountSource>,
+    /// For how many seconds the upstream carries out requests with one `Idempotency-Key` once; absent, it does not go by such
+    /// keys.
+    pub idempotency_seconds: Option<u32>,
     /// Where the target domain stands; absent means the action has none.
     pub domain: Option<ValueSource>,
     /// The resource that the action touches; absent means that it is not known, so passports that limit it are refused.

@@ -54,6 +54,9 @@ pub const PROOF_WINDOW_SECONDS: i64 = 300;
 /// How far `created` may lie ahead of the verifier's clock, in seconds, the last second included.
 pub const PROOF_FUTURE_SKEW_SECONDS: i64 = 30;
 
+/// The field whose value makes requests one (draft-ietf-httpapi-idempotency-key-header), lower case. [`sign`] covers it.
+pub const IDEMPOTENCY_KEY_FIELD: &str = "idempotency-key";
+
 const DIGEST_FIELD: &str = "content-digest";
 /// Fields without which the request is another one: those that say how the body is read, where a body under another of
 /// them is another body, and the one that asks for a one-action pass or presents one.
@@ -82,7 +85,7 @@ pub struct SignedHeaders {
     pub content_digest: Option<String>,
 }
 
-/// Signs a request, covering what every proof must cover.
+/// Signs a request, covering what every proof must cover, and its idempotency key.
 ///
 /// The request must carry the `agent-passport` field already. A `content-digest` field is added when there is a body
 /// and no such field.
@@ -462,6 +465,8 @@ fn check_coverage(request: &HttpRequest<'_>, components: &[Component<'_>]) -> Re
 
 fn components_to_sign<'a>(request: &HttpRequest<'_>, extra: &[&'a str]) -> Result<Vec<Component<'a>>, ProofError> {
     let mut components: Vec<Component<'a>> = mandatory_components(request);
+    let key = request.lines(IDEMPOTENCY_KEY_FIELD).next();
+    components.extend(key.map(|_| Component::Field(IDEMPOTENCY_KEY_FIELD)));
     for name in extra {
         let component = Component::parse(name)?;
         if !components.contains(&component) {

@@ -196,7 +196,7 @@ pub fn append(tables: &mut impl Tables, uid: &str, seal: &mut SealRecord) -> Res
 /// # Errors
 ///
 /// Those of [`append`], `Corrupt` when the lease or a row that it charged cannot be read, and `NotHeld` when there is
-/// nothing to reconcile.
+/// nothing to reconcile, or nothing of it can be given back.
 pub fn settle(
     tables: &mut impl Tables,
     uid: &str,
@@ -207,20 +207,23 @@ pub fn settle(
     let (number, link) = next_link(tables, uid)?;
     let lease_key = Lease::row_key(decision_id);
     let lease = tables.row(&lease_key)?.map(|row| Lease::read(&lease_key, &row)).transpose()?;
+    let not_held = || Fault::Request(StoreError::NotHeld(decision_id.to_owned()));
     let budget = match how {
         Settlement::Outcome(budget) => budget,
         Settlement::Reconciliation { budget, now } if lease.as_ref().is_some_and(|lease| !lease.is_under_way(now)) => {
             budget
         }
-        Settlement::Reconciliation { .. } => {
-            return Err(Fault::Request(StoreError::NotHeld(decision_id.to_owned())));
-        }
+        Settlement::Reconciliation { .. } => return Err(not_held()),
     };
-    let given_back = match &lease {
+    let (budget, given_back) = match &lease {
         Some(lease) if budget == BudgetOutcome::Released => {
-            lease.release(&load(tables, lease.charged_rows().map(str::to_owned))?)?
+            match (lease.release(&load(tables, lease.charged_rows().map(str::to_owned))?)?, how) {
+                (Some(given_back), _) => (budget, given_back),
+                (None, Settlement::Outcome(_)) => (BudgetOutcome::Committed, Vec::new()),
+                (None, Settlement::Reconciliation { .. }) => return Err(not_held()),
+            }
         }
-        _ => Vec::new(),
+        _ => (budget, Vec::new()),
     };
     let entry = sealed(tables, uid, &link, || seal(lease.as_ref().map(|_| budget), &link))?;
     for write in given_back {

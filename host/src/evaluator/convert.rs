@@ -9,9 +9,9 @@ use passgate_core::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
 use passgate_core::reason::Reason;
 use passgate_core::review::{Review, ReviewOutcome};
 use passgate_core::state::{
-    Admission, Conduct, Demand, NonceAnswer, NonceClaim, PassAnswer, PassClaim, RateAnswer, RateClaim, RateWindow,
-    Risk, RiskAnswer, RiskClaim, Scored, SessionAnswer, SessionClaim, SpendClaim, SpendMode, SpendPeriod, Subject,
-    UseClaim,
+    Admission, Conduct, Demand, IdempotencyAnswer, IdempotencyClaim, NonceAnswer, NonceClaim, PassAnswer, PassClaim,
+    RateAnswer, RateClaim, RateWindow, Risk, RiskAnswer, RiskClaim, Scored, SessionAnswer, SessionClaim, SpendClaim,
+    SpendMode, SpendPeriod, Subject, UseClaim,
 };
 use passgate_core::time::UnixMillis;
 
@@ -71,10 +71,7 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         },
         cap: MicroUsd(claim.cap),
         amount: MicroUsd(claim.amount),
-        mode: match claim.mode {
-            wit::SpendMode::Charge => SpendMode::Charge,
-            wit::SpendMode::Probe => SpendMode::Probe,
-        },
+        mode: spend_mode(claim.mode),
         until: claim.until,
     };
     let use_claim = |claim: wit::UseClaim| UseClaim {
@@ -99,7 +96,20 @@ pub(super) fn demand(demand: wit::Demand) -> Demand {
         }),
         approvals: demand.approvals.into_iter().map(use_claim).collect(),
         rates: demand.rates.into_iter().map(rate).collect(),
+        idempotency: demand.idempotency.map(|claim| IdempotencyClaim {
+            key: claim.key,
+            request_sha256: claim.request_sha256,
+            seconds: claim.seconds,
+            mode: spend_mode(claim.mode),
+        }),
         spends: demand.spends.into_iter().map(spend).collect(),
+    }
+}
+
+fn spend_mode(mode: wit::SpendMode) -> SpendMode {
+    match mode {
+        wit::SpendMode::Charge => SpendMode::Charge,
+        wit::SpendMode::Probe => SpendMode::Probe,
     }
 }
 
@@ -193,6 +203,11 @@ pub(super) fn admission(admission: &Admission) -> wit::Admission {
         pass: admission.pass.map(pass_answer),
         approvals: admission.approvals.iter().copied().map(pass_answer).collect(),
         rates: admission.rates.iter().map(rate_answer).collect(),
+        idempotency: admission.idempotency.map(|answer| match answer {
+            IdempotencyAnswer::First => wit::IdempotencyAnswer::First,
+            IdempotencyAnswer::Repeated => wit::IdempotencyAnswer::Repeated,
+            IdempotencyAnswer::Reused => wit::IdempotencyAnswer::Reused,
+        }),
         spends: admission
             .spends
             .iter()

@@ -14,6 +14,7 @@ pub(super) fn recipes() -> Result<Vec<Recipe>> {
     recipes.extend(bodies()?);
     recipes.extend(caps()?);
     recipes.extend(shared_caps()?);
+    recipes.extend(idempotency()?);
     Ok(recipes)
 }
 
@@ -117,6 +118,41 @@ fn shared_caps() -> Result<Vec<Recipe>> {
     .send(pay("10.01")?, Some("spend_monthly_exceeded"))?
     .send(pay("10")?, None)?;
     Ok(vec![("spend_of_each_action_deny", action), ("spend_of_everybody", everybody)])
+}
+
+/// Payments in dollars go by keys for an hour, those in cents do not.
+fn idempotency() -> Result<Vec<Recipe>> {
+    let mut keyed = policy(json!({ "spend_limits": { "daily_usd": 100 } }))?;
+    let routes = keyed.routes.iter_mut().filter(|route| route.path == "/pay");
+    routes.for_each(|route| route.idempotency_seconds = Some(3_600));
+    let with = |key: &str, amount: &str| Ok::<_, anyhow::Error>(pay(amount)?.header("idempotency-key", key));
+    let once = Draft::new("What is sent again with its idempotency key is charged once.", keyed.clone())
+        .send(with("k-1", "60")?, None)?
+        .send(with("k-1", "60")?, None)?
+        .send(with("k-1", "60")?.dpop(), None)?
+        .send(with("k-1", "40")?, Some("idempotency_key_reused"))?
+        .send(with("k-2", "60")?, Some("spend_daily_exceeded"))?
+        .send(with("k-2", "40")?, None)?
+        .send(pay("0.01")?, Some("spend_daily_exceeded"))?
+        .at(3_599)
+        .send(with("k-1", "60")?, None)?
+        .at(3_600)
+        .send(with("k-1", "60")?, Some("spend_daily_exceeded"))?;
+    let cents = ask("POST", "/pay/cents")?.json("{\"amount\":6000}").header("idempotency-key", "k-1");
+    let elsewhere = Draft::new("Where the upstream goes by no keys, each request is charged.", keyed.clone())
+        .send(cents.clone(), None)?
+        .send(cents, Some("spend_daily_exceeded"))?;
+    let mut added = pay("1")?.sign()?;
+    added.headers.push(("idempotency-key".to_owned(), "k-1".to_owned()));
+    let none = Draft::new("A key that is none, or that the proof does not cover, is refused.", keyed)
+        .send(with("k 1", "1")?, Some("idempotency_key_invalid"))?
+        .send(with(&"k".repeat(256), "1")?, Some("idempotency_key_invalid"))?
+        .wire(added, Some("idempotency_key_invalid"))?;
+    Ok(vec![
+        ("spend_idempotency_key_deny", once),
+        ("spend_without_idempotency_deny", elsewhere),
+        ("spend_idempotency_key_invalid_deny", none),
+    ])
 }
 
 fn caps() -> Result<Vec<Recipe>> {

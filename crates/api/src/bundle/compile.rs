@@ -14,6 +14,7 @@ use passgate_core::route::{
     AmountSource, Argument, ArgumentKind, Declared, EffectClass, PathPattern, ResourceSource, ResourceTemplate, Route,
     ValueSource,
 };
+use passgate_core::state::MAX_IDEMPOTENCY_SECONDS;
 use passgate_core::status::StatusLists;
 use passgate_passport::action_pass::{Binding, MAX_ACTION_PASS_TTL_SECONDS};
 use passgate_passport::constraints;
@@ -262,6 +263,7 @@ impl RouteDoc {
         Ok(Route {
             method: self.method.clone(),
             amount: self.amount.as_ref().map(AmountDoc::compile).transpose()?,
+            idempotency_seconds: self.idempotency_seconds()?,
             domain: self.domain.as_ref().map(|doc| doc.compile("domain")).transpose()?,
             resource: self.resource.as_ref().map(|doc| doc.compile(&path)).transpose()?,
             records: self.records.as_ref().map(RecordsDoc::compile).transpose()?,
@@ -273,6 +275,18 @@ impl RouteDoc {
             arguments: self.arguments.iter().map(|(name, doc)| doc.compile(name, &path)).collect::<Result<_, _>>()?,
             path,
         })
+    }
+
+    fn idempotency_seconds(&self) -> Result<Option<u32>, BundleError> {
+        let Some(seconds) = self.idempotency_seconds else { return Ok(None) };
+        if !(1..=MAX_IDEMPOTENCY_SECONDS).contains(&seconds) {
+            let why = format!("must be 1 to {MAX_IDEMPOTENCY_SECONDS} seconds, as long as the upstream remembers keys");
+            return Err(error("idempotency_seconds", why));
+        }
+        match self.amount {
+            Some(_) => Ok(Some(seconds)),
+            None => Err(error("idempotency_seconds", "says what is charged once: the route declares no `amount`")),
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::money::MicroUsd;
 use crate::plugin::{PluginOutcome, PluginRecord};
 use crate::reason::{Class, Reason};
 use crate::state::{
-    Admission, NonceAnswer, PER_AGENT, RateAnswer, RateWindow, SpendAnswer, SpendClaim, SpendPeriod, Subject,
+    Admission, IdempotencyAnswer, NonceAnswer, PER_AGENT, RateAnswer, RateWindow, SpendAnswer, SpendClaim, SpendPeriod,
+    Subject,
 };
 
 /// A decision.
@@ -167,6 +168,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let complete = !judged.findings.redacts
         && admission.rates.len() == judged.demand.rates.len()
         && admission.spends.len() == judged.demand.spends.len()
+        && admission.idempotency.is_some() == judged.demand.idempotency.is_some()
         && admission.conduct.is_none()
         && admission.session.is_some() == judged.demand.session.is_some()
         && admission.risk.is_some() == judged.demand.risk.as_ref().is_some_and(|claim| claim.scored.is_some())
@@ -309,6 +311,12 @@ fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
         Finding::Fail(reason) => return record("spend", GuardrailOutcome::Fail, Some(reason), evidence),
         Finding::Pass => {}
     }
+    if let Some(answer) = admission.idempotency {
+        evidence.insert(Cow::Borrowed("idempotency_key"), EvidenceValue::Text(answer.name().into()));
+    }
+    if admission.idempotency == Some(IdempotencyAnswer::Reused) {
+        return record("spend", GuardrailOutcome::Fail, Some(Reason::IdempotencyKeyReused), evidence);
+    }
     if admission.spends.len() != judged.demand.spends.len() {
         return record("spend", GuardrailOutcome::NotEvaluated, None, evidence);
     }
@@ -331,6 +339,17 @@ fn spend(judged: &Judged, admission: &Admission) -> GuardrailRecord {
     }
     let result = if failed.is_some() { GuardrailOutcome::Fail } else { GuardrailOutcome::Pass };
     record("spend", result, failed, evidence)
+}
+
+impl IdempotencyAnswer {
+    /// As evidence names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Repeated => "repeated",
+            Self::Reused => "reused",
+        }
+    }
 }
 
 /// What a budget had left.

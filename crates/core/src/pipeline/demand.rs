@@ -55,6 +55,7 @@ pub(super) fn demand(
         pass: None,
         approvals: Vec::new(),
         rates: counted.rates(action, of_rules),
+        idempotency: None,
         spends: judged.amount.map(|amount| counted.spends(action, amount)).unwrap_or_default(),
     }
 }

@@ -17,7 +17,7 @@ use super::limits::{self, Limits};
 use super::passes::{self, JudgedValues, PassUse};
 use super::pii::{self, PiiFindings};
 use super::restrict::Shown;
-use super::{guardian, rules, sessions};
+use super::{guardian, idempotency, rules, sessions};
 use crate::attest::{
     AgentRecord, DecisionKind, DecisionRecord, DecisionView, GateRecord, GuardrailRecord, PolicyRecord, RequestRecord,
     StatusListRecord, sha256_label,
@@ -159,6 +159,7 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
     if covered.body().is_empty() {
         ruled.redact.clear();
     }
+    let idempotency = idempotency::claim(gate, authenticated, route);
     let session = sessions::judge(gate, mapped, &pass);
     let guarded = guardian::judge(gate, mapped, conduct, &pass);
     ruled.needs.extend(sessions::need(gate, session).into_iter().chain(guardian::need(guarded)));
@@ -170,7 +171,10 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
     let findings = Findings {
         scope: judge_scope(route, authenticated, &values),
         rate: limits.lets_nothing_through().then_some(Reason::RateLimitExceeded),
-        spend: judge_spend(gate, credential, limits.transaction_cap, values.amount),
+        spend: match &idempotency {
+            Err(reason) => Finding::Fail(*reason),
+            Ok(_) => judge_spend(gate, credential, limits.transaction_cap, values.amount),
+        },
         transaction_cap: limits.transaction_cap,
         domain: judge_domain(&limits, values.host.as_ref()),
         pii,
@@ -189,6 +193,7 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
         conduct,
         session: sessions::claim(gate, authenticated, route),
         risk: guardian::claim(gate, authenticated, mapped, &judged),
+        idempotency: idempotency.unwrap_or_default(),
         ..demand(gate, authenticated, &judged, &ruled.rates)
     };
     let pass = pass.unwrap_or_default();
@@ -365,6 +370,7 @@ impl Judged {
         self.demand.risk.iter_mut().for_each(|claim| claim.learns = learns);
         let mode = if goes_on && !self.asks_for_pass() { SpendMode::Charge } else { SpendMode::Probe };
         self.demand.spends.iter_mut().for_each(|spend| spend.mode = mode);
+        self.demand.idempotency.iter_mut().for_each(|claim| claim.mode = mode);
         self.demand.pass = self.pass.as_ref().and_then(PassUse::claim).filter(|_| goes_on).cloned();
     }
 

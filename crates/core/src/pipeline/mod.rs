@@ -31,6 +31,7 @@ mod credential;
 mod decide;
 mod demand;
 mod guardian;
+mod idempotency;
 mod judge;
 mod limits;
 mod parse;

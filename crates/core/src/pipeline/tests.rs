@@ -7,6 +7,7 @@ mod encrypt;
 mod foreign;
 mod freshness;
 mod guardian;
+mod idempotency;
 mod passes;
 mod pii;
 mod plugins;
@@ -66,6 +67,7 @@ fn gate() -> Gate {
         path: PathPattern::parse(path).unwrap(),
         action: ActionName::parse(action).unwrap(),
         amount: amount.then(|| AmountSource { pointer: "/usd".to_owned(), unit: Unit::Usd }),
+        idempotency_seconds: None,
         domain: domain.then(|| ValueSource::Pointer("/to".to_owned())),
         resource: None,
         records: None,

@@ -10,8 +10,8 @@ use super::gcra::Cell;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
 use super::standing::suspension_key;
 use super::{
-    Admission, Admitted, Charge, Counted, Demand, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer, PassClaim,
-    RateAnswer, SpendAnswer, SpendMode, Subject, UseClaim,
+    Admission, Admitted, Charge, Counted, Demand, IdempotencyAnswer, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer,
+    PassClaim, RateAnswer, SpendAnswer, SpendMode, Subject, UseClaim,
 };
 use crate::time::UnixMillis;
 
@@ -23,7 +23,9 @@ use crate::time::UnixMillis;
 ///    session began with goes on, and charges nothing.
 /// 4. *Pass and approvals.* One that was redeemed before, or may have been, takes no tokens.
 /// 5. *Rates.* All counters give a token or none does.
-/// 6. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal.
+/// 6. *Idempotency key.* One that stands for another request charges nothing.
+/// 7. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal. A repetition charges nothing, and
+///    fits whatever was spent since.
 ///
 /// The pass is redeemed and the approvals are used when all of this holds, so that a request over its rate or budget does not
 /// cost them. A request over its rate does not count as behaviour: it was not looked at.
@@ -73,16 +75,30 @@ fn consume(demand: &Demand, rows: &impl RowMap, admitted: &mut Admitted) -> Resu
         return Ok(());
     }
     admission.rates = take_tokens(demand, rows, writes)?;
-    if admission.rates.iter().all(|rate| rate.conforms) {
-        let mut charging = (Vec::new(), Vec::new());
-        admission.spends = charge(demand, rows, &mut charging.0, &mut charging.1)?;
-        if admission.session.as_ref().is_none_or(|session| session.is_within) {
-            writes.append(&mut charging.0);
-            charged.append(&mut charging.1);
-            redeem(demand, admission, rows, writes)?;
-        }
+    if !admission.rates.iter().all(|rate| rate.conforms) {
+        return Ok(());
     }
-    Ok(())
+    let key = demand.idempotency.as_ref().map(|claim| Ok((claim, claim.find(rows, demand.now)?))).transpose()?;
+    admission.idempotency = key.as_ref().map(|(_, found)| found.answer);
+    if admission.idempotency == Some(IdempotencyAnswer::Reused) {
+        return Ok(());
+    }
+    let is_repeated = admission.idempotency == Some(IdempotencyAnswer::Repeated);
+    let mut charging = charge(demand, is_repeated, rows)?;
+    admission.spends = charging.answers;
+    if admission.session.as_ref().is_some_and(|session| !session.is_within)
+        || !admission.spends.iter().all(|spend| spend.fits)
+    {
+        return Ok(());
+    }
+    writes.append(&mut charging.writes);
+    charged.append(&mut charging.charged);
+    if let Some((claim, found)) = key.filter(|(claim, _)| claim.mode == SpendMode::Charge) {
+        let (write, of_lease) = claim.remember(found, demand.now);
+        writes.push(write);
+        charged.extend(of_lease);
+    }
+    redeem(demand, admission, rows, writes)
 }
 
 /// What became of the nonce, and what is written of it.
@@ -166,9 +182,6 @@ fn redeem(
     rows: &impl RowMap,
     writes: &mut Vec<Write>,
 ) -> Result<(), RowCorrupt> {
-    if !admission.spends.iter().all(|spend| spend.fits) {
-        return Ok(());
-    }
     if let Some(claim) = &demand.pass {
         let expires_at = Some(claim.remember_until);
         writes.push(Write { key: rows::pass_key(claim), value: Vec::new(), expires_at });
@@ -212,34 +225,29 @@ fn tat_expiry(tat_micros: u64) -> i64 {
     i64::try_from(tat_micros / 1_000_000).unwrap_or(i64::MAX).saturating_add(86_400)
 }
 
-fn charge(
-    demand: &Demand,
-    rows: &impl RowMap,
-    writes: &mut Vec<Write>,
-    charged: &mut Vec<Charge>,
-) -> Result<Vec<SpendAnswer>, RowCorrupt> {
-    let mut answers = Vec::with_capacity(demand.spends.len());
-    let mut charges = Vec::with_capacity(demand.spends.len());
+/// What a request does to its budgets if everything else holds.
+struct Charging {
+    answers: Vec<SpendAnswer>,
+    writes: Vec<Write>,
+    charged: Vec<Charge>,
+}
+
+fn charge(demand: &Demand, is_repeated: bool, rows: &impl RowMap) -> Result<Charging, RowCorrupt> {
+    let mut charging = Charging { answers: Vec::new(), writes: Vec::new(), charged: Vec::new() };
     for claim in &demand.spends {
         let key = rows::spend_key(claim, demand.now);
         let spent = rows::read_u64(rows, &key)?.unwrap_or(0);
         let total = spent.checked_add(claim.amount.0);
-        let fits = total.is_some_and(|total| total <= claim.cap.0);
-        answers.push(SpendAnswer { fits, spent_before: crate::money::MicroUsd(spent) });
-        if let (Some(total), SpendMode::Charge) = (total, claim.mode) {
-            let value = total.to_be_bytes().to_vec();
+        let fits = is_repeated || total.is_some_and(|total| total <= claim.cap.0);
+        charging.answers.push(SpendAnswer { fits, spent_before: crate::money::MicroUsd(spent) });
+        if let (Some(total), SpendMode::Charge, false) = (total, claim.mode, is_repeated) {
             let expires_at = rows::spend_expiry(claim, demand.now);
-            charges.push((Write { key, value, expires_at: Some(expires_at) }, claim.amount, expires_at));
+            if claim.amount.0 > 0 {
+                charging.charged.push(Charge { row_key: key.clone(), amount: claim.amount, expires_at });
+            }
+            let value = total.to_be_bytes().to_vec();
+            charging.writes.push(Write { key, value, expires_at: Some(expires_at) });
         }
     }
-    if answers.iter().all(|answer| answer.fits) {
-        let some = charges.iter().filter(|(_, amount, _)| amount.0 > 0);
-        charged.extend(some.map(|(write, amount, expires_at)| Charge {
-            row_key: write.key.clone(),
-            amount: *amount,
-            expires_at: *expires_at,
-        }));
-        writes.extend(charges.into_iter().map(|(write, ..)| write));
-    }
-    Ok(answers)
+    Ok(charging)
 }

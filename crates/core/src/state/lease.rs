@@ -9,6 +9,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::idempotency;
 use super::rows::{self, RowCorrupt, RowMap, Write};
 use crate::money::MicroUsd;
 use crate::time::UnixMillis;
@@ -23,7 +24,7 @@ pub const UNDER_WAY_SECONDS: i64 = 3_600;
 pub struct Charge {
     /// The row of the budget's period.
     pub row_key: String,
-    /// How much; never 0.
+    /// How much; 0 of the row of an idempotency key, and never of a budget's.
     pub amount: MicroUsd,
     /// Unix second after which the row may be swept, as it was charged.
     pub expires_at: i64,
@@ -77,8 +78,11 @@ impl Lease {
 
     /// Whether its request may still be on its way at Unix second `now`.
     pub fn is_under_way(&self, now: i64) -> bool {
-        let begun = self.expires_at.saturating_sub(LEASE_SECONDS);
-        !self.is_held && now < begun.saturating_add(UNDER_WAY_SECONDS)
+        !self.is_held && now < self.begun_at().saturating_add(UNDER_WAY_SECONDS)
+    }
+
+    fn begun_at(&self) -> i64 {
+        self.expires_at.saturating_sub(LEASE_SECONDS)
     }
 
     /// The keys of every row [`Lease::release`] reads.
@@ -87,14 +91,22 @@ impl Lease {
     }
 
     /// The writes that give the charged amounts back to the periods they were charged to: never below 0, and nothing
-    /// where the row is gone with its period. The lease has to be deleted in the same transaction.
+    /// where the row is gone with its period. The lease has to be deleted in the same transaction. `None` when everything
+    /// stays charged, because a repetition of the request was let through for it.
     ///
     /// # Errors
     ///
     /// [`RowCorrupt`] when a charged row cannot be read.
-    pub fn release(&self, rows: &impl RowMap) -> Result<Vec<Write>, RowCorrupt> {
+    pub fn release(&self, rows: &impl RowMap) -> Result<Option<Vec<Write>>, RowCorrupt> {
         let mut writes = Vec::with_capacity(self.charges.len());
-        for Charge { row_key, amount, expires_at } in &self.charges {
+        let (of_keys, of_budgets) = self.charges.iter().partition::<Vec<_>, _>(|charge| idempotency::is_of_key(charge));
+        for charge in of_keys {
+            match idempotency::forget(charge, self.begun_at(), rows)? {
+                Some(write) => writes.push(write),
+                None => return Ok(None),
+            }
+        }
+        for Charge { row_key, amount, expires_at } in of_budgets {
             // Charges made while the lease lives keep the row for that much longer at most.
             let expires_at = Some(expires_at.saturating_add(LEASE_SECONDS));
             if let Some(spent) = rows::read_u64(rows, row_key)? {
@@ -102,7 +114,7 @@ impl Lease {
                 writes.push(Write { key: row_key.clone(), value, expires_at });
             }
         }
-        Ok(writes)
+        Ok(Some(writes))
     }
 
     /// The expiry, whether it is held, then of each charge the amount, the row's expiry, the length of the row key in 4 bytes, and the row key.
@@ -184,11 +196,11 @@ mod tests {
     fn amounts_go_back_to_the_rows_they_came_from() {
         let number = |value: u64| value.to_be_bytes().to_vec();
         let rows = LoadedRows::from([("s:a:2026-02-24".to_string(), number(25))]);
-        let writes = lease().release(&rows).unwrap();
+        let writes = lease().release(&rows).unwrap().unwrap();
         assert_eq!(writes.len(), 1, "a row that is gone is not made again");
         assert_eq!((writes[0].key.as_str(), &writes[0].value), ("s:a:2026-02-24", &number(15)));
         let rows = LoadedRows::from([("s:a:2026-02".to_string(), number(9))]);
-        assert_eq!(lease().release(&rows).unwrap()[0].value, number(0), "never below 0");
+        assert_eq!(lease().release(&rows).unwrap().unwrap()[0].value, number(0), "never below 0");
         let rows = LoadedRows::from([("s:a:2026-02".to_string(), vec![1])]);
         assert!(lease().release(&rows).is_err());
     }

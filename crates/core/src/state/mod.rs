@@ -13,6 +13,7 @@
 mod admit;
 mod conduct;
 mod gcra;
+mod idempotency;
 mod key_history;
 mod lease;
 mod plugin_key;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use admit::admit;
 pub use conduct::{Conduct, Counted};
+pub use idempotency::{IdempotencyAnswer, IdempotencyClaim, MAX_IDEMPOTENCY_SECONDS};
 pub use key_history::{KEY_HISTORY_KEY, KeyHistory, KeyRotation, RotationError};
 pub use lease::{Charge, LEASE_SECONDS, Lease, UNDER_WAY_SECONDS};
 pub use plugin_key::{MAX_PLUGIN_KEY_BYTES, MAX_PLUGIN_VALUE_BYTES, PluginKeyError, plugin_key_write, plugin_row_key};
@@ -76,6 +78,9 @@ pub struct Demand {
     pub approvals: Vec<UseClaim>,
     /// Tokens to take, all or none of them.
     pub rates: Vec<RateClaim>,
+    /// The idempotency key, where the route goes by those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<IdempotencyClaim>,
     /// Budgets to charge, all or none of them.
     pub spends: Vec<SpendClaim>,
 }
@@ -233,6 +238,8 @@ pub struct Admission {
     pub approvals: Vec<PassAnswer>,
     /// One answer a rate claim, in order; empty when something before it refused.
     pub rates: Vec<RateAnswer>,
+    /// What the idempotency key stands for; absent when none was demanded, or something before it refused.
+    pub idempotency: Option<IdempotencyAnswer>,
     /// One answer a spend claim, in order; empty when something before it refused.
     pub spends: Vec<SpendAnswer>,
 }
@@ -252,10 +259,15 @@ impl Admission {
         Self { revoked, suspended, pass, approvals, rates, spends, ..Self::of(nonce) }
     }
 
-    /// As it was admitted in this session, with this score.
+    /// As it was admitted in this session, with this score and this idempotency key.
     #[must_use]
-    pub fn known(self, session: Option<SessionAnswer>, risk: Option<RiskAnswer>) -> Self {
-        Self { session, risk, ..self }
+    pub fn known(
+        self,
+        session: Option<SessionAnswer>,
+        risk: Option<RiskAnswer>,
+        idempotency: Option<IdempotencyAnswer>,
+    ) -> Self {
+        Self { session, risk, idempotency, ..self }
     }
 
     /// One of which only this is known.
@@ -270,6 +282,7 @@ impl Admission {
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),
+            idempotency: None,
             spends: Vec::new(),
         }
     }

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use passgate_passport::sorted::SortedMap;
 
 use super::{
-    Demand, NonceClaim, PassClaim, RateClaim, RiskClaim, SessionClaim, SpendClaim, SpendPeriod, Standing, Subject,
-    UseClaim,
+    Demand, IdempotencyClaim, NonceClaim, PassClaim, RateClaim, RiskClaim, SessionClaim, SpendClaim, SpendPeriod,
+    Standing, Subject, UseClaim,
 };
 use crate::time::UnixMillis;
 
@@ -61,6 +61,7 @@ impl Demand {
         }
         keys.extend(self.approvals.iter().map(use_key));
         keys.extend(self.rates.iter().map(rate_key));
+        keys.extend(self.idempotency.as_ref().map(IdempotencyClaim::row_key));
         keys.extend(self.spends.iter().map(|spend| spend_key(spend, self.now)));
         keys
     }

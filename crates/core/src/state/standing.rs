@@ -89,6 +89,7 @@ mod tests {
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),
+            idempotency: None,
             spends: Vec::new(),
         }
     }

@@ -96,6 +96,7 @@ mod tests {
                 pass: None,
                 approvals: Vec::new(),
                 rates: Vec::new(),
+                idempotency: None,
                 spends: Vec::new(),
             };
             admit(&demand, &rows).unwrap().admission.nonce

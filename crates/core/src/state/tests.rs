@@ -36,12 +36,18 @@ fn demand_at(now: UnixMillis, nonce: &str) -> Demand {
         pass: None,
         approvals: Vec::new(),
         rates: Vec::new(),
+        idempotency: None,
         spends: Vec::new(),
     }
 }
 
 fn rate(window: RateWindow, limit: u32) -> RateClaim {
     RateClaim { per: "agent".to_owned(), counter: "counter".to_owned(), limit, window }
+}
+
+fn idempotency(key: usize, request: u8) -> IdempotencyClaim {
+    let (key, request_sha256) = (format!("{key}"), format!("{request}"));
+    IdempotencyClaim { key, request_sha256, seconds: 60, mode: SpendMode::Charge }
 }
 
 fn spend(period: SpendPeriod, cap: u64, amount: u64) -> SpendClaim {
@@ -89,7 +95,7 @@ impl Rows {
     }
 
     fn release(&mut self, lease: &Lease) {
-        lease.release(&self.values).unwrap().into_iter().for_each(|write| self.put(write));
+        lease.release(&self.values).unwrap().into_iter().flatten().for_each(|write| self.put(write));
     }
 
     /// Takes one token of `claim` at `now`, with a nonce never used before.
@@ -667,6 +673,50 @@ mod spends {
                     let cap = if period.len() > 7 { day_cap } else { month_cap };
                     prop_assert!(*expected <= cap);
                 }
+            }
+        }
+
+        /// Requests of three idempotency keys, some of which never reach the upstream: each is charged once, and given back
+        /// only where no repetition went out for it.
+        #[test]
+        fn a_key_is_charged_once_for_each_request(
+            steps in prop::collection::vec((0_usize..3, 0_u8..2, 0_i64..40, any::<prop::sample::Index>(), any::<bool>()), 1..150),
+        ) {
+            let (mut rows, mut now, mut spent) = (Rows::default(), NOW, 0);
+            // By key: the request, when it began, and whether it was repeated.
+            let mut keys: [Option<(u8, i64, bool)>; 3] = [None; 3];
+            let mut under_way: Vec<(Lease, usize, i64)> = Vec::new();
+            for (number, (key, request, gap, which, is_sent)) in steps.into_iter().enumerate() {
+                now += gap;
+                if is_sent {
+                    let mut demand = demand_at(millis(now), &format!("{number}"));
+                    demand.spends = vec![spend(SpendPeriod::Month, 1_000_000, 10)];
+                    demand.idempotency = Some(idempotency(key, request));
+                    let (admission, lease) = rows.admit_leased(&demand);
+                    keys[key] = keys[key].filter(|(_, begun, _)| now < begun + 60);
+                    let (answer, after) = match keys[key] {
+                        None => (IdempotencyAnswer::First, (request, now, false)),
+                        Some((first, begun, _)) if first == request => (IdempotencyAnswer::Repeated, (first, begun, true)),
+                        Some(known) => (IdempotencyAnswer::Reused, known),
+                    };
+                    keys[key] = Some(after);
+                    prop_assert_eq!(admission.idempotency, Some(answer));
+                    prop_assert_eq!(lease.is_some(), answer == IdempotencyAnswer::First);
+                    spent += if let Some(lease) = lease { under_way.push((lease, key, now)); 10 } else { 0 };
+                } else if !under_way.is_empty() {
+                    let (lease, key, begun) = under_way.swap_remove(which.index(under_way.len()));
+                    let is_released = lease.release(&rows.values).unwrap().is_some();
+                    rows.release(&lease);
+                    // A row that stands for a later request cannot say whether this one was repeated.
+                    prop_assert_eq!(is_released, keys[key].is_some_and(|(_, at, repeated)| at == begun && !repeated));
+                    if is_released {
+                        keys[key] = None;
+                        spent -= 10;
+                    }
+                }
+                let month = format!("s:agent:{}", millis(now).utc_month());
+                let stored = rows.values.get(&month).map(|row| u64::from_be_bytes(row.as_slice().try_into().unwrap()));
+                prop_assert_eq!(stored.unwrap_or(0), spent);
             }
         }
     }

@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::base::{self, Component, CoveredFields};
 use super::{
-    CoveredRequest, DEFINING_FIELDS, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError, ProofForm, Proven,
+    CoveredRequest, DEFINING_FIELDS, IDEMPOTENCY_KEY_FIELD, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError, ProofForm, Proven,
     VerifiedProof, check_digest_field, check_header_names, check_window, passport_field, single_line, uri,
 };
 use crate::b64;
@@ -97,8 +97,9 @@ pub fn signing_input(
     let target = normal_target(request)?;
     check_digest_field(request)?;
     let mut htf = BTreeMap::new();
-    let required: Vec<&str> = required_fields(request).collect();
-    for name in required.iter().chain(extra) {
+    let key_field = request.lines(IDEMPOTENCY_KEY_FIELD).next().map(|_| IDEMPOTENCY_KEY_FIELD);
+    let own: Vec<&str> = required_fields(request).chain(key_field).collect();
+    for name in own.iter().chain(extra) {
         let (name, value) = covered_field(request, name)?;
         htf.insert(name, value);
     }

@@ -10,7 +10,7 @@ use super::{Kit, with_spend};
 use crate::Settlement;
 use crate::{Ledger, State, StoreError};
 
-async fn started(store: &impl State) -> Kit {
+pub(super) async fn started(store: &impl State) -> Kit {
     let kit = Kit::new("gate");
     kit.start(store).await.expect("a chain starts");
     kit
@@ -25,13 +25,18 @@ fn demand(kit: &Kit, nonce: &str) -> Demand {
 }
 
 /// The id of the decision when everything was given.
-async fn allowed(kit: &Kit, store: &impl State, demand: Demand) -> Option<String> {
+pub(super) async fn allowed(kit: &Kit, store: &impl State, demand: Demand) -> Option<String> {
     let admitted = kit.admit(store, demand).await.expect("the store admits");
     let fits = admitted.admission.spends.iter().all(|spend| spend.fits);
     admitted.entry.filter(|_| fits).map(|entry| entry.index.attestation_id)
 }
 
-async fn settled(kit: &Kit, store: &impl State, decision_id: &str, result: OutcomeResult) -> Option<BudgetOutcome> {
+pub(super) async fn settled(
+    kit: &Kit,
+    store: &impl State,
+    decision_id: &str,
+    result: OutcomeResult,
+) -> Option<BudgetOutcome> {
     let entry = kit.settle(store, decision_id, result).await.expect("the store settles");
     let record = read(&entry);
     assert_eq!((record.kind, record.decision_id.as_deref()), (Kind::Outcome, Some(decision_id)));
@@ -44,7 +49,7 @@ fn read(entry: &Entry) -> Record {
 }
 
 /// What is spent of the day at the kit's time.
-async fn spent(kit: &Kit, store: &impl State, nonce: &str) -> u64 {
+pub(super) async fn spent(kit: &Kit, store: &impl State, nonce: &str) -> u64 {
     let mut probe = demand(kit, nonce);
     probe.spends.iter_mut().for_each(|claim| claim.mode = SpendMode::Probe);
     let admitted = kit.admit(store, probe).await.expect("the store admits");

@@ -33,6 +33,7 @@ impl World {
             pass: None,
             approvals: Vec::new(),
             rates: Vec::new(),
+            idempotency: None,
             spends: Vec::new(),
         }
     }
