@@ -96,10 +96,7 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     leases::a_request_without_an_outcome_is_reconciled_after_an_hour(&make().await).await;
     leases::totals_are_kept_as_long_as_what_they_are_of(&make().await).await;
     leases::charges_and_releases_at_once_keep_the_cap(&make().await).await;
-    idempotency::a_hundred_requests_with_one_key_are_charged_once(&make().await).await;
-    idempotency::what_never_arrived_is_forgotten_with_its_key(&make().await).await;
-    idempotency::what_was_repeated_stays_charged(&make().await).await;
-    idempotency::what_was_repeated_is_reconciled_as_committed(&make().await).await;
+    idempotency::all(&make).await;
     ledger::chains_are_linear(&make().await).await;
     ledger::chains_start_once(&make().await).await;
     ledger::the_next_chain_names_the_one_before(&make().await).await;

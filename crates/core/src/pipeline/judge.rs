@@ -197,14 +197,9 @@ pub fn judge_as(gate: &Gate, authenticated: &Authenticated<'_>, conduct: Conduct
         ..demand(gate, authenticated, &judged, &ruled.rates)
     };
     let pass = pass.unwrap_or_default();
-    let request = RequestRecord {
-        action_pass: pass.as_ref().map(PassUse::record),
-        effect_class: mapped.map(|mapped| mapped.class.as_str().into()),
-        ..request_record(gate, authenticated, &judged)
-    };
     let mut judged = Judged {
         agent: credential.record(authenticated.proof.key_thumbprint()),
-        request,
+        request: request_record(gate, authenticated, &judged, mapped, pass.as_ref()),
         gate: gate.record(),
         policy: gate.policy_record(authenticated.now),
         evaluator: gate.evaluator.clone(),
@@ -282,7 +277,13 @@ fn judge_approval(
     }
 }
 
-fn request_record(gate: &Gate, authenticated: &Authenticated<'_>, judged: &JudgedValues<'_>) -> RequestRecord {
+fn request_record(
+    gate: &Gate,
+    authenticated: &Authenticated<'_>,
+    judged: &JudgedValues<'_>,
+    mapped: Option<Mapped<'_>>,
+    pass: Option<&PassUse>,
+) -> RequestRecord {
     let covered = authenticated.proof.covered();
     let target = Sha256::new()
         .chain_update(covered.scheme())
@@ -293,7 +294,9 @@ fn request_record(gate: &Gate, authenticated: &Authenticated<'_>, judged: &Judge
         .chain_update(covered.query().unwrap_or_default());
     RequestRecord {
         action: judged.action.map(|action| action.as_str().to_string()),
+        action_pass: pass.map(PassUse::record),
         amount_micro_usd: judged.amount.map(|amount| amount.0),
+        effect_class: mapped.map(|mapped| mapped.class.as_str().into()),
         method: covered.method().to_string(),
         path: super::parse::cut(&gate.shown_path(covered.path()), super::parse::MAX_RECORDED_PATH_BYTES),
         payload_sha256: Some(sha256_label(&Sha256::digest(covered.body()).into())),

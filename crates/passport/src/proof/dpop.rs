@@ -24,8 +24,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::base::{self, Component, CoveredFields};
 use super::{
-    CoveredRequest, DEFINING_FIELDS, IDEMPOTENCY_KEY_FIELD, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError, ProofForm, Proven,
-    VerifiedProof, check_digest_field, check_header_names, check_window, passport_field, single_line, uri,
+    CoveredRequest, DEFINING_FIELDS, IDEMPOTENCY_KEY_FIELD, PASSPORT_FIELD, PROOF_FUTURE_SKEW_SECONDS, ProofError,
+    ProofForm, Proven, VerifiedProof, check_digest_field, check_header_names, check_window, passport_field,
+    single_line, uri,
 };
 use crate::b64;
 use crate::http::HttpRequest;

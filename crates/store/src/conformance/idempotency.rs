@@ -8,6 +8,13 @@ use super::leases::{allowed, settled, spent, started};
 use super::{Kit, with_spend};
 use crate::{Ledger, State, StoreError};
 
+pub(super) async fn all<S: State + Ledger>(make: &impl AsyncFn() -> S) {
+    a_hundred_requests_with_one_key_are_charged_once(&make().await).await;
+    what_never_arrived_is_forgotten_with_its_key(&make().await).await;
+    what_was_repeated_stays_charged(&make().await).await;
+    what_was_repeated_is_reconciled_as_committed(&make().await).await;
+}
+
 /// Of `request` with the key `key`: 60 from a day of 100.
 fn demand(kit: &Kit, nonce: &str, key: &str, request: &str) -> Demand {
     let mut demand = with_spend(kit.demand(nonce), SpendPeriod::Day, 100, 60);
@@ -25,7 +32,7 @@ async fn said(kit: &Kit, store: &impl State, demand: Demand) -> Option<Idempoten
     kit.admit(store, demand).await.expect("the store admits").admission.idempotency
 }
 
-pub(super) async fn a_hundred_requests_with_one_key_are_charged_once(store: &(impl State + Ledger)) {
+async fn a_hundred_requests_with_one_key_are_charged_once(store: &(impl State + Ledger)) {
     let kit = started(store).await;
     let call = |number: usize| said(&kit, store, demand(&kit, &number.to_string(), "k", "one"));
     let answers = join_all((0..100).map(call)).await;
@@ -37,7 +44,7 @@ pub(super) async fn a_hundred_requests_with_one_key_are_charged_once(store: &(im
     assert!(kit.verify_ledger(store).await.is_ok());
 }
 
-pub(super) async fn what_never_arrived_is_forgotten_with_its_key(store: &impl State) {
+async fn what_never_arrived_is_forgotten_with_its_key(store: &impl State) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a", "k", "one")).await.expect("it fits");
     assert_eq!(settled(&kit, store, &id, OutcomeResult::Unreachable).await, Some(BudgetOutcome::Released));
@@ -46,7 +53,7 @@ pub(super) async fn what_never_arrived_is_forgotten_with_its_key(store: &impl St
     assert_eq!(spent(&kit, store, "d").await, 60);
 }
 
-pub(super) async fn what_was_repeated_stays_charged(store: &impl State) {
+async fn what_was_repeated_stays_charged(store: &impl State) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a", "k", "one")).await.expect("it fits");
     let again = allowed(&kit, store, demand(&kit, "b", "k", "one")).await.expect("it is charged already");
@@ -55,7 +62,7 @@ pub(super) async fn what_was_repeated_stays_charged(store: &impl State) {
     assert_eq!(spent(&kit, store, "c").await, 60);
 }
 
-pub(super) async fn what_was_repeated_is_reconciled_as_committed(store: &impl State) {
+async fn what_was_repeated_is_reconciled_as_committed(store: &impl State) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a", "k", "one")).await.expect("it fits");
     assert_eq!(settled(&kit, store, &id, OutcomeResult::TimedOut).await, Some(BudgetOutcome::Held));

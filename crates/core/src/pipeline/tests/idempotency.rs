@@ -72,7 +72,7 @@ fn a_key_that_is_none_or_is_not_covered_is_refused() {
     for (nonce, key) in (1..).zip(["", "a b", long.as_str()]) {
         assert_eq!(decided(&mut rows, &keyed("1", key, nonce)).reason, Some(Reason::IdempotencyKeyInvalid), "{key:?}");
     }
-    assert_eq!(decided(&mut rows, &keyed("1", &long[1..], 20)).reason, None);
+    assert_eq!(decided(&mut rows, &keyed("1", &"k".repeat(255), 20)).reason, None);
     let mut added = pay("1", &chain(&["payments:*"], &[""]), 21);
     added.headers.push(("idempotency-key".to_owned(), b"k".to_vec()));
     assert_eq!(decided(&mut rows, &added).reason, Some(Reason::IdempotencyKeyInvalid), "added on the way");
