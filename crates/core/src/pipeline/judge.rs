@@ -89,7 +89,8 @@ pub(super) struct Findings {
     /// What the guardian says of it before a reviewer is asked, where the gate has one.
     #[serde(default, skip_serializing_if = "Finding::is_not_applicable")]
     pub(super) guardian: Finding,
-    /// Whether rules take texts out that are still in the body: nothing is forwarded before [`Judged::restrict`] has.
+    /// Whether something is taken out that is still in the body: nothing is forwarded before [`Judged::restrict`] has, and
+    /// given a body to forward instead.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub(super) redacts: bool,
 }

@@ -115,6 +115,7 @@ impl Judged {
     pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8], seed: &Seed) -> (Self, Option<Vec<u8>>) {
         self.plugins.extend(plugins);
         let redacted = self.redact(body);
+        let is_redacted = redacted.is_some();
         if let Some(body) = &redacted {
             self.shown.approving.forwards(body.shown());
         }
@@ -122,6 +123,11 @@ impl Judged {
         // A review that is due is one of the request as it would go upstream.
         let redacted = redacted.filter(|_| self.goes_upstream() || self.wants_review());
         let forwarded = redacted.and_then(|redacted| self.encrypted(redacted, seed));
+        if is_redacted {
+            // Without a body to forward instead, its own is all there is: whatever turns the judgement to an allow later must
+            // not send that one.
+            self.findings.redacts = forwarded.is_none() && !self.asks_for_pass();
+        }
         self.shown.forwarded_sha256 = forwarded.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
         self.note_forwarded();
         (self, forwarded)

@@ -1,5 +1,6 @@
 //! What plugins say restricts, and does nothing else.
 
+use super::super::judge::Finding;
 use super::*;
 use crate::attest::EvidenceValue;
 use crate::plugin::{PluginOutcome, PluginRecord, PluginVerdict};
@@ -159,6 +160,24 @@ fn what_was_taken_in_before_stays() {
     let (_, both) = judged.restrict(vec![redacts(&["/n/list/0"])], BODY.as_bytes(), &seed());
     let both = String::from_utf8(both.unwrap()).unwrap();
     assert!(body.is_some() && both.matches("[redacted]").count() == 2, "{both}");
+}
+
+#[test]
+fn what_was_held_back_does_not_go_upstream_as_it_came() {
+    // 60 USD ask for an approval.
+    let body = BODY.replace("20", "60");
+    let (mut judged, forwarded) = judged(&body).restrict(vec![redacts(&["/note"])], body.as_bytes(), &seed());
+    assert!(forwarded.is_none(), "it is held back");
+    judged.findings.approval = Finding::Pass;
+    judged.settle_demand();
+    let handed = Judged::from_bytes(&judged.to_bytes()).unwrap();
+    for judged in [&judged, &handed] {
+        let decision = decide(judged, &admit(&mut LoadedRows::new(), judged));
+        assert_eq!((decision.verdict.kind(), decision.reason), (DecisionKind::Deny, Some(Reason::InternalError)));
+    }
+    let (judged, forwarded) = judged.restrict(Vec::new(), body.as_bytes(), &seed());
+    assert!(forwarded.is_some(), "there is a body to forward instead");
+    assert_eq!(decide(&judged, &admit(&mut LoadedRows::new(), &judged)).reason, None);
 }
 
 /// Plugins say as much as they may, and the record is still one that a verifier takes.
