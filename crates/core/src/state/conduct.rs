@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::risk::{self, Risk};
 use super::rows::{RowCorrupt, RowMap, Write};
-use super::session;
+use super::session::{self, MAX_WINDOW_CALLS};
 use super::{Admission, Demand};
 use crate::attest::DecisionKind;
 
@@ -54,6 +54,11 @@ impl Counted {
             DecisionKind::StepUp => self.held,
         }
     }
+}
+
+/// Which of the last [`MAX_WINDOW_CALLS`] requests were of a kind, a bit each and the latest lowest, with one more.
+pub(super) fn recent_after(bits: u64, is_of_kind: bool) -> u64 {
+    ((bits << 1) | u64::from(is_of_kind)) & ((1 << MAX_WINDOW_CALLS) - 1)
 }
 
 /// What is known of the agent of a demand.

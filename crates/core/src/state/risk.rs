@@ -11,7 +11,9 @@ use alloc::vec::Vec;
 use passgate_passport::json;
 use serde::{Deserialize, Serialize};
 
+use super::conduct::recent_after;
 use super::rows::{RowCorrupt, RowMap, Write};
+use super::session::MAX_WINDOW_CALLS;
 use crate::attest::DecisionKind;
 use crate::time::UnixMillis;
 
@@ -21,8 +23,6 @@ pub const MAX_RISK: u32 = 100;
 const PREFIX: &str = "h:";
 /// Most actions, and most domains, that are remembered of an agent.
 const MAX_REMEMBERED: usize = 64;
-/// So many of the last requests tell how often an agent is refused.
-const RECENT_CALLS: u32 = 50;
 /// An agent that was allowed fewer requests is new.
 const NEW_BELOW: u64 = 5;
 /// An agent's past is forgotten when nothing came for so long.
@@ -147,9 +147,8 @@ impl RiskClaim {
 
     /// What is written of the past after this request.
     pub(super) fn after(&self, known: &Known, decision: DecisionKind, now: UnixMillis) -> Write {
-        let learnt = self.scored.as_ref().filter(|_| self.learns && decision == DecisionKind::Allow);
         let until = now.seconds().saturating_add(FORGOTTEN_SECONDS);
-        let past = Past { until, ..known.past.after(learnt, self.learns, decision) };
+        let past = Past { until, ..known.past.after(self, decision) };
         let expires_at = Some(until);
         // Strings and integers always serialise; an empty row would be corrupt.
         Write { key: self.row_key(), value: serde_json::to_vec(&past).unwrap_or_default(), expires_at }
@@ -190,7 +189,7 @@ impl Past {
     fn score(&self, scored: &Scored) -> RiskAnswer {
         let if_new =
             |known: &[String], name: &str, points| if known.iter().any(|seen| seen == name) { 0 } else { points };
-        let recent = u32::try_from(self.calls).unwrap_or(u32::MAX).min(RECENT_CALLS);
+        let recent = u32::try_from(self.calls).unwrap_or(u32::MAX).min(MAX_WINDOW_CALLS);
         RiskAnswer {
             amount: scored.amount.map_or(0, |amount| self.amount_points(amount)),
             class: scored.class,
@@ -212,17 +211,17 @@ impl Past {
         }
     }
 
-    fn after(&self, learnt: Option<&Scored>, learns: bool, decision: DecisionKind) -> Self {
-        let is_denied = u64::from(decision == DecisionKind::Deny);
+    fn after(&self, claim: &RiskClaim, decision: DecisionKind) -> Self {
         let mut after = Self {
             calls: self.calls.saturating_add(1),
-            denied: ((self.denied << 1) | is_denied) & ((1 << RECENT_CALLS) - 1),
+            denied: recent_after(self.denied, decision == DecisionKind::Deny),
             ..self.clone()
         };
-        if decision == DecisionKind::Allow && learns {
-            after.allowed = after.allowed.saturating_add(1);
+        if !claim.learns || decision != DecisionKind::Allow {
+            return after;
         }
-        if let Some(scored) = learnt {
+        after.allowed = after.allowed.saturating_add(1);
+        if let Some(scored) = &claim.scored {
             remember(&mut after.actions, &scored.action);
             scored.domain.iter().for_each(|domain| remember(&mut after.domains, domain));
             after.largest = after.largest.max(scored.amount.unwrap_or(0));

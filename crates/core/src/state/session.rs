@@ -15,12 +15,13 @@ use passgate_passport::scope::{ActionName, Scope};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::conduct::recent_after;
 use super::rows::{RowCorrupt, RowMap, Write};
 use crate::attest::DecisionKind;
 use crate::gate::Anomaly;
 use crate::time::UnixMillis;
 
-/// The most requests that a session remembers what became of.
+/// The most requests that a session, and the past of an agent, remember what became of.
 pub const MAX_WINDOW_CALLS: u32 = 50;
 /// The rows of sessions begin with this.
 const SESSION_PREFIX: &str = "e:";
@@ -178,14 +179,13 @@ impl Session {
     }
 
     fn after(&self, claim: &SessionClaim, is_denied: bool, now: UnixMillis) -> Self {
-        let next = |bits: u64, bit: bool| ((bits << 1) | u64::from(bit)) & ((1 << MAX_WINDOW_CALLS) - 1);
         let longest = self.opened_at.saturating_add(claim.max_seconds);
         Self {
             calls: self.calls.saturating_add(1),
-            denied: next(self.denied, is_denied),
+            denied: recent_after(self.denied, is_denied),
             // A clock set back shortens nothing.
             ends_at: now.seconds().saturating_add(claim.idle_seconds).max(self.ends_at).min(longest),
-            writes: next(self.writes, claim.writes),
+            writes: recent_after(self.writes, claim.writes),
             ..self.clone()
         }
     }
