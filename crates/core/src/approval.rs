@@ -64,6 +64,11 @@ pub struct Need {
 }
 
 impl Need {
+    /// One person's approval, whoever that is.
+    pub(crate) fn of(reason_code: Reason) -> Self {
+        Self { count: 1, name: None, reason_code, roles: Vec::new(), said: None }
+    }
+
     /// Whether it is a session that wants to be elevated, which takes an approval that [`elevates`].
     pub fn is_elevation(&self) -> bool {
         self.reason_code == Reason::SessionElevationRequired

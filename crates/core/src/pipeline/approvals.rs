@@ -221,25 +221,19 @@ impl Holder<'_> {
 impl Judged {
     /// What wants approval of the request.
     fn needs(&self) -> Vec<Need> {
-        let need = |reason_code, name: Option<&str>| Need {
-            count: 1,
-            name: name.map(String::from),
-            reason_code,
-            roles: Vec::new(),
-            said: None,
-        };
         let mut needs = Vec::new();
         if self.findings.approval == Finding::Fail(Reason::ApprovalRequired) {
-            needs.push(need(Reason::ApprovalRequired, None));
+            needs.push(Need::of(Reason::ApprovalRequired));
         }
         needs.extend(self.shown.approving.of_rules.iter().cloned());
         let asking = self.plugins.iter().filter(|plugin| {
             plugin.outcome == PluginOutcome::Answered && plugin.verdict == Some(PluginVerdict::StepUp)
         });
         needs.extend(asking.map(|plugin| Need {
+            name: Some(plugin.name.clone()),
             roles: plugin.roles.clone(),
             said: plugin.reason.clone(),
-            ..need(Reason::PluginStepUp, Some(&plugin.name))
+            ..Need::of(Reason::PluginStepUp)
         }));
         needs
     }

@@ -171,7 +171,7 @@ pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
         && admission.idempotency.is_some() == judged.demand.idempotency.is_some()
         && admission.conduct.is_none()
         && admission.session.is_some() == judged.demand.session.is_some()
-        && admission.risk.is_some() == judged.demand.risk.as_ref().is_some_and(|claim| claim.scored.is_some())
+        && admission.risk.is_some() == judged.demand.is_scored()
         && judged.passes_review()
         && judged.pass_is_settled(admission)
         && judged.approvals_are_settled(admission);

@@ -14,7 +14,7 @@ use alloc::string::{String, ToString};
 use super::authenticate::Authenticated;
 use super::decide::{Evidence, outcome_of, record};
 use super::judge::{Finding, Judged, Mapped};
-use super::passes::{JudgedValues, PassUse};
+use super::passes::{self, JudgedValues, PassUse};
 use super::restrict::first_reason;
 use crate::approval::Need;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
@@ -54,11 +54,10 @@ pub(super) fn judge(
     let Some(guardian) = &gate.guardrails.guardian else { return Guarded::NOT_APPLICABLE };
     let class = mapped.map_or(EffectClass::Read, |mapped| mapped.class);
     let is_grave = class >= EffectClass::Destructive;
-    let redeems = matches!(pass, Ok(Some(PassUse::Redeem { .. })));
     let finding = match conduct.risk {
         _ if is_grave && guardian.spot.is_none() => Finding::Fail(Reason::GuardianUnavailable),
         Risk::TooHigh => Finding::Fail(Reason::RiskDenied),
-        Risk::High if !redeems => Finding::Fail(Reason::RiskStepUp),
+        Risk::High if !passes::redeems(pass) => Finding::Fail(Reason::RiskStepUp),
         Risk::High | Risk::Usual => Finding::Pass,
     };
     Guarded { finding, takes_review: is_grave }
@@ -67,8 +66,7 @@ pub(super) fn judge(
 /// The approval that a risk wants.
 pub(super) fn need(guarded: Guarded) -> Option<Need> {
     let reason_code = Reason::RiskStepUp;
-    let is_asked = guarded.finding == Finding::Fail(reason_code);
-    is_asked.then(|| Need { count: 1, name: None, reason_code, roles: alloc::vec::Vec::new(), said: None })
+    (guarded.finding == Finding::Fail(reason_code)).then(|| Need::of(reason_code))
 }
 
 /// The request before the past of its agent. Those that only read are counted.
@@ -156,7 +154,7 @@ pub(super) fn guardrail(judged: &Judged, admission: &Admission) -> Option<Guardr
     }
     let mut evidence = Evidence::new();
     let mut put = |name: &'static str, value| _ = evidence.insert(Cow::Borrowed(name), value);
-    let scored = judged.demand.risk.as_ref().is_some_and(|claim| claim.scored.is_some());
+    let scored = judged.demand.is_scored();
     put("tier", EvidenceValue::Text(tier(judged, scored).to_string()));
     if let Some(risk) = &admission.risk {
         put("risk", EvidenceValue::Number(risk.total().into()));

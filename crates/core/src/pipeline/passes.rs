@@ -151,6 +151,11 @@ fn redeem(
     })
 }
 
+/// Whether it presents a pass that holds for it.
+pub(super) fn redeems(pass: &Result<Option<PassUse>, Reason>) -> bool {
+    matches!(pass, Ok(Some(PassUse::Redeem { .. })))
+}
+
 /// The hash of [`action_of`].
 fn action_hash(gate: &Gate, authenticated: &Authenticated<'_>, judged: &JudgedValues<'_>) -> Option<ActionHash> {
     action_of(gate, authenticated, judged)?.hash().ok()

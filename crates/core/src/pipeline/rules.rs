@@ -9,7 +9,7 @@ use passgate_passport::constraints::{Constraints, is_resource};
 use super::authenticate::Authenticated;
 use super::decide::{Evidence, record};
 use super::judge::Mapped;
-use super::passes::PassUse;
+use super::passes::{self, PassUse};
 use crate::approval::Need;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::{Gate, RateLimits};
@@ -61,8 +61,7 @@ pub(super) fn judge<'g>(
     let constraints = authenticated.credential.constraints();
     let facts = facts(authenticated, &constraints, Mapped { route, class }, values);
     let ruling = policy.evaluate(&facts);
-    let redeems = matches!(pass, Ok(Some(PassUse::Redeem { .. })));
-    let (reason, evidence) = said(&ruling, redeems);
+    let (reason, evidence) = said(&ruling, passes::redeems(pass));
     if policy.mode() == Mode::Shadow {
         return Ruled { record: Some(shadow(reason, evidence)), ..Ruled::default() };
     }

@@ -8,7 +8,7 @@ use passgate_passport::delegation::Link;
 use super::authenticate::Authenticated;
 use super::decide::{Evidence, outcome_of, record};
 use super::judge::{Finding, Judged, Mapped};
-use super::passes::PassUse;
+use super::passes::{self, PassUse};
 use crate::approval::Need;
 use crate::attest::{EvidenceValue, GuardrailOutcome, GuardrailRecord};
 use crate::gate::Gate;
@@ -22,10 +22,9 @@ const GUARDRAIL: &str = "session";
 /// elevates it, and what changes what others may do not even then. A one-action pass was elevated when it was minted.
 pub(super) fn judge(gate: &Gate, mapped: Option<Mapped<'_>>, pass: &Result<Option<PassUse>, Reason>) -> Finding {
     let Some(sessions) = &gate.guardrails.sessions else { return Finding::NotApplicable };
-    let redeems = matches!(pass, Ok(Some(PassUse::Redeem { .. })));
     match (mapped.map(|mapped| mapped.class), &sessions.elevation) {
         (Some(EffectClass::Admin), Some(_)) => Finding::Fail(Reason::SessionAdminRefused),
-        (Some(EffectClass::Write | EffectClass::Destructive), Some(_)) if !redeems => {
+        (Some(EffectClass::Write | EffectClass::Destructive), Some(_)) if !passes::redeems(pass) => {
             Finding::Fail(Reason::SessionElevationRequired)
         }
         _ => Finding::Pass,
@@ -38,10 +37,8 @@ pub(super) fn need(gate: &Gate, finding: Finding) -> Option<Need> {
     let reason_code = Reason::SessionElevationRequired;
     (finding == Finding::Fail(reason_code)).then(|| Need {
         count: elevation.count,
-        name: None,
-        reason_code,
         roles: elevation.roles.clone(),
-        said: None,
+        ..Need::of(reason_code)
     })
 }
 

@@ -85,6 +85,13 @@ pub struct Demand {
     pub spends: Vec<SpendClaim>,
 }
 
+impl Demand {
+    /// Whether the request is scored before the past of its agent, and not only counted.
+    pub(crate) fn is_scored(&self) -> bool {
+        self.risk.as_ref().is_some_and(|claim| claim.scored.is_some())
+    }
+}
+
 /// One proof, to be accepted at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NonceClaim {
