@@ -14,14 +14,14 @@ use aes_gcm::{Aes256Gcm, KeyInit as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 use x25519_dalek::{StaticSecret, X25519_BASEPOINT_BYTES, x25519};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::b64;
-use crate::json::{self, JsonError, Node};
-use crate::jwk::{ENCODED_KEY_LEN, JwkError, MAX_JWK_BYTES, PRIVATE_MEMBERS, member, optional, required};
+use crate::json::{self, Node};
+use crate::jwk::{ENCODED_KEY_LEN, JwkError, MAX_JWK_BYTES, PRIVATE_MEMBERS, PrivateJwk, member, optional, required};
 use crate::key::KeyError;
 
 /// Longest `kid` of a key, in bytes; a thumbprint has 43.
@@ -282,7 +282,7 @@ impl DecryptionKey {
     /// # Errors
     /// [`JwkError`]; `d` has to belong to `x`, and the public members follow the rules of [`EncryptionKey::from_jwk`].
     pub fn from_private_jwk(bytes: &[u8]) -> Result<Self, JwkError> {
-        let jwk: PrivateJwk = json::parse_into(bytes, MAX_JWK_BYTES).map_err(private_json_error)?;
+        let jwk = PrivateJwk::<IgnoredAny>::read(bytes)?;
         check_kind(&jwk.kty, &jwk.crv)?;
         check_usage(jwk.alg.as_deref(), jwk.r#use.as_deref())?;
         let point = b64::decode_array(&jwk.x).map_err(|_| member("x", "is not the base64url of 32 bytes"))?;
@@ -341,35 +341,6 @@ fn read_header(encoded: &str) -> Result<[u8; KEY_BYTES], DecryptError> {
     let kind = (required(epk, "kty"), required(epk, "crv"));
     let (Ok("OKP"), Ok("X25519")) = kind else { return Err(DecryptError::Header) };
     b64::decode_array(required(epk, "x").map_err(|_| DecryptError::Header)?).map_err(|_| DecryptError::Header)
-}
-
-/// Only what decrypting needs; `d` is wiped on drop. A typed reader, because a generic value would keep copies of `d`.
-#[derive(Deserialize)]
-#[serde(rename = "passgate::open")]
-struct PrivateJwk {
-    kty: String,
-    crv: String,
-    x: String,
-    d: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    r#use: Option<String>,
-}
-
-impl Drop for PrivateJwk {
-    fn drop(&mut self) {
-        self.d.zeroize();
-    }
-}
-
-/// A typed reader's message quotes values, and one of them is the secret.
-fn private_json_error(error: JsonError) -> JwkError {
-    match error {
-        JsonError::Shape(_) => {
-            member("d", "or a sibling is missing or of the wrong type: kty, crv, x and d are strings")
-        }
-        other => JwkError::Json(other),
-    }
 }
 
 fn check_kind(kty: &str, crv: &str) -> Result<(), JwkError> {

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -105,7 +106,7 @@ impl SecretKey {
     /// # Errors
     /// [`JwkError`]; `d` has to belong to `x`, and the public members follow the rules of [`from_value`].
     pub fn from_private_jwk(bytes: &[u8]) -> Result<Self, JwkError> {
-        let jwk: PrivateJwk = json::parse_into(bytes, MAX_JWK_BYTES).map_err(private_json_error)?;
+        let jwk = PrivateJwk::<Vec<String>>::read(bytes)?;
         check_type(&jwk.kty, &jwk.crv)?;
         check_usage(jwk.alg.as_deref(), jwk.r#use.as_deref(), &ALGORITHMS)?;
         if let Some(operations) = &jwk.key_ops {
@@ -207,21 +208,29 @@ pub fn emit_set<'k>(keys: impl IntoIterator<Item = &'k PublicKey>) -> String {
     alloc::format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
-/// Only what signing needs; `d` is wiped on drop. A typed reader, because a generic value would keep copies of `d`.
+/// Only what signing and decrypting need; `d` is wiped on drop. A typed reader, because a generic value would keep copies of
+/// `d`. `key_ops` is of the type `O`: what does not look at it takes anything there.
 #[derive(Deserialize)]
 #[serde(rename = "passgate::open")]
-struct PrivateJwk {
-    kty: String,
-    crv: String,
-    x: String,
-    d: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    r#use: Option<String>,
-    key_ops: Option<Vec<String>>,
+pub(crate) struct PrivateJwk<O> {
+    pub(crate) kty: String,
+    pub(crate) crv: String,
+    pub(crate) x: String,
+    pub(crate) d: String,
+    pub(crate) kid: Option<String>,
+    pub(crate) alg: Option<String>,
+    pub(crate) r#use: Option<String>,
+    key_ops: Option<O>,
 }
 
-impl Drop for PrivateJwk {
+impl<O: DeserializeOwned> PrivateJwk<O> {
+    /// Reads one of at most [`MAX_JWK_BYTES`] bytes.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, JwkError> {
+        json::parse_into(bytes, MAX_JWK_BYTES).map_err(private_json_error)
+    }
+}
+
+impl<O> Drop for PrivateJwk<O> {
     fn drop(&mut self) {
         self.d.zeroize();
     }

@@ -168,6 +168,11 @@ fn a_key_is_written_and_read_back() {
     assert_eq!(other.decrypt(&token), Err(DecryptError::Failed));
     let mixed = private.replace(&b64::encode(&key.public().point), BOB).replace(key.public().kid().unwrap(), "Bob");
     assert_eq!(DecryptionKey::from_private_jwk(mixed.as_bytes()).unwrap_err(), JwkError::Mismatch);
+    for operations in [r#"["deriveBits"]"#, "[7]", "{}", "1.5", "null"] {
+        let with_operations = private.replacen('{', &format!("{{\"key_ops\":{operations},"), 1);
+        let read = DecryptionKey::from_private_jwk(with_operations.as_bytes()).unwrap();
+        assert_eq!(read.public(), key.public(), "{operations} says nothing of reading");
+    }
     let nameless = EncryptionKey::from_jwk(jwk(&bytes(BOB)).as_bytes()).unwrap();
     assert_eq!(nameless.to_jwk(), format!(r#"{{"crv":"X25519","kty":"OKP","x":"{BOB}"}}"#));
     let token = encrypt(&nameless, b"x", &seed(1), 0).unwrap();
