@@ -6,14 +6,14 @@ use clap::Subcommand;
 use passgate_core::attest::{BudgetOutcome, Kind};
 use passgate_core::money::MicroUsd;
 use passgate_core::state::LEASE_SECONDS;
-use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query, Reconciliation};
+use passgate_host::control::{Access, Reconciliation};
 use serde_json::{Map, Value, json};
 
+use super::ledger::pages::each_of_last;
 use super::ledger::table::pointer_in;
 use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::moment;
 
 /// Verbs of `budgets`.
 #[derive(Debug, Subcommand)]
@@ -107,19 +107,10 @@ async fn held(args: &HeldArgs, context: &Context) -> Outcome {
 
 /// The decisions whose leases may still be there: those that charged and have no outcome that settled them.
 async fn unsettled(access: &Access) -> Result<BTreeMap<String, Charged>, Failure> {
-    let after = moment::now().0.saturating_sub(LEASE_SECONDS.unsigned_abs().saturating_mul(1000));
-    let mut query = Query { after: Some(after.to_string()), limit: Some(MAX_QUERY_LIMIT), ..Query::default() };
+    let longest_ms = LEASE_SECONDS.unsigned_abs().saturating_mul(1000);
     let mut found = BTreeMap::new();
-    loop {
-        let page = access.query(&query).await?;
-        for record in &page.attestations {
-            follow(&mut found, record);
-        }
-        query.cursor = page.next_cursor;
-        if query.cursor.is_none() {
-            return Ok(found);
-        }
-    }
+    each_of_last(access, longest_ms, |record| follow(&mut found, record)).await?;
+    Ok(found)
 }
 
 /// Takes in a record; an outcome comes after its decision.

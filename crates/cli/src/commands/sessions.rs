@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
-use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query};
+use passgate_host::control::Access;
 use serde_json::{Map, Value, json};
 
+use super::ledger::pages::each_of_last;
 use super::ledger::table::pointer_in;
 use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
-use crate::moment;
 
 /// The longest session, in milliseconds: a day.
 const LONGEST_MS: u64 = 86_400_000;
@@ -83,19 +83,9 @@ async fn list(args: &ListArgs, context: &Context) -> Outcome {
 }
 
 async fn seen(access: &Access) -> Result<BTreeMap<String, Seen>, Failure> {
-    let after = moment::now().0.saturating_sub(LONGEST_MS);
-    let mut query = Query { after: Some(after.to_string()), limit: Some(MAX_QUERY_LIMIT), ..Query::default() };
     let mut found = BTreeMap::new();
-    loop {
-        let page = access.query(&query).await?;
-        for record in &page.attestations {
-            follow(&mut found, record);
-        }
-        query.cursor = page.next_cursor;
-        if query.cursor.is_none() {
-            return Ok(found);
-        }
-    }
+    each_of_last(access, LONGEST_MS, |record| follow(&mut found, record)).await?;
+    Ok(found)
 }
 
 /// Takes in a record: those of one session come in their order.

@@ -1,6 +1,7 @@
 //! `ledger query|tail|export|verify`.
 
 mod export;
+pub(crate) mod pages;
 mod query;
 pub(crate) mod table;
 mod tail;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query};
-use serde_json::{Map, Value};
+use passgate_host::control::{Access, Query};
+use serde_json::Value;
 
+use super::pages::{Record, each};
 use super::{FilterArgs, table};
 use crate::access::{self, GateArgs};
 use crate::context::Context;
@@ -35,8 +36,6 @@ pub(crate) struct Args {
     #[arg(short, long)]
     follow: bool,
 }
-
-type Record = Map<String, Value>;
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let access = access::open(&args.gate, context).await?;
@@ -96,23 +95,6 @@ impl Window {
     /// From when on to ask again.
     fn start(&self) -> Option<String> {
         (self.newest_ms > 0).then(|| self.newest_ms.saturating_sub(OVERLAP_MS).to_string())
-    }
-}
-
-async fn each(
-    access: &Access,
-    query: &Query,
-    mut take: impl FnMut(Record) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut cursor = None;
-    loop {
-        let page = Query { limit: Some(MAX_QUERY_LIMIT), cursor: cursor.take(), ..query.clone() };
-        let page = access.query(&page).await?;
-        page.attestations.into_iter().try_for_each(&mut take)?;
-        cursor = page.next_cursor;
-        if cursor.is_none() {
-            return Ok(());
-        }
     }
 }
 

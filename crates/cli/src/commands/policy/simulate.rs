@@ -7,7 +7,7 @@ use passgate_core::attest::Record;
 use passgate_core::gate::Gate;
 use passgate_core::state::LoadedRows;
 use passgate_host::config::Config;
-use passgate_host::control::{MAX_QUERY_LIMIT, Query};
+use passgate_host::control::Query;
 use serde_json::{Map, Value, json};
 
 use super::cases::Cases;
@@ -15,7 +15,7 @@ use super::recorded::{Recorded, Verdict};
 use super::test::Decided;
 use super::trial::Trial;
 use crate::access::{self, GateArgs};
-use crate::commands::ledger::FilterArgs;
+use crate::commands::ledger::{FilterArgs, pages};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::inert::inert;
@@ -66,17 +66,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
     let mut found = Found::default();
     if args.ledger {
         let access = access::open(&args.gate, context).await?;
-        let mut query = Query { limit: Some(MAX_QUERY_LIMIT), ..wanted };
-        loop {
-            let page = access.query(&query).await?;
-            for record in page.attestations {
-                found.recorded(record, &other.gate)?;
-            }
-            query.cursor = page.next_cursor;
-            if query.cursor.is_none() {
-                break;
-            }
-        }
+        pages::each(&access, &wanted, |record| found.recorded(record, &other.gate)).await?;
     } else {
         let (before, after) = (Trial::new(&context.load()?.gate)?, Trial::new(&other.gate)?);
         for file in &args.requests {
