@@ -559,10 +559,7 @@ impl PiiControlsDoc {
             mode: PiiModeDoc::Ignore,
             classes: strictest(|class| self.mode_of(class), |class| other.mode_of(class)),
             unscannable: Some(UnscannableDoc::of(denies)),
-            responses: match (&self.responses, &other.responses) {
-                (Some(one), Some(other)) => Some(one.stricter(other)),
-                (one, other) => one.clone().or_else(|| other.clone()),
-            },
+            responses: of_both(self.responses.as_ref(), other.responses.as_ref(), ResponsePiiDoc::stricter),
             encrypt_to: self.encrypt_to.as_ref().or(other.encrypt_to.as_ref()).cloned(),
         }
     }
@@ -577,6 +574,14 @@ impl UnscannableDoc {
 fn denies_unscannable(said: Option<UnscannableDoc>, mode_of: impl Fn(Class) -> PiiModeDoc) -> bool {
     let acts = Class::ALL.into_iter().any(|class| mode_of(class) > PiiModeDoc::LogOnly);
     said.map_or(acts, |unscannable| unscannable == UnscannableDoc::Deny)
+}
+
+/// What holds where one of two policies says something, or both do: then what `stricter` makes of it.
+pub fn of_both<T: Clone>(one: Option<&T>, other: Option<&T>, stricter: impl FnOnce(&T, &T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(stricter(one, other)),
+        (one, other) => one.or(other).cloned(),
+    }
 }
 
 fn strictest(one: impl Fn(Class) -> PiiModeDoc, other: impl Fn(Class) -> PiiModeDoc) -> SortedMap<Class, PiiModeDoc> {

@@ -1,7 +1,8 @@
 //! Guardrails from several files: of each limit, the strictest counts.
 
 use passgate_api::bundle::{
-    ApprovalDoc, GuardrailsDoc, RateLimitsDoc, SpendCapsDoc, SpendLimitsDoc, TaskCapsDoc, WindowsDoc,
+    ApprovalDoc, GuardianDoc, GuardrailsDoc, PiiControlsDoc, RateLimitsDoc, SessionsDoc, SpendCapsDoc, SpendLimitsDoc,
+    TaskCapsDoc, WindowsDoc, of_both,
 };
 
 /// What lets through what both do.
@@ -32,14 +33,10 @@ pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> Guardrails
                 total_usd: least(spend.per_task.total_usd, caps.per_task.total_usd),
             },
         },
-        allowed_domains: match (&one.allowed_domains, &other.allowed_domains) {
-            (Some(one), Some(other)) => Some(both(one, other)),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        },
-        pii_controls: match (&one.pii_controls, &other.pii_controls) {
-            (Some(one), Some(other)) => Some(one.stricter(other)),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        },
+        allowed_domains: of_both(one.allowed_domains.as_ref(), other.allowed_domains.as_ref(), |one, other| {
+            both(one, other)
+        }),
+        pii_controls: of_both(one.pii_controls.as_ref(), other.pii_controls.as_ref(), PiiControlsDoc::stricter),
         max_scanned_response_bytes: least(one.max_scanned_response_bytes, other.max_scanned_response_bytes),
         approval_workflows: ApprovalDoc {
             require_approval_above_usd: least(
@@ -47,14 +44,8 @@ pub(super) fn stricter(one: &GuardrailsDoc, other: &GuardrailsDoc) -> Guardrails
                 threshold.require_approval_above_usd,
             ),
         },
-        guardian: match (one.guardian, other.guardian) {
-            (Some(one), Some(other)) => Some(one.stricter(other)),
-            (one, other) => one.or(other),
-        },
-        sessions: match (&one.sessions, &other.sessions) {
-            (Some(one), Some(other)) => Some(one.stricter(other)),
-            (one, other) => one.clone().or_else(|| other.clone()),
-        },
+        guardian: of_both(one.guardian.as_ref(), other.guardian.as_ref(), GuardianDoc::stricter),
+        sessions: of_both(one.sessions.as_ref(), other.sessions.as_ref(), SessionsDoc::stricter),
     }
 }
 

@@ -5,6 +5,7 @@ use passgate_core::state::MAX_RISK;
 use serde::{Deserialize, Serialize};
 
 use super::compile::{BundleError, error};
+use super::of_both;
 
 /// The tiers in which requests are looked at, by the classes of their actions. What only reads passes the guardrails and rules
 /// themselves. What is of the class `destructive` or `admin` needs `spot` and a reviewer, which the gate's own configuration
@@ -38,15 +39,8 @@ const fn default_step_up() -> u32 {
 impl GuardianDoc {
     /// What lets through what both do.
     #[must_use]
-    pub fn stricter(self, other: Self) -> Self {
-        let spot = match (self.spot, other.spot) {
-            (Some(one), Some(other)) => Some(SpotDoc {
-                step_up_at: one.step_up_at.min(other.step_up_at),
-                deny_at: one.deny_at.into_iter().chain(other.deny_at).min(),
-            }),
-            (one, other) => one.or(other),
-        };
-        Self { spot }
+    pub fn stricter(&self, other: &Self) -> Self {
+        Self { spot: of_both(self.spot.as_ref(), other.spot.as_ref(), SpotDoc::stricter) }
     }
 
     /// # Errors
@@ -62,5 +56,14 @@ impl GuardianDoc {
             return Err(error("guardrails.guardian.spot.deny_at", why));
         }
         Ok(Guardian { spot: Some(Spot { step_up_at, deny_at }) })
+    }
+}
+
+impl SpotDoc {
+    fn stricter(&self, other: &Self) -> Self {
+        Self {
+            step_up_at: self.step_up_at.min(other.step_up_at),
+            deny_at: self.deny_at.into_iter().chain(other.deny_at).min(),
+        }
     }
 }

@@ -8,6 +8,7 @@ use passgate_passport::constraints::is_name;
 use serde::{Deserialize, Serialize};
 
 use super::compile::{BundleError, error};
+use super::of_both;
 
 /// The shortest session.
 const MIN_SECONDS: u32 = 60;
@@ -111,14 +112,8 @@ impl SessionsDoc {
             idle_seconds: self.idle_seconds.max(other.idle_seconds),
             max_seconds: self.max_seconds.max(other.max_seconds),
             read_only: self.read_only || other.read_only,
-            elevation: match (&self.elevation, &other.elevation) {
-                (Some(one), Some(other)) => Some(one.stricter(other)),
-                (one, other) => one.clone().or_else(|| other.clone()),
-            },
-            anomaly: match (self.anomaly, other.anomaly) {
-                (Some(one), Some(other)) => Some(one.stricter(other)),
-                (one, other) => one.or(other),
-            },
+            elevation: of_both(self.elevation.as_ref(), other.elevation.as_ref(), ElevationDoc::stricter),
+            anomaly: of_both(self.anomaly.as_ref(), other.anomaly.as_ref(), AnomalyDoc::stricter),
         }
     }
 
@@ -183,7 +178,7 @@ impl ElevationDoc {
 
 impl AnomalyDoc {
     /// Fewer calls of the longer window, and the lower parts of them.
-    fn stricter(self, other: Self) -> Self {
+    fn stricter(&self, other: &Self) -> Self {
         Self {
             window_calls: self.window_calls.max(other.window_calls),
             min_calls: self.min_calls.min(other.min_calls),
