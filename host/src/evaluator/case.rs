@@ -197,12 +197,7 @@ impl ComponentCase {
         gate: &Arc<Snapshot>,
         request: (String, String),
     ) -> Result<Self, String> {
-        let (demand, facts) = lent.call(|instance| {
-            let guest = instance.guest();
-            let demand = guest.judgement().call_demand(&mut instance.store, judgement)?;
-            Ok((demand, guest.judgement().call_facts(&mut instance.store, judgement)?))
-        })?;
-        let demand = convert::demand(demand);
+        let (demand, facts) = known(&mut lent, judgement)?;
         Ok(Self {
             lent,
             judgement,
@@ -257,15 +252,19 @@ impl ComponentCase {
 
     /// What follows from what was taken in.
     fn read_again(&mut self) -> Result<(), String> {
-        let judgement = self.judgement;
-        let (demand, facts) = self.lent.call(|instance| {
-            let guest = instance.guest();
-            let demand = guest.judgement().call_demand(&mut instance.store, judgement)?;
-            Ok((demand, guest.judgement().call_facts(&mut instance.store, judgement)?))
-        })?;
-        (self.demand, self.facts) = (convert::demand(demand), facts);
+        (self.demand, self.facts) = known(&mut self.lent, self.judgement)?;
         Ok(())
     }
+}
+
+/// What the host has to know of a judgement as it stands.
+fn known(lent: &mut Lent, judgement: ResourceAny) -> Result<(Demand, wit::Facts), String> {
+    let (demand, facts) = lent.call(|instance| {
+        let guest = instance.guest();
+        let demand = guest.judgement().call_demand(&mut instance.store, judgement)?;
+        Ok((demand, guest.judgement().call_facts(&mut instance.store, judgement)?))
+    })?;
+    Ok((convert::demand(demand), facts))
 }
 
 impl Case for ComponentCase {
