@@ -34,8 +34,8 @@ pub const MAX_SHOWN_BYTES: usize = 192 * 1024;
 /// The longest that a grant elevates a session, in seconds from when it was signed.
 pub const MAX_ELEVATION_SECONDS: i64 = 300;
 
-/// Whether an approval elevates a session: one of the very request does, and of grants one that lives for five minutes at most,
-/// names its actions one by one and the key whose session it is.
+/// Whether an approval elevates a session: one of the very request does, and of grants one that lives for five minutes
+/// at most, names its actions one by one and the key whose session it is.
 pub fn elevates(approval: &Approval) -> bool {
     let Some(grant) = &approval.grant else { return true };
     let is_named = |scope: &Scope| ActionName::parse(scope.as_str()).is_ok();
@@ -112,8 +112,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) v: u64,
 }
 
-/// What an approval is held against at `gate`. Approvals are dated ahead by no more than proofs are: the fence of a store that
-/// starts anew reaches so far.
+/// What an approval is held against at `gate`. Approvals are dated ahead by no more than proofs are: the fence of a
+/// store that starts anew reaches so far.
 pub(crate) fn context(gate: &Gate, now: i64) -> ApprovalContext<'_> {
     let leeway_seconds = gate.leeway_seconds.min(PROOF_FUTURE_SKEW_SECONDS);
     ApprovalContext { now, leeway_seconds, gate_id: &gate.id }
@@ -217,8 +217,8 @@ impl ShownView {
         core::iter::once(self.agent.key_thumbprint.as_str()).chain(above)
     }
 
-    /// Whether a grant lets through what is shown, as far as the document tells. A grant that does not would leave its request
-    /// approved, and refused.
+    /// Whether a grant lets through what is shown, as far as the document tells. A grant that does not would leave its
+    /// request approved, and refused.
     pub fn is_within(&self, grant: &Grant) -> bool {
         let ShownAction { amount_micro_usd, name, target_domain } = &self.action;
         let action = name.as_deref().and_then(|name| ActionName::parse(name).ok());

@@ -239,8 +239,8 @@ pub const MAX_SCANNED_RESPONSE_BYTES: u32 = 8 * 1024 * 1024;
 /// How responses are looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponseControls {
-    /// What becomes of personal data and secrets in them. Absent: they are not looked for. Nothing is encrypted in a response:
-    /// what the policy would have encrypted is taken out.
+    /// What becomes of personal data and secrets in them. Absent: they are not looked for. Nothing is encrypted in a
+    /// response: what the policy would have encrypted is taken out.
     pub pii: Option<PiiControls>,
     /// How much of one is read to look at it. A longer one cannot be looked at.
     pub max_bytes: u32,

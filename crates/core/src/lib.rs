@@ -3,9 +3,9 @@
 //! # In scope
 //!
 //! What a request *may* do: the gate's definition ([`gate`]), the steps of a request's life ([`pipeline`]), the rules
-//! over state rows ([`state`]), status lists ([`status`]), what the operator's rules ([`policy`]) and policy plugins ([`plugin`]) say, the attestation of every
-//! decision ([`attest`]) and the verification of a ledger ([`ledger`]). Everything depends only on its arguments: equal
-//! inputs give equal bytes on every runtime.
+//! over state rows ([`state`]), status lists ([`status`]), what the operator's rules ([`policy`]) and policy plugins
+//! ([`plugin`]) say, the attestation of every decision ([`attest`]) and the verification of a ledger ([`ledger`]).
+//! Everything depends only on its arguments: equal inputs give equal bytes on every runtime.
 //!
 //! # Out of scope
 //!

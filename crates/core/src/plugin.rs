@@ -23,8 +23,8 @@ pub const MAX_REDACTIONS: usize = 64;
 /// See [`MAX_REDACTIONS`].
 pub const MAX_POINTER_BYTES: usize = 256;
 
-/// The most bytes that the pointers of all plugins together take: they stand in the record, which has to stay small enough to
-/// be verified.
+/// The most bytes that the pointers of all plugins together take: they stand in the record, which has to stay small
+/// enough to be verified.
 pub const MAX_REDACTED_BYTES: usize = 8 * 1024;
 
 /// One plugin's part in a decision. Members in alphabetical order: it stands in records.

@@ -75,8 +75,8 @@ const SMP_ZEROS: &[u16] = &[
 ];
 
 /// First and last character of a range of plane 0, the byte shown for the first (0: none), and after how many
-/// characters the bytes start over. From the Unicode Character Database 16.0: circled and raised digits, letters in full-width and
-/// circled forms, format characters (Cf), combining marks, spaces (Zs), dashes (Pd), full stops.
+/// characters the bytes start over. From the Unicode Character Database 16.0: circled and raised digits, letters in
+/// full-width and circled forms, format characters (Cf), combining marks, spaces (Zs), dashes (Pd), full stops.
 #[rustfmt::skip]
 const FOLDS: &[(u16, u16, u8, u8)] = &[
     (0x80, 0x84, 0, 1),

@@ -203,11 +203,11 @@ pub struct Found {
 /// The personal data and secrets of these classes in the text, in its order and without overlaps.
 ///
 /// Findings that overlap are one finding with the range of all and the class of the first in the order of [`Class`]; a
-/// base64 or hexadecimal run is one finding, and nothing is looked for in a private key. So whoever does not do the same
-/// with all classes looks for those that are treated alike at a time. Replacing each range by `[redacted]` leaves a text without findings (up
-/// to four rounds of values that only stand free once their neighbours are gone are looked for).
-/// Nothing is allocated for a text in which nothing could be found. A text of 4 GiB or more is not read but is one
-/// finding.
+/// base64 or hexadecimal run is one finding, and nothing is looked for in a private key. So whoever does not do the
+/// same with all classes looks for those that are treated alike at a time. Replacing each range by `[redacted]` leaves
+/// a text without findings (up to four rounds of values that only stand free once their neighbours are gone are looked
+/// for). Nothing is allocated for a text in which nothing could be found. A text of 4 GiB or more is not read but is
+/// one finding.
 #[must_use]
 pub fn find(text: &str, classes: Classes) -> Vec<Found> {
     find_with_context(text, "", classes)

@@ -1,8 +1,9 @@
 //! Steps 3 to 6 of a request that needs people's approval, or presents it.
 //!
-//! What needs approval is asked for with a document of what would happen, and nothing else of it is remembered here: whoever
-//! asks again with approvals of that document, or with a grant that covers it, is let through when enough of the right people
-//! signed. What is used is counted by the admission that allows the request. `docs/spec/approval.md` is the normative page.
+//! What needs approval is asked for with a document of what would happen, and nothing else of it is remembered here:
+//! whoever asks again with approvals of that document, or with a grant that covers it, is let through when enough of
+//! the right people signed. What is used is counted by the admission that allows the request. `docs/spec/approval.md`
+//! is the normative page.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -363,7 +364,8 @@ impl Judged {
         ids
     }
 
-    /// What to ask approvers, when the decision asks for approval and somebody can give it. Known where the request was judged.
+    /// What to ask approvers, when the decision asks for approval and somebody can give it. Known where the request was
+    /// judged.
     pub fn approval_to_ask(&self, decision: DecisionKind) -> Option<Ask> {
         let Approving { asks, text, .. } = &self.shown.approving;
         let asks = asks.as_ref().filter(|_| decision == DecisionKind::StepUp)?;

@@ -71,8 +71,8 @@ impl Credential {
         self.issuer().starts_with(did_key::SCHEME)
     }
 
-    /// As [`Credential::root_agent_id`], of an agent whose issuer gives it the name. Who issues for itself has as many names as it
-    /// likes, so none counts.
+    /// As [`Credential::root_agent_id`], of an agent whose issuer gives it the name. Who issues for itself has as many
+    /// names as it likes, so none counts.
     pub(super) fn vouched_agent_id(&self) -> &str {
         if self.is_self_issued() { "" } else { self.root_agent_id() }
     }

@@ -56,9 +56,9 @@ pub struct Permit {
     private: (),
 }
 
-/// A [`Permit`] on its way from the place that decides to the place that forwards, over a channel that only the gate can
-/// write to. Whoever can write to that channel can grant anything, and whoever can read it twice can forward twice: the
-/// receiving end takes one answer to one request and no other.
+/// A [`Permit`] on its way from the place that decides to the place that forwards, over a channel that only the gate
+/// can write to. Whoever can write to that channel can grant anything, and whoever can read it twice can forward twice:
+/// the receiving end takes one answer to one request and no other.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HandedPermit {
@@ -141,9 +141,9 @@ pub fn retry_after_seconds(rates: &[RateView]) -> Option<u64> {
 
 /// Decides. Pure: calling it twice with the same arguments gives the same decision.
 ///
-/// Replay, revocation and suspension come first: they belong to authentication. Then the guardrails in their fixed order:
-/// permission scope, rate, spend, domain, PII, approval, rules, session, guardian, and after them the plugins. The first that denies is the reason,
-/// whatever was found first, and when none does, the first that asks for approval.
+/// Replay, revocation and suspension come first: they belong to authentication. Then the guardrails in their fixed
+/// order: permission scope, rate, spend, domain, PII, approval, rules, session, guardian, and after them the plugins.
+/// The first that denies is the reason, whatever was found first, and when none does, the first that asks for approval.
 pub fn decide(judged: &Judged, admission: &Admission) -> Decision {
     let revocation = revocation_check(admission);
     let rates = rate_views(judged, admission);

@@ -358,8 +358,8 @@ impl Findings {
 }
 
 impl Judged {
-    /// Says what is asked of the state for what was found so far: a request that is not forwarded charges nothing, and leaves
-    /// its pass and its approvals as they were.
+    /// Says what is asked of the state for what was found so far: a request that is not forwarded charges nothing, and
+    /// leaves its pass and its approvals as they were.
     pub(super) fn settle_demand(&mut self) {
         self.settle_approvals();
         let passes = self.has_approvals() || self.reasons_but_review().next().is_none();

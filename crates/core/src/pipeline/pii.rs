@@ -1,7 +1,7 @@
 //! Step 3, continued: what of a request is personal data or a secret; and the same of a response.
 //!
-//! Looked at are the path, the query and the body: of JSON each member name and each value after unescaping, with the name of
-//! the member as its context, of other text the whole. A body that is no text, or is coded, cannot be looked at.
+//! Looked at are the path, the query and the body: of JSON each member name and value after unescaping, with the name
+//! of the member as its context, of other text the whole. A body that is no text, or is coded, cannot be looked at.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -221,8 +221,8 @@ impl Scan {
         self.fixed_classes = self.fixed_classes.union(classes);
     }
 
-    /// Whether the body could be looked at. One that is not JSON is looked at as the text that it is: escapes of any kind are
-    /// seen through.
+    /// Whether the body could be looked at. One that is not JSON is looked at as the text that it is: escapes of any
+    /// kind are seen through.
     fn body(&mut self, content: &Content<'_>, taken_out: Classes) -> bool {
         let body = content.bytes;
         if body.is_empty() {
@@ -240,8 +240,8 @@ impl Scan {
         true
     }
 
-    /// What follows from all that was found: `reasons` are those of what cannot be looked at, what is blocked and what cannot
-    /// be taken out.
+    /// What follows from all that was found: `reasons` are those of what cannot be looked at, what is blocked and what
+    /// cannot be taken out.
     fn judged(
         self,
         controls: &PiiControls,
@@ -281,7 +281,7 @@ impl Scan {
         self.fixed_classes = self.fixed_classes.union(classes);
     }
 
-    /// Looks at the names and values of a form, and gives what was found in its values. Nothing can be taken out of its names.
+    /// Looks at names and values of a form, and gives what was found in values. Nothing can be taken out of its names.
     fn pairs_of(&mut self, form: &[u8]) -> Classes {
         let mut classes = Classes::NONE;
         for (name, value) in form_urlencoded::parse(form) {
@@ -364,8 +364,8 @@ impl ToMask {
         (edits.len() == self.ranges.len()).then_some(edits)
     }
 
-    /// The body without what is not let through, and how many of its texts were changed; `None` where it cannot be taken out,
-    /// or something is left.
+    /// The body without what is not let through, and how many of its texts were changed; `None` where it cannot be
+    /// taken out, or something is left.
     fn taken_out_of(&self, content: &Content<'_>) -> Option<(Vec<u8>, usize)> {
         if self.needs_json() && !route::is_json(content.content_type) {
             return None;

@@ -1,7 +1,8 @@
 //! Step 8, continued: what of a response goes back to the agent.
 //!
-//! The host reads a response as far as [`Gate::response_rules`] want it and asks what becomes of it. What an agent gets is the
-//! response as it came, the same without what was taken out of its body, or none. Header fields are not looked at.
+//! The host reads a response as far as [`Gate::response_rules`] want it and asks what becomes of it. What an agent gets
+//! is the response as it came, the same without what was taken out of its body, or none. Header fields are not looked
+//! at.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -74,8 +75,8 @@ pub enum ResponseVerdict {
 }
 
 impl Gate {
-    /// What the response to a request is held against, if to anything: the guardrails, and the records that its route and its
-    /// passport permit ([`Judged::max_records`](super::Judged::max_records)).
+    /// What the response to a request is held against, if to anything: the guardrails, and the records that its route
+    /// and its passport permit ([`Judged::max_records`](super::Judged::max_records)).
     pub fn response_rules(&self, method: &str, path: &str, max_records: Option<u64>) -> Option<ResponseRules> {
         let controls = &self.guardrails.responses;
         let route = self.routes.iter().find(|route| route.matches(method, path));
@@ -100,8 +101,8 @@ impl ResponseRules {
         }
     }
 
-    /// Whether a body may go back otherwise than it came, or not at all: then a head that comes without it says nothing of it,
-    /// such as a digest by which what it holds could be guessed.
+    /// Whether a body may go back otherwise than it came, or not at all: then a head that comes without it says nothing
+    /// of it, such as a digest by which what it holds could be guessed.
     pub fn hides(&self) -> bool {
         self.pii.as_ref().is_some_and(|pii| !pii.taken_out().union(pii.block).is_empty())
     }

@@ -75,7 +75,8 @@ impl Shown {
 struct NotRedactable;
 
 impl Judged {
-    /// The scopes of the agent's passport. Known where the request was judged, and empty where a judgement was handed to.
+    /// The scopes of the agent's passport. Known where the request was judged, and empty where a judgement was handed
+    /// to.
     pub fn permissions(&self) -> &[String] {
         &self.shown.permissions
     }
@@ -86,8 +87,8 @@ impl Judged {
         &self.shown.fields
     }
 
-    /// How many records the passport and those above it permit, for [`Gate::response_rules`](crate::gate::Gate::response_rules).
-    /// Known where [`Judged::permissions`] are.
+    /// How many records the passport and those above it permit, for
+    /// [`Gate::response_rules`](crate::gate::Gate::response_rules). Known where [`Judged::permissions`] are.
     pub fn max_records(&self) -> Option<u64> {
         self.shown.max_records
     }
@@ -102,14 +103,15 @@ impl Judged {
         &self.plugins
     }
 
-    /// Takes in what the plugins said of the request, whose `body` is the one that was judged. Gives the body to forward
-    /// instead if they or rules take strings out of it, or personal data and secrets are taken out of it or encrypted, with
-    /// keys that are made from `seed`: random bytes that no other request has. A reviewer is shown that body too, so it is given
-    /// where [`Judged::wants_review`] holds afterwards, as it goes upstream if the reviewer lets it.
+    /// Takes in what the plugins said of the request, whose `body` is the one that was judged. Gives the body to
+    /// forward instead if they or rules take strings out of it, or personal data and secrets are taken out of it or
+    /// encrypted, with keys that are made from `seed`: random bytes that no other request has. A reviewer is shown that
+    /// body too, so it is given where [`Judged::wants_review`] holds afterwards, as it goes upstream if the reviewer
+    /// lets it.
     ///
     /// This can only restrict: a verdict adds a reason to refuse or takes something away, and a plugin that names what
-    /// cannot be taken out has given no answer. Where rules or the search for personal data want something taken out that
-    /// cannot be, the request is refused. What refuses now charges no budget and spends no pass. What was taken in
+    /// cannot be taken out has given no answer. Where rules or the search for personal data want something taken out
+    /// that cannot be, the request is refused. What refuses now charges no budget and spends no pass. What was taken in
     /// before stays: the body is that of all of them.
     #[must_use]
     pub fn restrict(mut self, plugins: Vec<PluginRecord>, body: &[u8], seed: &Seed) -> (Self, Option<Vec<u8>>) {
@@ -124,8 +126,8 @@ impl Judged {
         let redacted = redacted.filter(|_| self.goes_upstream() || self.wants_review());
         let forwarded = redacted.and_then(|redacted| self.encrypted(redacted, seed));
         if is_redacted {
-            // Without a body to forward instead, its own is all there is: whatever turns the judgement to an allow later must
-            // not send that one.
+            // Without a body to forward instead, its own is all there is: whatever turns the judgement to an allow later
+            // must not send that one.
             self.findings.redacts = forwarded.is_none() && !self.asks_for_pass();
         }
         self.shown.forwarded_sha256 = forwarded.as_ref().map(|body| sha256_label(&Sha256::digest(body).into()));
@@ -143,8 +145,8 @@ impl Judged {
         self.request.forwarded_payload_sha256 = self.shown.forwarded_sha256.clone().filter(|_| self.goes_upstream());
     }
 
-    /// The body with what is encrypted in the place of its placeholders. Only of a request that is to be forwarded: it costs
-    /// more than all the rest of the judgement.
+    /// The body with what is encrypted in the place of its placeholders. Only of a request that is to be forwarded: it
+    /// costs more than all the rest of the judgement.
     fn encrypted(&mut self, redacted: Replacement, seed: &Seed) -> Option<Vec<u8>> {
         let forwarded = self.shown.to_mask.forwarded(redacted, seed);
         if forwarded.is_none() {
@@ -240,8 +242,8 @@ impl Judged {
         self.request.payload_sha256 == Some(sha256_label(&Sha256::digest(body).into()))
     }
 
-    /// Where the texts stand that rules take out. What is not there needs no taking out; what is there and no text cannot
-    /// be.
+    /// Where the texts stand that rules take out. What is not there needs no taking out; what is there and no text
+    /// cannot be.
     fn locate_for_rules(&self, body: &[u8]) -> Result<Vec<core::ops::Range<usize>>, NotRedactable> {
         let document = json::read(body, MAX_JSON_BODY_BYTES).map_err(|_| NotRedactable)?;
         let is_there = |pointer: &&String| document.pointer(pointer).is_ok_and(|node| node.is_some());

@@ -42,8 +42,8 @@ pub(super) fn need(gate: &Gate, finding: Finding) -> Option<Need> {
     })
 }
 
-/// The session that a request is in: that of the agent that the issuer vouches for, with that agent's key. An agent could make
-/// itself a new one with every sub-agent otherwise.
+/// The session that a request is in: that of the agent that the issuer vouches for, with that agent's key. An agent
+/// could make itself a new one with every sub-agent otherwise.
 pub(super) fn claim(gate: &Gate, authenticated: &Authenticated<'_>, route: Option<&Route>) -> Option<SessionClaim> {
     let sessions = gate.guardrails.sessions.as_ref()?;
     let credential = &authenticated.credential;

@@ -27,8 +27,8 @@ use crate::time::UnixMillis;
 /// 7. *Spends.* All budgets are charged or none is; nonce and tokens stay spent on refusal. A repetition charges nothing, and
 ///    fits whatever was spent since.
 ///
-/// The pass is redeemed and the approvals are used when all of this holds, so that a request over its rate or budget does not
-/// cost them. A request over its rate does not count as behaviour: it was not looked at.
+/// The pass is redeemed and the approvals are used when all of this holds, so that a request over its rate or budget
+/// does not cost them. A request over its rate does not count as behaviour: it was not looked at.
 ///
 /// `rows` must hold the current content of every row named by [`Demand::row_keys`], and nothing may change between
 /// that reading and the writing of the returned rows.

@@ -1,9 +1,9 @@
 //! What the state knows of an agent, and a judgement has to go by.
 //!
-//! How an agent behaves is known only in the state, and what follows from it is judged before. A request that was judged as that of
-//! an agent like any other, and is not, is therefore not admitted: [`Admission::conduct`] says so, nothing is consumed, and the
-//! request is judged once more, as what it is. Whoever is known for less than it was judged as is admitted: that only
-//! restricts.
+//! How an agent behaves is known only in the state, and what follows from it is judged before. A request that was
+//! judged as that of an agent like any other, and is not, is therefore not admitted: [`Admission::conduct`] says so,
+//! nothing is consumed, and the request is judged once more, as what it is. Whoever is known for less than it was
+//! judged as is admitted: that only restricts.
 //!
 //! [`Admission::conduct`]: super::Admission::conduct
 

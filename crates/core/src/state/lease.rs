@@ -117,7 +117,8 @@ impl Lease {
         Ok(Some(writes))
     }
 
-    /// The expiry, whether it is held, then of each charge the amount, the row's expiry, the length of the row key in 4 bytes, and the row key.
+    /// The expiry, whether it is held, then of each charge the amount, the row's expiry, the length of the row key in 4
+    /// bytes, and the row key.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = self.expires_at.to_be_bytes().to_vec();
         bytes.push(self.is_held.into());

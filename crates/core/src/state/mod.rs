@@ -5,9 +5,9 @@
 //! backend runs the same code.
 //!
 //! Rate limits use the generic cell rate algorithm (GCRA): a limit of *n* allows *n* calls at once and then one every
-//! *n*-th part of the window, so at most 2*n* - 1 pass in any one window. It needs one timestamp a counter where an exact
-//! window needs a list of calls, and recovers steadily where a fixed window lets everybody back in at once. Spend caps
-//! use UTC calendar days and months, which is how budgets are stated. What an allowed request charged is kept as a
+//! *n*-th part of the window, so at most 2*n* - 1 pass in any one window. It needs one timestamp a counter where an
+//! exact window needs a list of calls, and recovers steadily where a fixed window lets everybody back in at once. Spend
+//! caps use UTC calendar days and months, which is how budgets are stated. What an allowed request charged is kept as a
 //! [`Lease`] until its outcome is known, and given back if the request never reached the upstream.
 
 mod admit;
@@ -204,7 +204,8 @@ pub enum SpendPeriod {
 /// One amount to charge to one budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpendClaim {
-    /// What the budget is of, for the evidence: `agent`, `actor`, `gate`, `tenant`, `action`, `task`, `passport` or `grant`.
+    /// What the budget is of, for the evidence: `agent`, `actor`, `gate`, `tenant`, `action`, `task`, `passport` or
+    /// `grant`.
     pub per: String,
     /// The budget's identity.
     pub account: String,
@@ -232,8 +233,8 @@ pub struct Admission {
     pub revoked: Option<(Subject, i64)>,
     /// When none is revoked, the first found suspended, with the second of its suspension.
     pub suspended: Option<(Subject, i64)>,
-    /// As what the request has to be judged instead, before anything is consumed: its agent does not behave as it was judged
-    /// to. Everything that follows is empty.
+    /// As what the request has to be judged instead, before anything is consumed: its agent does not behave as it was
+    /// judged to. Everything that follows is empty.
     pub conduct: Option<Conduct>,
     /// The session; absent when none was demanded, or something before it refused.
     pub session: Option<SessionAnswer>,
@@ -252,8 +253,8 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// An admission that [`admit`] made in another place of this gate, come over a channel that only the gate can write to.
-    /// Whoever can write to that channel can grant anything.
+    /// An admission that [`admit`] made in another place of this gate, come over a channel that only the gate can write
+    /// to. Whoever can write to that channel can grant anything.
     pub fn handed_over(
         nonce: NonceAnswer,
         revoked: Option<(Subject, i64)>,

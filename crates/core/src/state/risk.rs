@@ -1,9 +1,9 @@
 //! Risk: how unlike an agent's past a request is, as a score of named parts.
 //!
-//! The past is one row for each agent that an issuer vouches for, with all that it hands on to: what it was allowed to do
-//! lately, where, how much of it, and how often it was refused. The score adds up what is known of the request with what
-//! is not known of the agent. What a score leads to is judged before, as with [`Conduct`](super::Conduct): a request that is riskier than it was
-//! judged is not admitted and judged once more.
+//! The past is one row for each agent that an issuer vouches for, with all that it hands on to: what it was allowed to
+//! do lately, where, how much of it, and how often it was refused. The score adds up what is known of the request with
+//! what is not known of the agent. What a score leads to is judged before, as with [`Conduct`](super::Conduct): a
+//! request that is riskier than it was judged is not admitted and judged once more.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -1,9 +1,9 @@
 //! Sessions: what an agent and all it hands on to do in one go, and how they behave in it.
 //!
-//! A session begins with the first request of the agent's key and ends when nothing comes for a while, or after its longest
-//! time. What the passport of that request permits bounds it from then on: a wider passport of the same key waits for the next
-//! session. The session keeps what became of the last requests, and says of an agent that is refused too often, or changes
-//! things too often, that its requests count as one class higher than they are.
+//! A session begins with the first request of the agent's key and ends when nothing comes for a while, or after its
+//! longest time. What the passport of that request permits bounds it from then on: a wider passport of the same key
+//! waits for the next session. The session keeps what became of the last requests, and says of an agent that is refused
+//! too often, or changes things too often, that its requests count as one class higher than they are.
 //!
 //! How an agent behaves is known only here, and what it means is judged before: see [`Conduct`](super::Conduct).
 

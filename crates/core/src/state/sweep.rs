@@ -57,8 +57,8 @@ pub fn restart_fences(now: i64) -> [Write; 2] {
     [fence_write(dated_ahead.saturating_add(PROOF_WINDOW_SECONDS)), start_write(dated_ahead)]
 }
 
-/// The row of a store that is new at `now` (Unix seconds): it may be in the place of one that is gone, and knows no use of an
-/// approval that was signed before.
+/// The row of a store that is new at `now` (Unix seconds): it may be in the place of one that is gone, and knows no use
+/// of an approval that was signed before.
 pub fn new_store_write(now: i64) -> Write {
     start_write(now.saturating_sub(1))
 }
