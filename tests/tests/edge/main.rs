@@ -20,12 +20,45 @@ use passgate_tests::edge::{Edge, bundle};
 use passgate_tests::origin::Origin;
 use passgate_tests::wire::Answer;
 use serde_json::{Map, Value};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// An origin and a gate in front of it, under the usual bundle as `change` leaves it.
 async fn gate(change: impl FnOnce(&mut Value)) -> (Origin, Edge) {
     let origin = Origin::start().await.unwrap();
     let edge = Edge::serving(&bundle(&origin.url(), change).unwrap()).unwrap();
     (origin, edge)
+}
+
+/// The URL of an API that answers a request by its path with these bytes and closes. At an empty piece it waits until the
+/// gate gives up.
+async fn odd_origin(pieces: fn(&str) -> Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_oddly(stream, pieces));
+        }
+    });
+    url
+}
+
+async fn answer_oddly(mut stream: TcpStream, pieces: fn(&str) -> Vec<String>) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Ok(());
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    for piece in pieces(head.split(' ').nth(1).unwrap_or_default()) {
+        if piece.is_empty() {
+            let _gone = stream.read(&mut [0; 1]).await;
+        }
+        stream.write_all(piece.as_bytes()).await?;
+        stream.flush().await?;
+    }
+    Ok(())
 }
 
 /// The status and the reason code of an answer; `allow` for one of an allowed request.

@@ -3,29 +3,19 @@
 use passgate_tests::edge::{Agent, Edge, bundle};
 use passgate_tests::wire::Answer;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
-use crate::assert_ledger;
+use crate::{assert_ledger, odd_origin};
 
 const MAIL: &str = r#"{"mail":"ask alice@example.com"}"#;
 
-/// Answers a request by its path, in as many pieces as there are, and closes or waits.
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default();
+/// What is answered by the path.
+fn pieces(path: &str) -> Vec<String> {
     let plain = |fields: &str, body: &str| {
         format!("HTTP/1.1 200 OK\r\n{fields}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
     };
     let json = "content-type: application/json\r\n";
     let chunked = format!("HTTP/1.1 200 OK\r\n{json}transfer-encoding: chunked\r\n\r\n");
-    let pieces = match path {
+    match path {
         "/files/public/mail" => vec![plain(&format!("{json}etag: \"a\"\r\ncontent-md5: AA==\r\nx-own: 1\r\n"), MAIL)],
         "/files/public/clean" => vec![plain(&format!("{json}etag: \"a\"\r\n"), r#"{"items":[1,2]}"#)],
         "/files/public/many" => vec![plain(json, r#"{"items":[1,2,3]}"#)],
@@ -42,32 +32,12 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         "/files/public/endless" => vec!["HTTP/1.1 200 OK\r\n\r\nx".to_owned(), String::new()],
         "/files/public/none" => vec!["HTTP/1.1 204 No Content\r\n\r\n".to_owned()],
         _ => vec!["HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone".to_owned()],
-    };
-    for piece in pieces {
-        if piece.is_empty() {
-            // Until the gate gives up.
-            let _gone = stream.read(&mut [0; 1]).await;
-        }
-        stream.write_all(piece.as_bytes()).await?;
-        stream.flush().await?;
     }
-    Ok(())
-}
-
-async fn origin() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream));
-        }
-    });
-    url
 }
 
 /// A gate that looks at responses, and lets pass what it cannot look at if `unscannable` says so.
 async fn looking(unscannable: &str) -> (Edge, Agent) {
-    let url = origin().await;
+    let url = odd_origin(pieces).await;
     let change = |document: &mut Value| {
         document["policy"]["guardrails"] = json!({
             "max_scanned_response_bytes": 4096,
@@ -142,7 +112,7 @@ async fn what_cannot_be_looked_at_is_withheld_or_passes_as_it_came() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_records_than_permitted_are_withheld() {
-    let url = origin().await;
+    let url = odd_origin(pieces).await;
     let change = |document: &mut Value| {
         for route in document["policy"]["routes"].as_array_mut().unwrap() {
             route["response_records"] = json!({ "pointer": "/items", "max_records": 2 });

@@ -6,57 +6,31 @@ use passgate_tests::origin::Origin;
 use passgate_tests::program::free_port;
 use passgate_tests::wire::Answer;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
-use crate::{allowed, assert_ledger, refused, verdict};
+use crate::{allowed, assert_ledger, odd_origin, refused, verdict};
 
-/// Answers a request by its path, with bytes that no server would send, and then closes or waits.
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default();
-    let (text, waits) = match path {
-        "/stall" => (String::new(), true),
-        "/stall-in-body" => ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_owned(), true),
-        "/break" => (String::new(), false),
-        "/break-in-body" => ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_owned(), false),
-        "/endless" => (format!("HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n{}", "x".repeat(2000)), false),
-        "/redirect" => ("HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned(), false),
-        "/304" => ("HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n".to_owned(), false),
-        "/204" => ("HTTP/1.1 204 No Content\r\nx-kept: 1\r\n\r\n".to_owned(), false),
-        "/head" => ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-kept: 1\r\n\r\n".to_owned(), false),
-        "/own" => (
+/// Bytes that no server would send.
+fn pieces(path: &str) -> Vec<String> {
+    let waiting = String::new();
+    let text = match path {
+        "/stall" => return vec![waiting],
+        "/stall-in-body" => return vec!["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_owned(), waiting],
+        "/break" => return Vec::new(),
+        "/break-in-body" => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_owned(),
+        "/endless" => format!("HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n{}", "x".repeat(2000)),
+        "/redirect" => "HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        "/304" => "HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n".to_owned(),
+        "/204" => "HTTP/1.1 204 No Content\r\nx-kept: 1\r\n\r\n".to_owned(),
+        "/head" => "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-kept: 1\r\n\r\n".to_owned(),
+        "/own" => {
             "HTTP/1.1 200 OK\r\npassgate-decision: deny\r\npassgate-attestation: att_forged\r\nx-passgate-x: 1\r\n\
              alt-svc: h3=\":443\"\r\nratelimit: \"all\";r=9\r\nset-cookie: a=1\r\nset-cookie: b=2\r\nx-kept: 1\r\n\
              content-length: 2\r\n\r\nok"
-                .to_owned(),
-            false,
-        ),
-        _ => ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(), false),
-    };
-    stream.write_all(text.as_bytes()).await?;
-    if waits {
-        // Until the gate gives up.
-        let _gone = stream.read(&mut [0; 1]).await;
-    }
-    Ok(())
-}
-
-async fn odd_origin() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream));
+                .to_owned()
         }
-    });
-    url
+        _ => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    };
+    vec![text]
 }
 
 /// The status and the code of an allowed request that the upstream failed.
@@ -158,7 +132,7 @@ async fn a_decision_that_comes_too_late_is_not_forwarded_and_gives_the_budget_ba
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_fails_is_answered_and_recorded_as_what_it_did() {
-    let url = odd_origin().await;
+    let url = odd_origin(pieces).await;
     let change = |document: &mut Value| {
         let upstream = json!({
             "url": url.clone(), "response_timeout_ms": 1000, "idle_timeout_ms": 1000, "max_response_bytes": 1000,
@@ -189,7 +163,7 @@ async fn an_upstream_that_fails_is_answered_and_recorded_as_what_it_did() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_a_body_redirects_and_false_fields_pass_as_documented() {
-    let url = odd_origin().await;
+    let url = odd_origin(pieces).await;
     let edge = Edge::serving(&bundle(&url, |_| ()).unwrap()).unwrap();
     let agent = Agent::new("agent-plain", 75, &["web:*"]).unwrap();
     for (method, target, status) in
