@@ -5,7 +5,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
+use passgate_core::state::{Admission, Demand, KeyHistory, KeyRotation, Standing, Subject};
 use passgate_store::backend::{self, Fault};
 use passgate_store::{
     Admitted, ChangeRequest, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord,
@@ -52,6 +52,10 @@ impl State for ObjectStore {
         mut seal: SealOutcome,
     ) -> Result<Entry, StoreError> {
         self.write(|tables| backend::settle(tables, chain_uid, decision_id, how, &mut seal))
+    }
+
+    async fn look(&self, demand: &Demand) -> Result<Admission, StoreError> {
+        Ok(backend::look(&self.database.read(), demand)?)
     }
 
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {

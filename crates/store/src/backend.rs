@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use passgate_core::approval::RefusedAnswer;
 use passgate_core::attest::{BudgetOutcome, DecisionKind, Entry, Link, PreviousChain, sha256_label};
 use passgate_core::state::{
-    self, Demand, FENCE_KEY, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Lease, LoadedRows, PluginKeyError,
+    self, Admission, Demand, FENCE_KEY, KEY_HISTORY_KEY, KeyHistory, KeyRotation, Lease, LoadedRows, PluginKeyError,
     RotationError, RowCorrupt, START_KEY, Subject, Write,
 };
 
@@ -176,6 +176,15 @@ pub fn admit(tables: &mut impl Tables, uid: &str, demand: &Demand, seal: &mut Se
         tables.put_record(entry, end_after(number, entry))?;
     }
     Ok(Admitted { admission, entry })
+}
+
+/// [`State::look`](crate::State::look)
+///
+/// # Errors
+///
+/// `Corrupt` when a row that the demand needs cannot be read, and the faults of `tables`.
+pub fn look(tables: &impl Tables, demand: &Demand) -> Result<Admission, Fault> {
+    Ok(tables.answer(demand)?.admission)
 }
 
 /// [`State::append`](crate::State::append)

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use async_trait::async_trait;
 use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
+use passgate_core::state::{Admission, Demand, KeyHistory, KeyRotation, Standing, Subject};
 
 use crate::{
     Admitted, ChangeRequest, Changed, Cursor, Durability, Filter, Ledger, Page, SealDecision, SealOutcome, SealRecord,
@@ -22,6 +22,8 @@ pub enum Verb {
     StartChain,
     /// [`State::admit`]
     Admit,
+    /// [`State::look`]
+    Look,
     /// [`State::append`]
     Append,
     /// [`State::settle`]
@@ -198,6 +200,10 @@ impl<S: State> State for FailingStore<S> {
 
     async fn admit(&self, chain_uid: &str, demand: Demand, seal: SealDecision) -> Result<Admitted, StoreError> {
         self.run(Verb::Admit, self.inner.admit(chain_uid, demand, seal)).await
+    }
+
+    async fn look(&self, demand: &Demand) -> Result<Admission, StoreError> {
+        self.run(Verb::Look, self.inner.look(demand)).await
     }
 
     async fn append(&self, chain_uid: &str, seal: SealRecord) -> Result<Entry, StoreError> {

@@ -137,6 +137,9 @@ pub trait State: Shared {
     /// `chain_uid`, and makes both durable. An allow that charged budgets leaves a lease, to be settled.
     async fn admit(&self, chain_uid: &str, demand: Demand, seal: SealDecision) -> Result<Admitted, StoreError>;
 
+    /// The answer that [`State::admit`] would give now. Nothing is consumed and nothing is written.
+    async fn look(&self, demand: &Demand) -> Result<Admission, StoreError>;
+
     /// Appends a record to `chain_uid`.
     async fn append(&self, chain_uid: &str, seal: SealRecord) -> Result<Entry, StoreError>;
 

@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
-use passgate_core::state::{self, Demand, KeyHistory, KeyRotation, RowMap, Standing, Subject, Write, restart_fences};
+use passgate_core::state::{
+    self, Admission, Demand, KeyHistory, KeyRotation, RowMap, Standing, Subject, Write, restart_fences,
+};
 
 use crate::backend::{self, Chain, Fault, Tables};
 use crate::{
@@ -50,6 +52,10 @@ impl State for MemoryStore {
         let admitted = backend::admit(&mut *data, chain_uid, &demand, &mut seal)?;
         backend::sweep_along(&mut *data, demand.now.seconds(), 1)?;
         Ok(admitted)
+    }
+
+    async fn look(&self, demand: &Demand) -> Result<Admission, StoreError> {
+        Ok(backend::look(&*self.lock(), demand)?)
     }
 
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {

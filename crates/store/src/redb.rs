@@ -29,7 +29,9 @@ use async_trait::async_trait;
 use futures_channel::oneshot;
 use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
-use passgate_core::state::{Demand, KEY_HISTORY_KEY, KeyHistory, KeyRotation, LoadedRows, Standing, Subject};
+use passgate_core::state::{
+    Admission, Demand, KEY_HISTORY_KEY, KeyHistory, KeyRotation, LoadedRows, Standing, Subject,
+};
 
 use crate::backend::{self, Fault};
 use crate::{
@@ -137,6 +139,16 @@ impl State for RedbStore {
             Ok(admitted)
         })
         .await
+    }
+
+    async fn look(&self, demand: &Demand) -> Result<Admission, StoreError> {
+        self.file.read(|database| {
+            let reader = Reader::begin(database)?;
+            let stored = |key: String| Ok::<_, StoreError>(reader.row(&key)?.map(|row| (key, row)));
+            let rows: LoadedRows =
+                demand.row_keys().into_iter().filter_map(|key| stored(key).transpose()).collect::<Result<_, _>>()?;
+            Ok(passgate_core::state::admit(demand, &rows)?.admission)
+        })
     }
 
     async fn append(&self, chain_uid: &str, mut seal: SealRecord) -> Result<Entry, StoreError> {

@@ -109,6 +109,15 @@ impl EngineCase {
         }
     }
 
+    /// What the decision needs from the state, as far as it is judged.
+    #[must_use]
+    pub fn demand(&self) -> &Demand {
+        match &self.0 {
+            Judgement::Native(judged) => judged.demand(),
+            Judgement::Component(case) => case.demand(),
+        }
+    }
+
     /// Takes in what a reviewer said.
     ///
     /// # Errors

@@ -46,7 +46,8 @@ pub(super) async fn judge(
     Ok((case, redacted, rules))
 }
 
-/// Asks the reviewer, where the request takes one. It has a deadline of its own; without a reviewer the request stays refused.
+/// Asks the reviewer, where the request takes one that the state does not refuse as it stands: a replay and a request over its
+/// rate cost no review. It has a deadline of its own; without a reviewer the request stays refused.
 async fn review(
     core: &Core,
     gate: &Snapshot,
@@ -55,6 +56,10 @@ async fn review(
     body: &[u8],
 ) -> Result<EngineCase, CaseError> {
     let Some(reviewer) = core.reviewer.as_ref().filter(|_| case.wants_review()) else { return Ok(case) };
+    let looking = tokio::time::timeout(core.limits.decision_timeout, core.store.look(case.demand()));
+    if !looking.await.is_ok_and(|seen| seen.is_ok_and(|admission| !admission.refuses())) {
+        return Ok(case);
+    }
     let path = gate.shown_path(raw.path);
     let asked = Asked { shown: case.shown(), method: raw.method, path: &path, body };
     let review = reviewer.review(asked).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use passgate_core::approval::{ApprovalRequest, Asked};
 use passgate_core::attest::Entry;
 use passgate_core::flood::MAX_REFUSAL_RECORDS_PER_MINUTE;
-use passgate_core::state::{Demand, KeyHistory, KeyRotation, Standing, Subject};
+use passgate_core::state::{Admission, Demand, KeyHistory, KeyRotation, Standing, Subject};
 use passgate_host::control::ClientError;
 use passgate_store::failing::{FailingStore, Failure, Verb};
 use passgate_store::{
@@ -149,6 +149,10 @@ impl State for Explosive {
     async fn admit(&self, uid: &str, demand: Demand, seal: SealDecision) -> Result<Admitted, StoreError> {
         assert!(!self.armed.load(Ordering::SeqCst), "a panic on purpose");
         self.inner.admit(uid, demand, seal).await
+    }
+
+    async fn look(&self, demand: &Demand) -> Result<Admission, StoreError> {
+        self.inner.look(demand).await
     }
 
     async fn append(&self, uid: &str, seal: SealRecord) -> Result<Entry, StoreError> {

@@ -90,6 +90,26 @@ async fn a_model_of_either_kind_is_asked_and_its_word_counts() {
 }
 
 #[tokio::test]
+async fn what_the_state_refuses_costs_no_review() {
+    let origin = Origin::start(|_| ok("gone")).await;
+    let reviewer = Origin::start(|_| ok(&said("openai", r#"{"verdict":"allow"}"#))).await;
+    let limits = "\n  rate_limits: {requests_per_day: 3}";
+    let mut site = guarding(&origin, "openai", &reviewer.url(), "", limits).await;
+    let gate = site.start_in_memory().await;
+    let agent = site.agent("cleaner", &["records:delete"]);
+    let delete = |number: u8| agent.call("DELETE", &format!("/records/{number}"), &[], "");
+    let first = delete(1);
+    assert_eq!(site.send(&first).await.status, 200);
+    site.send(&first).await.assert_refusal(401, "nonce_replayed");
+    for number in 2..=3 {
+        assert_eq!(site.send(&delete(number)).await.status, 200);
+    }
+    site.send(&delete(4)).await.assert_refusal(429, "rate_limit_exceeded");
+    assert_eq!((origin.seen().len(), reviewer.seen().len()), (3, 3));
+    patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
 async fn without_an_answer_nothing_is_taken_away() {
     let unavailable = "guardian_unavailable";
     let answers: [fn() -> Vec<Step>; 6] = [

@@ -267,6 +267,19 @@ impl Admission {
         Self { revoked, suspended, pass, approvals, rates, spends, ..Self::of(nonce) }
     }
 
+    /// Whether the state refuses the request, or has it judged once more, whatever else is said of it.
+    pub fn refuses(&self) -> bool {
+        self.nonce != NonceAnswer::Fresh
+            || self.revoked.is_some()
+            || self.suspended.is_some()
+            || self.conduct.is_some()
+            || self.session.as_ref().is_some_and(|session| !session.is_within)
+            || self.pass.iter().chain(&self.approvals).any(PassAnswer::refuses)
+            || !self.rates.iter().all(|rate| rate.conforms)
+            || self.idempotency == Some(IdempotencyAnswer::Reused)
+            || !self.spends.iter().all(|spend| spend.fits)
+    }
+
     /// As it was admitted in this session, with this score and this idempotency key.
     #[must_use]
     pub fn known(
@@ -322,6 +335,12 @@ pub enum PassAnswer {
     Replayed,
     /// Too old to be told from a forgotten one (after a restart that lost redemptions, or a clock set back).
     Fenced,
+}
+
+impl PassAnswer {
+    fn refuses(&self) -> bool {
+        matches!(self, Self::Replayed | Self::Fenced)
+    }
 }
 
 /// The answer to a [`RateClaim`].

@@ -10,6 +10,7 @@ use crate::{Ledger, State, StoreError};
 
 pub(super) async fn all<S: State + Ledger>(make: &impl AsyncFn() -> S) {
     a_hundred_requests_with_one_key_are_charged_once(&make().await).await;
+    looking_consumes_nothing(&make().await).await;
     what_never_arrived_is_forgotten_with_its_key(&make().await).await;
     what_was_repeated_stays_charged(&make().await).await;
     what_was_repeated_is_reconciled_as_committed(&make().await).await;
@@ -42,6 +43,21 @@ async fn a_hundred_requests_with_one_key_are_charged_once(store: &(impl State + 
     assert_eq!(other, Some(IdempotencyAnswer::Reused));
     assert_eq!(spent(&kit, store, "spent").await, 60);
     assert!(kit.verify_ledger(store).await.is_ok());
+}
+
+async fn looking_consumes_nothing(store: &(impl State + Ledger)) {
+    let kit = started(store).await;
+    let seen = demand(&kit, "a", "k", "one");
+    for _ in 0..2 {
+        assert!(!store.look(&seen).await.expect("the store looks").refuses());
+    }
+    assert!(allowed(&kit, store, seen.clone()).await.is_some(), "nonce, key and budget are as they were");
+    assert!(store.look(&seen).await.expect("the store looks").refuses(), "a replay");
+    let after = |nonce, key, request| demand(&kit, nonce, key, request);
+    assert!(!store.look(&after("b", "k", "one")).await.expect("the store looks").refuses(), "a repetition");
+    assert!(store.look(&after("b", "k", "two")).await.expect("the store looks").refuses(), "the key is another's");
+    assert!(store.look(&after("b", "other", "one")).await.expect("the store looks").refuses(), "the budget is spent");
+    assert_eq!(kit.verify_ledger(store).await.expect("the ledger verifies").head.records, 2);
 }
 
 async fn what_never_arrived_is_forgotten_with_its_key(store: &impl State) {
