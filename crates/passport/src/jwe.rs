@@ -287,10 +287,7 @@ impl DecryptionKey {
         check_usage(jwk.alg.as_deref(), jwk.r#use.as_deref())?;
         let point = b64::decode_array(&jwk.x).map_err(|_| member("x", "is not the base64url of 32 bytes"))?;
         let public = EncryptionKey::checked(point, jwk.kid.clone())?;
-        let secret = Zeroizing::new(
-            b64::decode_array::<KEY_BYTES>(&jwk.d).map_err(|_| member("d", "is not the base64url of 32 bytes"))?,
-        );
-        let secret = StaticSecret::from(*secret);
+        let secret = StaticSecret::from(*jwk.secret()?);
         let is_own = x25519_dalek::PublicKey::from(&secret).as_bytes() == &public.point;
         if is_own { Ok(Self { secret, public }) } else { Err(JwkError::Mismatch) }
     }

@@ -116,16 +116,7 @@ impl SecretKey {
             }
         }
         let x = public_from_x(&jwk.x, jwk.kid.as_deref())?;
-        let mut seed = Zeroizing::new([0_u8; 32]);
-        let written = if jwk.d.len() == ENCODED_KEY_LEN {
-            URL_SAFE_NO_PAD.decode_slice_unchecked(&jwk.d, seed.as_mut_slice()).ok()
-        } else {
-            None
-        };
-        if written != Some(32) {
-            return Err(member("d", "is not the base64url of 32 bytes"));
-        }
-        let key = Self::from_seed(*seed);
+        let key = Self::from_seed(*jwk.secret()?);
         if key.public() == &x { Ok(key) } else { Err(JwkError::Mismatch) }
     }
 }
@@ -227,6 +218,17 @@ impl<O: DeserializeOwned> PrivateJwk<O> {
     /// Reads one of at most [`MAX_JWK_BYTES`] bytes.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, JwkError> {
         json::parse_into(bytes, MAX_JWK_BYTES).map_err(private_json_error)
+    }
+
+    /// What `d` says, read into a place that is wiped.
+    pub(crate) fn secret(&self) -> Result<Zeroizing<[u8; 32]>, JwkError> {
+        let mut secret = Zeroizing::new([0_u8; 32]);
+        let is_sized = self.d.len() == ENCODED_KEY_LEN;
+        let written = is_sized.then(|| URL_SAFE_NO_PAD.decode_slice_unchecked(&self.d, secret.as_mut_slice()));
+        match written {
+            Some(Ok(32)) => Ok(secret),
+            _ => Err(member("d", "is not the base64url of 32 bytes")),
+        }
     }
 }
 
