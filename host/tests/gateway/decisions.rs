@@ -12,6 +12,8 @@ use passgate_passport::key::SecretKey;
 use passgate_passport::status::StatusRef;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::origin::{Origin, ok};
 use crate::support::{Call, NOON, Site, Wish, metric, patiently, usual};
@@ -239,4 +241,50 @@ async fn a_challenge_asks_to_cover_what_the_refused_request_had() {
         assert_eq!(site.send(&call).await.status, 200);
     }
     patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
+async fn a_body_in_small_pieces_is_judged_as_a_whole() {
+    let body = r#"{"amount_usd": 5, "note": "4111 1111 1111 1111, or ask alice@example.com"}"#;
+    for (mode, expected) in [
+        ("block", None),
+        ("redact", Some(r#"{"amount_usd": 5, "note": "[redacted], or ask [redacted]"}"#)),
+        ("ignore", Some(body)),
+    ] {
+        let origin = Origin::start(|_| ok("ok")).await;
+        let guardrails = format!("pii_controls: {{mode: {mode}}}");
+        let mut site = Site::new(Wish { guardrails, ..Wish::before(&origin) }).await;
+        let gate = site.start_in_memory().await;
+        let agent = site.agent("agent-7", &["payments:create"]);
+        for size in [1, 3, 7] {
+            let reply = in_pieces(&site, &agent.post("/pay", body), size).await;
+            let answer = if expected.is_some() { "HTTP/1.1 200 OK" } else { "HTTP/1.1 403 Forbidden" };
+            assert!(reply.starts_with(answer) && expected.is_some() != reply.contains("pii_blocked"), "{reply}");
+        }
+        let seen: Vec<Vec<u8>> = origin.seen().into_iter().map(|seen| seen.body).collect();
+        assert_eq!(seen, vec![expected.unwrap_or_default().as_bytes(); if expected.is_some() { 3 } else { 0 }], "{mode}");
+        patiently(gate.shutdown()).await;
+    }
+}
+
+/// Sends the body in chunks of so many bytes, each in a segment of its own as far as the network allows, and reads the answer.
+async fn in_pieces(site: &Site, call: &Call, size: usize) -> String {
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let fields: String = call.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "{} {} HTTP/1.1\r\n{fields}transfer-encoding: chunked\r\nconnection: close\r\n\r\n",
+        call.method, call.target
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for piece in call.body.as_bytes().chunks(size) {
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        stream.write_all(&chunk).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    patiently(stream.read_to_string(&mut text)).await.unwrap();
+    text
 }

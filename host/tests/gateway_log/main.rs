@@ -8,6 +8,8 @@ mod origin;
 #[path = "../gateway/support.rs"]
 mod support;
 
+mod requests;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +17,7 @@ use passgate_host::config::{LogDoc, LogFormat, LogLevel};
 use passgate_host::logging;
 
 use crate::origin::{Origin, Step, ok};
+use crate::requests::{RAW, Told};
 use crate::support::{Call, Site, Wish, patiently, usual};
 
 #[derive(Clone, Default)]
@@ -34,7 +37,7 @@ impl Write for Lines {
 fn log(format: LogFormat) -> (Lines, tracing::subscriber::DefaultGuard) {
     let lines = Lines::default();
     let writer = lines.clone();
-    let doc = LogDoc { format: Some(format), level: LogLevel::Info };
+    let doc = LogDoc { format: Some(format), level: LogLevel::Debug };
     let subscriber = logging::subscriber(&doc, false, move || writer.clone());
     (lines, tracing::subscriber::set_default(subscriber))
 }
@@ -76,7 +79,32 @@ async fn the_log_has_one_line_a_decision_and_no_secrets() {
         assert_eq!(text.lines().filter(|line| line.contains("attestation_id")).count(), 2, "{text}");
         assert!(text.contains("response_pii_blocked"), "{text}");
         assert!(!text.contains("alice") && !text.contains("4111"), "nothing that was found: {text}");
+        for (mode, expected) in modes() {
+            lines.0.lock().unwrap().clear();
+            let Told { answers, text, forwarded } = requests::sent(mode).await;
+            assert_eq!(answers, expected.map(|(status, code)| (status, code.to_owned())), "{mode}");
+            let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            assert!(log.lines().filter(|line| line.contains("attestation_id")).count() >= answers.len(), "{log}");
+            for raw in RAW {
+                assert!(!log.contains(raw) && !text.contains(raw), "{mode}: {raw} in {log}\n{text}");
+                // What is only counted goes upstream as it came, and nothing else does.
+                let passed = forwarded.iter().any(|(target, body)| target.contains(raw) || body.contains(raw));
+                assert_eq!(passed, mode == "log_only", "{mode}: {raw}");
+            }
+        }
     }
+}
+
+/// What a gate does with everything that it finds, and what each of the requests gets.
+fn modes() -> [(&'static str, [(u16, &'static str); 8]); 3] {
+    let (blocked, fixed) = ((403, "pii_blocked"), (403, "pii_unredactable"));
+    let (passes, broken, unknown) = ((200, ""), (502, "upstream_protocol_error"), (401, "credential_missing"));
+    let unmapped = (403, "action_unmapped");
+    [
+        ("block", [blocked, blocked, blocked, blocked, blocked, blocked, unmapped, unknown]),
+        ("redact", [passes, fixed, fixed, fixed, fixed, fixed, unmapped, unknown]),
+        ("log_only", [passes, passes, passes, passes, broken, broken, unmapped, unknown]),
+    ]
 }
 
 /// One response is withheld, and something is taken out of another.
