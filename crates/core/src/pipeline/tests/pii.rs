@@ -1,5 +1,7 @@
 //! Personal data and secrets: what is found where, and what becomes of it.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::attest::EvidenceValue;
 use crate::gate::PiiControls;
@@ -247,5 +249,128 @@ fn paths_and_queries_are_looked_at_too() {
         let decision = decide(&judged, &admit(&mut LoadedRows::new(), &judged));
         let pii = decision.guardrails.iter().find(|guardrail| guardrail.guardrail == "pii").unwrap();
         assert_eq!(pii.reason_code, Some(Reason::PiiUnredactable), "{path}");
+    }
+}
+
+/// What "What it misses" of the guide says: the texts of a body are looked at one by one.
+#[test]
+fn a_value_that_is_split_over_several_texts_is_missed() {
+    for gate in [all("block"), all("redact")] {
+        for body in [
+            r#"{"first":"4111 1111","second":"1111 1111"}"#,
+            r#"{"number":["4111 1111","1111 1111"]}"#,
+            r#"{"to":"alice@","domain":"example.com"}"#,
+        ] {
+            let (decision, forwarded, _) = decided(&gate, &pay(body));
+            assert_eq!((decision.reason, forwarded), (None, None), "{body}");
+        }
+        let whole = pay(r#"{"number":["4111 1111 1111 1111"]}"#);
+        assert_eq!(evidence(&decided(&gate, &whole).0, "card_found"), Some(EvidenceValue::Number(1)));
+    }
+}
+
+/// A form of several parts, the last of which is this one.
+fn multipart(head: &str, content: &[u8]) -> Call {
+    let mut call = Call::new("POST", "/pay", "x");
+    call.headers[1].1 = b"multipart/form-data; boundary=xYzZy".to_vec();
+    let first = "--xYzZy\r\nContent-Disposition: form-data; name=\"order\"\r\n\r\nord_4111\r\n";
+    let head = format!("{first}--xYzZy\r\n{head}\r\n\r\n");
+    call.body = [head.as_bytes(), content, b"\r\n--xYzZy--\r\n"].concat();
+    call.signed(1)
+}
+
+#[test]
+fn parts_of_a_multipart_body_are_looked_at_as_one_text_and_not_taken_out() {
+    const NOTE: &str = "Content-Disposition: form-data; name=\"note\"";
+    let encoded = format!("{NOTE}\r\nContent-Transfer-Encoding: base64");
+    let picture = "Content-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png";
+    let named = "Content-Disposition: form-data; name=\"file\"; filename=\"alice@example.com.txt\"";
+    let found = [Some(Reason::PiiBlocked), Some(Reason::PiiUnredactable), None];
+    let binary = [Some(Reason::PiiUnscannable), Some(Reason::PiiUnscannable), None];
+    for (call, expected) in [
+        (multipart(NOTE, b"ask alice@example.com"), found),
+        (multipart(NOTE, CARD.as_bytes()), found),
+        (multipart(&encoded, b"cGF5IHdpdGggNDExMSAxMTExIDExMTEgMTExMQ=="), found),
+        (multipart("Content-Disposition: form-data; name=\"ssn\"", b"219099998"), found),
+        (multipart(named, b"nothing"), found),
+        (multipart(NOTE, b"nothing"), [None; 3]),
+        // The name of a part is only a word near a number, and names no secret.
+        (multipart("Content-Disposition: form-data; name=\"password\"", b"hunter2secret1"), [None; 3]),
+        // What is no text could hold anything, whatever stands beside it.
+        (multipart(picture, &[0x89, 0x50, 0x4e, 0x47, 0xff]), binary),
+        (multipart(picture, &[CARD.as_bytes(), &[0xff]].concat()), binary),
+    ] {
+        for (mode, expected) in ["block", "redact", "log_only"].into_iter().zip(expected) {
+            let (decision, forwarded, _) = decided(&all(mode), &call);
+            let body = String::from_utf8_lossy(&call.body);
+            assert_eq!((decision.reason, forwarded), (expected, None), "{mode}: {body}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_looked_at_passes_as_it_is_where_the_policy_allows_it() {
+    for mode in ["block", "redact"] {
+        let mut gate = all(mode);
+        gate.guardrails.pii.as_mut().unwrap().denies_unscannable = false;
+        let coded = |path: &str| {
+            let mut call = Call::new("POST", path, "{\"note\":\"4111 1111 1111 1111\"}");
+            call.headers.push(("content-encoding".to_owned(), b"identity".to_vec()));
+            call.signed(1)
+        };
+        let binary = multipart("Content-Disposition: form-data; name=\"file\"", &[0xff, 0xfe]);
+        for call in [coded("/pay"), binary] {
+            let (decision, forwarded, judged) = decided(&gate, &call);
+            assert_eq!((decision.reason, forwarded), (None, None), "{mode}");
+            assert_eq!(judged.request().forwarded_payload_sha256, None, "it goes upstream as it came");
+            assert_eq!(evidence(&decision, "body"), Some(EvidenceValue::Text("unscannable".to_owned())));
+            assert_eq!(evidence(&decision, "card_found"), None);
+        }
+        // All else is looked at as ever.
+        let elsewhere = decided(&gate, &coded("/pay/4111111111111111")).0;
+        assert_eq!(result(&elsewhere, "pii"), GuardrailOutcome::Fail, "{mode}");
+        let text = decided(&gate, &pay(&format!(r#"{{"{CARD}":1}}"#))).0;
+        assert_eq!(result(&text, "pii"), GuardrailOutcome::Fail, "{mode}");
+    }
+}
+
+/// The body after redaction, as it came where nothing was taken out.
+fn redacted(content_type: &str, body: &str) -> String {
+    let mut call = Call::new("POST", "/pay", body);
+    call.headers[1].1 = content_type.as_bytes().to_vec();
+    let (decision, forwarded, _) = decided(&all("redact"), &call.signed(1));
+    assert_eq!(decision.reason, None, "{body}");
+    forwarded.unwrap_or_else(|| body.to_owned())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// What was taken out leaves nothing to take out, however values stand beside each other and beside masks.
+    #[test]
+    fn a_body_that_was_redacted_once_stays_as_it_is(
+        values in proptest::collection::vec((0usize..6, proptest::collection::vec(0usize..9, 1..5)), 1..5),
+    ) {
+        const NAMES: [&str; 6] = ["note", "password", "ssn", "card", "token", "x"];
+        const PARTS: [&str; 9] = [
+            CARD, "alice@example.com", "219-09-9998", "192.0.2.7", "[redacted]", "hunter2secret1", "Bearer", "\\ \" &=%", "ü",
+        ];
+        let values: Vec<(&str, String)> = values
+            .iter()
+            .map(|(name, parts)| (NAMES[*name], parts.iter().map(|part| PARTS[*part]).collect::<Vec<_>>().join(" ")))
+            .collect();
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(&values).finish();
+        // Names are not repeated in JSON.
+        let members: serde_json::Map<_, _> =
+            values.iter().enumerate().map(|(at, (name, value))| (format!("{name}{at}"), value.as_str().into())).collect();
+        let text = values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("\n");
+        for (content_type, body) in [
+            ("application/json", serde_json::to_string(&members).unwrap()),
+            ("application/x-www-form-urlencoded", form),
+            ("text/plain", text),
+        ] {
+            let once = redacted(content_type, &body);
+            prop_assert_eq!(redacted(content_type, &once), once, "{}", content_type);
+        }
     }
 }
