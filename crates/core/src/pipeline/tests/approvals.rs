@@ -228,6 +228,37 @@ fn an_agent_approves_nothing_of_its_own() {
     }
 }
 
+/// Anybody may come to know an approval: the public status of its request gives it out.
+#[test]
+fn an_approval_that_somebody_else_took_is_worth_nothing() {
+    let gate = approved_gate();
+    let request = waiting(&gate, &order(ORDER, 1));
+    // Of the same issuer, with the same permissions, and a key of its own.
+    let other = |agent_id: &str, seed: u8, nonce: u32| {
+        let jti = passgate_passport::id::new_id("pass", NOW.0, [seed; 10]);
+        let scopes = vec![Scope::parse("payments:*").unwrap()];
+        let (from, until) = (NOW.seconds() - 10, NOW.seconds() + 3600);
+        let new = NewPassport::new(jti, agent_id.to_owned(), key(seed).public().clone(), scopes, from, until);
+        let passport = issue::issue(&key(1), &NewPassport { iss: Some(ISSUER.to_owned()), ..new }).unwrap();
+        let mut call = Call::new("POST", "/pay", ORDER);
+        call.headers[0].1 = passport.into_bytes();
+        call.key = key(seed);
+        call.signed(nonce)
+    };
+    let mut rows = LoadedRows::new();
+    for (nonce, agent_id) in [(2, "bot-9"), (3, "bot-1")] {
+        assert_eq!(
+            reason(&mut rows, &gate, &with(other(agent_id, 9, nonce), &[by_alice(&request)])),
+            Some(Reason::ApprovalContentMismatch),
+            "{agent_id}"
+        );
+    }
+    let of_grant = with(other("bot-9", 9, 4), &[granting(&request, 3, "")]);
+    assert_eq!(reason(&mut rows, &gate, &of_grant), Some(Reason::ApprovalAgentMismatch));
+    // It is still there for whom it is for.
+    assert_eq!(reason(&mut rows, &gate, &with(order(ORDER, 5), &[by_alice(&request)])), None);
+}
+
 fn rule(name: &str, count: u32, roles: &[&str]) -> Rule {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
     Rule {
@@ -385,6 +416,28 @@ fn a_grant_bounds_agent_action_amount_and_budget() {
     let other = approval::sign(&key(ALICE), &other).unwrap();
     assert_eq!(outcome(&other, order(ORDER, 2)), Some(Reason::ApprovalAgentMismatch));
     assert_eq!(request.clone().approved(&gate, &other, NOW.seconds()), Err(RefusedAnswer::OtherAgent));
+}
+
+/// A grant is good for all below its agent, each within what its own passport permits.
+#[test]
+fn a_grant_gives_no_more_than_the_passport_of_whoever_uses_it() {
+    let mut gate = approved_gate();
+    gate.guardrails.require_approval_above = Some(MicroUsd(1));
+    gate.guardrails.allowed_domains = None;
+    let request = waiting(&gate, &order(ORDER, 1));
+    let token = granting(&request, 9, r#"{"spend":{"per_transaction_micro_usd":80000000}}"#);
+    let outcome = |permissions: &[&str], limits: &str, usd: &str| {
+        let below = chain(permissions, &["", limits]);
+        let call = call("POST", "/pay", &ORDER.replace("60", usd), &below, 2);
+        reason(&mut LoadedRows::new(), &gate, &with(call, core::slice::from_ref(&token)))
+    };
+    let narrow = r#"{"spend":{"per_transaction_micro_usd":50000000}}"#;
+    assert_eq!(outcome(&["payments:*"], narrow, "50"), None, "within both");
+    assert_eq!(outcome(&["payments:*"], narrow, "51"), Some(Reason::SpendTransactionExceeded), "within the grant alone");
+    assert_eq!(outcome(&["payments:*"], "", "51"), None);
+    assert_eq!(outcome(&["payments:*"], "", "81"), Some(Reason::ApprovalOutOfBounds), "within the passport alone");
+    assert_eq!(outcome(&["payments:*"], r#"{"domains":["other.example"]}"#, "50"), Some(Reason::DomainNotAllowed));
+    assert_eq!(outcome(&["web:*"], "", "50"), Some(Reason::PermissionScopeMissing));
 }
 
 #[test]
