@@ -80,22 +80,11 @@ pub async fn all<S: State + Ledger>(make: impl AsyncFn() -> S) {
     approvals::without_its_record_nothing_is_answered(&make().await).await;
     approvals::forgotten_requests_are_asked_anew(&make().await).await;
     approvals::an_approval_is_used_as_often_as_it_says(&make().await).await;
-    approvals::one_of_a_hundred_uses_counts(&make().await).await;
+    approvals::of_a_hundred_uses_at_once_as_many_count_as_it_says(&make().await).await;
     approvals::what_is_refused_uses_no_approval(&make().await).await;
     approvals::a_new_store_takes_no_approval_of_before(&make().await).await;
     approvals::a_withdrawn_approval_is_not_used(&make().await).await;
-    leases::a_released_lease_gives_back_what_was_charged(&make().await).await;
-    leases::a_committed_lease_stays_charged(&make().await).await;
-    leases::a_lease_is_settled_once(&make().await).await;
-    leases::without_a_charge_there_is_no_lease(&make().await).await;
-    leases::amounts_go_back_to_the_period_they_were_charged_to(&make().await).await;
-    leases::an_unsettled_lease_expires_and_stays_charged(&make().await).await;
-    #[cfg(panic = "unwind")]
-    leases::a_failing_seal_settles_nothing(&make().await).await;
-    leases::a_held_lease_stays_charged_until_it_is_reconciled(&make().await).await;
-    leases::a_request_without_an_outcome_is_reconciled_after_an_hour(&make().await).await;
-    leases::totals_are_kept_as_long_as_what_they_are_of(&make().await).await;
-    leases::charges_and_releases_at_once_keep_the_cap(&make().await).await;
+    leases::all(&make).await;
     idempotency::all(&make).await;
     ledger::chains_are_linear(&make().await).await;
     ledger::chains_start_once(&make().await).await;

@@ -262,7 +262,11 @@ async fn a_body_in_small_pieces_is_judged_as_a_whole() {
             assert!(reply.starts_with(answer) && expected.is_some() != reply.contains("pii_blocked"), "{reply}");
         }
         let seen: Vec<Vec<u8>> = origin.seen().into_iter().map(|seen| seen.body).collect();
-        assert_eq!(seen, vec![expected.unwrap_or_default().as_bytes(); if expected.is_some() { 3 } else { 0 }], "{mode}");
+        assert_eq!(
+            seen,
+            vec![expected.unwrap_or_default().as_bytes(); if expected.is_some() { 3 } else { 0 }],
+            "{mode}"
+        );
         patiently(gate.shutdown()).await;
     }
 }

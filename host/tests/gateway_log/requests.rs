@@ -71,6 +71,7 @@ pub(crate) async fn sent(mode: &str) -> Told {
     assert!(records.len() > answers.len());
     text.push_str(&serde_json::to_string(&records).unwrap());
     patiently(gate.shutdown()).await;
-    let forwarded = origin.seen().into_iter().map(|seen| (seen.target, String::from_utf8(seen.body).unwrap())).collect();
+    let forwarded =
+        origin.seen().into_iter().map(|seen| (seen.target, String::from_utf8(seen.body).unwrap())).collect();
     Told { answers, text, forwarded }
 }

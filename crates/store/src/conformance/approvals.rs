@@ -137,13 +137,17 @@ pub(super) async fn an_approval_is_used_as_often_as_it_says(store: &impl State) 
     assert_eq!(answer(&kit, store, again).await.approvals, [PassAnswer::Replayed]);
 }
 
-pub(super) async fn one_of_a_hundred_uses_counts(store: &impl State) {
+pub(super) async fn of_a_hundred_uses_at_once_as_many_count_as_it_says(store: &impl State) {
     let kit = Kit::new("gate");
     kit.start(store).await.expect("the chain starts");
-    let demands = (0..100).map(|i| with_approval(kit.demand(&i.to_string()), "once", 1));
-    let answers = join_all(demands.map(|demand| answer(&kit, store, demand))).await;
-    let used = answers.iter().filter(|admission| admission.approvals == [PassAnswer::Redeemed]).count();
-    assert_eq!(used, 1);
+    for uses in [1, 3, 10] {
+        let name = format!("good for {uses}");
+        let demands = (0..100).map(|i| with_approval(kit.demand(&format!("{uses} {i}")), &name, uses));
+        let answers = join_all(demands.map(|demand| answer(&kit, store, demand))).await;
+        let used = |answer| answers.iter().filter(|admission| admission.approvals == [answer]).count();
+        let uses = usize::try_from(uses).expect("a few");
+        assert_eq!((used(PassAnswer::Redeemed), used(PassAnswer::Replayed)), (uses, 100 - uses));
+    }
 }
 
 pub(super) async fn what_is_refused_uses_no_approval(store: &impl State) {

@@ -1,5 +1,7 @@
 //! Cases about leases: what becomes of a charge once the outcome is known.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use passgate_core::attest::{BudgetOutcome, Entry, Kind, OutcomeResult, Record};
 use passgate_core::passport::b64;
@@ -9,6 +11,24 @@ use super::{Kit, with_spend};
 #[cfg(panic = "unwind")]
 use crate::Settlement;
 use crate::{Ledger, State, StoreError};
+
+pub(super) async fn all<S: State + Ledger>(make: &impl AsyncFn() -> S) {
+    a_released_lease_gives_back_what_was_charged(&make().await).await;
+    a_committed_lease_stays_charged(&make().await).await;
+    a_lease_is_settled_once(&make().await).await;
+    without_a_charge_there_is_no_lease(&make().await).await;
+    amounts_go_back_to_the_period_they_were_charged_to(&make().await).await;
+    an_unsettled_lease_expires_and_stays_charged(&make().await).await;
+    #[cfg(panic = "unwind")]
+    a_failing_seal_settles_nothing(&make().await).await;
+    a_held_lease_stays_charged_until_it_is_reconciled(&make().await).await;
+    a_request_without_an_outcome_is_reconciled_after_an_hour(&make().await).await;
+    totals_are_kept_as_long_as_what_they_are_of(&make().await).await;
+    charges_and_releases_at_once_keep_the_cap(&make().await).await;
+    for seed in 1..=3 {
+        periods_hold_what_was_charged_and_not_given_back(&make().await, seed).await;
+    }
+}
 
 pub(super) async fn started(store: &impl State) -> Kit {
     let kit = Kit::new("gate");
@@ -56,7 +76,7 @@ pub(super) async fn spent(kit: &Kit, store: &impl State, nonce: &str) -> u64 {
     admitted.admission.spends.first().expect("an answer").spent_before.0
 }
 
-pub(super) async fn a_released_lease_gives_back_what_was_charged(store: &(impl State + Ledger)) {
+async fn a_released_lease_gives_back_what_was_charged(store: &(impl State + Ledger)) {
     let kit = started(store).await;
     for (nonce, result) in [("a", OutcomeResult::Unreachable), ("b", OutcomeResult::NotForwarded)] {
         let mut both = with_spend(demand(&kit, nonce), SpendPeriod::Month, 100, 60);
@@ -70,7 +90,7 @@ pub(super) async fn a_released_lease_gives_back_what_was_charged(store: &(impl S
     assert_eq!(kit.verify_ledger(store).await.expect("the ledger verifies").head.records, 8);
 }
 
-pub(super) async fn a_committed_lease_stays_charged(store: &impl State) {
+async fn a_committed_lease_stays_charged(store: &impl State) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
     assert_eq!(settled(&kit, store, &id, OutcomeResult::Completed).await, Some(BudgetOutcome::Committed));
@@ -79,7 +99,7 @@ pub(super) async fn a_committed_lease_stays_charged(store: &impl State) {
     assert!(matches!(late, Err(StoreError::NotHeld(of)) if of == id), "what is spent stays spent");
 }
 
-pub(super) async fn a_held_lease_stays_charged_until_it_is_reconciled(store: &(impl State + Ledger)) {
+async fn a_held_lease_stays_charged_until_it_is_reconciled(store: &(impl State + Ledger)) {
     for (day, result, budget, left) in [
         (0, OutcomeResult::TimedOut, BudgetOutcome::Released, 0),
         (1, OutcomeResult::Aborted, BudgetOutcome::Committed, 60),
@@ -100,7 +120,7 @@ pub(super) async fn a_held_lease_stays_charged_until_it_is_reconciled(store: &(i
     }
 }
 
-pub(super) async fn a_request_without_an_outcome_is_reconciled_after_an_hour(store: &impl State) {
+async fn a_request_without_an_outcome_is_reconciled_after_an_hour(store: &impl State) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
     let early = kit.later(UNDER_WAY_SECONDS - 1).reconcile(store, &id, BudgetOutcome::Released).await;
@@ -113,7 +133,7 @@ pub(super) async fn a_request_without_an_outcome_is_reconciled_after_an_hour(sto
 }
 
 /// A total goes on where days and months begin anew, and is remembered for as long as what it is of can go on.
-pub(super) async fn totals_are_kept_as_long_as_what_they_are_of(store: &impl State) {
+async fn totals_are_kept_as_long_as_what_they_are_of(store: &impl State) {
     let kit = started(store).await;
     let until = kit.now() + 200 * 86_400;
     let total = |kit: &Kit, nonce: &str| {
@@ -132,7 +152,7 @@ pub(super) async fn totals_are_kept_as_long_as_what_they_are_of(store: &impl Sta
     assert!(allowed(&over, store, total(&over, "c")).await.is_some(), "then it is forgotten");
 }
 
-pub(super) async fn a_lease_is_settled_once(store: &impl State) {
+async fn a_lease_is_settled_once(store: &impl State) {
     let kit = started(store).await;
     let one = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
     assert_eq!(settled(&kit, store, &one, OutcomeResult::Unreachable).await, Some(BudgetOutcome::Released));
@@ -146,7 +166,7 @@ pub(super) async fn a_lease_is_settled_once(store: &impl State) {
     assert_eq!(spent(&kit, store, "d").await, 60);
 }
 
-pub(super) async fn without_a_charge_there_is_no_lease(store: &impl State) {
+async fn without_a_charge_there_is_no_lease(store: &impl State) {
     let kit = started(store).await;
     let nothing = allowed(&kit, store, kit.demand("a")).await.expect("allowed");
     let free = with_spend(kit.demand("b"), SpendPeriod::Day, 100, 0);
@@ -160,7 +180,7 @@ pub(super) async fn without_a_charge_there_is_no_lease(store: &impl State) {
     assert_eq!(settled(&kit, store, &id, OutcomeResult::NotForwarded).await, Some(BudgetOutcome::Released));
 }
 
-pub(super) async fn amounts_go_back_to_the_period_they_were_charged_to(store: &impl State) {
+async fn amounts_go_back_to_the_period_they_were_charged_to(store: &impl State) {
     let today = started(store).await;
     let id = allowed(&today, store, demand(&today, "a")).await.expect("it fits");
     let tomorrow = today.later(86_400 - 60);
@@ -170,7 +190,7 @@ pub(super) async fn amounts_go_back_to_the_period_they_were_charged_to(store: &i
     assert_eq!(spent(&today, store, "d").await, 0);
 }
 
-pub(super) async fn an_unsettled_lease_expires_and_stays_charged(store: &impl State) {
+async fn an_unsettled_lease_expires_and_stays_charged(store: &impl State) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
     let end = kit.now() + LEASE_SECONDS;
@@ -181,7 +201,7 @@ pub(super) async fn an_unsettled_lease_expires_and_stays_charged(store: &impl St
 }
 
 #[cfg(panic = "unwind")]
-pub(super) async fn a_failing_seal_settles_nothing(store: &(impl State + Ledger)) {
+async fn a_failing_seal_settles_nothing(store: &(impl State + Ledger)) {
     let kit = started(store).await;
     let id = allowed(&kit, store, demand(&kit, "a")).await.expect("it fits");
     let panics = Box::new(|_, _: &_| std::panic::resume_unwind(Box::new("no")));
@@ -197,7 +217,7 @@ pub(super) async fn a_failing_seal_settles_nothing(store: &(impl State + Ledger)
 
 /// Fifty agents' worth of calls at once over a budget of ten; every other one that is let through never reaches the
 /// upstream. What is spent in the end is what was committed.
-pub(super) async fn charges_and_releases_at_once_keep_the_cap(store: &(impl State + Ledger)) {
+async fn charges_and_releases_at_once_keep_the_cap(store: &(impl State + Ledger)) {
     let kit = started(store).await;
     let call = |number: usize| {
         let kit = &kit;
@@ -216,5 +236,108 @@ pub(super) async fn charges_and_releases_at_once_keep_the_cap(store: &(impl Stat
     probe.spends.iter_mut().for_each(|claim| claim.mode = SpendMode::Probe);
     let answer = kit.admit(store, probe).await.expect("the store admits").admission;
     assert_eq!(answer.spends.first().map(|spend| spend.spent_before.0), Some(committed));
+    kit.verify_ledger(store).await.expect("the ledger verifies");
+}
+
+/// Caps of the day and of the month in traces.
+const CAPS: [u64; 2] = [1_000, 3_000];
+
+/// Numbers that are the same for each seed (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    fn seconds(&mut self, bound: u64) -> i64 {
+        i64::try_from(self.below(bound)).unwrap_or_default()
+    }
+}
+
+/// A demand of as much from the day as from the month.
+fn of_both(kit: &Kit, nonce: &str, amount: u64) -> Demand {
+    let mut demand = kit.demand(nonce);
+    for (period, cap) in [SpendPeriod::Day, SpendPeriod::Month].into_iter().zip(CAPS) {
+        demand = with_spend(demand, period, cap, amount);
+    }
+    // Looking back at days that are over is not fenced.
+    demand.nonce.remember_until += 90 * 86_400;
+    demand
+}
+
+/// What is spent of day and month at the kit's time.
+async fn spent_of_both(kit: &Kit, store: &impl State, nonce: &str) -> Vec<u64> {
+    let mut probe = of_both(kit, nonce, 0);
+    probe.spends.iter_mut().for_each(|claim| claim.mode = SpendMode::Probe);
+    let admitted = kit.admit(store, probe).await.expect("the store admits");
+    admitted.admission.spends.iter().map(|spend| spend.spent_before.0).collect()
+}
+
+/// Ends a request in one of the ways there are, at once or by reconciling it, and says whether its charge is given back.
+async fn is_given_back(kit: &Kit, store: &impl State, id: &str, way: u64) -> bool {
+    let budget = if way.is_multiple_of(2) { BudgetOutcome::Released } else { BudgetOutcome::Committed };
+    let result = match way {
+        0 => OutcomeResult::Unreachable,
+        1 => OutcomeResult::Completed,
+        _ => OutcomeResult::TimedOut,
+    };
+    let told = settled(kit, store, id, result).await.expect("there was a lease");
+    if way < 2 {
+        assert_eq!(told, budget);
+    } else {
+        assert_eq!(told, BudgetOutcome::Held);
+        kit.reconcile(store, id, budget).await.expect("it is held");
+    }
+    budget == BudgetOutcome::Released
+}
+
+/// Whatever is charged, committed, held and given back in whatever order, over days and into another month: each period holds
+/// exactly what was charged to it and not given back, and never more than its cap.
+async fn periods_hold_what_was_charged_and_not_given_back(store: &(impl State + Ledger), seed: u64) {
+    let (mut kit, mut numbers) = (started(store).await, Numbers(seed));
+    let mut spent = BTreeMap::<String, u64>::new();
+    let mut under_way: Vec<(String, u64, [String; 2])> = Vec::new();
+    let mut days = BTreeMap::<String, Kit>::new();
+    for step in 0..120 {
+        kit = kit.later(numbers.seconds(20_000));
+        let periods = [kit.now.utc_day(), kit.now.utc_month()];
+        let holds =
+            |spent: &BTreeMap<String, u64>| periods.clone().map(|of| spent.get(&of).copied().unwrap_or_default());
+        let [day, _] = &periods;
+        days.entry(day.clone()).or_insert_with(|| kit.clone());
+        if numbers.below(5) < 3 {
+            let amount = 1 + numbers.below(400);
+            let fits = holds(&spent).iter().zip(CAPS).all(|(held, cap)| held + amount <= cap);
+            let id = allowed(&kit, store, of_both(&kit, &step.to_string(), amount)).await;
+            assert_eq!(id.is_some(), fits, "seed {seed}, step {step}");
+            if let Some(id) = id {
+                periods.iter().for_each(|of| *spent.entry(of.clone()).or_default() += amount);
+                under_way.push((id, amount, periods.clone()));
+            }
+        } else if !under_way.is_empty() {
+            let which = numbers.seconds(under_way.len().try_into().expect("a few"));
+            let (id, amount, charged) = under_way.swap_remove(which.try_into().expect("a few"));
+            if is_given_back(&kit, store, &id, numbers.below(4)).await {
+                charged.iter().for_each(|of| *spent.entry(of.clone()).or_default() -= amount);
+            }
+        }
+        assert_eq!(
+            spent_of_both(&kit, store, &format!("probe {step}")).await,
+            holds(&spent),
+            "seed {seed}, step {step}"
+        );
+    }
+    assert!(
+        days.len() > 7 && spent.keys().filter(|of| of.len() == 7).count() > 1,
+        "it takes days, and ends in another month"
+    );
+    for (day, at) in &days {
+        let held = spent_of_both(at, store, day).await;
+        assert_eq!(held.first(), Some(&spent.get(day).copied().unwrap_or_default()), "seed {seed}, {day}");
+    }
     kit.verify_ledger(store).await.expect("the ledger verifies");
 }

@@ -102,7 +102,11 @@ fn every_route_opens_to_its_scope_alone() {
         ("treasurer", sha256(&key(5)), &["budget:write"]),
         ("approvals", sha256(&key(6)), &["approval:read"]),
         ("approver", sha256(&key(7)), &["approval:write"]),
-        ("all", sha256(&key(4)), &["ledger:read", "revoke", "budget:write", "approval:read", "approval:write", "bundle:write"]),
+        (
+            "all",
+            sha256(&key(4)),
+            &["ledger:read", "revoke", "budget:write", "approval:read", "approval:write", "bundle:write"],
+        ),
     ];
     let keys = ApiKeys::from_json(&list(&entries)).unwrap();
     let holders = [

@@ -433,7 +433,11 @@ fn a_grant_gives_no_more_than_the_passport_of_whoever_uses_it() {
     };
     let narrow = r#"{"spend":{"per_transaction_micro_usd":50000000}}"#;
     assert_eq!(outcome(&["payments:*"], narrow, "50"), None, "within both");
-    assert_eq!(outcome(&["payments:*"], narrow, "51"), Some(Reason::SpendTransactionExceeded), "within the grant alone");
+    assert_eq!(
+        outcome(&["payments:*"], narrow, "51"),
+        Some(Reason::SpendTransactionExceeded),
+        "within the grant alone"
+    );
     assert_eq!(outcome(&["payments:*"], "", "51"), None);
     assert_eq!(outcome(&["payments:*"], "", "81"), Some(Reason::ApprovalOutOfBounds), "within the passport alone");
     assert_eq!(outcome(&["payments:*"], r#"{"domains":["other.example"]}"#, "50"), Some(Reason::DomainNotAllowed));
