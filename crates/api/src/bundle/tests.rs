@@ -1,5 +1,6 @@
 use passgate_core::gate::{EvaluatorRef, Gate, Guardrails};
 use passgate_core::pii::Classes;
+use passgate_core::route::EffectClass;
 use passgate_passport::jwe::DecryptionKey;
 use passgate_passport::key::SecretKey;
 use serde_json::{Value, json};
@@ -46,6 +47,32 @@ fn a_policy_compiles() {
     assert_eq!(gate.guardrails.spend.agent.daily.map(|usd| usd.0), Some(100_500_000));
     assert_eq!(gate.guardrails.rates.gate.requests_per_day, Some(1000));
     assert_eq!(gate.origin.authority, "gate.example");
+}
+
+#[test]
+fn the_class_that_a_route_says_wins_over_words_and_methods() {
+    let with = |method: &str, action: &str, class: Option<&str>| {
+        let mut route = json!({ "method": method, "path": "/records/{id}", "action": action });
+        route["class"] = class.into();
+        compile(&set("/routes", json!([route]))).unwrap().routes[0].class
+    };
+    for (method, action, otherwise) in [
+        ("DELETE", "files:get", EffectClass::Destructive),
+        ("GET", "files:delete", EffectClass::Destructive),
+        ("DELETE", "files:delete", EffectClass::Destructive),
+        ("POST", "roles:grant", EffectClass::Admin),
+        ("GET", "files:get", EffectClass::Read),
+    ] {
+        assert_eq!(with(method, action, None), otherwise, "{method} {action}");
+        for (said, class) in [
+            ("read", EffectClass::Read),
+            ("write", EffectClass::Write),
+            ("destructive", EffectClass::Destructive),
+            ("admin", EffectClass::Admin),
+        ] {
+            assert_eq!(with(method, action, Some(said)), class, "{method} {action} {said}");
+        }
+    }
 }
 
 #[test]
