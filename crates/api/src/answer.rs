@@ -312,6 +312,7 @@ fn rate_fields(rates: &[RateView]) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
     use passgate_core::attest::DecisionKind;
+    use passgate_core::state::{RateAnswer, RateWindow};
     use passgate_passport::http::{Header, HttpRequest};
     use passgate_passport::key::SecretKey;
     use passgate_passport::proof::{ProofParams, sign};
@@ -389,6 +390,33 @@ mod tests {
             assert_eq!(asked, format!("sig1=(\"@method\" \"@target-uri\" \"agent-passport\"{further}"));
             assert_eq!(asked, signed);
         }
+    }
+
+    #[test]
+    fn an_answer_says_what_is_left_of_every_counter() {
+        let view = |per: &str, window: RateWindow, limit: u32, remaining: u32| RateView {
+            per: per.to_owned(),
+            limit,
+            window,
+            answer: RateAnswer { conforms: remaining > 0, remaining, reset_seconds: 60, retry_after_seconds: 20 },
+        };
+        let rates =
+            vec![view("gate", RateWindow::Minute, 3, 0), view("agent", RateWindow::Hour, 100, 7), view("x", RateWindow::Day, 9, 9)];
+        let policy = "\"gate-minute\";q=3;w=60, \"agent-hour\";q=100;w=3600, \"x-day\";q=9;w=86400";
+        let left = "\"gate-minute\";r=0;t=60, \"agent-hour\";r=7;t=60, \"x-day\";r=9;t=60";
+        let refused =
+            Refused { rates: rates.clone(), retry_after_seconds: Some(20), ..refused(Reason::RateLimitExceeded) };
+        let refusal = refusal(&refused, "gate_1", ToCover::default());
+        assert_eq!(refusal.status, 429);
+        let field = |fields: &[(&'static str, String)], name: &str| {
+            fields.iter().find(|(given, _)| *given == name).map(|(_, value)| value.clone())
+        };
+        assert_eq!(field(&refusal.headers, "retry-after").as_deref(), Some("20"));
+        for fields in [refusal.headers, allow_fields("att_1", &rates)] {
+            assert_eq!(field(&fields, "ratelimit-policy").as_deref(), Some(policy));
+            assert_eq!(field(&fields, "ratelimit").as_deref(), Some(left));
+        }
+        assert_eq!(field(&allow_fields("att_1", &[]), "ratelimit"), None, "without a limit there is nothing to say");
     }
 
     #[test]

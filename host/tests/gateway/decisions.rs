@@ -182,7 +182,7 @@ async fn a_revocation_bites_at_once() {
 #[tokio::test]
 async fn a_rate_limit_counts_what_is_left() {
     let origin = Origin::start(|_| ok("ok")).await;
-    let guardrails = "rate_limits: {requests_per_minute: 3}".to_owned();
+    let guardrails = "rate_limits: {requests_per_minute: 3, per_gate: {requests_per_hour: 90}}".to_owned();
     let mut site = Site::new(Wish { guardrails, ..Wish::before(&origin) }).await;
     let gate = site.start_in_memory().await;
     let agent = site.agent("agent-7", &["web:*"]);
@@ -194,6 +194,10 @@ async fn a_rate_limit_counts_what_is_left() {
     let reply = site.send(&agent.get("/search")).await;
     reply.assert_refusal(429, "rate_limit_exceeded");
     assert_eq!(reply.field("retry-after"), "20");
+    assert_eq!(reply.field("ratelimit-policy"), "\"agent-minute\";q=3;w=60, \"gate-hour\";q=90;w=3600");
+    assert_eq!(reply.field("ratelimit"), "\"agent-minute\";r=0;t=60, \"gate-hour\";r=87;t=120", "it cost no token");
+    let unknown = site.send(&Call::bare(&site.address.to_string(), "GET", "/search")).await;
+    assert_eq!((unknown.status, unknown.field("ratelimit")), (401, ""), "nothing was counted");
     site.env.advance(20);
     assert_eq!(site.send(&agent.get("/search")).await.status, 200);
     patiently(gate.shutdown()).await;

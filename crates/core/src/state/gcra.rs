@@ -71,3 +71,6 @@ impl Cell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
