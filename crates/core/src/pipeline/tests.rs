@@ -247,6 +247,8 @@ fn each_guardrail_refuses_with_its_reason() {
         ("DELETE", "/records/7", "", DecisionKind::Deny, Reason::PermissionScopeMissing),
         ("POST", "/pay", r#"{"to":"shop.example"}"#, DecisionKind::Deny, Reason::AmountMissing),
         ("POST", "/pay", r#"{"usd":"5","to":"shop.example"}"#, DecisionKind::Deny, Reason::AmountInvalid),
+        ("POST", "/pay", r#"{"usd":"12 EUR","to":"shop.example"}"#, DecisionKind::Deny, Reason::AmountInvalid),
+        ("POST", "/pay", r#"{"usd":{"value":12,"currency":"EUR"},"to":"shop.example"}"#, DecisionKind::Deny, Reason::AmountInvalid),
         ("POST", "/pay", r#"{"usd":-5,"to":"shop.example"}"#, DecisionKind::Deny, Reason::AmountInvalid),
         ("POST", "/pay", r#"{"usd":1e1,"to":"shop.example"}"#, DecisionKind::Deny, Reason::AmountInvalid),
         ("POST", "/pay", r#"{"usd":5,"\u0075sd":1,"to":"shop.example"}"#, DecisionKind::Deny, Reason::BodyNotJson),

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::*;
 use crate::policy::{Condition, Effect, Fact, Mode, Policy, Rule, Test, Texts};
-use crate::route::{Argument, ArgumentKind, ResourceSource, ResourceTemplate};
+use crate::route::{Argument, ArgumentKind, ArgumentValue, ResourceSource, ResourceTemplate};
 
 const BODY: &str = r#"{"usd":20,"to":"shop.example","card":"4111 1111","n":{"x":[7]}}"#;
 
@@ -97,6 +97,37 @@ fn arguments_are_held_to_their_kind_whatever_rules_say() {
             let admission = admit(&mut LoadedRows::new(), &judged);
             assert_eq!(decide(&judged, &admission).reason, reason, "{mode:?} {target}");
         }
+    }
+}
+
+/// An amount is one of dollars, whatever stands beside it; a rule that requires the argument lets nothing else through.
+#[test]
+fn another_currency_is_refused_by_a_rule_alone() {
+    let argument = Argument {
+        name: "currency".to_owned(),
+        kind: ArgumentKind::Text,
+        source: ResourceSource::Value(ValueSource::Pointer("/currency".to_owned())),
+        is_optional: true,
+        default: Some(ArgumentValue::Text("USD".to_owned())),
+    };
+    let usd = Texts { exact: vec!["USD".to_owned()], ..Texts::default() };
+    let condition = Condition { fact: Fact::Argument("currency".to_owned()), negated: false, test: Test::Texts(usd) };
+    let mut gate = allowing(Mode::Enforce, &[]);
+    gate.routes[1].arguments.push(argument);
+    let mut ruled = gate.clone();
+    let rule = Rule { require: vec![condition], ..gate.rules.as_ref().unwrap().rules()[0].clone() };
+    ruled.rules = Some(Arc::new(Policy::new(Mode::Enforce, Vec::new(), Vec::new(), vec![rule])));
+    for (more, reason) in [
+        (r#","currency":"USD""#, None),
+        ("", None),
+        (r#","currency":"EUR""#, Some(Reason::RuleUnmet)),
+        (r#","currency":"usd""#, Some(Reason::RuleUnmet)),
+        (r#","currency":null"#, Some(Reason::ArgumentInvalid)),
+    ] {
+        let body = format!(r#"{{"usd":20,"to":"shop.example"{more}}}"#);
+        assert_eq!(decided(&ruled, &body, true).0.reason, reason, "{body}");
+        let unruled = reason.filter(|reason| *reason == Reason::ArgumentInvalid);
+        assert_eq!(decided(&gate, &body, true).0.reason, unruled, "{body}");
     }
 }
 
