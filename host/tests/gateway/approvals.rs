@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::origin::{Origin, ok};
-use crate::support::{Call, Site, Wish, eventually, patiently};
+use crate::support::{Agent, Call, Site, Wish, eventually, patiently};
 
 const PAY: &str = r#"{"amount_usd": 60}"#;
 
@@ -57,19 +57,7 @@ async fn people_are_told_once_and_what_they_approve_is_let_through_once() {
     let waits = site.send(&Call::bare(&site.address.to_string(), "GET", &status)).await;
     assert_eq!((waits.status, waits.field("retry-after")), (200, "5"));
     let control = site.control().await;
-    let shown = control.approval(&request_id).await.unwrap().shown.unwrap();
-    let now = site.env.seconds();
-    let given = Approval {
-        audience: "gate_test".to_owned(),
-        exp: now + 600,
-        grant: None,
-        iat: now,
-        issuer: "alice".to_owned(),
-        jti: id::new_id("appr", 1, [1; 10]),
-        request_id: request_id.clone(),
-        shown_sha256: Sha256::digest(shown).into(),
-    };
-    let token = approval::sign(&alice(), &given).unwrap();
+    let token = signed(&site, &request_id, "alice", &alice()).await;
     control.approve(&request_id, &serde_json::from_value(json!({ "approval": token })).unwrap()).await.unwrap();
     let with = |body: &str| agent.post("/pay", body).with(APPROVAL_FIELD, &token);
     site.send(&with(r#"{"amount_usd": 61}"#)).await.assert_refusal(403, "approval_content_mismatch");
@@ -80,6 +68,57 @@ async fn people_are_told_once_and_what_they_approve_is_let_through_once() {
     site.send(&agent.post("/pay", PAY)).await.assert_refusal(403, "approval_required");
     let told = eventually(async || (hook.seen().len() > 1).then(|| hook.seen())).await;
     assert_eq!(told.len(), 2, "of what waits already nobody is told again");
+    patiently(gate.shutdown()).await;
+}
+
+/// The approval of what the gate shows of a request.
+async fn signed(site: &Site, request_id: &str, name: &str, key: &SecretKey) -> String {
+    let shown = site.control().await.approval(request_id).await.unwrap().shown.unwrap();
+    let now = site.env.seconds();
+    let given = Approval {
+        audience: "gate_test".to_owned(),
+        exp: now + 600,
+        grant: None,
+        iat: now,
+        issuer: name.to_owned(),
+        jti: id::new_id("appr", 1, Sha256::digest(name)[..10].try_into().unwrap()),
+        request_id: request_id.to_owned(),
+        shown_sha256: Sha256::digest(shown).into(),
+    };
+    approval::sign(key, &given).unwrap()
+}
+
+#[tokio::test]
+async fn nobody_approves_for_itself_or_for_whom_it_hands_on_to() {
+    let (origin, hook) = (Origin::start(|_| ok("ok")).await, Origin::start(|_| ok("")).await);
+    let mut site = site(&origin, &hook).await;
+    let above = site.delegating_agent("agent-7", &["payments:create"]);
+    let below = above.hands_on("agent-8", &["payments:create"]);
+    let named = |name: &str, key: &SecretKey| format!("{{name: {name}, key: {}, roles: [finance]}}", key.public().to_jwk());
+    let text = fs::read_to_string(&site.config).unwrap();
+    let more = format!("approvers: [{}, {}, ", named("above", above.key()), named("below", below.key()));
+    fs::write(&site.config, text.replace("approvers: [", &more)).unwrap();
+    let gate = site.start_in_memory().await;
+    let control = site.control().await;
+    let held_back = async |agent: &Agent| {
+        let reply = site.send(&agent.post("/pay", PAY)).await;
+        reply.assert_refusal(403, "approval_required");
+        reply.problem()["approval"]["request_id"].as_str().unwrap().to_owned()
+    };
+    for (agent, approvers) in [(&below, &[("above", &above), ("below", &below)][..]), (&above, &[("above", &above)])] {
+        let request_id = held_back(agent).await;
+        for (name, approver) in approvers {
+            let token = signed(&site, &request_id, name, approver.key()).await;
+            let answer = serde_json::from_value(json!({ "approval": token })).unwrap();
+            let refused = control.approve(&request_id, &answer).await.unwrap_err().to_string();
+            assert!(refused.contains("(409)") && refused.contains("does not approve itself"), "{refused}");
+            // Who leaves the gate out of it gets no further.
+            let presented = agent.post("/pay", PAY).with(APPROVAL_FIELD, &token);
+            site.send(&presented).await.assert_refusal(403, "approval_self");
+        }
+        assert_eq!(control.approval(&request_id).await.unwrap().state, "pending");
+    }
+    assert_eq!(origin.seen().len(), 0);
     patiently(gate.shutdown()).await;
 }
 

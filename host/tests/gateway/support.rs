@@ -22,7 +22,7 @@ use passgate_host::files::{self, Existing};
 use passgate_host::gateway::{Gateway, RunningGateway, ServeError};
 use passgate_host::store::Store;
 use passgate_passport::constraints::Constraints;
-use passgate_passport::delegation::{RootGrant, issue_root};
+use passgate_passport::delegation::{NewDelegation, RootGrant, delegate, issue_root};
 use passgate_passport::http::{Header, HttpRequest};
 use passgate_passport::issue::NewPassport;
 use passgate_passport::jwk::emit_set;
@@ -222,6 +222,11 @@ attestation: {{key_file: keys/attestation.jwk}}
         self.granted_agent(agent_id, permissions, None, &RootGrant { constraints, ..RootGrant::default() })
     }
 
+    /// An agent that may hand on what it may.
+    pub(crate) fn delegating_agent(&self, agent_id: &str, permissions: &[&str]) -> Agent {
+        self.granted_agent(agent_id, permissions, None, &RootGrant { depth_left: Some(1), ..RootGrant::default() })
+    }
+
     fn granted_agent(
         &self,
         agent_id: &str,
@@ -315,6 +320,24 @@ impl Agent {
 
     pub(crate) fn post(&self, target: &str, body: &str) -> Call {
         self.call("POST", target, &[("content-type", "application/json")], body)
+    }
+
+    pub(crate) fn key(&self) -> &SecretKey {
+        &self.key
+    }
+
+    /// An agent that this one hands these permissions on to.
+    pub(crate) fn hands_on(&self, agent_id: &str, permissions: &[&str]) -> Self {
+        let number = self.env.counter.fetch_add(1, Ordering::SeqCst);
+        let mut seed = [43; 32];
+        seed[..8].copy_from_slice(&number.to_be_bytes());
+        let key = SecretKey::from_seed(seed);
+        let id = passgate_passport::id::new_id("pass", NOON, [u8::try_from(number % 256).unwrap(); 10]);
+        let scopes = permissions.iter().map(|text| Scope::parse(text).unwrap()).collect();
+        let now = self.env.seconds();
+        let new = NewDelegation::new(id.clone(), agent_id.to_owned(), key.public().clone(), scopes, now, now + 3_600);
+        let passport = delegate(&self.passport, &self.key, &new).unwrap();
+        Self { key, passport, id, authority: self.authority.clone(), env: Arc::clone(&self.env) }
     }
 
     /// A signed request with a nonce of its own.
