@@ -195,6 +195,22 @@ async fn pay_until_gone(address: SocketAddr, orders: Vec<Request>, told: Unbound
     }
 }
 
+/// Of each decision that charged it is known what became of it, or `budgets held` lists it for somebody to find out.
+fn check_held(site: &Site, all: &[Value]) {
+    let of_kind = |kind: &'static str| all.iter().filter(move |record| record["kind"] == kind);
+    let id = |record: &Value, name: &str| record[name].as_str().unwrap().to_owned();
+    let settled = |record: &&Value| ["committed", "released"].iter().any(|end| record["outcome"]["budget"] == *end);
+    let known: BTreeSet<String> = of_kind("outcome").filter(settled).map(|record| id(record, "decision_id")).collect();
+    let charged = of_kind("decision").filter(|record| record["decision"] == "allow");
+    let unknown: BTreeSet<String> =
+        charged.map(|record| id(record, "attestation_id")).filter(|id| !known.contains(id)).collect();
+    let listed: Value = serde_json::from_str(&site.output(&["budgets", "held", "--format", "json"]).unwrap()).unwrap();
+    let listed: Vec<String> = listed["held"].as_array().unwrap().iter().map(|held| id(held, "decision_id")).collect();
+    assert_eq!(listed.len(), unknown.len(), "each once");
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), unknown);
+    println!("{} of them held", unknown.len());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_crash_between_reserving_forwarding_and_settling_spends_more_than_the_cap() {
     let mut chance = Chance::of_environment().unwrap();
@@ -237,6 +253,7 @@ async fn no_crash_between_reserving_forwarding_and_settling_spends_more_than_the
     let allowed = all.iter().filter(|record| record["decision"] == "allow").count();
     let released = all.iter().filter(|record| record["outcome"]["budget"] == "released").count();
     assert_eq!(allowed - released, CAP, "what was not given back is charged, and nothing else is");
+    check_held(&site, &all);
     check_origin(&origin);
     let spent = origin.seen().len();
     assert!(spent <= CAP, "{spent} payments of {CAP}");
