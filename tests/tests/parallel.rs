@@ -1,5 +1,5 @@
-//! A thousand copies of one request at once, and a hundred requests with one pass, against the gateway on its embedded store:
-//! one is forwarded.
+//! A thousand copies of one request at once, a hundred requests with one pass, and a hundred payments with little left of the
+//! budget, against the gateway on its embedded store: as many are forwarded as there is room for.
 #![cfg(test)]
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use tokio::sync::Barrier;
 
 const COPIES: usize = 1_000;
 const REDEMPTIONS: usize = 100;
+const PAYMENTS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_copies_one_is_allowed() {
@@ -53,6 +54,33 @@ async fn of_a_hundred_redemptions_of_one_pass_one_is_allowed() {
     let expected = BTreeMap::from([((200, "allow".to_owned()), 1), ((403, "deny".to_owned()), REDEMPTIONS - 1)]);
     assert_eq!(counts, expected);
     assert_eq!(origin.seen().len(), 1);
+    assert_eq!(site.stop().unwrap(), 0);
+    let (code, said) = site.code(&["ledger", "verify"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_hundred_payments_as_many_are_allowed_as_the_cap_has_room_for() {
+    let origin = Origin::start().await.unwrap();
+    let routes = "  - {method: POST, path: '/pay/**', action: 'payments:create', amount: {pointer: /usd}}";
+    let site = Site::new(&origin.url(), routes, "  spend_limits: {daily_usd: 100}").unwrap();
+    let agents: Vec<_> =
+        [1, 10].iter().map(|room| site.agent(&format!("agent-of-{room}"), &["payments:*"]).unwrap()).collect();
+    site.start().unwrap();
+    for (room, agent) in [1, 10].into_iter().zip(&agents) {
+        let pay = |name: &str, usd: usize| {
+            let target = format!("/pay/{room}/{name}");
+            site.signed_json(agent, &target, &format!("nonce-of-{room}-{name}-payment"), &format!("{{\"usd\":{usd}}}")).unwrap()
+        };
+        let first = exchange(site.address(), &pay("first", 100 - room)).await.unwrap();
+        assert_eq!((first.status, first.decision()), (200, Some("allow")));
+        let payments = (0..PAYMENTS).map(|number| Arc::new(pay(&number.to_string(), 1)));
+        let counts = at_once(&site, payments.collect()).await;
+        let expected = [((200, "allow".to_owned()), room), ((403, "deny".to_owned()), PAYMENTS - room)];
+        assert_eq!(counts, BTreeMap::from(expected));
+        let seen = origin.seen().iter().filter(|seen| seen.target.starts_with(&format!("/pay/{room}/"))).count();
+        assert_eq!(seen, room + 1, "the API saw what was allowed");
+    }
     assert_eq!(site.stop().unwrap(), 0);
     let (code, said) = site.code(&["ledger", "verify"]).unwrap();
     assert_eq!(code, 0, "{said}");
