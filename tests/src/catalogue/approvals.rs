@@ -121,8 +121,11 @@ fn single() -> Result<Vec<Recipe>> {
     let mut renewed = PassportDraft::new("agent_scout", SCOUT, PERMISSIONS)?;
     renewed.claims.exp += 1;
     let renewed = RequestDraft::new("POST", "/pay", &renewed.issue()?, SCOUT).json(r#"{"amount":12.5}"#);
-    let passport = Draft::new("An approval is of one passport's request.", bundle.clone())
-        .send(alices(renewed, &given)?, MISMATCH)?;
+    let other = PassportDraft::new("agent_courier", 12, PERMISSIONS)?.issue()?;
+    let other = RequestDraft::new("POST", "/pay", &other, 12).json(r#"{"amount":12.5}"#);
+    let passport = Draft::new("An approval is of one passport's request, and of no other agent's.", bundle.clone())
+        .send(alices(renewed, &given)?, MISMATCH)?
+        .send(alices(other, &given)?, MISMATCH)?;
     let unspent_policy = approved(&json!({ "rate_limits": { "requests_per_minute": 1 } }))?;
     let kept = of(&unspent_policy, pay("12.5")?)?;
     let unspent = Draft::new("What is refused otherwise costs no approval.", unspent_policy)
