@@ -70,7 +70,8 @@ async fn of_a_hundred_payments_as_many_are_allowed_as_the_cap_has_room_for() {
     for (room, agent) in [1, 10].into_iter().zip(&agents) {
         let pay = |name: &str, usd: usize| {
             let target = format!("/pay/{room}/{name}");
-            site.signed_json(agent, &target, &format!("nonce-of-{room}-{name}-payment"), &format!("{{\"usd\":{usd}}}")).unwrap()
+            site.signed_json(agent, &target, &format!("nonce-of-{room}-{name}-payment"), &format!("{{\"usd\":{usd}}}"))
+                .unwrap()
         };
         let first = exchange(site.address(), &pay("first", 100 - room)).await.unwrap();
         assert_eq!((first.status, first.decision()), (200, Some("allow")));

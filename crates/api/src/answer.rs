@@ -400,8 +400,11 @@ mod tests {
             window,
             answer: RateAnswer { conforms: remaining > 0, remaining, reset_seconds: 60, retry_after_seconds: 20 },
         };
-        let rates =
-            vec![view("gate", RateWindow::Minute, 3, 0), view("agent", RateWindow::Hour, 100, 7), view("x", RateWindow::Day, 9, 9)];
+        let rates = vec![
+            view("gate", RateWindow::Minute, 3, 0),
+            view("agent", RateWindow::Hour, 100, 7),
+            view("x", RateWindow::Day, 9, 9),
+        ];
         let policy = "\"gate-minute\";q=3;w=60, \"agent-hour\";q=100;w=3600, \"x-day\";q=9;w=86400";
         let left = "\"gate-minute\";r=0;t=60, \"agent-hour\";r=7;t=60, \"x-day\";r=9;t=60";
         let refused =

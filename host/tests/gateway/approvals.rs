@@ -94,7 +94,8 @@ async fn nobody_approves_for_itself_or_for_whom_it_hands_on_to() {
     let mut site = site(&origin, &hook).await;
     let above = site.delegating_agent("agent-7", &["payments:create"]);
     let below = above.hands_on("agent-8", &["payments:create"]);
-    let named = |name: &str, key: &SecretKey| format!("{{name: {name}, key: {}, roles: [finance]}}", key.public().to_jwk());
+    let named =
+        |name: &str, key: &SecretKey| format!("{{name: {name}, key: {}, roles: [finance]}}", key.public().to_jwk());
     let text = fs::read_to_string(&site.config).unwrap();
     let more = format!("approvers: [{}, {}, ", named("above", above.key()), named("below", below.key()));
     fs::write(&site.config, text.replace("approvers: [", &more)).unwrap();

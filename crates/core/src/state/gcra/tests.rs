@@ -38,7 +38,8 @@ fn most_in_a_window(passed: &[u64]) -> usize {
 fn whoever_calls_all_the_time_gets_twice_the_limit_less_one_in_the_first_window() {
     for limit in [1_u32, 2, 3, 7, 10, 60] {
         // A burst in each millisecond, of two windows.
-        let calls = (0..2 * MINUTE_MS).flat_map(|at| core::iter::repeat_n(at, if at == 0 { limit as usize } else { 1 }));
+        let calls =
+            (0..2 * MINUTE_MS).flat_map(|at| core::iter::repeat_n(at, if at == 0 { limit as usize } else { 1 }));
         let passed = passed(limit, calls);
         assert_eq!(most_in_a_window(&passed), 2 * limit as usize - 1, "{limit}");
         let later = passed.iter().filter(|at| **at >= MINUTE_MS).count();
