@@ -1,5 +1,6 @@
 //! `ledger query`.
 
+use clap::builder::PossibleValuesParser;
 use passgate_host::control::{Access, MAX_QUERY_LIMIT, Query, QueryPage};
 use serde_json::json;
 
@@ -8,6 +9,21 @@ use crate::access::{self, GateArgs};
 use crate::context::Context;
 use crate::exit::{Exit, Failure, Outcome};
 
+/// The guardrails that records name, in the order in which they are evaluated; the last is one of responses.
+const GUARDRAILS: [&str; 11] = [
+    "permission_scope",
+    "rate",
+    "spend",
+    "domain",
+    "pii",
+    "approval",
+    "rules",
+    "session",
+    "guardian",
+    "plugins",
+    "max_records",
+];
+
 /// Arguments of `ledger query`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,6 +31,9 @@ pub(crate) struct Args {
     filter: FilterArgs,
     #[command(flatten)]
     gate: GateArgs,
+    /// Show below each record what this guardrail said of it, and by what; repeat for several
+    #[arg(long = "guardrail", value_name = "NAME", value_parser = PossibleValuesParser::new(GUARDRAILS))]
+    guardrails: Vec<String>,
     /// How many records at most, oldest first
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -32,7 +51,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Outcome {
         return Ok(Exit::Ok);
     }
     for record in &page.attestations {
-        output.data(&table::lines(record, output))?;
+        output.data(&table::lines(record, &args.guardrails, output))?;
     }
     if let Some(cursor) = &page.next_cursor {
         output.say(&format!("There are more: --cursor {cursor}"));

@@ -6,11 +6,26 @@ use crate::inert::inert;
 use crate::output::{Output, Paint};
 
 /// One record: time, kind or decision, reason, agent, request and id on one line, and one line more for each plugin that had
-/// a part in it.
-pub(super) fn lines(record: &Map<String, Value>, output: &Output) -> String {
+/// a part in it. Of the guardrails that are asked for, the result and each piece of evidence on a line of its own.
+pub(super) fn lines(record: &Map<String, Value>, guardrails: &[String], output: &Output) -> String {
     let plugins = record.get("plugins").and_then(Value::as_array).into_iter().flatten();
+    let evaluated = ["/guardrails_evaluated", "/outcome/response/guardrails_evaluated"];
+    let evaluated = evaluated.iter().filter_map(|pointer| pointer_in(record, pointer)?.as_array()).flatten();
+    let name = |guardrail: &Value| guardrail.get("guardrail").and_then(Value::as_str).map(str::to_owned);
+    let asked = evaluated.filter(|evaluated| name(evaluated).is_some_and(|name| guardrails.contains(&name)));
     let lines = std::iter::once(line(record, output)).chain(plugins.map(plugin_line));
-    lines.collect::<Vec<_>>().join("\n")
+    lines.chain(asked.flat_map(guardrail_lines)).collect::<Vec<_>>().join("\n")
+}
+
+fn guardrail_lines(guardrail: &Value) -> Vec<String> {
+    let text = |name: &str| guardrail.get(name).and_then(Value::as_str).map(inert);
+    let said: Vec<String> = ["guardrail", "result", "reason_code"].iter().filter_map(|name| text(name)).collect();
+    let evidence = guardrail.get("evidence").and_then(Value::as_object).into_iter().flatten();
+    let evidence = evidence.map(|(name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), inert);
+        format!("      {}  {value}", inert(name))
+    });
+    std::iter::once(format!("    {}", said.join("  "))).chain(evidence).collect()
 }
 
 /// A plugin: name and version, verdict or how it failed, its reason, fuel and digest.
@@ -42,7 +57,7 @@ fn line(record: &Map<String, Value>, output: &Output) -> String {
         "allow" => output.paint(Paint::Good, "allow  "),
         "deny" => output.paint(Paint::Bad, "deny   "),
         "step_up" => output.paint(Paint::Wait, "step_up"),
-        _ => text("/kind"),
+        _ => [text("/kind"), text("/outcome/result")].join("  "),
     };
     let request = format!("{} {}", text("/request/method"), text("/request/path"));
     let parts =

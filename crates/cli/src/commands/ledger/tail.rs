@@ -102,7 +102,7 @@ fn print(record: &Record, output: &Output) -> Result<(), Failure> {
     if output.is_json() {
         output.json(Value::Object(record.clone()))
     } else {
-        output.data(&table::lines(record, output))
+        output.data(&table::lines(record, &[], output))
     }
 }
 
