@@ -19,6 +19,8 @@ mod files;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod passports;
