@@ -7,7 +7,6 @@ use std::process::Child;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::readme::shell;
 use crate::support::{Origin, Run, Served, command, finished, initialised, issued, run};
 
 /// Two of finance approve mail; one of anybody approves what costs more than 50 USD.
@@ -402,44 +401,4 @@ fn an_agent_with_an_approvers_key_does_not_approve_itself() {
     run(folder.path(), &[&approve[..], &["bob.jwk", "--as", "bob"]].concat()).exits(0);
     run(folder.path(), &[&call[..], &["--approval", &id]].concat()).exits(0);
     assert_eq!(origin.arrived().len(), 1);
-}
-
-/// The first `areq_<ULID>` of a text.
-fn first_id(text: &str) -> Option<String> {
-    let id = text.get(text.find("areq_")?..)?;
-    Some(id.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect())
-}
-
-#[test]
-fn the_steps_of_the_guide_end_as_it_says() {
-    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guardrails.md")).unwrap();
-    let section = guide.split_once("## Approvals\n").unwrap().1.split_once("**The record**").unwrap().0;
-    let blocks = |language: &str| -> Vec<String> {
-        let fence = format!("```{language}\n");
-        section.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
-    };
-    let (folder, origin) = (initialised(), Origin::start());
-    issued(folder.path(), "shopper", &["payments:*", "web:*"]);
-    let mut steps = blocks("sh").into_iter();
-    shell(folder.path(), &steps.next().unwrap()).exits(0);
-    let path = folder.path().join("passgate.yml");
-    let config =
-        fs::read_to_string(&path).unwrap().replace("\nversion: 1\n", "\n").replace("daily_usd: 150", "daily_usd: 900");
-    fs::write(&path, format!("{config}{}\n", blocks("yaml")[0])).unwrap();
-    let served = Served::start(folder.path(), &origin.url);
-    let (mut id, mut ran) = (String::new(), 0);
-    for line in steps.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()) {
-        let (command, comment) = line.split_once('#').unwrap_or((&line, ""));
-        let command = command.replace("http://127.0.0.1:8787", &served.url).replace("areq_…", &id);
-        let confirmed = if command.contains("approvals approve") { " --yes" } else { "" };
-        let told = shell(folder.path(), &format!("{}{confirmed}", command.trim()));
-        let told = told.exits(if comment.contains("exit 4") { 4 } else { 0 });
-        if comment.contains("exit 4") {
-            let next = first_id(&told.stderr).unwrap();
-            assert_ne!(next, id, "{line}");
-            id = next;
-        }
-        ran += 1;
-    }
-    assert_eq!((ran, origin.arrived().len()), (11, 2));
 }

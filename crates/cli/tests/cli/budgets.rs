@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::support::{Origin, Served, initialised, run};
+use crate::guide::GUIDE;
+use crate::readme::shell;
+use crate::support::{Served, initialised, run};
 
 /// A gate whose agents pay.
 fn paying() -> tempfile::TempDir {
@@ -30,38 +32,12 @@ fn paying() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_task_spends_what_the_guide_says() {
-    let (folder, origin) = (paying(), Origin::start());
-    let served = Served::start(folder.path(), &origin.url);
-    let pay = |usd: &str| {
-        run(
-            folder.path(),
-            &[
-                "call",
-                &format!("{}/pay", served.url),
-                "-d",
-                &format!(r#"{{"amount_usd": {usd}}}"#),
-                "--credentials",
-                "agents/travel.json",
-            ],
-        )
-    };
-    pay("40").exits(0);
-    pay("50").exits(0);
-    let denied = pay("20").exits(2);
-    assert!(denied.stderr.contains("spend_total_exceeded"), "{}", denied.stderr);
-    pay("10").exits(0);
-    let query = ["--format", "json", "ledger", "query", "--agent", "travel", "--decision", "deny"];
-    let record = run(folder.path(), &query).exits(0).json()["attestations"][0].clone();
-    assert_eq!(record["agent"]["task"], "trip-7");
-    let spend =
-        record["guardrails_evaluated"].as_array().unwrap().iter().find(|of| of["guardrail"] == "spend").unwrap();
-    assert_eq!(spend["evidence"]["passport_total_cap_micro_usd"], 100_000_000);
-    assert_eq!(spend["evidence"]["passport_total_spent_before_micro_usd"], 90_000_000);
-}
-
-#[test]
 fn what_nobody_knows_to_be_spent_is_listed_and_reconciled() {
+    let guide = fs::read_to_string(GUIDE).unwrap();
+    let command =
+        |of: &str| guide.lines().find_map(|line| line.starts_with(of).then(|| line.split("  #").next().unwrap()));
+    let (listing, reconciling) =
+        (command("passgate budgets held").unwrap(), command("passgate budgets reconcile").unwrap());
     let folder = paying();
     // It takes the connection and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -73,7 +49,7 @@ fn what_nobody_knows_to_be_spent_is_listed_and_reconciled() {
         let body = r#"{"amount_usd": 50}"#;
         run(folder.path(), &["call", &format!("{}/pay", served.url), "-d", body, "--credentials", "agents/travel.json"])
     };
-    assert_eq!(run(folder.path(), &["budgets", "held"]).exits(0).stderr.trim(), "Nothing is held.");
+    assert_eq!(shell(folder.path(), listing).exits(0).stderr.trim(), "Nothing is held.");
     pay();
     pay();
     assert!(pay().exits(2).stderr.contains("spend_total_exceeded"));
@@ -85,9 +61,12 @@ fn what_nobody_knows_to_be_spent_is_listed_and_reconciled() {
         assert_eq!((&row["agent_id"], &row["amount_micro_usd"]), (&"travel".into(), &50_000_000.into()));
         assert_eq!(row["result"], "timed_out");
     }
+    let query = ["--format", "json", "ledger", "query", "--agent", "travel"];
+    assert_eq!(run(folder.path(), &query).exits(0).json()["attestations"][0]["agent"]["task"], "trip-7");
     let ids: Vec<&str> = rows.iter().map(|row| row["decision_id"].as_str().unwrap()).collect();
-    let released = ["budgets", "reconcile", ids[0], "--released", "--note", "not in the books of the shop"];
-    assert!(run(folder.path(), &released).exits(0).stdout.contains("given back"));
+    assert!(ids.iter().all(|id| shell(folder.path(), listing).exits(0).stdout.contains(id)));
+    let released = shell(folder.path(), &reconciling.replace("att_…", ids[0])).exits(0);
+    assert!(released.stdout.contains("given back"), "{released:?}");
     let again = run(folder.path(), &["--format", "json", "budgets", "reconcile", ids[0], "--released"]).exits(1);
     assert!(again.error()["hint"].as_str().unwrap().contains("budgets held"), "{}", again.stderr);
     run(folder.path(), &["budgets", "reconcile", ids[1], "--committed"]).exits(0);

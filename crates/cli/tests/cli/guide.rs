@@ -2,7 +2,7 @@
 //!
 //! How the page is read is what it tells its readers under "Before you start":
 //!
-//! - a `yaml` block goes into `passgate.yml`, its members in the place of those of the same name, where steps follow
+//! - a `yaml` block goes into `passgate.yml`, its members in the place of those of the same name
 //! - each line of a `sh` block is a command; `# allow` or `# exit N: REASON` is how a `call` ends, `the API gets X` what the
 //!   API answers with, since it answers with what it gets, and `prints X` what any other command prints
 //! - a `text` block is what the command before it prints, with `…` for what differs, on a line of its own for some lines
@@ -14,6 +14,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -21,8 +22,10 @@ use tempfile::TempDir;
 use crate::readme::{shell, spliced};
 use crate::support::{Run, Served, next_request};
 
-const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guardrails.md");
+pub(crate) const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guardrails.md");
 const SET_UP: &str = "Before you start";
+/// How often a reader looks for what is about to be written.
+const PATIENCE: u32 = 50;
 
 /// The lines below a heading, up to the next.
 fn section(title: &str) -> String {
@@ -175,6 +178,7 @@ impl Walk {
         let config = fs::read_to_string(&path).unwrap();
         let yaml = self.with_own_key(yaml).replace("https://models.example.com", &self.model);
         fs::write(&path, spliced(&config, &yaml)).unwrap();
+        shell(&self.gate(), "passgate policy check").exits(0);
     }
 
     /// The reader's own public key in the place of the page's.
@@ -222,6 +226,21 @@ impl Walk {
         run
     }
 
+    /// Holds what a command printed against what the page shows of it.
+    fn prints(&mut self, (line, mut run): (&str, Run), shown: &str) {
+        assert!(line.starts_with("passgate ledger query"), "{line}: changes what it shows");
+        let pattern: Vec<&str> = shown.lines().collect();
+        for _ in 0..PATIENCE {
+            if lines_fit(&pattern, &run.stdout.lines().collect::<Vec<_>>()) {
+                return;
+            }
+            // An outcome is written beside the answer.
+            thread::sleep(Duration::from_millis(100));
+            run = self.step(line);
+        }
+        panic!("the page shows\n{shown}\n\nand `{line}` prints\n{}", run.stdout);
+    }
+
     fn check(&mut self, line: &str, comment: &str, run: &Run) {
         let told = || format!("{line}\n{}\n{}", run.stdout, run.stderr);
         let code = match comment.strip_prefix("exit ") {
@@ -262,22 +281,24 @@ fn needs_gate(command: &str) -> bool {
 const ELSEWHERE: [&str; 1] = ["passgate budgets held"];
 
 /// Walks through a section as a reader does.
-fn walk(title: &str) -> Walk {
+fn walk(title: &str) {
     let text = section(title);
     let blocks = blocks(&text);
     let mut walk = Walk::begin();
     let mut shown = String::new();
     let mut last = None;
-    for (at, (language, text)) in blocks.iter().enumerate() {
+    for (language, text) in &blocks {
         match *language {
-            "yaml" if has_steps(&blocks[at + 1..]) => walk.configure(text),
-            "yaml" | "js" | "python" => {}
+            "yaml" => walk.configure(text),
+            "js" | "python" => {}
             "sh" if ELSEWHERE.iter().any(|first| text.starts_with(first)) => {}
-            "sh" => last = text.lines().map(|line| walk.step(line)).last(),
+            "sh" => {
+                for line in text.lines() {
+                    last = Some((line, walk.step(line)));
+                }
+            }
             "text" => {
-                let printed = last.take().unwrap_or_else(|| panic!("{title}: of which command?\n{text}")).stdout;
-                let (pattern, lines) = (text.lines().collect::<Vec<_>>(), printed.lines().collect::<Vec<_>>());
-                assert!(lines_fit(&pattern, &lines), "{title}: the page shows\n{text}\n\nand it prints\n{printed}");
+                walk.prints(last.take().unwrap_or_else(|| panic!("{title}: of which command?\n{text}")), text);
                 shown.push_str(text);
             }
             other => panic!("{title}: a block of {other}"),
@@ -289,11 +310,6 @@ fn walk(title: &str) -> Walk {
     assert!(shows(&["  fail  ", "  step_up  "]), "{title}: the record of what is refused");
     assert_eq!(walk.api.arrived(), walk.allowed, "{title}: what is allowed gets to the API, and nothing else");
     shell(&walk.gate(), "passgate ledger verify").exits(0);
-    walk
-}
-
-fn has_steps(blocks: &[(&str, &str)]) -> bool {
-    blocks.iter().find(|block| ["sh", "yaml"].contains(&block.0)).is_some_and(|block| block.0 == "sh")
 }
 
 /// A test for each section, by its heading.
