@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::guide::GUIDE;
+use crate::guardrails::GUIDE;
 use crate::readme::shell;
 use crate::support::{Served, initialised, run};
 

@@ -19,7 +19,7 @@ mod files;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
-mod guide;
+mod guardrails;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]

@@ -14,7 +14,6 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -24,8 +23,8 @@ use crate::support::{Run, Served, next_request};
 
 pub(crate) const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guardrails.md");
 const SET_UP: &str = "Before you start";
-/// How often a reader looks for what is about to be written.
-const PATIENCE: u32 = 50;
+/// Blocks that other tests take their commands from.
+const ELSEWHERE: [&str; 1] = ["passgate budgets held"];
 
 /// The lines below a heading, up to the next.
 fn section(title: &str) -> String {
@@ -122,9 +121,10 @@ fn model() -> String {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());
             let asked = next_request(&mut stream).unwrap();
-            let said = match asked.contains("/records/all") {
-                true => json!({ "verdict": "deny", "confidence": 90, "reason": "It names no record." }),
-                false => json!({ "verdict": "allow", "confidence": 80, "reason": "It is one record." }),
+            let said = if asked.contains("/records/all") {
+                json!({ "verdict": "deny", "confidence": 90, "reason": "It names no record." })
+            } else {
+                json!({ "verdict": "allow", "confidence": 80, "reason": "It is one record." })
             };
             let body = json!({ "choices": [{ "message": { "content": said.to_string() } }] }).to_string();
             let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -169,11 +169,15 @@ impl Walk {
         self.folder.path().join("gate")
     }
 
-    /// Puts a block where the page says that it goes. A gate that runs ends, so that the next step starts it with this.
-    fn configure(&mut self, yaml: &str) {
+    fn stop(&mut self) {
         if let Some(served) = self.served.take() {
             assert_eq!(served.stop("-TERM"), 0);
         }
+    }
+
+    /// Puts a block where the page says that it goes. A gate that runs ends, so that the next step starts it with this.
+    fn configure(&mut self, yaml: &str) {
+        self.stop();
         let path = self.gate().join("passgate.yml");
         let config = fs::read_to_string(&path).unwrap();
         let yaml = self.with_own_key(yaml).replace("https://models.example.com", &self.model);
@@ -191,7 +195,7 @@ impl Walk {
     /// The last word printed that begins like this.
     fn last(&self, beginning: &str) -> &str {
         let words = self.printed.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c));
-        let found = words.filter(|word| word.starts_with(beginning)).last();
+        let found = words.filter(|word| word.starts_with(beginning)).next_back();
         found.unwrap_or_else(|| panic!("no {beginning}: {}", self.printed)).trim_end_matches('.')
     }
 
@@ -227,18 +231,17 @@ impl Walk {
     }
 
     /// Holds what a command printed against what the page shows of it.
-    fn prints(&mut self, (line, mut run): (&str, Run), shown: &str) {
+    fn prints(&mut self, (line, run): (&str, Run), shown: &str) {
         assert!(line.starts_with("passgate ledger query"), "{line}: changes what it shows");
         let pattern: Vec<&str> = shown.lines().collect();
-        for _ in 0..PATIENCE {
-            if lines_fit(&pattern, &run.stdout.lines().collect::<Vec<_>>()) {
-                return;
-            }
-            // An outcome is written beside the answer.
-            thread::sleep(Duration::from_millis(100));
-            run = self.step(line);
+        let fits = |run: &Run| lines_fit(&pattern, &run.stdout.lines().collect::<Vec<_>>());
+        if fits(&run) {
+            return;
         }
-        panic!("the page shows\n{shown}\n\nand `{line}` prints\n{}", run.stdout);
+        // An outcome is written beside the answer, and before the gate ends.
+        self.stop();
+        let run = shell(&self.gate(), parts(line).0).exits(0);
+        assert!(fits(&run), "the page shows\n{shown}\n\nand `{line}` prints\n{}", run.stdout);
     }
 
     fn check(&mut self, line: &str, comment: &str, run: &Run) {
@@ -276,9 +279,6 @@ fn needs_gate(command: &str) -> bool {
     let asks = ["ledger", "approvals", "sessions", "budgets"].map(|noun| format!("passgate {noun} "));
     command.contains(":8787") || asks.iter().any(|asks| command.starts_with(asks))
 }
-
-/// Blocks that other tests take their commands from.
-const ELSEWHERE: [&str; 1] = ["passgate budgets held"];
 
 /// Walks through a section as a reader does.
 fn walk(title: &str) {
