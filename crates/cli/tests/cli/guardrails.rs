@@ -194,8 +194,8 @@ impl Walk {
 
     /// The last word printed that begins like this.
     fn last(&self, beginning: &str) -> &str {
-        let words = self.printed.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c));
-        let found = words.filter(|word| word.starts_with(beginning)).next_back();
+        let mut words = self.printed.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c));
+        let found = words.rfind(|word| word.starts_with(beginning));
         found.unwrap_or_else(|| panic!("no {beginning}: {}", self.printed)).trim_end_matches('.')
     }
 
