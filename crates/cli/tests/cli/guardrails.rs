@@ -328,6 +328,7 @@ macro_rules! sections {
 sections! {
     permission_scope: "Permission scope",
     spending: "Spending",
+    sent_again: "Requests that are sent again",
     rates: "Rates",
     domains: "Domains",
     personal_data: "Personal data and secrets",
