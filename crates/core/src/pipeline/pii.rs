@@ -113,10 +113,7 @@ pub(super) fn judge(gate: &Gate, covered: &CoveredRequest<'_>) -> Option<(PiiFin
     let controls = gate.guardrails.pii.as_ref()?;
     let mut scan = Scan::new([controls.block, controls.redact, controls.encrypted(), controls.log]);
     scan.fixed(covered.path(), "");
-    let query = covered.query().unwrap_or_default();
-    scan.pairs(query.as_bytes());
-    // What is no parameter of a form is looked at as it stands.
-    scan.fixed(query, "");
+    scan.query(covered.query().unwrap_or_default());
     let content = Content::of(covered);
     let is_unscannable = !scan.body(&content, controls.taken_out());
     let reasons = [Reason::PiiUnscannable, Reason::PiiBlocked, Reason::PiiUnredactable];
@@ -208,8 +205,7 @@ impl Scan {
         let wanted = self.wanted.into_iter().filter(|wanted| !wanted.is_empty());
         for found in wanted.flat_map(|wanted| find_with_context(text, name, wanted)) {
             classes = classes.with(found.class);
-            let before = self.found.get(&found.class).copied().unwrap_or_default();
-            self.found.insert(found.class, before + 1);
+            self.found.insert(found.class, self.count(found.class) + 1);
         }
         self.classes = self.classes.union(classes);
         classes
@@ -219,6 +215,21 @@ impl Scan {
     fn fixed(&mut self, text: &str, name: &str) {
         let classes = self.look(text, name);
         self.fixed_classes = self.fixed_classes.union(classes);
+    }
+
+    fn count(&self, class: Class) -> u64 {
+        self.found.get(&class).copied().unwrap_or_default()
+    }
+
+    /// Looks at the parameters, and at the whole as it stands for what is none. What both find counts once.
+    fn query(&mut self, query: &str) {
+        let before = self.found.clone();
+        self.pairs(query.as_bytes());
+        let with_pairs = core::mem::replace(&mut self.found, before);
+        self.fixed(query, "");
+        for (class, count) in with_pairs.iter() {
+            self.found.insert(*class, self.count(*class).max(*count));
+        }
     }
 
     /// Whether the body could be looked at. One that is not JSON is looked at as the text that it is: escapes of any

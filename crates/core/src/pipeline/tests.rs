@@ -153,15 +153,20 @@ impl Call {
 
     /// What a proof is made over.
     fn http<'a>(&'a self, lines: &'a [Header<'a>]) -> HttpRequest<'a> {
+        let (path, query) = self.target();
         HttpRequest {
             method: self.method,
             scheme: "https",
             authority: "gate.example",
-            path: &self.path,
-            query: None,
+            path,
+            query,
             headers: lines,
             body: &self.body,
         }
+    }
+
+    fn target(&self) -> (&str, Option<&str>) {
+        self.path.split_once('?').map_or((self.path.as_str(), None), |(path, query)| (path, Some(query)))
     }
 
     fn lines(&self) -> Vec<Header<'_>> {
@@ -173,12 +178,12 @@ impl Call {
     }
 
     fn judged_as(&self, gate: &Gate, conduct: Conduct) -> Result<Judged, Refusal> {
-        let headers = self.lines();
+        let (headers, (path, query)) = (self.lines(), self.target());
         let raw = RawRequest {
             method: self.method,
             authority: Some("gate.example"),
-            path: &self.path,
-            query: None,
+            path,
+            query,
             headers: &headers,
             body: &self.body,
         };

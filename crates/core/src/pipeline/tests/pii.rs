@@ -89,6 +89,24 @@ fn what_is_redacted_does_not_go_upstream() {
 }
 
 #[test]
+fn what_stands_in_a_query_counts_once() {
+    let found = |query: &str| {
+        let call = Call::new("GET", &format!("/search/alice@example.com?{query}"), "").signed(1);
+        evidence(&decided(&all("log_only"), &call).0, "email_found")
+    };
+    for (query, emails) in [
+        ("q=1", 1),
+        ("q=bob@example.com", 2),
+        ("q=bob%40example.com", 2),
+        ("bob@example.com", 2),
+        ("a=bob@example.com&b=carol@example.com", 3),
+        ("a=bob@example.com&b=bob@example.com&carol@example.com", 4),
+    ] {
+        assert_eq!(found(query), Some(EvidenceValue::Number(emails)), "{query}");
+    }
+}
+
+#[test]
 fn what_cannot_be_taken_out_refuses() {
     let gate = all("redact");
     for body in [format!(r#"{{"{CARD}":1}}"#), r#"{"card":4111111111111111}"#.to_owned(), format!("card {CARD}")] {
