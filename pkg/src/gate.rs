@@ -311,7 +311,7 @@ impl Gate {
         let (decision_id, reconciliation) = what.into_record()?;
         let writes = match reconciliation.budget {
             BudgetOutcome::Released => {
-                self.release(&lease)?.ok_or("a repetition of this request relies on its charge")?
+                self.release(&lease)?.ok_or("its idempotency key was used again, so that it can only be committed")?
             }
             _ => Vec::new(),
         };

@@ -57,10 +57,10 @@ export async function withDpop(order: Order, terms: ProofTerms): Promise<Headers
 }
 
 /** The fields that say what the body is, the one-action pass, and what makes repetitions one request. */
-const DEFINING_FIELDS = ['content-encoding', 'content-type', 'agent-action-pass', 'idempotency-key']
+const COVERED_FIELDS = ['content-encoding', 'content-type', 'agent-action-pass', 'idempotency-key']
 
 function coveredFields(headers: Headers): Record<string, string> | undefined {
-  const fields = DEFINING_FIELDS.flatMap((name) => {
+  const fields = COVERED_FIELDS.flatMap((name) => {
     const value = headers.get(name)
     return value === null ? [] : [[name, printable(name, value)] as const]
   })
@@ -81,7 +81,7 @@ function signatureBase(
 ): { base: string; input: string } {
   const lines = [`"@method": ${method}`, `"@target-uri": ${url.href}`]
   const names = ['"@method"', '"@target-uri"']
-  for (const name of ['agent-passport', 'content-digest', ...DEFINING_FIELDS]) {
+  for (const name of ['agent-passport', 'content-digest', ...COVERED_FIELDS]) {
     const value = headers.get(name)
     if (value === null) continue
     names.push(`"${name}"`)

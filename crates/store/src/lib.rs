@@ -330,7 +330,7 @@ pub enum StoreError {
     Revoked(Box<Subject>),
     /// There is nothing to reconcile. A mistake of whoever asks; nothing was written.
     #[error(
-        "there is nothing to reconcile of {0}: it charged nothing, is settled or reconciled, is without an outcome for less than an hour, is older than 30 days, or was repeated with its idempotency key and can only be committed"
+        "there is nothing to reconcile of {0}: it charged nothing, is settled or reconciled, is without an outcome for less than an hour, is older than 30 days, or its idempotency key was used again, so that it can only be committed"
     )]
     NotHeld(String),
     /// A plugin's key is outside its limits. A mistake of whoever asks; nothing was written.

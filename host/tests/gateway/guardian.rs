@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use passgate_host::files::{self, Existing};
 use passgate_passport::jwe::DecryptionKey;
+use passgate_store::MemoryStore;
+use passgate_store::failing::{FailingStore, Failure, Verb};
 use serde_json::{Map, Value, json};
 
 use crate::origin::{Origin, Step, ok};
@@ -106,6 +108,23 @@ async fn what_the_state_refuses_costs_no_review() {
     }
     site.send(&delete(4)).await.assert_refusal(429, "rate_limit_exceeded");
     assert_eq!((origin.seen().len(), reviewer.seen().len()), (3, 3));
+    patiently(gate.shutdown()).await;
+}
+
+#[tokio::test]
+async fn what_the_state_says_nothing_of_is_neither_reviewed_nor_let_through() {
+    let origin = Origin::start(|_| ok("gone")).await;
+    let reviewer = Origin::start(|_| ok(&said("openai", r#"{"verdict":"allow"}"#))).await;
+    let mut site = site(&origin, "openai", &reviewer.url(), "").await;
+    let store = Arc::new(FailingStore::new(site.memory()));
+    let gate = site.start_on(Arc::<FailingStore<MemoryStore>>::clone(&store)).await;
+    let agent = site.agent("cleaner", &["records:delete"]);
+    let delete = || agent.call("DELETE", "/records/7", &[], "");
+    store.fail(Verb::Look, Failure::NotWritten);
+    site.send(&delete()).await.assert_refusal(503, "guardian_unavailable");
+    assert_eq!((origin.seen().len(), reviewer.seen().len()), (0, 0));
+    store.heal();
+    assert_eq!(site.send(&delete()).await.status, 200);
     patiently(gate.shutdown()).await;
 }
 

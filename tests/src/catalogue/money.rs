@@ -134,6 +134,8 @@ fn idempotency() -> Result<Vec<Recipe>> {
         .send(with("k-2", "60")?, Some("spend_daily_exceeded"))?
         .send(with("k-2", "40")?, None)?
         .send(pay("0.01")?, Some("spend_daily_exceeded"))?
+        .send(with("k-3", "0")?, None)?
+        .send(with("k-3", "0.00")?, None)?
         .at(3_599)
         .send(with("k-1", "60")?, None)?
         .at(3_600)

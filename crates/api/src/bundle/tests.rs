@@ -50,6 +50,26 @@ fn a_policy_compiles() {
 }
 
 #[test]
+fn idempotency_keys_are_of_what_is_charged_and_for_a_time() {
+    let with = |seconds: u32, amount: Value| {
+        let mut route = json!({ "method": "POST", "path": "/pay", "action": "payments:create" });
+        route["idempotency_seconds"] = json!(seconds);
+        if !amount.is_null() {
+            route["amount"] = amount;
+        }
+        compile(&set("/routes", json!([route]))).map(|gate| gate.routes[0].idempotency_seconds)
+    };
+    let amount = json!({ "pointer": "/usd" });
+    for seconds in [1, 2_592_000] {
+        assert_eq!(with(seconds, amount.clone()), Ok(Some(seconds)));
+    }
+    for (seconds, amount) in [(0, amount.clone()), (2_592_001, amount), (60, Value::Null)] {
+        let error = with(seconds, amount).unwrap_err();
+        assert!(error.contains("routes[0].idempotency_seconds"), "{error}");
+    }
+}
+
+#[test]
 fn the_class_that_a_route_says_wins_over_words_and_methods() {
     let with = |method: &str, action: &str, class: Option<&str>| {
         let mut route = json!({ "method": method, "path": "/records/{id}", "action": action });

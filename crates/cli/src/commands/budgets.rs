@@ -142,13 +142,18 @@ fn follow(found: &mut BTreeMap<String, Charged>, record: &Map<String, Value>) {
     }
 }
 
-/// Whether an allow charged a budget: a pass that is minted charges none, nor does a request without a cap for a period.
+/// Whether an allow charged a budget: a pass that is minted charges none, nor does a request without a cap for a period, nor
+/// one that is sent again.
 fn is_charged(record: &Map<String, Value>) -> bool {
     let mints = pointer_in(record, "/request/action_pass/use").and_then(Value::as_str) == Some("mint");
     let guardrails = record.get("guardrails_evaluated").and_then(Value::as_array);
     let spend = guardrails.into_iter().flatten().find(|guardrail| guardrail["guardrail"] == "spend");
     let evidence = spend.and_then(|spend| spend["evidence"].as_object());
-    !mints && evidence.is_some_and(|evidence| evidence.keys().any(|name| name.ends_with("_spent_before_micro_usd")))
+    let charges = |evidence: &Map<String, Value>| {
+        let is_repeated = evidence.get("idempotency_key").and_then(Value::as_str) == Some("repeated");
+        !is_repeated && evidence.keys().any(|name| name.ends_with("_spent_before_micro_usd"))
+    };
+    !mints && evidence.is_some_and(charges)
 }
 
 async fn reconcile(args: &ReconcileArgs, context: &Context) -> Outcome {

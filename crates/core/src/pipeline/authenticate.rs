@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 
 use passgate_passport::approval::APPROVAL_FIELD;
 use passgate_passport::delegation;
+use passgate_passport::http::HttpRequest;
 use passgate_passport::memory::{PassportMemory, Recall, SeenChain};
 use passgate_passport::passport::VerifyContext;
 use passgate_passport::proof::dpop::DpopRules;
 use passgate_passport::proof::web_bot_auth::{self, Presented};
-use passgate_passport::proof::{self, IDEMPOTENCY_KEY_FIELD, PASSPORT_FIELD, ProofError, VerifiedProof};
+use passgate_passport::proof::{self, PASSPORT_FIELD, ProofError, VerifiedProof};
 
 use super::credential::Credential;
 use super::parse::{Parsed, Refusal};
@@ -30,8 +31,8 @@ pub struct Authenticated<'a> {
     pub(super) status_list: Option<StatusListRecord>,
     /// The approvals that it presents, as received: they prove themselves.
     pub(super) approvals: Option<&'a [u8]>,
-    /// Whether it has an idempotency key, covered by the proof or not.
-    pub(super) has_idempotency_key: bool,
+    /// The request as received, of which [`idempotency`](super::idempotency) has to know more than is proven.
+    pub(super) received: &'a HttpRequest<'a>,
     /// Its passports, where one of them was not known.
     pub(super) seen: Option<SeenChain>,
 }
@@ -93,14 +94,13 @@ pub(super) fn authenticate_with<'a>(
     let claims = credential.issued_claims();
     let status = claims.map(|claims| gate.status_lists.check(claims, now)).transpose();
     let status_list = status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
-    let approvals = field(parsed, APPROVAL_FIELD);
-    let has_idempotency_key = field(parsed, IDEMPOTENCY_KEY_FIELD).is_some();
+    let (approvals, received) = (presented_approvals(parsed), &parsed.http);
     let status_list = status_list.flatten();
-    Ok(Authenticated { credential, proof, now, status_list, approvals, has_idempotency_key, seen })
+    Ok(Authenticated { credential, proof, now, status_list, approvals, received, seen })
 }
 
-fn field<'a>(parsed: &'a Parsed<'a>, name: &str) -> Option<&'a [u8]> {
-    parsed.http.headers.iter().find(|header| header.name == name).map(|header| header.value)
+fn presented_approvals<'a>(parsed: &'a Parsed<'a>) -> Option<&'a [u8]> {
+    parsed.http.headers.iter().find(|header| header.name == APPROVAL_FIELD).map(|header| header.value)
 }
 
 /// None without a key: a gate that cannot say what it asked for accepts no answer.
@@ -117,9 +117,8 @@ fn foreign<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<A
     let proof = presented.verify(&agent.signer, agent.coverage, now.seconds()).map_err(refuse)?;
     let credential = Credential::Listed(agent);
     check_tier(gate, parsed, &credential, || Some(credential.record(proof.key_thumbprint())))?;
-    let approvals = field(parsed, APPROVAL_FIELD);
-    let has_idempotency_key = field(parsed, IDEMPOTENCY_KEY_FIELD).is_some();
-    Ok(Authenticated { credential, proof, now, status_list: None, approvals, has_idempotency_key, seen: None })
+    let (approvals, received) = (presented_approvals(parsed), &parsed.http);
+    Ok(Authenticated { credential, proof, now, status_list: None, approvals, received, seen: None })
 }
 
 /// The agent that the request names; where it names none, the one that has the key alone.

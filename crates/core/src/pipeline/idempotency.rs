@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use passgate_passport::http::HttpRequest;
 use passgate_passport::proof::{CoveredRequest, IDEMPOTENCY_KEY_FIELD};
 use sha2::{Digest as _, Sha256};
 
@@ -12,6 +13,8 @@ use crate::reason::Reason;
 use crate::route::Route;
 use crate::state::{IdempotencyClaim, SpendMode, agent_key, digest_key};
 
+/// Fields that say whose account of the upstream a request is for.
+const ACCOUNT_FIELDS: [&str; 2] = ["authorization", "cookie"];
 /// The longest key, in bytes.
 const MAX_KEY_BYTES: usize = 255;
 
@@ -27,18 +30,28 @@ pub(super) fn claim(
     route: Option<&Route>,
 ) -> Result<Option<IdempotencyClaim>, Reason> {
     let seconds = route.and_then(|route| route.idempotency_seconds);
-    let Some(seconds) = seconds.filter(|_| authenticated.has_idempotency_key) else { return Ok(None) };
+    let is_keyed = || authenticated.received.lines(IDEMPOTENCY_KEY_FIELD).next().is_some();
+    let Some(seconds) = seconds.filter(|_| is_keyed()) else { return Ok(None) };
     let covered = authenticated.proof.covered();
     let key = covered.header(IDEMPOTENCY_KEY_FIELD).filter(|key| is_key(key)).ok_or(Reason::IdempotencyKeyInvalid)?;
     let credential = &authenticated.credential;
     let whose = [&gate.id, &agent_key(credential.issuer(), credential.root_agent_id())];
-    let named = whose.into_iter().map(String::as_str).chain([authenticated.proof.key_thumbprint(), key]);
+    let account = account(authenticated.received);
+    let named = whose.into_iter().map(String::as_str).chain([authenticated.proof.key_thumbprint(), &account, key]);
     Ok(Some(IdempotencyClaim {
         key: digest_key(&digest(named)),
         request_sha256: request_sha256(covered),
         seconds,
         mode: SpendMode::Probe,
     }))
+}
+
+/// Whose account of the upstream the request is for, as far as the request says: each has keys of its own. Nobody has to have
+/// proven it, since another one only means another key, and that the request is charged.
+fn account(request: &HttpRequest<'_>) -> String {
+    let add = |digest: Sha256, value: &[u8]| digest.chain_update(Sha256::digest(value));
+    let of_field = |digest: Sha256, name: &&str| request.lines(name).fold(digest.chain_update(name), add);
+    digest_key(&ACCOUNT_FIELDS.iter().fold(Sha256::new(), of_field).finalize().into())
 }
 
 fn is_key(key: &str) -> bool {

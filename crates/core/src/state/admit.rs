@@ -7,11 +7,12 @@ use passgate_passport::proof::PROOF_WINDOW_SECONDS;
 
 use super::conduct::Known;
 use super::gcra::Cell;
+use super::idempotency::Found;
 use super::rows::{self, LOAD_BUCKET_SECONDS, Load, RowCorrupt, RowMap, Write};
 use super::standing::suspension_key;
 use super::{
-    Admission, Admitted, Charge, Counted, Demand, IdempotencyAnswer, MAX_LIVE_NONCES_PER_KEY, NonceAnswer, PassAnswer,
-    PassClaim, RateAnswer, SpendAnswer, SpendMode, Subject, UseClaim,
+    Admission, Admitted, Charge, Counted, Demand, IdempotencyAnswer, IdempotencyClaim, MAX_LIVE_NONCES_PER_KEY,
+    NonceAnswer, PassAnswer, PassClaim, RateAnswer, SpendAnswer, SpendMode, Subject, UseClaim,
 };
 use crate::time::UnixMillis;
 
@@ -93,7 +94,8 @@ fn consume(demand: &Demand, rows: &impl RowMap, admitted: &mut Admitted) -> Resu
     }
     writes.append(&mut charging.writes);
     charged.append(&mut charging.charged);
-    if let Some((claim, found)) = key.filter(|(claim, _)| claim.mode == SpendMode::Charge) {
+    let counts = |(claim, found): &(&IdempotencyClaim, Found)| claim.mode == SpendMode::Charge && found.counts(charged);
+    if let Some((claim, found)) = key.filter(counts) {
         let (write, of_lease) = claim.remember(found, demand.now);
         writes.push(write);
         charged.extend(of_lease);

@@ -19,6 +19,7 @@ use crate::time::UnixMillis;
 
 /// The longest time for which a key is remembered: as long as it can be said what became of its request.
 pub const MAX_IDEMPOTENCY_SECONDS: u32 = 30 * 86_400;
+const _: () = assert!(MAX_IDEMPOTENCY_SECONDS as i64 == LEASE_SECONDS, "a key is kept as long as its lease");
 
 /// The rows of idempotency keys begin with this.
 const PREFIX: &str = "i:";
@@ -74,7 +75,10 @@ impl IdempotencyClaim {
     }
 
     pub(super) fn find(&self, rows: &impl RowMap, now: UnixMillis) -> Result<Found, RowCorrupt> {
-        let remembered = Remembered::find(rows, &self.row_key())?.filter(|known| now.seconds() < known.until);
+        let longest = i64::from(self.seconds.min(MAX_IDEMPOTENCY_SECONDS));
+        // A policy that has become shorter counts for what was remembered before, too.
+        let stands = |known: &Remembered| now.seconds() < known.until.min(known.begun_at.saturating_add(longest));
+        let remembered = Remembered::find(rows, &self.row_key())?.filter(stands);
         let answer = match &remembered {
             None => IdempotencyAnswer::First,
             Some(known) if known.request_sha256 == self.request_sha256 => IdempotencyAnswer::Repeated,
@@ -83,7 +87,7 @@ impl IdempotencyClaim {
         Ok(Found { remembered, answer })
     }
 
-    /// What is written of the key once the request is let through, and for its lease, that there is something to forget should
+    /// What is written of the key once the request is let through and charged, and for its lease, that there is something to forget should
     /// it never reach the upstream.
     pub(super) fn remember(&self, found: Found, now: UnixMillis) -> (Write, Option<Charge>) {
         let row_key = self.row_key();
@@ -106,6 +110,13 @@ impl IdempotencyClaim {
     }
 }
 
+impl Found {
+    /// Whether there is something to remember: what is charged with the key, or was.
+    pub(super) fn counts(&self, charged: &[Charge]) -> bool {
+        self.remembered.is_some() || !charged.is_empty()
+    }
+}
+
 impl Remembered {
     fn find(rows: &impl RowMap, key: &str) -> Result<Option<Self>, RowCorrupt> {
         rows.row(key).map(json::read_back).transpose().map_err(|_| RowCorrupt { key: key.to_string() })
@@ -123,11 +134,12 @@ pub(super) fn is_of_key(charge: &Charge) -> bool {
 }
 
 /// The write that forgets the key of a request that was let through at `begun_at` and never reached the upstream. `None`
-/// when a repetition relies on it, and when that cannot be told any more.
+/// when a repetition relies on it, and when that cannot be told any more because the key was used anew.
 pub(super) fn forget(charge: &Charge, begun_at: i64, rows: &impl RowMap) -> Result<Option<Write>, RowCorrupt> {
     let known = Remembered::find(rows, &charge.row_key)?;
     let known = known.filter(|known| known.begun_at == begun_at && !known.is_repeated);
-    Ok(known.map(|known| Remembered { until: begun_at, ..known }.write(charge.row_key.clone(), charge.expires_at)))
+    // It stands for nothing any more, also for a request that was judged before and is admitted late.
+    Ok(known.map(|known| Remembered { until: 0, ..known }.write(charge.row_key.clone(), charge.expires_at)))
 }
 
 #[cfg(test)]
@@ -161,11 +173,16 @@ mod tests {
         assert_eq!(answer(&rows, "a", 64), IdempotencyAnswer::Repeated);
         assert_eq!(answer(&rows, "b", 64), IdempotencyAnswer::Reused);
         assert_eq!(answer(&rows, "b", 65), IdempotencyAnswer::First);
+        let shorter = IdempotencyClaim { seconds: 30, ..claim("a") };
+        assert_eq!(shorter.find(&rows, UnixMillis(34_000)).unwrap().answer, IdempotencyAnswer::Repeated);
+        assert_eq!(shorter.find(&rows, UnixMillis(35_000)).unwrap().answer, IdempotencyAnswer::First);
         let charge = charge.unwrap();
         assert_eq!(forget(&charge, 4, &rows).unwrap(), None, "that of another request");
         let forgotten = forget(&charge, 5, &rows).unwrap().unwrap();
         let after = LoadedRows::from([(forgotten.key, forgotten.value)]);
-        assert_eq!(answer(&after, "b", 6), IdempotencyAnswer::First);
+        for (request, at) in [("b", 6), ("a", 6), ("a", 5), ("a", 1)] {
+            assert_eq!(answer(&after, request, at), IdempotencyAnswer::First, "{request} {at}");
+        }
         let found = claim("a").find(&rows, UnixMillis(9_000)).unwrap();
         let (write, none) = claim("a").remember(found, UnixMillis(9_000));
         assert_eq!(none, None, "it is in the lease of the first");

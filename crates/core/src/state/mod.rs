@@ -267,14 +267,14 @@ impl Admission {
         Self { revoked, suspended, pass, approvals, rates, spends, ..Self::of(nonce) }
     }
 
-    /// Whether the state refuses the request, or has it judged once more, whatever else is said of it.
+    /// Whether the state refuses the request, or has it judged once more, whatever a reviewer says of it. Passes and approvals
+    /// are asked for only after a reviewer has spoken.
     pub fn refuses(&self) -> bool {
         self.nonce != NonceAnswer::Fresh
             || self.revoked.is_some()
             || self.suspended.is_some()
             || self.conduct.is_some()
             || self.session.as_ref().is_some_and(|session| !session.is_within)
-            || self.pass.iter().chain(&self.approvals).any(PassAnswer::refuses)
             || !self.rates.iter().all(|rate| rate.conforms)
             || self.idempotency == Some(IdempotencyAnswer::Reused)
             || !self.spends.iter().all(|spend| spend.fits)
@@ -335,12 +335,6 @@ pub enum PassAnswer {
     Replayed,
     /// Too old to be told from a forgotten one (after a restart that lost redemptions, or a clock set back).
     Fenced,
-}
-
-impl PassAnswer {
-    fn refuses(&self) -> bool {
-        matches!(self, Self::Replayed | Self::Fenced)
-    }
 }
 
 /// The answer to a [`RateClaim`].

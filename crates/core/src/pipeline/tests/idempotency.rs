@@ -1,6 +1,6 @@
 //! Requests that are sent again with their idempotency key.
 
-use super::chains::{chain, pay};
+use super::chains::{AGENTS, chain, chain_of, pay};
 use super::*;
 use crate::attest::EvidenceValue;
 use crate::gate::SpendCaps;
@@ -13,6 +13,10 @@ fn keyed_gate() -> Gate {
     let with_amount = gate.routes.iter_mut().filter(|route| route.amount.is_some());
     with_amount.for_each(|route| route.idempotency_seconds = Some(60));
     gate
+}
+
+fn keyed_amount() -> Option<AmountSource> {
+    Some(AmountSource { pointer: "/usd".to_owned(), unit: Unit::Usd })
 }
 
 fn keyed(usd: &str, key: &str, nonce: u32) -> Call {
@@ -63,6 +67,74 @@ fn each_agent_has_keys_of_its_own() {
     helper.headers.retain(|(name, _)| !name.starts_with("signature") && name != "content-digest");
     helper.headers.push(("idempotency-key".to_owned(), b"k".to_vec()));
     assert_eq!(said(&mut rows, &helper.signed(2)), is(Some(Reason::SpendDailyExceeded), "first"));
+}
+
+/// What names the key, and of which request it is.
+fn claimed(gate: &Gate, call: Call) -> (String, String) {
+    let claim = call.signed(1).judged(gate).unwrap().demand().idempotency.clone().unwrap();
+    (claim.key, claim.request_sha256)
+}
+
+#[test]
+fn every_part_of_a_request_makes_it_another_and_every_party_has_keys_of_its_own() {
+    const OTHER: &str = "https://other.example";
+    let mut gate = keyed_gate();
+    gate.trust = TrustStore::new([issuer(ISSUER, 1), issuer(OTHER, 1)], SelfIssued::Refused).unwrap();
+    let any = Route { method: None, path: PathPattern::parse("/**").unwrap(), ..gate.routes[0].clone() };
+    gate.routes = vec![Route { amount: keyed_amount(), idempotency_seconds: Some(60), ..any }];
+    let call = |method, path: &str, fields: &[(&str, &str)]| {
+        let mut call = Call::new(method, path, r#"{"usd":1}"#);
+        call.headers[0].1 = chain(&["web:*", "payments:*"], &[""]).into_bytes();
+        let keyed = fields.iter().all(|(name, _)| *name != "idempotency-key").then_some(("idempotency-key", "k"));
+        for (name, value) in keyed.iter().chain(fields) {
+            call.headers.retain(|(known, _)| known != name);
+            call.headers.push(((*name).to_owned(), value.as_bytes().to_vec()));
+        }
+        call
+    };
+    let base = claimed(&gate, call("POST", "/pay", &[]));
+    assert_eq!(claimed(&gate, call("POST", "/pay", &[("x-trace", "7")])), base);
+    let mut other_body = call("POST", "/pay", &[]);
+    other_body.body = br#"{"usd":2}"#.to_vec();
+    for other in [
+        call("PUT", "/pay", &[]),
+        call("POST", "/pay/7", &[]),
+        call("POST", "/pay?", &[]),
+        call("POST", "/pay?to=me", &[]),
+        call("POST", "/pay", &[("content-type", "application/json; charset=utf-8")]),
+        other_body,
+    ] {
+        let (key, request) = claimed(&gate, other);
+        assert!(key == base.0 && request != base.1);
+    }
+    let mut others: Vec<(String, String)> = vec![base.clone()];
+    for fields in [
+        [("idempotency-key", "l")],
+        [("authorization", "Bearer one")],
+        [("authorization", "Bearer two")],
+        [("cookie", "Bearer one")],
+    ] {
+        others.push(claimed(&gate, call("POST", "/pay", &fields)));
+    }
+    for passport in [chain_of(OTHER, 1, &["web:*"], &[""]), chain(&["web:*"], &["", ""])] {
+        let mut other = call("POST", "/pay", &[]);
+        other.key = SecretKey::from_seed([AGENTS[passport.matches('~').count()]; 32]);
+        other.headers[0].1 = passport.into_bytes();
+        others.push(claimed(&gate, other));
+    }
+    gate.id = "another".to_owned();
+    others.push(claimed(&gate, call("POST", "/pay", &[])));
+    assert!(others.iter().all(|(_, request)| *request == base.1));
+    let keys: SortedSet<String> = others.iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(keys.len(), others.len(), "{others:?}");
+}
+
+#[test]
+fn what_is_charged_nothing_is_not_remembered() {
+    let mut rows = LoadedRows::new();
+    assert_eq!(said(&mut rows, &keyed("0", "k", 1)), is(None, "first"));
+    assert_eq!(said(&mut rows, &keyed("1", "k", 2)), is(None, "first"));
+    assert_eq!(said(&mut rows, &keyed("0", "k", 3)), is(Some(Reason::IdempotencyKeyReused), "reused"));
 }
 
 #[test]
