@@ -57,7 +57,7 @@ export async function withDpop(order: Order, terms: ProofTerms): Promise<Headers
 }
 
 /** The fields that say what the body is, the one-action pass, and what makes repetitions one request. */
-const COVERED_FIELDS = ['content-encoding', 'content-type', 'agent-action-pass', 'idempotency-key']
+const COVERED_FIELDS = ['content-type', 'content-encoding', 'agent-action-pass', 'idempotency-key']
 
 function coveredFields(headers: Headers): Record<string, string> | undefined {
   const fields = COVERED_FIELDS.flatMap((name) => {

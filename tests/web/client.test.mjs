@@ -126,13 +126,19 @@ describe('the client signs', () => {
     const signed = await client.sign('https://TOOLS.example:443/a/../b?q=1#part', {
       method: 'post',
       body: '{"a":1}',
-      headers: { 'Content-Type': 'application/json', 'Content-Encoding': 'identity', 'X-Other': '1' },
+      headers: {
+        'Content-Type': 'application/json',
+        'Content-Encoding': 'identity',
+        'Idempotency-Key': 'order-17',
+        'X-Other': '1',
+      },
     })
     assert.equal(signed.url, 'https://tools.example/b?q=1')
     assert.equal(signed.method, 'POST')
     const digest = digestOf('{"a":1}')
     const input = signed.headers.get('signature-input')
-    const names = '"@method" "@target-uri" "agent-passport" "content-digest" "content-type" "content-encoding"'
+    const names =
+      '"@method" "@target-uri" "agent-passport" "content-digest" "content-type" "content-encoding" "idempotency-key"'
     const [, covered, parameters] = input.match(/^sig1=\(([^)]*)\);(.*)$/)
     assert.equal(covered, names)
     const form = /^created=\d{10};nonce="[A-Za-z0-9_-]{22}";keyid="([^"]+)";alg="ed25519";tag="passgate"$/
@@ -144,6 +150,7 @@ describe('the client signs', () => {
       `"content-digest": ${digest}`,
       '"content-type": application/json',
       '"content-encoding": identity',
+      '"idempotency-key": order-17',
       `"@signature-params": ${input.slice(5)}`,
     ].join('\n')
     const [, signature] = signed.headers.get('signature').match(/^sig1=:(.*):$/)
