@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 
 use passgate_passport::approval::APPROVAL_FIELD;
 use passgate_passport::delegation;
-use passgate_passport::http::HttpRequest;
 use passgate_passport::memory::{PassportMemory, Recall, SeenChain};
 use passgate_passport::passport::VerifyContext;
 use passgate_passport::proof::dpop::DpopRules;
@@ -15,6 +14,7 @@ use passgate_passport::proof::web_bot_auth::{self, Presented};
 use passgate_passport::proof::{self, PASSPORT_FIELD, ProofError, VerifiedProof};
 
 use super::credential::Credential;
+use super::idempotency;
 use super::parse::{Parsed, Refusal};
 use crate::attest::{AgentRecord, StatusListRecord};
 use crate::gate::{Gate, ListedAgent};
@@ -31,8 +31,8 @@ pub struct Authenticated<'a> {
     pub(super) status_list: Option<StatusListRecord>,
     /// The approvals that it presents, as received: they prove themselves.
     pub(super) approvals: Option<&'a [u8]>,
-    /// The request as received, of which [`idempotency`](super::idempotency) has to know more than is proven.
-    pub(super) received: &'a HttpRequest<'a>,
+    /// Whose account of the upstream it says it is for, when it has an idempotency key: neither has to be proven.
+    pub(super) keyed_for: Option<String>,
     /// Its passports, where one of them was not known.
     pub(super) seen: Option<SeenChain>,
 }
@@ -94,9 +94,9 @@ pub(super) fn authenticate_with<'a>(
     let claims = credential.issued_claims();
     let status = claims.map(|claims| gate.status_lists.check(claims, now)).transpose();
     let status_list = status.map_err(|bad| refuse(bad.reason, bad.detail, agent()).with_status_list(bad.consulted))?;
-    let (approvals, received) = (presented_approvals(parsed), &parsed.http);
+    let (approvals, keyed_for) = (presented_approvals(parsed), idempotency::keyed_for(&parsed.http));
     let status_list = status_list.flatten();
-    Ok(Authenticated { credential, proof, now, status_list, approvals, received, seen })
+    Ok(Authenticated { credential, proof, now, status_list, approvals, keyed_for, seen })
 }
 
 fn presented_approvals<'a>(parsed: &'a Parsed<'a>) -> Option<&'a [u8]> {
@@ -117,8 +117,8 @@ fn foreign<'a>(gate: &Gate, parsed: &'a Parsed<'a>, now: UnixMillis) -> Result<A
     let proof = presented.verify(&agent.signer, agent.coverage, now.seconds()).map_err(refuse)?;
     let credential = Credential::Listed(agent);
     check_tier(gate, parsed, &credential, || Some(credential.record(proof.key_thumbprint())))?;
-    let (approvals, received) = (presented_approvals(parsed), &parsed.http);
-    Ok(Authenticated { credential, proof, now, status_list: None, approvals, received, seen: None })
+    let (approvals, keyed_for) = (presented_approvals(parsed), idempotency::keyed_for(&parsed.http));
+    Ok(Authenticated { credential, proof, now, status_list: None, approvals, keyed_for, seen: None })
 }
 
 /// The agent that the request names; where it names none, the one that has the key alone.

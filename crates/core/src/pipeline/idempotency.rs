@@ -30,14 +30,12 @@ pub(super) fn claim(
     route: Option<&Route>,
 ) -> Result<Option<IdempotencyClaim>, Reason> {
     let seconds = route.and_then(|route| route.idempotency_seconds);
-    let is_keyed = || authenticated.received.lines(IDEMPOTENCY_KEY_FIELD).next().is_some();
-    let Some(seconds) = seconds.filter(|_| is_keyed()) else { return Ok(None) };
+    let Some((seconds, account)) = seconds.zip(authenticated.keyed_for.as_deref()) else { return Ok(None) };
     let covered = authenticated.proof.covered();
     let key = covered.header(IDEMPOTENCY_KEY_FIELD).filter(|key| is_key(key)).ok_or(Reason::IdempotencyKeyInvalid)?;
     let credential = &authenticated.credential;
     let whose = [&gate.id, &agent_key(credential.issuer(), credential.root_agent_id())];
-    let account = account(authenticated.received);
-    let named = whose.into_iter().map(String::as_str).chain([authenticated.proof.key_thumbprint(), &account, key]);
+    let named = whose.into_iter().map(String::as_str).chain([authenticated.proof.key_thumbprint(), account, key]);
     Ok(Some(IdempotencyClaim {
         key: digest_key(&digest(named)),
         request_sha256: request_sha256(covered),
@@ -46,12 +44,13 @@ pub(super) fn claim(
     }))
 }
 
-/// Whose account of the upstream the request is for, as far as the request says: each has keys of its own. Nobody has to have
-/// proven it, since another one only means another key, and that the request is charged.
-fn account(request: &HttpRequest<'_>) -> String {
+/// Whose account of the upstream a request with a key is for, as far as the request says: each has keys of its own. Nobody has
+/// to have proven it, since another one only means another key, and that the request is charged.
+pub(super) fn keyed_for(request: &HttpRequest<'_>) -> Option<String> {
+    request.lines(IDEMPOTENCY_KEY_FIELD).next()?;
     let add = |digest: Sha256, value: &[u8]| digest.chain_update(Sha256::digest(value));
     let of_field = |digest: Sha256, name: &&str| request.lines(name).fold(digest.chain_update(name), add);
-    digest_key(&ACCOUNT_FIELDS.iter().fold(Sha256::new(), of_field).finalize().into())
+    Some(digest_key(&ACCOUNT_FIELDS.iter().fold(Sha256::new(), of_field).finalize().into()))
 }
 
 fn is_key(key: &str) -> bool {
